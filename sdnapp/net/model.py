@@ -1,0 +1,145 @@
+"""The resolved overlay: every name, address, MAC and number that the rest of sdnapp agrees upon.
+
+``Config`` is what a person wrote; ``Overlay`` is what it means, with all that is derived filled in, so
+that controller, provisioner and lab agree without talking. This module refuses to know YAML, OpenFlow
+and OVSDB. Everything is frozen: a changed file gives a new ``Overlay``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from ipaddress import (
+    IPv4Address,
+    IPv4Interface,
+    IPv4Network,
+    IPv6Address,
+    IPv6Interface,
+    IPv6Network,
+)
+from typing import Literal
+
+Address = IPv4Address | IPv6Address
+Interface = IPv4Interface | IPv6Interface
+Subnet = IPv4Network | IPv6Network
+
+Encapsulation = Literal["vxlan", "gre", "geneve"]
+DatapathKind = Literal["auto", "system", "netdev"]
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """One layer-2 segment of a tenant. ``path`` is ``tenant/network``; ``vlan`` is the default edge tag."""
+
+    tenant: str
+    name: str
+    vni: int
+    vlan: int | None
+    subnets: tuple[Subnet, ...]
+
+    @property
+    def path(self) -> str:
+        """How the configuration, the CLI and REST name this network, such as ``red/web``."""
+        return f"{self.tenant}/{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """One network on one port.
+
+    ``tagged``: frames of this network carry ``vlan`` on the wire (a trunk); otherwise they are untagged and
+    ``vlan`` is the host's edge tag of the network (OVSDB ``tag``), None where the network has none.
+    ``addresses`` are those that the workload has in this network.
+    """
+
+    network: str
+    vlan: int | None
+    tagged: bool
+    addresses: tuple[Interface, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Port:
+    """Where a workload attaches.
+
+    ``interface`` is the device on the host that sits on the integration bridge (15 characters at most).
+    ``namespace`` is None for a port whose device somebody else makes (``attach: external``); otherwise the
+    other end of the veth, named ``device``, is in that namespace. ``mac`` is None only for external ports
+    whose file gives none: their MAC is learned. ``ofport`` is the number to request. At most one attachment
+    is untagged.
+    """
+
+    name: str
+    host: str
+    interface: str
+    ofport: int
+    mac: str | None
+    namespace: str | None
+    device: str | None
+    attachments: tuple[Attachment, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Tunnel:
+    """The OVS port from one host to one peer host, of one encapsulation.
+
+    ``dst_port`` is a UDP port, None for GRE. ``ofport`` is the number to request.
+    """
+
+    interface: str
+    peer: str
+    encapsulation: Encapsulation
+    local_ip: Address
+    remote_ip: Address
+    dst_port: int | None
+    csum: bool
+    ofport: int
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """A machine with OVS. ``tunnels`` lead to the hosts that share a network with it, sorted by peer."""
+
+    name: str
+    vtep: Address
+    bridge: str
+    datapath_id: int
+    uplink: str | None
+    ports: tuple[Port, ...]
+    tunnels: tuple[Tunnel, ...]
+
+    @property
+    def networks(self) -> frozenset[str]:
+        """Paths of the networks that have a port here."""
+        return frozenset(a.network for port in self.ports for a in port.attachments)
+
+
+@dataclass(frozen=True, slots=True)
+class Controller:
+    """Where the controller listens for bridges, where bridges connect, and where REST answers."""
+
+    listen_host: str
+    listen_port: int
+    target: str
+    rest_host: str
+    rest_port: int
+
+    per_host: bool
+    """A controller on every host (``target`` is a loopback address) rather than one for all bridges."""
+
+
+@dataclass(frozen=True, slots=True)
+class Overlay:
+    """Everything the file means. Mappings are sorted by key; treat them as read-only."""
+
+    encapsulation: Encapsulation
+    datapath: DatapathKind
+    mtu: int | None
+    """What workloads get, in bytes; None: the underlay device's MTU less the encapsulation's overhead."""
+    mac_age: int
+    """Seconds of silence after which a learned location is forgotten."""
+    controller: Controller
+    tenants: tuple[str, ...]
+    networks: Mapping[str, Network]
+    hosts: Mapping[str, Host]
+    ports: Mapping[str, Port]

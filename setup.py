@@ -1,0 +1,48 @@
+"""Packaging of sdnapp: two packages, two commands, and each dependency with its reason."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).parent
+
+RUNTIME = [
+    "os-ken>=4.2,<5",  # OpenFlow: connections, handshake, messages, events
+    "eventlet>=0.39,<1",  # the default hub of os-ken
+    "pyroute2>=0.9,<0.10",  # netlink: namespaces, veths, addresses, routes
+    "ovs>=3.3,<5",  # OVSDB: the IDL and its transactions
+    "PyYAML>=6,<7",  # YAML with a line and a column for every node
+    "pydantic>=2.10,<3",  # validation of the file, JSON Schema
+    "click>=8.1,<9",  # the command line
+    "rich>=13,<16",  # tables and progress on a terminal
+    "falcon>=4,<5",  # REST resources
+    "waitress>=3,<4",  # the WSGI server, on a socket that we hand to it
+]
+
+DEVELOPMENT = [
+    "pytest>=8,<10",
+    "hypothesis>=6.100,<7",  # property tests
+    "mypy>=1.13,<3",
+    "ruff>=0.8,<1",
+    "types-PyYAML>=6,<7",
+]
+
+setup(
+    name="sdnapp",
+    version="0.1.0",
+    description="Multi-tenant layer-2 overlays on plain Open vSwitch, from one YAML file",
+    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.10",
+    packages=find_packages(include=["sdnapp", "sdnapp.*", "flows", "flows.*"]),
+    package_data={"sdnapp": ["py.typed"], "flows": ["py.typed"]},
+    install_requires=RUNTIME,
+    extras_require={"dev": DEVELOPMENT},
+    entry_points={
+        "console_scripts": [
+            "sdnapp = sdnapp.cli.main:main",
+            "osken-manager = sdnapp.manager:main",
+        ]
+    },
+)
