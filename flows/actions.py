@@ -1,0 +1,89 @@
+"""What a flow does with a frame, as values. They take effect in the order in which a flow lists them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from flows.match import Source
+from flows.tables import Table
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """A copy leaves on this OpenFlow port; never on the one it came in on (OpenFlow 1.3 §5.12)."""
+
+    port: int
+
+    def __str__(self) -> str:
+        return f"output:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class PushVlan:
+    """An 802.1Q header with this tag, outermost."""
+
+    vlan: int
+
+    def __str__(self) -> str:
+        return f"push_vlan:{self.vlan}"
+
+
+@dataclass(frozen=True, slots=True)
+class PopVlan:
+    """The outermost 802.1Q header goes."""
+
+    def __str__(self) -> str:
+        return "pop_vlan"
+
+
+@dataclass(frozen=True, slots=True)
+class SetKey:
+    """The tunnel key (VNI, GRE key) with which a tunnel port will send the frame."""
+
+    key: int
+
+    def __str__(self) -> str:
+        return f"set_key:{self.key}"
+
+
+@dataclass(frozen=True, slots=True)
+class SetSource:
+    """Which side of the bridge the frame came in on."""
+
+    source: Source
+
+    def __str__(self) -> str:
+        return f"set_source:{self.source.name.lower()}"
+
+
+@dataclass(frozen=True, slots=True)
+class SetNetwork:
+    """From here on the frame belongs to the network with this VNI."""
+
+    network: int
+
+    def __str__(self) -> str:
+        return f"set_network:{self.network}"
+
+
+@dataclass(frozen=True, slots=True)
+class Punt:
+    """A copy of the first ``max_len`` bytes reaches the controller, within the rate of the punt meter."""
+
+    max_len: int
+
+    def __str__(self) -> str:
+        return f"punt:{self.max_len}"
+
+
+@dataclass(frozen=True, slots=True)
+class Goto:
+    """The frame goes on to a later table. Always last."""
+
+    table: Table
+
+    def __str__(self) -> str:
+        return f"goto:{self.table.label}"
+
+
+Action = Output | PushVlan | PopVlan | SetKey | SetSource | SetNetwork | Punt | Goto

@@ -1,0 +1,38 @@
+"""The plan: what to send so that a bridge holds its program. Set arithmetic on identities."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from flows.flow import Flow, FlowKey, Meter, Program
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Additions come before deletions, so that no frame finds a gap. An addition replaces the flow with the
+    same table, priority and match, and then the deletion of the replaced identity finds nothing.
+    """
+
+    add: tuple[Flow, ...]
+    delete: tuple[FlowKey, ...]
+    meters: tuple[Meter, ...]
+
+    def __bool__(self) -> bool:
+        """Whether there is anything to send."""
+        return bool(self.add or self.delete or self.meters)
+
+    def __len__(self) -> int:
+        """How many messages change the bridge."""
+        return len(self.add) + len(self.delete) + len(self.meters)
+
+
+def diff(installed: Iterable[FlowKey], meters: Iterable[Meter], program: Program) -> Plan:
+    """From what is installed to the program, in a stable order. Whatever is not in the program goes."""
+    have = frozenset(installed)
+    have_meters = frozenset(meters)
+    return Plan(
+        add=tuple(flow for key, flow in program.flows.items() if key not in have),
+        delete=tuple(sorted(key for key in have if key not in program.flows)),
+        meters=tuple(meter for meter in program.meters.values() if meter not in have_meters),
+    )

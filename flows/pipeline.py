@@ -1,0 +1,168 @@
+"""The pipeline of br-int, table by table, as a frame meets it. The whole of forwarding is in this file.
+
+::
+
+    local port ──▶ classify ──▶ vlan-to-key ────┐
+    tunnel ──────▶ classify ──▶ key-to-network ─┴─▶ security ──▶ learn ──▶ forward ──▶ flood ──▶ deliver
+                                                                   │          │          │          │
+                                                              controller  port/tunnel  tunnels   local ports
+
+Inside, a frame carries its network in the metadata and no tag of ours; the push and the pop of the edge tag
+cancel out in the datapath, so mapping tags to keys costs the fast path nothing. Each function yields the
+flows of one table; ``compile_bridge`` puts them together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import chain
+
+from flows.actions import Action, Goto, Output, PopVlan, Punt, PushVlan, SetKey, SetNetwork, SetSource
+from flows.flow import CONTROLLER_METER, Flow, Kind, Meter, Program
+from flows.match import TAGGED, UNTAGGED, Match, Source
+from flows.tables import TABLES, Table
+from flows.view import BridgeView, Member, NetworkView
+
+EXCEPTION = 200
+EXACT = 100
+GENERAL = 50
+MISS = 0
+
+PUNT_BYTES = 128
+"""Enough for the Ethernet header and an ARP or ND message behind two tags."""
+
+
+def compile_bridge(view: BridgeView) -> Program:
+    """Everything that the bridge with this view must hold."""
+    tables = (classify, vlan_to_key, key_to_network, security, learn, forward, flood, deliver)
+    flows = chain(misses(), *(table(view) for table in tables))
+    return Program.of(flows, [Meter(CONTROLLER_METER, view.punt_rate, view.punt_rate)])
+
+
+def misses() -> Iterator[Flow]:
+    """Every table counts what nothing matched; ``learn`` alone does more than drop it or pass it on."""
+    for table, declaration in TABLES.items():
+        onward = () if declaration.miss is None else (Goto(declaration.miss),)
+        punt = (Punt(PUNT_BYTES),) if table is Table.LEARN else ()
+        yield Flow(table, MISS, Match(), punt + onward)
+
+
+def classify(view: BridgeView) -> Iterator[Flow]:
+    """Untagged on an access port: push the edge tag. Tagged on a trunk: keep it. A tunnel: say so."""
+    trunks = set()
+    for network in view.networks:
+        for member in network.members:
+            if member.tagged:
+                trunks.add(member.port)
+            else:
+                untagged = Match(in_port=member.port, vlan=UNTAGGED)
+                yield Flow(Table.CLASSIFY, EXACT, untagged, _enter(network, member))
+    for port in sorted(trunks):
+        yield Flow(Table.CLASSIFY, EXACT, Match(in_port=port, vlan=TAGGED), (Goto(Table.VLAN_TO_KEY),))
+    for port in view.tunnels:
+        from_tunnel = (SetSource(Source.TUNNEL), Goto(Table.KEY_TO_NETWORK))
+        yield Flow(Table.CLASSIFY, EXACT, Match(in_port=port), from_tunnel)
+
+
+def _enter(network: NetworkView, member: Member) -> tuple[Action, ...]:
+    """A network without a tag is entered at once; one with a tag by way of vlan-to-key."""
+    if member.vlan is None:
+        return (SetNetwork(network.vni), Goto(Table.SECURITY))
+    return (PushVlan(member.vlan), Goto(Table.VLAN_TO_KEY))
+
+
+def vlan_to_key(view: BridgeView) -> Iterator[Flow]:
+    """Port by port, so that one tag may mean different networks on different ports."""
+    for network in view.networks:
+        for member in network.members:
+            if member.vlan is not None:
+                here = Match(in_port=member.port, vlan=member.vlan)
+                actions = (PopVlan(), SetNetwork(network.vni), Goto(Table.SECURITY))
+                yield Flow(Table.VLAN_TO_KEY, EXACT, here, actions)
+
+
+def key_to_network(view: BridgeView) -> Iterator[Flow]:
+    """Only keys of networks that are here, only from peers that have them; the rest is one counted drop.
+
+    Of the two ways to say "these peers of all", the shorter one is taken: a flow for each peer that may, or
+    one flow for all and a drop for each peer that may not.
+    """
+    tunnels = frozenset(view.tunnels)
+    for network in view.networks:
+        admit = (SetNetwork(network.vni), Goto(Table.SECURITY))
+        strangers = tunnels.difference(network.peers)
+        if len(network.peers) <= len(strangers) + 1:
+            for port in network.peers:
+                yield Flow(Table.KEY_TO_NETWORK, EXACT, Match(in_port=port, key=network.vni), admit)
+        else:
+            yield Flow(Table.KEY_TO_NETWORK, EXACT, Match(key=network.vni), admit)
+            for port in sorted(strangers):
+                yield Flow(Table.KEY_TO_NETWORK, EXCEPTION, Match(in_port=port, key=network.vni))
+
+
+def security(_view: BridgeView) -> Iterator[Flow]:
+    """A source is one station (IEEE 802.3 §3.2.3); 01-80-c2-00-00-0x stays on its link (802.1Q §8.6.3)."""
+    for nobody in ("01:00:00:00:00:00/01:00:00:00:00:00", "00:00:00:00:00:00"):
+        yield Flow(Table.SECURITY, EXACT, Match(eth_src=nobody))
+    yield Flow(Table.SECURITY, EXACT, Match(eth_dst="01:80:c2:00:00:00/ff:ff:ff:ff:ff:f0"))
+
+
+def learn(view: BridgeView) -> Iterator[Flow]:
+    """A source where we know it goes on. What a peer vouches for is believed, unless nobody else tells us.
+
+    The flow of a learned location is also its age: silence lets it expire, and the bridge says so.
+    """
+    onward = (Goto(Table.FORWARD),)
+    if not view.learn_from_tunnels:
+        yield Flow(Table.LEARN, GENERAL, Match(source=Source.TUNNEL), onward)
+    for network in view.networks:
+        for location in network.locations:
+            if not location.remote or view.learn_from_tunnels:
+                known = Match(in_port=location.port, network=network.vni, eth_src=location.mac)
+                idle = view.mac_age if location.learned else 0
+                yield Flow(Table.LEARN, EXACT, known, onward, idle, _kind(location.learned))
+
+
+def forward(view: BridgeView) -> Iterator[Flow]:
+    """A local destination from anywhere; a remote one from local ports only (split horizon)."""
+    for network in view.networks:
+        members = {member.port: member for member in network.members}
+        for location in network.locations:
+            if location.remote:
+                match = Match(source=Source.LOCAL, network=network.vni, eth_dst=location.mac)
+                actions: tuple[Action, ...] = (SetKey(network.vni), Output(location.port))
+            else:
+                match = Match(network=network.vni, eth_dst=location.mac)
+                actions = _out(members[location.port])
+            yield Flow(Table.FORWARD, EXACT, match, actions, kind=_kind(location.learned))
+
+
+def flood(view: BridgeView) -> Iterator[Flow]:
+    """From a local port: one copy to each peer that has the network, then on to the local ports."""
+    for network in view.networks:
+        if network.peers:
+            local = Match(source=Source.LOCAL, network=network.vni)
+            copies = map(Output, network.peers)
+            yield Flow(Table.FLOOD, EXACT, local, (SetKey(network.vni), *copies, Goto(Table.DELIVER)))
+
+
+def deliver(view: BridgeView) -> Iterator[Flow]:
+    """Every local port of the network; the bridge leaves out the one that the frame came in on.
+
+    Plain outputs, not groups: they cost no resubmits, of which OVS allows 4,096 for one frame.
+    """
+    for network in view.networks:
+        copies = chain.from_iterable(_out(m, last=False) for m in network.members)
+        yield Flow(Table.DELIVER, EXACT, Match(network=network.vni), tuple(copies))
+
+
+def _out(member: Member, *, last: bool = True) -> tuple[Action, ...]:
+    """Out of a local port as its wire wants it; unless ``last``, the frame is left as it was."""
+    if not member.tagged or member.vlan is None:
+        return (Output(member.port),)
+    tagged = (PushVlan(member.vlan), Output(member.port))
+    return tagged if last else (*tagged, PopVlan())
+
+
+def _kind(learned: bool) -> Kind:
+    return Kind.LEARNED if learned else Kind.FIXED

@@ -1,0 +1,42 @@
+"""A program as text: table by table, in the words of the project. Golden files and the documents use it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from flows.flow import Flow, Program
+from flows.tables import TABLES, Table
+
+
+def render(program: Program) -> str:
+    """Every table with its purpose and its flows, the highest priority first."""
+    return "\n".join(_lines(program)) + "\n"
+
+
+def _lines(program: Program) -> Iterator[str]:
+    for table, declaration in TABLES.items():
+        flows = sorted((f for f in program.flows.values() if f.table is table), key=_order)
+        yield f"{table.label} ({int(table)}): {declaration.purpose}"
+        for flow in flows:
+            yield f"  {flow.priority:>3}  {_flow(flow)}"
+        yield ""
+    for meter in program.meters.values():
+        yield f"punt meter: {meter.rate} frames/s, burst {meter.burst}"
+
+
+def _order(flow: Flow) -> tuple[int, str]:
+    return (-flow.priority, str(flow.match))
+
+
+def _flow(flow: Flow) -> str:
+    idle = f", idle {flow.idle} s" if flow.idle else ""
+    learned = " (learned)" if flow.kind else ""
+    return f"{flow.match!s:<52} -> {' '.join(map(str, flow.actions)) or 'drop'}{idle}{learned}".rstrip()
+
+
+def table_named(label: str) -> Table:
+    """The table with this label; ``ValueError`` names those that there are."""
+    for table in Table:
+        if label in (table.label, str(int(table))):
+            return table
+    raise ValueError(f"no table {label!r}; there are {', '.join(t.label for t in Table)}")

@@ -1,0 +1,105 @@
+"""The tables of br-int, each declared once: its purpose, what it may match, where it may go, its miss.
+
+Ids leave gaps for tables to come. ``check`` holds a flow against the declaration of its table; the tests
+call it for every program that they see.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from flows.flow import Flow
+
+
+class Table(IntEnum):
+    """OpenFlow table ids, in the order in which a frame meets them."""
+
+    CLASSIFY = 0
+    VLAN_TO_KEY = 10
+    KEY_TO_NETWORK = 20
+    SECURITY = 30
+    LEARN = 40
+    FORWARD = 60
+    FLOOD = 70
+    DELIVER = 80
+
+    @property
+    def label(self) -> str:
+        """The name in the documents, in dumps and on the command line, such as ``vlan-to-key``."""
+        return self.name.lower().replace("_", "-")
+
+
+@dataclass(frozen=True, slots=True)
+class Declaration:
+    """What a table decides; ``miss`` is the table a frame goes to when nothing matches, None: dropped."""
+
+    purpose: str
+    matches: frozenset[str]
+    goes_to: frozenset[Table]
+    miss: Table | None
+
+
+def _declare(purpose: str, matches: str, *goes_to: Table, miss: Table | None = None) -> Declaration:
+    return Declaration(purpose, frozenset(matches.split()), frozenset(goes_to), miss)
+
+
+TABLES: Mapping[Table, Declaration] = {
+    Table.CLASSIFY: _declare(
+        "where a frame came from: an access port, a trunk or a tunnel",
+        "in_port vlan",
+        *(Table.VLAN_TO_KEY, Table.KEY_TO_NETWORK, Table.SECURITY),
+    ),
+    Table.VLAN_TO_KEY: _declare(
+        "the tag, on the port that carries it, becomes the network",
+        "in_port vlan",
+        Table.SECURITY,
+    ),
+    Table.KEY_TO_NETWORK: _declare(
+        "the tunnel key, from a peer that may send it, becomes the network",
+        "in_port key",
+        Table.SECURITY,
+    ),
+    Table.SECURITY: _declare(
+        "who may speak: no frame has a group or zero source; link-local control frames stay outside",
+        "eth_src eth_dst",
+        Table.LEARN,
+        miss=Table.LEARN,
+    ),
+    Table.LEARN: _declare(
+        "is this source where we think it is? If not, the controller hears of it and the frame goes on",
+        "in_port source network eth_src",
+        Table.FORWARD,
+        miss=Table.FORWARD,
+    ),
+    Table.FORWARD: _declare(
+        "known destinations: a local port, or a peer behind its tunnel",
+        "source network eth_dst",
+        Table.FLOOD,
+        miss=Table.FLOOD,
+    ),
+    Table.FLOOD: _declare(
+        "broadcast, multicast, unknown from a local port: to each peer that has the network, once",
+        "source network",
+        Table.DELIVER,
+        miss=Table.DELIVER,
+    ),
+    Table.DELIVER: _declare(
+        "a flooded frame reaches the local ports of its network (all that a tunnel may reach)",
+        "network",
+    ),
+}
+
+
+def check(flow: Flow) -> None:
+    """Raise ``ValueError`` unless the flow keeps to the declaration of its table."""
+    table = TABLES[flow.table]
+    stray = flow.match.fields() - table.matches
+    if stray:
+        raise ValueError(f"{flow.table.label} may not match {sorted(stray)}: {flow}")
+    goto = flow.goto
+    if goto is not None and (goto not in table.goes_to or goto <= flow.table):
+        raise ValueError(f"{flow.table.label} may not go to {goto.label}: {flow}")

@@ -1,0 +1,142 @@
+"""Walk a frame through a program, as OVS would, in pure Python. The tests hold it against ofproto/trace."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from flows.actions import (
+    Action,
+    Goto,
+    Output,
+    PopVlan,
+    Punt,
+    PushVlan,
+    SetKey,
+    SetNetwork,
+    SetSource,
+)
+from flows.flow import Flow, Program
+from flows.match import TAGGED, UNTAGGED, Match, Source
+from flows.tables import Table
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """A frame as it enters a bridge. ``vlans``: 802.1Q tags, outermost first. ``key``: of a tunnel port."""
+
+    in_port: int
+    eth_src: str
+    eth_dst: str
+    vlans: tuple[int, ...] = ()
+    key: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """A copy of the frame leaves on ``port`` with these tags, and with ``key`` where the port is a tunnel."""
+
+    port: int
+    vlans: tuple[int, ...]
+    key: int
+
+
+@dataclass(frozen=True, slots=True)
+class Walk:
+    """Where a frame went: the copies that left, the flows it met, and whether the controller heard of it."""
+
+    copies: tuple[Copy, ...]
+    flows: tuple[Flow, ...]
+    punted: bool
+
+    @property
+    def ports(self) -> frozenset[int]:
+        """The ports on which a copy left."""
+        return frozenset(copy.port for copy in self.copies)
+
+    @property
+    def dropped_in(self) -> Table | None:
+        """The table in which a frame ended that nobody received; None if somebody did."""
+        return None if self.copies else self.flows[-1].table
+
+
+@dataclass(slots=True)
+class _State:
+    vlans: list[int]
+    key: int
+    source: Source = Source.LOCAL
+    network: int = 0
+    copies: list[Copy] = field(default_factory=list)
+    punted: bool = False
+
+
+def walk(program: Program, frame: Frame) -> Walk:
+    """Follow the frame from table 0 until no table is next. A table without a matching flow drops it."""
+    state = _State(list(frame.vlans), frame.key)
+    met: list[Flow] = []
+    table: Table | None = Table.CLASSIFY
+    while table is not None:
+        found = _lookup(program, table, frame, state)
+        if found is None:
+            break
+        met.append(found)
+        for action in found.actions:
+            _act(state, frame, action)
+        table = found.goto
+    return Walk(tuple(state.copies), tuple(met), state.punted)
+
+
+def _lookup(program: Program, table: Table, frame: Frame, state: _State) -> Flow | None:
+    matching = (f for f in program.flows.values() if f.table is table and _matches(f.match, frame, state))
+    return max(matching, key=lambda flow: flow.priority, default=None)
+
+
+def _matches(match: Match, frame: Frame, state: _State) -> bool:
+    return (
+        match.in_port in (None, frame.in_port)
+        and match.source in (None, state.source)
+        and match.key in (None, state.key)
+        and match.network in (None, state.network)
+        and _matches_vlan(match.vlan, state.vlans)
+        and _matches_mac(match.eth_src, frame.eth_src)
+        and _matches_mac(match.eth_dst, frame.eth_dst)
+    )
+
+
+def _matches_vlan(wanted: int | None, vlans: list[int]) -> bool:
+    if wanted is None:
+        return True
+    if wanted == UNTAGGED:
+        return not vlans
+    return bool(vlans) and wanted in (TAGGED, vlans[0])
+
+
+def _matches_mac(wanted: str | None, mac: str) -> bool:
+    if wanted is None or wanted == mac:
+        return True
+    value, _, mask = wanted.partition("/")
+    return bool(mask) and _number(mac) & _number(mask) == _number(value)
+
+
+def _number(mac: str) -> int:
+    return int(mac.replace(":", ""), 16)
+
+
+def _act(state: _State, frame: Frame, action: Action) -> None:
+    match action:
+        case Output(port):
+            if port != frame.in_port:
+                state.copies.append(Copy(port, tuple(state.vlans), state.key))
+        case PushVlan(vlan):
+            state.vlans.insert(0, vlan)
+        case PopVlan():
+            del state.vlans[:1]
+        case SetKey(key):
+            state.key = key
+        case SetSource(source):
+            state.source = source
+        case SetNetwork(network):
+            state.network = network
+        case Punt():
+            state.punted = True
+        case Goto():
+            pass

@@ -1,0 +1,59 @@
+"""What one bridge needs to know of the world: its networks, who is in them, and where its tunnels end.
+
+Port numbers are those that the bridge has now. A view mentions nothing that is not there: a port without a
+number, or a peer without a tunnel port, is left out by whoever projects the view.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One network on one local port.
+
+    ``tagged``: frames carry ``vlan`` on the wire. Otherwise they are untagged, and ``vlan`` is the edge tag
+    of the network on this host, or None where it has none.
+    """
+
+    port: int
+    vlan: int | None
+    tagged: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """Where a MAC lives: behind a local port, or behind the tunnel port of a peer (``remote``)."""
+
+    mac: str
+    port: int
+    remote: bool
+    learned: bool
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkView:
+    """One network on one bridge. ``peers``: tunnel ports of the hosts that have it too."""
+
+    vni: int
+    members: tuple[Member, ...]
+    peers: tuple[int, ...]
+    locations: tuple[Location, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class BridgeView:
+    """All that a bridge's program is made from.
+
+    ``tunnels``: every tunnel port that exists. ``learn_from_tunnels``: report unknown sources behind tunnels
+    too, because nobody else tells this controller about them (a controller on every host). ``mac_age``:
+    seconds of silence until a learned location is forgotten. ``punt_rate``: frames per second that may reach
+    the controller.
+    """
+
+    networks: tuple[NetworkView, ...]
+    tunnels: tuple[int, ...]
+    learn_from_tunnels: bool
+    mac_age: int
+    punt_rate: int
