@@ -1,0 +1,1 @@
+"""REST: what the controller knows, over HTTP. It reads and never writes."""

@@ -1,0 +1,120 @@
+"""What REST asks of the controller: the seam between the two, which know nothing else of each other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Literal, Protocol
+
+from sdnapp.net.model import Overlay
+
+
+class Bridge(Protocol):
+    """A host's integration bridge, as the controller sees it."""
+
+    @property
+    def datapath_id(self) -> int:
+        """The one that its host pins."""
+
+    @property
+    def connected(self) -> bool:
+        """An OpenFlow connection is up."""
+
+    @property
+    def in_sync(self) -> bool:
+        """It holds exactly the program that it must hold."""
+
+    @property
+    def flows(self) -> int:
+        """Flows that it must hold."""
+
+    @property
+    def address(self) -> str | None:
+        """Where it connects from."""
+
+    @property
+    def since(self) -> float | None:
+        """Unix time of the connection."""
+
+    @property
+    def ports(self) -> Mapping[str, int]:
+        """Ofport by interface name, of the ports that exist."""
+
+    @property
+    def failures(self) -> tuple[str, ...]:
+        """What the bridge refused, a sentence each."""
+
+
+class Location(Protocol):
+    """Where a MAC lives."""
+
+    @property
+    def network(self) -> str:
+        """Path, such as ``red/web``."""
+
+    @property
+    def mac(self) -> str:
+        """Lower case, with colons."""
+
+    @property
+    def host(self) -> str:
+        """Name of its host."""
+
+    @property
+    def port(self) -> str | None:
+        """Name of its port; None where several share a device."""
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """IP addresses known to go with it."""
+
+    @property
+    def kind(self) -> Literal["static", "learned"]:
+        """Written in the file or derived, or learned from a frame."""
+
+
+class Status(Protocol):
+    """What the controller knows at one moment."""
+
+    @property
+    def overlay(self) -> Overlay:
+        """The one in force."""
+
+    @property
+    def config_path(self) -> str:
+        """The file that the overlay comes from."""
+
+    @property
+    def config_error(self) -> str | None:
+        """Why the file is not in force; the last good one is."""
+
+    @property
+    def bridges(self) -> Mapping[str, Bridge]:
+        """By host name, one for each host of the overlay."""
+
+    @property
+    def unknown(self) -> Mapping[int, str]:
+        """Address by datapath id, of bridges that belong to no host."""
+
+    @property
+    def locations(self) -> Iterable[Location]:
+        """Every known one."""
+
+
+class Source(Protocol):
+    """The controller."""
+
+    def status(self) -> Status:
+        """The present state; cheap."""
+
+    def switches(self) -> list[int]:
+        """Datapath ids of the connected switches, known or not."""
+
+    def datapath(self, dpid: int) -> Any:
+        """os-ken's ``Datapath`` of a connected switch, else None."""
+
+    def request(self, dpid: int, message: Any) -> Iterator[Any]:
+        """Send one os-ken request; yield each reply message as it comes.
+
+        Raises ``TimeoutError``, ``ConnectionError`` when the switch goes away, and ``ValueError`` with the
+        switch's reason when it refuses the request.
+        """
