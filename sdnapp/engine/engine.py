@@ -1,0 +1,287 @@
+"""The engine: events in, effects out. It knows which bridges are there, what each holds and what each lacks.
+
+It owns the state and one session per connected bridge, and refuses to know sockets, threads, clocks and
+os-ken: ``handle`` takes what happened and returns what is to be done; ``sdnapp.overlay`` does it. A bridge is
+read before it is written, and has at most one plan on its way; whatever happens meanwhile is in the next one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from flows.diff import Plan, diff
+from flows.flow import EMPTY, Flow, FlowKey, Meter, Program
+from flows.pipeline import compile_bridge
+from flows.view import BridgeView
+from sdnapp.engine.messages import (
+    Connected,
+    Disconnected,
+    Effect,
+    Event,
+    FileBroken,
+    FileChanged,
+    Note,
+    PortChanged,
+    Read,
+    Rejection,
+    Send,
+    SourceSeen,
+    SourceSilent,
+    WasRead,
+    WasSent,
+)
+from sdnapp.engine.status import BridgeStatus, Status, locations
+from sdnapp.net.model import Host, Overlay
+from sdnapp.net.project import project
+from sdnapp.net.state import (
+    BridgeFound,
+    Configured,
+    PortFound,
+    PortLost,
+    Recalled,
+    Seen,
+    Silent,
+    State,
+    Station,
+    step,
+)
+
+ATTEMPTS = 3
+"""How often in a row a bridge is read anew after it refused a whole plan, before it is left alone."""
+
+
+@dataclass(slots=True)
+class _Session:
+    """A connected bridge of ours. ``installed`` is None until it has been read."""
+
+    host: str
+    address: str
+    since: float
+    installed: frozenset[FlowKey] | None = None
+    meters: frozenset[Meter] = frozenset()
+    state: State | None = None
+    view: BridgeView | None = None
+    program: Program = EMPTY
+    sending: Plan | None = None
+    rejected: dict[Flow | Meter, str] = field(default_factory=dict)
+    failures: int = 0
+    failure: str | None = None
+
+    @property
+    def in_sync(self) -> bool:
+        return self.installed is not None and self.sending is None and not self.rejected and not self.failure
+
+    def follow(self, state: State) -> None:
+        """Bring the program up to the state. Nothing is compiled when this bridge sees no difference."""
+        if state is self.state:
+            return
+        view = project(state, self.host)
+        if view != self.view:
+            self.view, self.program = view, compile_bridge(view)
+        self.state = state
+
+
+class Engine:
+    """Keeps every connected bridge at what the state asks of it."""
+
+    def __init__(self, overlay: Overlay) -> None:
+        self._state = State.of(overlay)
+        self._sessions: dict[int, _Session] = {}
+        self._strangers: dict[int, Connected] = {}
+        self._config_error: str | None = None
+
+    def handle(self, events: Iterable[Event]) -> list[Effect]:
+        """Take in what happened, in order; return what is to be done, in order."""
+        effects: list[Effect] = []
+        before = self._state
+        for event in events:
+            effects += self._take(event)
+        effects += _learning_notes(before, self._state)
+        for dpid, session in self._sessions.items():
+            effects += _reconcile(dpid, session, self._state)
+        return effects
+
+    def _take(self, event: Event) -> list[Effect]:
+        match event:
+            case FileChanged(overlay):
+                return self._configure(overlay)
+            case FileBroken(reason):
+                self._config_error = reason
+                return [Note("config.broken", {"reason": reason}, warning=True)]
+            case Connected():
+                return self._connect(event)
+            case Disconnected(dpid):
+                return self._disconnect(dpid)
+        session = self._sessions.get(event.dpid)
+        return [] if session is None else self._hear(session, event)
+
+    def _hear(
+        self, session: _Session, event: PortChanged | SourceSeen | SourceSilent | WasRead | WasSent
+    ) -> list[Effect]:
+        """Something from a bridge of ours."""
+        host = session.host
+        match event:
+            case PortChanged(_, interface, None):
+                self._state = step(self._state, PortLost(host, interface))
+                return [Note("port.removed", {"host": host, "port": interface})]
+            case PortChanged(_, interface, int(ofport)):
+                before = self._state
+                self._state = step(before, PortFound(host, interface, ofport))
+                if self._state is before:
+                    return []
+                return [Note("port.added", {"host": host, "port": interface, "ofport": ofport})]
+            case SourceSeen(_, sighting):
+                self._state = step(self._state, Seen(host, (sighting,)))
+            case SourceSilent(_, sighting):
+                self._state = step(self._state, Silent(host, sighting))
+            case WasRead(_, flows, meters, sightings):
+                self._state = step(self._state, Recalled(host, sightings))
+                session.installed, session.meters = flows, meters
+                return [Note("bridge.read", {"host": host, "flows": len(flows)})]
+            case WasSent(dpid, rejections):
+                return self._confirm(dpid, session, rejections)
+        return []
+
+    def _configure(self, overlay: Overlay) -> list[Effect]:
+        self._config_error = None
+        self._state = step(self._state, Configured(overlay))
+        effects: list[Effect] = [
+            Note("config.loaded", {"hosts": len(overlay.hosts), "ports": len(overlay.ports)})
+        ]
+        for dpid, session in list(self._sessions.items()):
+            host = self._host_of(dpid)
+            if host is None or host.name != session.host:
+                ports = self._state.ports(session.host).number
+                del self._sessions[dpid]
+                effects += self._connect(Connected(dpid, session.address, ports, session.since))
+        for dpid, stranger in list(self._strangers.items()):
+            if self._host_of(dpid) is not None:
+                del self._strangers[dpid]
+                effects += self._connect(stranger)
+        return effects
+
+    def _host_of(self, dpid: int) -> Host | None:
+        return next((h for h in self._state.overlay.hosts.values() if h.datapath_id == dpid), None)
+
+    def _connect(self, event: Connected) -> list[Effect]:
+        host = self._host_of(event.dpid)
+        fields = {"dpid": f"{event.dpid:016x}", "address": event.address}
+        if host is None:
+            self._strangers[event.dpid] = event
+            return [Note("bridge.unknown", fields, warning=True)]
+        self._sessions[event.dpid] = _Session(host.name, event.address, event.now)
+        self._state = step(self._state, BridgeFound(host.name, event.ports))
+        return [Note("bridge.up", {"host": host.name, **fields}), Read(event.dpid)]
+
+    def _disconnect(self, dpid: int) -> list[Effect]:
+        self._strangers.pop(dpid, None)
+        session = self._sessions.pop(dpid, None)
+        return [] if session is None else [Note("bridge.down", {"host": session.host}, warning=True)]
+
+    def _confirm(self, dpid: int, session: _Session, rejections: tuple[Rejection, ...]) -> list[Effect]:
+        plan, session.sending = session.sending, None
+        if plan is None or session.installed is None:
+            return []
+        notes: list[Effect] = []
+        for rejection in rejections:
+            fields: dict[str, Any] = {
+                "host": session.host,
+                "what": str(rejection.what or "plan"),
+                "reason": rejection.reason,
+            }
+            notes.append(Note("bridge.refused", fields, warning=True))
+            if rejection.what is not None:
+                session.rejected[rejection.what] = rejection.reason
+        if any(not isinstance(r.what, Meter) for r in rejections):
+            return [*notes, *self._retry(dpid, session, rejections[0])]
+        session.installed = (session.installed | {flow.key for flow in plan.add}) - set(plan.delete)
+        session.meters = _replace_meters(session.meters, plan.meters)
+        session.failures, session.failure = 0, None
+        fields = {"host": session.host, "added": len(plan.add), "deleted": len(plan.delete)}
+        return [*notes, Note("bridge.programmed", fields)]
+
+    def _retry(self, dpid: int, session: _Session, rejection: Rejection) -> list[Effect]:
+        """Nothing of the plan took effect. Without the flow to blame, look at the bridge again."""
+        if rejection.what is not None:
+            return []
+        session.failures += 1
+        if session.failures > ATTEMPTS:
+            session.failure = rejection.reason
+            return []
+        session.installed = None
+        return [Read(dpid)]
+
+    def status(self, config_error: str | None = None) -> Status:
+        """A picture of now, for REST and the command line."""
+        by_host = {session.host: session for session in self._sessions.values()}
+        return Status(
+            overlay=self._state.overlay,
+            config_error=config_error or self._config_error,
+            bridges={
+                host.name: _bridge_status(self._state, host, by_host.get(host.name))
+                for host in self._state.overlay.hosts.values()
+            },
+            unknown={dpid: stranger.address for dpid, stranger in self._strangers.items()},
+            locations=tuple(locations(self._state)),
+        )
+
+
+def _reconcile(dpid: int, session: _Session, state: State) -> list[Effect]:
+    """Send what the bridge lacks, unless it is being read, or written, or was given up."""
+    if session.installed is None or session.sending is not None or session.failure is not None:
+        return []
+    session.follow(state)
+    plan = diff(session.installed, session.meters, _without(session.program, session.rejected))
+    if not plan:
+        return []
+    session.sending = plan
+    return [Send(dpid, plan, frozenset(meter.id for meter in session.meters))]
+
+
+def _without(program: Program, rejected: Mapping[Flow | Meter, str]) -> Program:
+    if not rejected:
+        return program
+    flows = {key: flow for key, flow in program.flows.items() if flow not in rejected}
+    return Program(flows, {i: meter for i, meter in program.meters.items() if meter not in rejected})
+
+
+def _replace_meters(old: frozenset[Meter], new: tuple[Meter, ...]) -> frozenset[Meter]:
+    ids = {meter.id for meter in new}
+    return frozenset(meter for meter in old if meter.id not in ids) | frozenset(new)
+
+
+def _learning_notes(before: State, after: State) -> list[Effect]:
+    if before.learned is after.learned:
+        return []
+    notes: list[Effect] = []
+    for station, place in after.learned.items():
+        if before.learned.get(station) != place:
+            notes.append(_location_note("location.learned", station, place.host, place.interface))
+    for station, place in before.learned.items():
+        if station not in after.learned:
+            notes.append(_location_note("location.forgotten", station, place.host, place.interface))
+    return notes
+
+
+def _location_note(event: str, station: Station, host: str, interface: str | None) -> Note:
+    network, mac = station
+    return Note(event, {"network": network, "mac": mac, "host": host, "port": interface or "-"})
+
+
+def _bridge_status(state: State, host: Host, session: _Session | None) -> BridgeStatus:
+    failures = [] if session is None else [f"{what}: {why}" for what, why in session.rejected.items()]
+    if session is not None and session.failure is not None:
+        failures.append(session.failure)
+    return BridgeStatus(
+        host=host.name,
+        datapath_id=host.datapath_id,
+        connected=session is not None,
+        in_sync=session is not None and session.in_sync,
+        flows=0 if session is None else len(session.program.flows),
+        address=None if session is None else session.address,
+        since=None if session is None else session.since,
+        ports=state.ports(host.name).number,
+        failures=tuple(failures),
+    )

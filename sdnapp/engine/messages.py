@@ -1,0 +1,135 @@
+"""What the engine is told (events) and what it asks for (effects)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from flows.diff import Plan
+from flows.flow import Flow, FlowKey, Meter
+from sdnapp.net.model import Overlay
+from sdnapp.net.state import Sighting
+
+
+@dataclass(frozen=True, slots=True)
+class Connected:
+    """A bridge said hello and named its ports. ``now``: seconds since the epoch."""
+
+    dpid: int
+    address: str
+    ports: Mapping[str, int]
+    now: float
+
+
+@dataclass(frozen=True, slots=True)
+class Disconnected:
+    """The connection of a bridge ended."""
+
+    dpid: int
+
+
+@dataclass(frozen=True, slots=True)
+class PortChanged:
+    """A port was added or modified; ``ofport`` is None when it was removed."""
+
+    dpid: int
+    interface: str
+    ofport: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class SourceSeen:
+    """A frame with an unknown source reached the controller."""
+
+    dpid: int
+    sighting: Sighting
+
+
+@dataclass(frozen=True, slots=True)
+class SourceSilent:
+    """The flow of a learned location expired."""
+
+    dpid: int
+    sighting: Sighting
+
+
+@dataclass(frozen=True, slots=True)
+class WasRead:
+    """All that a bridge holds: identities of its flows, its meters, the learned locations among its flows."""
+
+    dpid: int
+    flows: frozenset[FlowKey]
+    meters: frozenset[Meter]
+    sightings: tuple[Sighting, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """The bridge refused this flow or meter; None: it refused the plan for no reason of a single one."""
+
+    what: Flow | Meter | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class WasSent:
+    """The barrier behind a plan came back. With rejections, none of its flows took effect."""
+
+    dpid: int
+    rejections: tuple[Rejection, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FileChanged:
+    """There is a new good configuration."""
+
+    overlay: Overlay
+
+
+@dataclass(frozen=True, slots=True)
+class FileBroken:
+    """The configuration file is no good; the last good one stays in force."""
+
+    reason: str
+
+
+Event = (
+    Connected
+    | Disconnected
+    | PortChanged
+    | SourceSeen
+    | SourceSilent
+    | WasRead
+    | WasSent
+    | FileChanged
+    | FileBroken
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """Read back what the bridge holds."""
+
+    dpid: int
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Send the plan, in one piece. ``known_meters``: ids of meters that the bridge has already."""
+
+    dpid: int
+    plan: Plan
+    known_meters: frozenset[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """One line for the log: what happened, to whom."""
+
+    event: str
+    fields: Mapping[str, Any]
+    warning: bool = False
+
+
+Effect = Read | Send | Note

@@ -1,0 +1,220 @@
+"""Flows, meters and bundles to OpenFlow 1.3 bytes, without an object per message.
+
+os-ken builds and serialises some 10,000 flow-mods a second, this module more than ten times as many; the
+tests prove its bytes equal to os-ken's own. Numbers are those of OpenFlow 1.3.5, §7.2 and §7.3;
+bundles are ONF extension 230, as OVS and os-ken have it; the register is an NXM field (ovs-fields(7)).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from struct import Struct
+
+from flows.actions import (
+    Action,
+    Goto,
+    Output,
+    PopVlan,
+    Punt,
+    PushVlan,
+    SetKey,
+    SetNetwork,
+    SetSource,
+)
+from flows.diff import Plan
+from flows.flow import Flow, FlowKey, Meter
+from flows.match import TAGGED, UNTAGGED, Match
+
+VERSION = 4
+
+_FLOW_MOD, _BARRIER_REQUEST, _METER_MOD, _EXPERIMENTER = 14, 20, 29, 4
+_ADD, _DELETE = 0, 3
+_METER_ADD, _METER_MODIFY = 0, 1
+_SEND_FLOW_REMOVED = 1
+_ANY = 0xFFFFFFFF
+_NO_BUFFER = 0xFFFFFFFF
+_ALL_BITS = 0xFFFFFFFFFFFFFFFF
+_CONTROLLER = 0xFFFFFFFD
+_VLAN_PRESENT = 0x1000
+_ETH_P_8021Q = 0x8100
+
+_ONF = 0x4F4E4600
+_BUNDLE_CONTROL, _BUNDLE_ADD = 2300, 2301
+_BUNDLE_OPEN, _BUNDLE_COMMIT = 0, 4
+_ATOMIC_ORDERED = 3
+
+_header = Struct("!BBHI")
+_flow_mod = Struct("!BBHIQQBBHHHIIIHxx")
+_match = Struct("!HH")
+_u16 = Struct("!IH")
+_u16_masked = Struct("!IHH")
+_u32 = Struct("!II")
+_u64 = Struct("!IQ")
+_goto = Struct("!HHBxxx")
+_metadata = Struct("!HHxxxxQQ")
+_apply = Struct("!HHxxxx")
+_output = Struct("!HHIHxxxxxx")
+_ethertype = Struct("!HHHxx")
+_plain = Struct("!HHxxxx")
+_meter_mod = Struct("!BBHIHHI")
+_meter_band = Struct("!HHIIxxxx")
+_bundle_control = Struct("!BBHIIIIHH")
+_bundle_add = Struct("!BBHIIIIxxH")
+
+
+def _oxm(field: int, length: int, *, masked: bool = False, register: bool = False) -> int:
+    """The 32-bit header of an OXM field; registers are of the NXM class 1."""
+    oxm_class = 0x0001 if register else 0x8000
+    return oxm_class << 16 | field << 9 | masked << 8 | length * (2 if masked else 1)
+
+
+_IN_PORT, _METADATA, _ETH_DST, _ETH_SRC = _oxm(0, 4), _oxm(2, 8), _oxm(3, 6), _oxm(4, 6)
+_ETH_DST_MASKED, _ETH_SRC_MASKED = _oxm(3, 6, masked=True), _oxm(4, 6, masked=True)
+_VLAN_VID, _VLAN_VID_MASKED, _TUNNEL_ID = _oxm(6, 2), _oxm(6, 2, masked=True), _oxm(38, 8)
+_REG0 = _oxm(0, 4, register=True)
+
+
+def add_flow(flow: Flow, xid: int) -> bytes:
+    """A flow-mod that adds the flow, or replaces the one with its table, priority and match."""
+    body = _match_bytes(flow.match) + _instructions(flow.actions)
+    flags = _SEND_FLOW_REMOVED if flow.idle else 0
+    return _flow_mod.pack(
+        *(VERSION, _FLOW_MOD, _flow_mod.size + len(body), xid, flow.cookie, 0, flow.table, _ADD),
+        *(flow.idle, 0, flow.priority, _NO_BUFFER, _ANY, _ANY, flags),
+    ) + body  # fmt: skip
+
+
+def delete_flow(key: FlowKey, xid: int) -> bytes:
+    """A flow-mod that deletes whatever in this table has this cookie. OVS finds it by an index."""
+    table, cookie = key
+    body = _padded_match(b"")
+    return _flow_mod.pack(
+        *(VERSION, _FLOW_MOD, _flow_mod.size + len(body), xid, cookie, _ALL_BITS, table, _DELETE),
+        *(0, 0, 0, _NO_BUFFER, _ANY, _ANY, 0),
+    ) + body  # fmt: skip
+
+
+def set_meter(meter: Meter, xid: int, *, exists: bool) -> bytes:
+    """A meter-mod: frames per second, with a burst, statistics kept, the rest dropped."""
+    packets_burst_stats = 0b1110
+    band = _meter_band.pack(1, _meter_band.size, meter.rate, meter.burst)
+    command = _METER_MODIFY if exists else _METER_ADD
+    length = _meter_mod.size + len(band)
+    return _meter_mod.pack(VERSION, _METER_MOD, length, xid, command, packets_burst_stats, meter.id) + band
+
+
+def barrier(xid: int) -> bytes:
+    """A barrier request."""
+    return _header.pack(VERSION, _BARRIER_REQUEST, _header.size, xid)
+
+
+def open_bundle(bundle: int, xid: int) -> bytes:
+    """Open a bundle that is ordered and takes effect at once or not at all."""
+    return _bundle_message(bundle, _BUNDLE_OPEN, xid)
+
+
+def commit_bundle(bundle: int, xid: int) -> bytes:
+    """Commit the bundle."""
+    return _bundle_message(bundle, _BUNDLE_COMMIT, xid)
+
+
+def _bundle_message(bundle: int, kind: int, xid: int) -> bytes:
+    return _bundle_control.pack(
+        *(VERSION, _EXPERIMENTER, _bundle_control.size, xid, _ONF, _BUNDLE_CONTROL),
+        *(bundle, kind, _ATOMIC_ORDERED),
+    )
+
+
+def in_bundle(bundle: int, message: bytes, xid: int) -> bytes:
+    """The message as part of a bundle. Its own xid must be the same (ONF extension 230)."""
+    length = _bundle_add.size + len(message)
+    return (
+        _bundle_add.pack(VERSION, _EXPERIMENTER, length, xid, _ONF, _BUNDLE_ADD, bundle, _ATOMIC_ORDERED)
+        + message
+    )
+
+
+def flow_mods(plan: Plan, first_xid: int) -> Iterator[tuple[int, bytes]]:
+    """The flow-mods of a plan with their xids, additions first."""
+    xid = first_xid
+    for flow in plan.add:
+        yield xid, add_flow(flow, xid)
+        xid += 1
+    for key in plan.delete:
+        yield xid, delete_flow(key, xid)
+        xid += 1
+
+
+def _match_bytes(match: Match) -> bytes:
+    """OXM fields in the order of their numbers, registers last, as os-ken and ovs-ofctl have them."""
+    oxm = b""
+    if match.in_port is not None:
+        oxm += _u32.pack(_IN_PORT, match.in_port)
+    if match.network is not None:
+        oxm += _u64.pack(_METADATA, match.network)
+    if match.eth_dst is not None:
+        oxm += _mac(_ETH_DST, _ETH_DST_MASKED, match.eth_dst)
+    if match.eth_src is not None:
+        oxm += _mac(_ETH_SRC, _ETH_SRC_MASKED, match.eth_src)
+    if match.vlan == TAGGED:
+        oxm += _u16_masked.pack(_VLAN_VID_MASKED, _VLAN_PRESENT, _VLAN_PRESENT)
+    elif match.vlan is not None:
+        oxm += _u16.pack(_VLAN_VID, 0 if match.vlan == UNTAGGED else _VLAN_PRESENT | match.vlan)
+    if match.key is not None:
+        oxm += _u64.pack(_TUNNEL_ID, match.key)
+    if match.source is not None:
+        oxm += _u32.pack(_REG0, match.source)
+    return _padded_match(oxm)
+
+
+def _padded_match(oxm: bytes) -> bytes:
+    length = _match.size + len(oxm)
+    return _match.pack(1, length) + oxm + bytes(-length % 8)
+
+
+def _mac(exact: int, masked: int, text: str) -> bytes:
+    octets = bytes.fromhex(text.replace(":", "").replace("/", ""))
+    return (exact if len(octets) == 6 else masked).to_bytes(4, "big") + octets
+
+
+def _instructions(actions: tuple[Action, ...]) -> bytes:
+    """Apply-actions, write-metadata, goto-table: the order in which a switch executes them (§5.9)."""
+    applied = b"".join(_action(action) for action in actions)
+    onward = b"".join(_instruction(action) for action in actions)
+    apply = _apply.pack(4, _apply.size + len(applied)) + applied if applied else b""
+    return apply + onward
+
+
+def _instruction(action: Action) -> bytes:
+    match action:
+        case SetNetwork(network):
+            return _metadata.pack(2, _metadata.size, network, _ALL_BITS)
+        case Goto(table):
+            return _goto.pack(1, _goto.size, table)
+        case _:
+            return b""
+
+
+def _action(action: Action) -> bytes:
+    """The action's bytes; none for what is an instruction of its own."""
+    match action:
+        case Output(port):
+            return _output.pack(0, _output.size, port, 0)
+        case Punt(max_len):
+            return _output.pack(0, _output.size, _CONTROLLER, max_len)
+        case PushVlan(vlan):
+            tag = _set_field(_u16.pack(_VLAN_VID, _VLAN_PRESENT | vlan))
+            return _ethertype.pack(17, _ethertype.size, _ETH_P_8021Q) + tag
+        case PopVlan():
+            return _plain.pack(18, _plain.size)
+        case SetKey(key):
+            return _set_field(_u64.pack(_TUNNEL_ID, key))
+        case SetSource(source):
+            return _set_field(_u32.pack(_REG0, source))
+        case _:
+            return b""
+
+
+def _set_field(oxm: bytes) -> bytes:
+    length = (4 + len(oxm) + 7) // 8 * 8
+    return _match.pack(25, length) + oxm + bytes(length - 4 - len(oxm))
