@@ -1,0 +1,110 @@
+"""``osken-manager``: starts os-ken and the applications named on its command line.
+
+os-ken 4 no longer ships it. Same positional applications and options as ever, and one addition:
+``--overlay-config``, ``--log-format`` for ``sdnapp.overlay``. The hub is eventlet unless OSKEN_HUB_TYPE says
+``native``.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import select
+import signal
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, NoReturn
+
+os.environ.setdefault("OSKEN_HUB_TYPE", "eventlet")  # read when os_ken.lib.hub is imported
+
+from os_ken.lib import hub
+
+hub.patch()
+
+from os_ken import cfg
+from os_ken.base.app_manager import AppManager
+
+from sdnapp.config import Invalid
+from sdnapp.log import event, to_stderr
+
+LOG = logging.getLogger("sdnapp")
+CONF = cfg.CONF
+OVERLAY = "sdnapp.overlay"
+
+CONF.register_cli_opts(
+    [
+        cfg.MultiStrOpt("app", positional=True, default=[], help="application module to run"),
+        cfg.BoolOpt("verbose", default=False, help="show debug output"),
+        cfg.StrOpt("log-format", default="text", choices=["text", "json"], help="one line an event, as"),
+        cfg.StrOpt("pid-file", default=None, help="write the process id here"),
+        cfg.StrOpt("overlay-config", default=None, help="the overlay's file (sdnapp.overlay)"),
+    ]
+)
+
+PLACES = (Path("/etc/sdnapp/overlay.yaml"), Path(__file__).parents[1] / "configs" / "two-hosts.yaml")
+"""Where the overlay's file may be if neither the command line nor SDNAPP_CONFIG says."""
+
+
+def main(args: list[str] | None = None) -> None:
+    """Run until SIGTERM or SIGINT. Exit 2 if the command line, the file or a port does not let us start."""
+    CONF(args=args, project="osken", prog="osken-manager", version=version("sdnapp"), default_config_files=[])
+    to_stderr(CONF.log_format, verbose=CONF.verbose)
+    path, why = overlay_config(CONF.overlay_config, os.environ.get("SDNAPP_CONFIG"))
+    if OVERLAY in CONF.app:
+        event(LOG, "config.file", path=path, chosen_by=why)
+    CONF.set_override("overlay_config", str(path))
+    reader, writer = os.pipe()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: os.write(writer, b"\0"))
+    try:
+        services = _start(CONF.app or ["os_ken.controller.ofp_handler"])
+    except Invalid as invalid:
+        _fail("\n".join(map(str, invalid.problems)))
+    except (ImportError, OSError) as error:
+        _fail(str(error))
+    hub.spawn(_outlive, services, writer)
+    if CONF.pid_file:
+        Path(CONF.pid_file).write_text(f"{os.getpid()}\n", encoding="ascii")
+    select.select([reader], [], [])
+    if CONF.pid_file:
+        Path(CONF.pid_file).unlink(missing_ok=True)
+    ended = os.read(reader, 1) == b"\1"
+    event(LOG, "controller.stopped", reason="the OpenFlow server ended" if ended else "signal")
+    logging.shutdown()
+    os._exit(1 if ended else 0)  # nothing of ours is left to be saved; native threads cannot be ended
+
+
+def overlay_config(option: str | None, environment: str | None) -> tuple[Path, str]:
+    """The overlay's file, and who chose it."""
+    if option:
+        return Path(option), "--overlay-config"
+    if environment:
+        return Path(environment), "SDNAPP_CONFIG"
+    for place in PLACES:
+        if place.exists():
+            return place, "default"
+    return PLACES[0], "default"
+
+
+def _start(apps: list[str]) -> list[Any]:
+    """Load and start the applications; the hub threads that serve until the end."""
+    manager = AppManager.get_instance()
+    manager.load_apps(apps)
+    services: list[Any] = manager.instantiate_apps(**manager.create_contexts())
+    return services
+
+
+def _outlive(services: list[Any], writer: int) -> None:
+    """Without its OpenFlow server the process is of no use: end it, so that its supervisor can tell."""
+    hub.joinall(services)
+    os.write(writer, b"\1")
+
+
+def _fail(reason: str) -> NoReturn:
+    print(f"osken-manager: {reason}", file=sys.stderr, flush=True)
+    os._exit(2)  # whatever started already does not keep us
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,225 @@
+"""One connected bridge: requests joined to replies by xid, plans sent in bundles, errors joined to flows.
+
+It blocks the hub thread that calls it and no other. It knows OpenFlow and os-ken's ``Datapath``; what a plan
+is for, or what a reply means to the overlay, is not its business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from os_ken.lib import hub
+from os_ken.ofproto import ofproto_v1_3 as ofproto
+from os_ken.ofproto import ofproto_v1_3_parser as parser
+
+from flows.diff import Plan
+from flows.flow import CONTROLLER_METER, Flow, FlowKey, Meter, is_learned
+from flows.match import Source
+from flows.tables import Table
+from sdnapp.openflow import encode
+
+TIMEOUT = 30.0
+"""Seconds without any reply after which a bridge is taken for gone."""
+CHUNK = 64 * 1024
+"""Bytes given to the connection at once: small enough for echo replies to find a gap."""
+
+
+@dataclass(frozen=True, slots=True)
+class LearnedFlow:
+    """A flow that stands for a learned location: ``mac`` of network ``vni`` is behind ``ofport``."""
+
+    vni: int
+    mac: str
+    ofport: int
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What a bridge holds."""
+
+    flows: frozenset[FlowKey]
+    meters: frozenset[Meter]
+    learned: tuple[LearnedFlow, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """What a bridge refused, and why; ``what`` is None when it does not say."""
+
+    what: Flow | Meter | None
+    reason: str
+
+
+class Switch:
+    """The connection to one bridge, as long as it lasts."""
+
+    def __init__(self, datapath: Any) -> None:
+        self.datapath = datapath
+        self._waiting: dict[int, Any] = {}
+        self._bundle = 0
+
+    def reply(self, message: Any) -> None:
+        """Hand a reply or an error to whoever waits for its xid. Called by the event handlers."""
+        queue = self._waiting.get(message.xid)
+        if queue is not None:
+            queue.put(message)
+
+    def close(self) -> None:
+        """The connection ended: everybody who waits hears of it."""
+        for queue in list(self._waiting.values()):
+            queue.put(None)
+
+    def request(self, message: Any) -> Iterator[Any]:
+        """Send one os-ken request and yield its replies as they come.
+
+        ``ConnectionError`` when the bridge goes, ``TimeoutError`` when it is silent, ``ValueError`` with its
+        reason when it refuses.
+        """
+        xid = self._reserve(1)
+        message.set_xid(xid)
+        queue = self._expect(xid)
+        try:
+            self.datapath.send_msg(message)
+            while True:
+                reply = self._next(queue)
+                if isinstance(reply, parser.OFPErrorMsg):
+                    raise ValueError(_reason(reply))
+                yield reply
+                if not getattr(reply, "flags", 0) & ofproto.OFPMPF_REPLY_MORE:
+                    return
+        finally:
+            self._waiting.pop(xid, None)
+
+    def read(self) -> Contents:
+        """All that the bridge holds. Matches are parsed only for flows of learned locations."""
+        keys: set[FlowKey] = set()
+        learned: list[LearnedFlow] = []
+        for reply in self.request(_all_flows(self.datapath)):
+            for entry in reply.body:
+                keys.add((entry.table_id, entry.cookie))
+                if is_learned(entry.cookie) and (found := _learned_flow(entry)) is not None:
+                    learned.append(found)
+            hub.sleep(0)
+        return Contents(frozenset(keys), self._read_meters(), tuple(learned))
+
+    def _read_meters(self) -> frozenset[Meter]:
+        request = parser.OFPMeterConfigStatsRequest(self.datapath, 0, CONTROLLER_METER)
+        try:
+            configs = [config for reply in self.request(request) for config in reply.body]
+        except ValueError:  # OFPMMFC_UNKNOWN_METER: there is none yet
+            return frozenset()
+        return frozenset(
+            Meter(c.meter_id, c.bands[0].rate, c.bands[0].burst_size) for c in configs if c.bands
+        )
+
+    def apply(self, plan: Plan, known_meters: frozenset[int]) -> tuple[Refused, ...]:
+        """Send the plan and wait until the bridge is through with it.
+
+        Flows take effect together or not at all: after a refusal none of them did. Everything is encoded
+        before the bundle opens, because OVS discards a bundle that is idle for 10 s.
+        """
+        count = len(plan.add) + len(plan.delete)
+        first = self._reserve(count + len(plan.meters) + 3)
+        blame: dict[int, Flow | Meter | None] = {}
+        messages: list[bytes] = []
+        xid = first
+        for meter in plan.meters:
+            blame[xid] = meter
+            messages.append(encode.set_meter(meter, xid, exists=meter.id in known_meters))
+            xid += 1
+        if count:
+            self._bundle += 1
+            blame |= {xid: None, xid + 1: None}
+            messages.append(encode.open_bundle(self._bundle, xid))
+            commit = encode.commit_bundle(self._bundle, xid + 1)
+            blame |= dict(enumerate(plan.add, xid + 2))
+            for number, (flow_xid, message) in enumerate(encode.flow_mods(plan, xid + 2)):
+                messages.append(encode.in_bundle(self._bundle, message, flow_xid))
+                if number % 500 == 499:
+                    hub.sleep(0)
+            messages.append(commit)
+        return self._deliver(messages, blame, barrier=first + count + len(plan.meters) + 2)
+
+    def _deliver(
+        self, messages: list[bytes], blame: dict[int, Flow | Meter | None], barrier: int
+    ) -> tuple[Refused, ...]:
+        """Send, and collect errors until the barrier comes back."""
+        queue = self._expect(barrier)
+        for xid in blame:
+            self._waiting[xid] = queue
+        try:
+            for chunk in _chunks([*messages, encode.barrier(barrier)]):
+                self.datapath.send(chunk)
+                hub.sleep(0)
+            refused = []
+            while (reply := self._next(queue)).xid != barrier:
+                if isinstance(reply, parser.OFPErrorMsg):
+                    refused.append(Refused(blame[reply.xid], _reason(reply)))
+            named = tuple(r for r in refused if r.what is not None)
+            return named or tuple(refused)
+        finally:
+            for xid in (*blame, barrier):
+                self._waiting.pop(xid, None)
+
+    def _reserve(self, count: int) -> int:
+        """The first of ``count`` consecutive xids that os-ken will not use."""
+        first: int = self.datapath.xid + 1
+        if first + count > ofproto.MAX_XID:
+            first = 1
+        self.datapath.xid = first + count
+        return first
+
+    def _expect(self, xid: int) -> Any:
+        queue = hub.Queue()
+        self._waiting[xid] = queue
+        return queue
+
+    def _next(self, queue: Any) -> Any:
+        try:
+            reply = queue.get(timeout=TIMEOUT)
+        except hub.QueueEmpty:
+            raise TimeoutError(f"no reply for {TIMEOUT:g} s") from None
+        if reply is None:
+            raise ConnectionError("the bridge disconnected")
+        return reply
+
+
+def _chunks(messages: list[bytes]) -> Iterator[bytes]:
+    chunk = bytearray()
+    for message in messages:
+        chunk += message
+        if len(chunk) >= CHUNK:
+            yield bytes(chunk)
+            chunk.clear()
+    yield bytes(chunk)
+
+
+def _all_flows(datapath: Any) -> Any:
+    return parser.OFPFlowStatsRequest(
+        datapath, 0, ofproto.OFPTT_ALL, ofproto.OFPP_ANY, ofproto.OFPG_ANY, 0, 0, parser.OFPMatch()
+    )
+
+
+def _learned_flow(entry: Any) -> LearnedFlow | None:
+    """Read a location out of its flow: the one that knows the source, or the one that reaches it remotely."""
+    match = entry.match
+    vni = match.get("metadata")
+    if entry.table_id == Table.LEARN:
+        return LearnedFlow(vni, match["eth_src"], match["in_port"])
+    if entry.table_id == Table.FORWARD and match.get("reg0") == Source.LOCAL:
+        for instruction in entry.instructions:
+            for action in getattr(instruction, "actions", ()):
+                if isinstance(action, parser.OFPActionOutput):
+                    return LearnedFlow(vni, match["eth_dst"], action.port)
+    return None
+
+
+def _reason(error: Any) -> str:
+    """An error message in words, such as ``OFPFMFC_TABLE_FULL``."""
+    if error.type == ofproto.OFPET_EXPERIMENTER:
+        return f"experimenter error {error.exp_type}"
+    kind = ofproto.ofp_error_type_to_str(error.type)
+    code = ofproto.ofp_error_code_to_str(error.type, error.code)
+    return f"{kind} {code}"

@@ -1,0 +1,282 @@
+"""The os-ken application: ``osken-manager sdnapp.overlay``.
+
+It carries events from os-ken, from the file and from signals to the engine, and the engine's effects to the
+bridges and to the log. It decides nothing. One hub thread feeds the engine; each bridge has one that talks to
+it, so that a slow bridge holds up nobody.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import select
+import signal
+import socket
+import time
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+from os_ken.base.app_manager import OSKenApp
+from os_ken.cfg import CONF
+from os_ken.controller import ofp_event
+from os_ken.controller.handler import DEAD_DISPATCHER, MAIN_DISPATCHER, set_ev_cls
+from os_ken.lib import hub
+from os_ken.ofproto import ofproto_v1_3 as ofproto
+
+from sdnapp import source
+from sdnapp.config import Invalid
+from sdnapp.engine import Engine
+from sdnapp.engine.messages import (
+    Connected,
+    Disconnected,
+    Effect,
+    Event,
+    FileBroken,
+    FileChanged,
+    Note,
+    PortChanged,
+    Read,
+    Rejection,
+    Send,
+    SourceSeen,
+    SourceSilent,
+    WasRead,
+    WasSent,
+)
+from sdnapp.log import event as log_event
+from sdnapp.net.state import Sighting
+from sdnapp.openflow import flowstats
+from sdnapp.openflow.switch import Switch
+
+LOG = logging.getLogger("sdnapp")
+
+flowstats.install()
+
+
+def guarded(handler: Callable[[OverlayApp, Any], None]) -> Callable[[OverlayApp, Any], None]:
+    """One place for what must never happen: a handler that raises is logged, and the application lives on.
+
+    Under os-ken's native hub an uncaught exception would silently end it. The bridge it came from is read
+    anew, because what the event meant for it is lost.
+    """
+
+    @wraps(handler)
+    def guard(self: OverlayApp, ev: Any) -> None:
+        try:
+            handler(self, ev)
+        except Exception:
+            LOG.exception("handler.failed", extra={"fields": {"handler": handler.__name__}})
+            self.resync(getattr(getattr(ev, "msg", ev), "datapath", None))
+
+    return guard
+
+
+class OverlayApp(OSKenApp):  # type: ignore[misc]  # os-ken has no types
+    """Programs every known bridge that connects."""
+
+    OFP_VERSIONS = (ofproto.OFP_VERSION,)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.config_path = Path(CONF.overlay_config).absolute()
+        overlay = source.load(self.config_path)
+        controller = overlay.controller
+        CONF.set_default("ofp_listen_host", controller.listen_host)
+        CONF.set_default("ofp_tcp_listen_port", controller.listen_port)
+        self._engine = Engine(overlay)
+        self._inbox: Any = hub.Queue()
+        self._switches: dict[int, Switch] = {}
+        self._tasks: dict[Switch, Any] = {}
+
+    def start(self) -> None:
+        """Begin to serve: the engine, and the eye on the file. ``OSError`` if a port is taken."""
+        _check_port(CONF.ofp_listen_host, CONF.ofp_tcp_listen_port)
+        super().start()
+        for task in (self._run, self._follow_file, self._follow_hangups):
+            hub.spawn(task)
+
+    def resync(self, datapath: Any) -> None:
+        """Look at this bridge anew."""
+        for switch, tasks in self._tasks.items():
+            if switch.datapath is datapath:
+                tasks.put(Read(datapath.id))
+
+    def reload(self) -> None:
+        """Read the file again. What is wrong with it is told; then the last good one stays in force."""
+        try:
+            self._inbox.put(FileChanged(source.load(self.config_path)))
+        except Invalid as invalid:
+            self._inbox.put(FileBroken("; ".join(map(str, invalid.problems))))
+
+    def _follow_file(self) -> None:
+        watch = source.Watch(self.config_path)
+        while True:
+            if watch.changed(None):
+                self.reload()
+
+    def _follow_hangups(self) -> None:
+        """SIGHUP reads the file again, as it does for any daemon."""
+        reader, writer = os.pipe()
+        signal.signal(signal.SIGHUP, lambda *_: os.write(writer, b"\0"))
+        while True:
+            select.select([reader], [], [])
+            os.read(reader, 1)
+            self.reload()
+
+    def _run(self) -> None:
+        """Feed the engine. What has piled up meanwhile is one batch: one look at the world, one plan each."""
+        while True:
+            for effect in self._handle(self._take_all()):
+                self._perform(effect)
+
+    def _take_all(self) -> list[Event]:
+        events = [self._inbox.get()]
+        while True:
+            try:
+                events.append(self._inbox.get(block=False))
+            except hub.QueueEmpty:
+                return events
+
+    def _handle(self, events: list[Event]) -> list[Effect]:
+        try:
+            return self._engine.handle(events)
+        except Exception:
+            LOG.exception("engine.failed", extra={"fields": {"events": [type(e).__name__ for e in events]}})
+            return []
+
+    def _perform(self, effect: Effect) -> None:
+        if isinstance(effect, Note):
+            level = logging.WARNING if effect.warning else logging.INFO
+            log_event(LOG, effect.event, level=level, **effect.fields)
+        elif effect.dpid in self._switches:
+            self._tasks[self._switches[effect.dpid]].put(effect)
+
+    def _serve(self, switch: Switch, tasks: Any) -> None:
+        """Do what the engine asks of one bridge, in order, until the connection ends."""
+        while (task := tasks.get()) is not None:
+            try:
+                self._inbox.put(_do(switch, task))
+            except (ConnectionError, TimeoutError, ValueError) as error:
+                fields = {"dpid": f"{switch.datapath.id:016x}", "reason": str(error)}
+                log_event(LOG, "bridge.lost", level=logging.WARNING, **fields)
+                switch.datapath.close()
+                return
+
+    @set_ev_cls(ofp_event.EventOFPStateChange, [MAIN_DISPATCHER, DEAD_DISPATCHER])
+    @guarded
+    def on_state_change(self, ev: Any) -> None:
+        """A bridge finished its handshake, or its connection ended."""
+        datapath = ev.datapath
+        if ev.state == MAIN_DISPATCHER:
+            self._connect(datapath)
+        elif datapath.id is not None:
+            switch = self._switches.get(datapath.id)
+            if switch is not None and switch.datapath is datapath:
+                self._disconnect(switch)
+                self._inbox.put(Disconnected(datapath.id))
+
+    def _connect(self, datapath: Any) -> None:
+        """Take over. An older connection with the same datapath id is dead, though nobody told us yet."""
+        older = self._switches.get(datapath.id)
+        if older is not None:
+            self._disconnect(older)
+            older.datapath.close()
+        switch = self._switches[datapath.id] = Switch(datapath)
+        tasks = self._tasks[switch] = hub.Queue()
+        hub.spawn(self._serve, switch, tasks)
+        ports = {_name(p): p.port_no for p in datapath.ports.values() if p.port_no <= ofproto.OFPP_MAX}
+        self._inbox.put(Connected(datapath.id, _address(datapath.address), ports, time.time()))
+
+    def _disconnect(self, switch: Switch) -> None:
+        del self._switches[switch.datapath.id]
+        self._tasks.pop(switch).put(None)
+        switch.close()
+
+    @set_ev_cls(ofp_event.EventOFPPortStatus, MAIN_DISPATCHER)
+    @guarded
+    def on_port_status(self, ev: Any) -> None:
+        """A port was added, removed or modified."""
+        port = ev.msg.desc
+        if port.port_no <= ofproto.OFPP_MAX:
+            gone = ev.msg.reason == ofproto.OFPPR_DELETE
+            self._inbox.put(PortChanged(ev.msg.datapath.id, _name(port), None if gone else port.port_no))
+
+    @set_ev_cls(ofp_event.EventOFPPacketIn, MAIN_DISPATCHER)
+    @guarded
+    def on_packet_in(self, ev: Any) -> None:
+        """A frame with an unknown source."""
+        match, data = ev.msg.match, ev.msg.data
+        if "metadata" in match and len(data) >= 12:
+            sighting = Sighting(match["metadata"], data[6:12].hex(":"), match["in_port"])
+            self._inbox.put(SourceSeen(ev.msg.datapath.id, sighting))
+
+    @set_ev_cls(ofp_event.EventOFPFlowRemoved, MAIN_DISPATCHER)
+    @guarded
+    def on_flow_removed(self, ev: Any) -> None:
+        """The flow of a learned location expired."""
+        match = ev.msg.match
+        if ev.msg.reason == ofproto.OFPRR_IDLE_TIMEOUT and "eth_src" in match:
+            sighting = Sighting(match["metadata"], match["eth_src"], match["in_port"])
+            self._inbox.put(SourceSilent(ev.msg.datapath.id, sighting))
+
+    @set_ev_cls(
+        [
+            ofp_event.EventOFPErrorMsg,
+            ofp_event.EventOFPBarrierReply,
+            ofp_event.EventOFPRoleReply,
+            ofp_event.EventOFPDescStatsReply,
+            ofp_event.EventOFPFlowStatsReply,
+            ofp_event.EventOFPAggregateStatsReply,
+            ofp_event.EventOFPTableStatsReply,
+            ofp_event.EventOFPTableFeaturesStatsReply,
+            ofp_event.EventOFPPortStatsReply,
+            ofp_event.EventOFPPortDescStatsReply,
+            ofp_event.EventOFPQueueStatsReply,
+            ofp_event.EventOFPQueueGetConfigReply,
+            ofp_event.EventOFPGroupStatsReply,
+            ofp_event.EventOFPGroupDescStatsReply,
+            ofp_event.EventOFPGroupFeaturesStatsReply,
+            ofp_event.EventOFPMeterStatsReply,
+            ofp_event.EventOFPMeterConfigStatsReply,
+            ofp_event.EventOFPMeterFeaturesStatsReply,
+        ],
+        MAIN_DISPATCHER,
+    )
+    @guarded
+    def on_reply(self, ev: Any) -> None:
+        """The answer to a request of ours, or an error."""
+        switch = self._switches.get(ev.msg.datapath.id)
+        if switch is not None:
+            switch.reply(ev.msg)
+
+
+def _do(switch: Switch, task: Read | Send) -> Event:
+    """Carry out what the engine asks for; what came of it is an event."""
+    dpid = switch.datapath.id
+    if isinstance(task, Read):
+        contents = switch.read()
+        sightings = tuple(Sighting(flow.vni, flow.mac, flow.ofport) for flow in contents.learned)
+        return WasRead(dpid, contents.flows, contents.meters, sightings)
+    refused = switch.apply(task.plan, task.known_meters)
+    return WasSent(dpid, tuple(Rejection(r.what, r.reason) for r in refused))
+
+
+def _check_port(host: str, port: int) -> None:
+    """os-ken would only log that it cannot listen, and live on deaf."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        socket.create_server((host, port), family=family).close()
+    except OSError as error:
+        raise OSError(f"cannot listen for bridges on {host} port {port}: {error.strerror}") from None
+
+
+def _name(port: Any) -> str:
+    name: bytes = port.name
+    return name.decode("utf-8", "replace")
+
+
+def _address(address: Any) -> str:
+    host, port = address[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
