@@ -2,10 +2,37 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+
 import click
 
+COMMANDS = {
+    "check": "sdnapp.cli.check:check",
+    "demo": "sdnapp.cli.demo:demo",
+    "lab": "sdnapp.cli.lab:lab",
+    "schema": "sdnapp.cli.check:schema",
+}
+"""Where each command is: imported when it is called, so that none pays for the others' libraries."""
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+
+class Commands(click.Group):
+    """A group whose commands are imported when they are asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        """Name them all, without importing any."""
+        return sorted(COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:  # noqa: ARG002
+        """Import one; None when there is none of this name."""
+        if name not in COMMANDS:
+            return None
+        module, _, attribute = COMMANDS[name].partition(":")
+        command = getattr(import_module(module), attribute)
+        assert isinstance(command, click.Command)
+        return command
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="sdnapp")
 def main() -> None:
     """Multi-tenant layer-2 overlays on plain Open vSwitch, from one YAML file."""

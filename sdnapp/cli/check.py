@@ -1,0 +1,54 @@
+"""``sdnapp check`` and ``sdnapp schema``: what a file may hold, and whether one does."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import click
+
+from sdnapp.config import Invalid, parse
+from sdnapp.config.document import MAX_BYTES
+from sdnapp.config.schema import json_schema
+from sdnapp.source import read
+
+
+@click.command()
+@click.argument("files", nargs=-1, required=True, metavar="FILE...", type=click.Path(allow_dash=True))
+def check(files: tuple[str, ...]) -> None:
+    """Say all that is wrong with each FILE ('-': standard input), with its line and what would be right.
+
+    Exit status 0 if nothing is, otherwise 2.
+    """
+    found = sum([_check(file) for file in files])
+    if found:
+        click.echo(_count(found, "problem"))
+        sys.exit(2)
+
+
+def _check(file: str) -> int:
+    """Print one file's problems, or what is in it; the number of problems."""
+    try:
+        source = "<stdin>" if file == "-" else click.format_filename(file)
+        config = parse(sys.stdin.buffer.read(MAX_BYTES + 1) if file == "-" else read(file), source)
+    except Invalid as error:
+        click.echo(str(error))
+        return len(error.problems)
+    counts = {
+        "tenant": len(config.tenants),
+        "network": len(config.networks),
+        "host": len(config.hosts),
+        "port": len(config.ports),
+    }
+    click.echo(f"{source}: " + ", ".join(_count(number, word) for word, number in counts.items()))
+    return 0
+
+
+def _count(number: int, word: str) -> str:
+    return f"{number} {word}{'' if number == 1 else 's'}"
+
+
+@click.command()
+def schema() -> None:
+    """Print the JSON Schema of the file, for editors."""
+    click.echo(json.dumps(json_schema(), indent=2))

@@ -1,0 +1,93 @@
+"""Which of its networks an address of a port belongs to, and which addresses a port cannot have."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from ipaddress import IPv4Interface, IPv6Interface
+
+from sdnapp.config.problem import Finding, Path, either
+from sdnapp.config.scalars import Written, ip_of
+from sdnapp.config.schema import Config, Network, Port
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """Why an address is none of a network, and what to do about it."""
+
+    reason: str
+    remedy: str
+
+
+def homes(address: Written, port: Port, networks: Mapping[str, Network]) -> dict[str, Doubt | None]:
+    """For each network of ``port``, by path: why ``address`` is not of it, None where it can be.
+
+    A port of one network may have any address where the network has no subnet; on a trunk of several, only
+    a subnet tells whose address it is.
+    """
+    alone = len(port.networks) == 1
+    return {path: _doubt(address, networks[path], alone=alone) for path in port.networks}
+
+
+def _doubt(address: Written, network: Network, *, alone: bool) -> Doubt | None:
+    prefixed = address if isinstance(address, IPv4Interface | IPv6Interface) else None
+    if not network.subnet:
+        if not alone:
+            return Doubt("the network has no subnet", "Give the networks of a trunk subnets.")
+        remedy = f"Write {address}/{24 if address.version == 4 else 64}, or give the network a subnet."
+        return None if prefixed else Doubt("it has no prefix length", remedy)
+    subnets = either(map(str, network.subnet))
+    within = [subnet for subnet in network.subnet if ip_of(address) in subnet]
+    if not within:
+        return Doubt(f"it is outside {subnets}", f"Write an address in {subnets}.")
+    if prefixed and prefixed.network not in within:
+        right = f"{ip_of(address)}/{within[0].prefixlen}"
+        return Doubt(f"its prefix length is not that of {within[0]}", f"Write {right}.")
+    return None
+
+
+def address_findings(config: Config) -> Iterator[Finding]:
+    """Addresses outside their network, ambiguous, reserved, or taken."""
+    networks = config.networks
+    taken: dict[tuple[str, object], str] = {}
+    for name, port in config.ports.items():
+        if not port.networks or not all(path in networks for path in port.networks):
+            continue
+        for i, address in enumerate(port.address):
+            where, ip = ("ports", name, "address", i), ip_of(address)
+            doubts = homes(address, port, networks)
+            found = [path for path, doubt in doubts.items() if doubt is None]
+            if len(found) != 1:
+                yield _homeless(where, address, doubts, found)
+                continue
+            if (found[0], ip) in taken:
+                message = f"{ip} is an address of {taken[found[0], ip]} already, in {found[0]}"
+                yield Finding(where, message, "Give every port its own, once.")
+            taken.setdefault((found[0], ip), name)
+            yield from _reserved(where, address, networks[found[0]])
+
+
+def _homeless(where: Path, address: Written, doubts: dict[str, Doubt | None], found: list[str]) -> Finding:
+    if found:
+        message = f"{address} could be of {either(found)}"
+        return Finding(where, message, "Give the networks of a trunk subnets that do not overlap.")
+    reasons = {path: doubt for path, doubt in doubts.items() if doubt}
+    message = f"{address} is no address of {either(reasons)}"
+    if len(reasons) == 1:
+        (doubt,) = reasons.values()
+        return Finding(where, f"{message}: {doubt.reason}", doubt.remedy)
+    why = "; ".join(f"{path}: {doubt.reason}" for path, doubt in reasons.items())
+    return Finding(where, f"{message} ({why})", "Write an address in a subnet of one of them.")
+
+
+def _reserved(where: Path, address: Written, network: Network) -> Iterator[Finding]:
+    ip = ip_of(address)
+    subnet = next((subnet for subnet in network.subnet if ip in subnet), None)
+    if subnet is None and isinstance(address, IPv4Interface | IPv6Interface):
+        subnet = address.network
+    if subnet is None or subnet.prefixlen >= subnet.max_prefixlen - 1:
+        return
+    if ip == subnet.network_address:
+        yield Finding(where, f"{ip} is the address of subnet {subnet} itself", "Write an address inside it.")
+    elif ip == subnet.broadcast_address and ip.version == 4:
+        yield Finding(where, f"{ip} is the broadcast address of {subnet}", "Write an address inside it.")

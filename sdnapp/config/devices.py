@@ -1,0 +1,86 @@
+"""The devices that ports become on a host, their names and MAC addresses, and what must not collide."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from sdnapp.config import names
+from sdnapp.config.problem import Finding, repeated, shown
+from sdnapp.config.schema import Config, Port
+
+PHYSICAL_BRIDGE = "br-phy"
+"""The userspace datapath's bridge around the uplink."""
+
+_SYSTEM_NAMES = frozenset({"lo", "all", "default", "ovs-system", "ovs-netdev", PHYSICAL_BRIDGE})
+
+
+def device_findings(config: Config) -> Iterator[Finding]:
+    """Names and MAC addresses that are taken."""
+    yield from _macs(config)
+    yield from _interfaces(config)
+    yield from _namespaces(config)
+
+
+def mac_of(name: str, port: Port) -> str | None:
+    """The MAC address of a port; None where it has to be learned."""
+    return port.mac or (None if port.attach == "external" else names.mac(name))
+
+
+def device_of(name: str, port: Port) -> str:
+    """The device inside a port's namespace: eth0 where the namespace is the port's own."""
+    return "eth0" if port.namespace is None else port.interface or name
+
+
+def _macs(config: Config) -> Iterator[Finding]:
+    macs = (
+        ((path, mac_of(name, port)), name, ("ports", name, "mac"))
+        for name, port in config.ports.items()
+        if mac_of(name, port)
+        for path in port.networks
+    )
+    for (path, mac), first, where in repeated(macs):
+        message = f"{mac} is the MAC address of {first} already, in {path}"
+        yield Finding(where, message, "Give every port of a network its own.")
+
+
+def _interfaces(config: Config) -> Iterator[Finding]:
+    tunnels = {names.tunnel_interface(config.overlay.encapsulation, host): host for host in config.hosts}
+    taken: dict[tuple[str, str], str] = {}
+    for name, host in config.hosts.items():
+        roles = [(host.bridge, "bridge"), *([(host.uplink, "uplink")] if host.uplink else [])]
+        for interface, role in roles:
+            where = ("hosts", name, role)
+            if user := _system_user(interface, tunnels) or taken.get((name, interface)):
+                yield Finding(where, f"{shown(interface)} is the name of {user}", "Use another name.")
+            taken[name, interface] = f"the {role} of {name}"
+    for name, port in config.ports.items():
+        interface, where = port.interface or name, ("ports", name, "interface")
+        if len(interface) > names.MAX_INTERFACE:
+            message = f"the name has {len(interface)} characters, an interface at most {names.MAX_INTERFACE}"
+            yield Finding(where, message, "Shorten it, or set 'interface'.", key=True)
+        elif user := _system_user(interface, tunnels) or taken.get((port.host, interface)):
+            message = f"{shown(interface)} is the name of {user}"
+            yield Finding(where, message, "Set 'interface' to another name.", key=port.interface is None)
+        taken[port.host, interface] = f"the interface of {name} on {port.host}"
+
+
+def _system_user(interface: str, tunnels: dict[str, str]) -> str | None:
+    """Who else has this name on every host."""
+    if interface in _SYSTEM_NAMES:
+        return "something that the system keeps for itself"
+    return f"the tunnel to {tunnels[interface]}" if interface in tunnels else None
+
+
+def _namespaces(config: Config) -> Iterator[Finding]:
+    for name, port in config.ports.items():
+        if port.attach == "external" and port.namespace is not None:
+            message = "an external port has no namespace of ours"
+            yield Finding(("ports", name, "namespace"), message, "Remove it, or remove attach: external.")
+    devices = (
+        ((port.host, port.namespace or name, device_of(name, port)), name, ("ports", name, "namespace"))
+        for name, port in config.ports.items()
+        if port.attach == "namespace"
+    )
+    for (host, namespace, device), first, where in repeated(devices):
+        message = f"{device} in namespace {namespace} on {host} is that of {first} already"
+        yield Finding(where, message, "Use another namespace or interface.", key=True)

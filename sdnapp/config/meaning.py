@@ -1,0 +1,180 @@
+"""Whether a well-formed file makes sense: what it refers to exists, and what must differ does differ.
+
+Each check is a generator of findings over the whole file; none of them knows lines or columns.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from sdnapp.config import names
+from sdnapp.config.addresses import address_findings
+from sdnapp.config.devices import device_findings
+from sdnapp.config.problem import Finding, Path, either, nearest, repeated, shown
+from sdnapp.config.schema import Config
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """The names that the file gives, including those of broken entries, which nobody should call unknown."""
+
+    tenants: frozenset[str]
+    networks: frozenset[str]
+    hosts: frozenset[str]
+
+    @classmethod
+    def of(cls, values: Any) -> Declared:
+        """Read them from a file's plain values, whatever shape these have."""
+        tenants = _mapping(_mapping(values).get("tenants"))
+        networks = (
+            f"{tenant}/{network}"
+            for tenant, body in tenants.items()
+            for network in _mapping(_mapping(body).get("networks"))
+        )
+        return cls(
+            frozenset(tenants), frozenset(networks), frozenset(_mapping(_mapping(values).get("hosts")))
+        )
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def findings(config: Config, declared: Declared) -> Iterator[Finding]:
+    """All that is wrong with ``config``, which may lack entries of ``declared`` that are broken."""
+    yield from _settings(config)
+    yield from _networks(config)
+    yield from _references(config, declared)
+    yield from _hosts(config)
+    yield from _families(config)
+    yield from _tags(config)
+    yield from address_findings(config)
+    yield from device_findings(config)
+
+
+def _settings(config: Config) -> Iterator[Finding]:
+    overlay, listen, rest = config.overlay, config.controller.listen, config.controller.rest
+    if overlay.encapsulation == "gre" and overlay.dst_port is not None:
+        yield Finding(("overlay", "dst_port"), "GRE has no ports", "Remove it, or use vxlan or geneve.")
+    has_v6 = any(subnet.version == 6 for network in config.networks.values() for subnet in network.subnet)
+    has_v6 = has_v6 or any(address.version == 6 for port in config.ports.values() for address in port.address)
+    if overlay.mtu is not None and overlay.mtu < 1280 and has_v6:
+        message = f"{overlay.mtu} bytes are too few for the file's IPv6 addresses"
+        yield Finding(("overlay", "mtu"), message, "Write 1280 or more (RFC 8200, section 5).")
+    if listen is not None and listen.port == rest.port:
+        message = f"port {rest.port} is where the controller listens for bridges"
+        yield Finding(("controller", "rest"), message, "Use another port for REST.")
+
+
+def _networks(config: Config) -> Iterator[Finding]:
+    places = {
+        f"{tenant}/{name}": ("tenants", tenant, "networks", name)
+        for tenant, body in config.tenants.items()
+        for name in body.networks
+    }
+    vnis = ((network.vni, path, (*places[path], "vni")) for path, network in config.networks.items())
+    for vni, first, where in repeated(vnis):
+        message = f"VNI {vni} is that of {first} already"
+        yield Finding(where, message, "Give every network its own, whatever its tenant.")
+    for path, network in config.networks.items():
+        subnets = ((s, path, (*places[path], "subnet", i)) for i, s in enumerate(network.subnet))
+        for subnet, _, where in repeated(subnets):
+            yield Finding(where, f"subnet {subnet} is here twice", "Remove one of them.")
+
+
+def _references(config: Config, declared: Declared) -> Iterator[Finding]:
+    def network(path: Path, name: str, *, key: bool = False) -> Iterator[Finding]:
+        tenant = name.partition("/")[0]
+        if name in declared.networks or (tenant in declared.tenants and tenant not in config.tenants):
+            return
+        namesakes = sorted(n for n in declared.networks if n.endswith(f"/{name}"))
+        close = namesakes[:3] or [n for n in [nearest(name, declared.networks)] if n]
+        yield Finding(path, f"there is no network {shown(name)}", _meant(close, declared.networks), key)
+
+    for name, host in config.hosts.items():
+        for path in host.vlans:
+            yield from network(("hosts", name, "vlans", path), path, key=True)
+    for name, port in config.ports.items():
+        if port.host not in declared.hosts:
+            close = [host for host in [nearest(port.host, declared.hosts)] if host]
+            message = f"there is no host {shown(port.host)}"
+            yield Finding(("ports", name, "host"), message, _meant(close, declared.hosts))
+        if not port.networks:
+            message = "it has neither 'network' nor 'trunk'"
+            yield Finding(("ports", name), message, "Add network: tenant/network.", key=True)
+        if port.network is not None:
+            yield from network(("ports", name, "network"), port.network)
+        for path in port.trunk:
+            yield from network(("ports", name, "trunk", path), path, key=True)
+
+
+def _meant(close: list[str], known: Iterable[str]) -> str:
+    if close:
+        return f"Did you mean {either(map(repr, close))}?"
+    some = sorted(known)[:5]
+    return f"The file has {', '.join(some)}{', ...' if len(some) == 5 else ''}." if some else "Declare it."
+
+
+def _hosts(config: Config) -> Iterator[Finding]:
+    hosts = config.hosts.items()
+    vteps = ((host.vtep, name, ("hosts", name, "vtep")) for name, host in hosts)
+    for vtep, first, where in repeated(vteps):
+        yield Finding(where, f"{vtep} is the vtep of {first} already", "Give every host its own.")
+    ids = (
+        (host.datapath_id or names.datapath_id(name), name, ("hosts", name, "datapath_id"))
+        for name, host in hosts
+    )
+    for number, first, where in repeated(ids):
+        message = f"datapath id {number:016x} is that of {first} already"
+        yield Finding(where, message, "Give every host its own.")
+    tunnels = (
+        (names.tunnel_interface(config.overlay.encapsulation, name), name, ("hosts", name))
+        for name, _ in hosts
+    )
+    for tunnel, first, where in repeated(tunnels):
+        message = f"the tunnel to it would be named {tunnel}, like that to {first}"
+        yield Finding(where, message, "Rename one of the hosts.", key=True)
+    if len(hosts) > len(names.TUNNEL_NUMBERS):
+        yield Finding(
+            ("hosts",), f"there are {len(hosts)} hosts", f"Use {len(names.TUNNEL_NUMBERS)} at most."
+        )
+    for name, count in Counter(port.host for port in config.ports.values()).items():
+        if count > len(names.PORT_NUMBERS):
+            message, remedy = f"it has {count} ports", f"Use {len(names.PORT_NUMBERS)} at most."
+            yield Finding(("hosts", name), message, remedy, key=True)
+
+
+def _families(config: Config) -> Iterator[Finding]:
+    first: dict[str, str] = {}
+    told: set[str] = set()
+    for port in config.ports.values():
+        for path in port.networks if port.host in config.hosts else ():
+            peer = first.setdefault(path, port.host)
+            mine, theirs = config.hosts[port.host].vtep, config.hosts[peer].vtep
+            if mine.version != theirs.version and port.host not in told:
+                told.add(port.host)
+                message = f"it shares {path} with {peer}, whose vtep is IPv{theirs.version}"
+                remedy = f"Write IPv{theirs.version} here, or IPv{mine.version} there."
+                yield Finding(("hosts", port.host, "vtep"), message, remedy)
+
+
+def _tags(config: Config) -> Iterator[Finding]:
+    networks = config.networks
+    for name, port in config.ports.items():
+        tags: dict[int, str] = {}
+        if port.network in networks and port.host in config.hosts:
+            native = config.hosts[port.host].vlans.get(port.network, networks[port.network].vlan)
+            if native is not None and port.trunk:
+                tags[native] = port.network
+        for path, tag in port.trunk.items():
+            where = ("ports", name, "trunk", path)
+            if path == port.network:
+                message = f"{path} is the untagged network of this port"
+                yield Finding(where, message, "Remove it here or from 'network'.", key=True)
+            elif tag in tags:
+                message = f"tag {tag} is that of {tags[tag]} on this port"
+                yield Finding(where, message, "Use another tag: frames could not be told apart.")
+            tags[tag] = path

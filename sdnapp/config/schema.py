@@ -1,0 +1,217 @@
+"""What a configuration file may hold: each key with its type, its default and its meaning.
+
+These descriptions are the JSON Schema for editors and the reference in the README as well.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from sdnapp.config import scalars as s
+
+
+class Section(BaseModel):
+    """A mapping with known keys. A key with nothing behind it counts as left out where it may be."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _drop_empty(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
+        fields = cls.model_fields
+        return {
+            key: value
+            for key, value in values.items()
+            if value is not None or key not in fields or fields[key].is_required()
+        }
+
+
+class Settings(Section):
+    """How frames travel between hosts."""
+
+    encapsulation: s.Encapsulation = Field(
+        default="vxlan", description="What frames are wrapped in between hosts."
+    )
+    dst_port: s.UdpPort | None = Field(
+        default=None,
+        description="UDP port of the tunnels. Default: 4789 for vxlan, 6081 for geneve; GRE has none.",
+    )
+    mtu: s.Mtu | None = Field(
+        default=None,
+        description="MTU of the workloads, in bytes. Default: the MTU of the device that holds the vtep, "
+        "less what the encapsulation adds (50 bytes for vxlan and geneve, 42 for gre, 20 more over IPv6).",
+    )
+    csum: s.Switch | None = Field(
+        default=None,
+        description="Checksum in the outer UDP or GRE header. Default: true for vxlan and geneve over IPv6, "
+        "where UDP wants one (RFC 8200, section 8.1); otherwise false. GRE spends 4 bytes on it.",
+    )
+    datapath: s.Datapath = Field(
+        default="auto",
+        description="`system` (kernel), `netdev` (userspace), or `auto`: the kernel where it has the module.",
+    )
+    mac_age: s.Age = Field(
+        default=300, description="Seconds of silence after which a learned MAC address is forgotten."
+    )
+
+
+class Controller(Section):
+    """Where the controller listens and where bridges find it."""
+
+    listen: s.Listen | None = Field(
+        default=None,
+        description="Where the controller waits for bridges. Default: the target where that is a loopback "
+        "address, otherwise its port on every address.",
+        examples=["tcp:0.0.0.0:6653"],
+    )
+    target: s.Target = Field(
+        default="tcp:127.0.0.1:6653",
+        validate_default=True,
+        description="Where bridges connect. A loopback address means a controller on every host.",
+        examples=["tcp:192.168.4.10:6653"],
+    )
+    rest: s.Url = Field(
+        default="http://127.0.0.1:8080",
+        validate_default=True,
+        description="Where the controller answers REST. It has no passwords: keep it on a loopback address.",
+        examples=["http://127.0.0.1:8080"],
+    )
+
+
+class Network(Section):
+    """One layer-2 segment of a tenant."""
+
+    vni: s.Vni = Field(
+        description="The network's key in tunnels; no two networks share one.", examples=[5010]
+    )
+    vlan: s.Vlan | None = Field(
+        default=None,
+        description="The tag at the edge of a host. Networks may share one. Without: untagged ports only.",
+    )
+    subnet: s.Subnets = Field(
+        default=(),
+        description="IPv4 and IPv6 subnets that addresses must come from. Without: any address.",
+        examples=["10.1.1.0/24"],
+    )
+
+
+class Tenant(Section):
+    """Who owns networks; nothing passes between tenants."""
+
+    networks: dict[s.Name, Network] = Field(
+        description="The tenant's networks, by name.", examples=[{"web": {"vni": 5010}}]
+    )
+
+
+class Host(Section):
+    """A machine with Open vSwitch."""
+
+    vtep: s.Vtep = Field(
+        description="The underlay address at which the other hosts reach it, IPv4 or IPv6.",
+        examples=["192.168.4.201"],
+    )
+    bridge: s.InterfaceName = Field(
+        default="br-int", description="The integration bridge that sdnapp owns there."
+    )
+    datapath_id: s.DatapathId | None = Field(
+        default=None,
+        description="The bridge's OpenFlow datapath id. Default: derived from the host's name.",
+        examples=["00000000000000a1"],
+    )
+    uplink: s.InterfaceName | None = Field(
+        default=None,
+        description="The device that carries the underlay. Only the userspace datapath needs it, and "
+        "finds it by the vtep where this is left out.",
+    )
+    vlans: dict[s.NetworkPath, s.Vlan] = Field(
+        default={}, description="Tags that differ on this host, by network.", examples=[{"red/web": 30}]
+    )
+
+
+class Port(Section):
+    """Where a workload attaches; it needs a ``network``, a ``trunk``, or both."""
+
+    host: s.HostName = Field(description="The host that it is on.", examples=["host1"])
+    network: s.NetworkPath | None = Field(
+        default=None, description="The network of its untagged frames.", examples=["red/web"]
+    )
+    trunk: dict[s.NetworkPath, s.Vlan] = Field(
+        default={},
+        description="The networks of its tagged frames, each with its tag.",
+        examples=[{"red/web": 10}],
+    )
+    address: s.Addresses = Field(
+        default=(),
+        description="Its addresses. The prefix length may be left out where the network has a subnet. "
+        "On a trunk, each belongs to the network whose subnet holds it.",
+        examples=["10.1.1.1/24"],
+    )
+    mac: s.Mac | None = Field(
+        default=None,
+        description="Its MAC address. Default: derived from the port's name; learned for an external port.",
+    )
+    attach: s.Attach = Field(
+        default="namespace",
+        description="`namespace`: sdnapp makes a network namespace and a veth pair. "
+        "`external`: somebody else makes the interface.",
+    )
+    namespace: s.NamespaceName | None = Field(
+        default=None,
+        description="The namespace, which several ports may share; the device in it then has the name of "
+        "the interface. Default: the port's name, with the device eth0.",
+    )
+    interface: s.InterfaceName | None = Field(
+        default=None, description="The interface on the bridge. Default: the port's name."
+    )
+
+    @property
+    def networks(self) -> tuple[str, ...]:
+        """Paths of the networks that it is in, the untagged one first."""
+        return (*(() if self.network is None else (self.network,)), *self.trunk)
+
+
+class Config(Section):
+    """A whole file."""
+
+    overlay: Settings = Field(default=Settings(), description="How frames travel between hosts.")
+    controller: Controller = Field(
+        default=Controller(), description="Where the controller listens and where bridges find it."
+    )
+    tenants: dict[s.Name, Tenant] = Field(description="Who owns networks, by name.", examples=[{}])
+    hosts: dict[s.Name, Host] = Field(description="The machines, by name.", examples=[{}])
+    ports: dict[s.Name, Port] = Field(description="Where workloads attach, by name.", examples=[{}])
+
+    @property
+    def networks(self) -> dict[str, Network]:
+        """All networks by path, ``tenant/network``."""
+        return {
+            f"{owner}/{name}": network
+            for owner, tenant in self.tenants.items()
+            for name, network in tenant.networks.items()
+        }
+
+
+def json_schema() -> dict[str, Any]:
+    """JSON Schema (draft 2020-12) of a file, as editors want it."""
+    schema = _tidy(Config.model_json_schema())
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "sdnapp overlay", **schema}
+
+
+def _tidy(node: Any) -> Any:
+    """Without what pydantic adds for programs: made-up titles, null as a value, keys of any shape."""
+    if isinstance(node, list):
+        return [_tidy(item) for item in node]
+    if not isinstance(node, dict):
+        return node
+    tidy = {key: _tidy(value) for key, value in node.items() if key != "title"}
+    if "default" in tidy and tidy["default"] is None:
+        del tidy["default"]
+    match tidy.get("anyOf"):
+        case [kind, {"type": "null"}]:
+            del tidy["anyOf"]
+            tidy = {**kind, **tidy}
+    return {**tidy, "additionalProperties": False} if "patternProperties" in tidy else tidy

@@ -1,0 +1,61 @@
+"""What validation found, in sentences: which key, what is wrong with it, what would be right."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic_core import ErrorDetails
+
+from sdnapp.config.problem import Finding, Path, nearest, shown
+from sdnapp.config.schema import Config, Controller, Host, Network, Port, Settings, Tenant
+
+_SECTIONS: Mapping[str, type[BaseModel]] = {
+    "overlay": Settings,
+    "controller": Controller,
+    "tenants": Tenant,
+    "hosts": Host,
+    "ports": Port,
+}
+
+
+def finding(error: ErrorDetails) -> Finding:
+    """One error of pydantic as a sentence and a remedy."""
+    path, wrong = error["loc"], error["input"]
+    bad_key = path[-1] == "[key]" if path else False
+    if bad_key:
+        path = path[:-1]
+    match error["type"]:
+        case "missing":
+            *above, key = path
+            field = _section(path).model_fields[str(key)]
+            example = f"{key}: {_flow((field.examples or ['...'])[0])}"
+            message, remedy, path, bad_key = f"{str(key)!r} is missing", f"Add {example}.", tuple(above), True
+        case "extra_forbidden":
+            message, remedy, bad_key = f"unknown key {shown(path[-1])}", _keys(path), True
+        case "wrong":
+            message, remedy = error["ctx"]["message"], error["ctx"]["remedy"]
+        case _:  # every other type in the schema is a mapping
+            message, remedy = f"{shown(wrong)} instead of a mapping", "Write keys and values, or {} for none."
+    return Finding(path, message, remedy, key=bad_key)
+
+
+def _section(path: Path) -> type[BaseModel]:
+    """The model that holds, or should hold, the key at ``path``."""
+    if len(path) == 1:
+        return Config
+    return Network if path[0] == "tenants" and len(path) == 5 else _SECTIONS[str(path[0])]
+
+
+def _keys(path: Path) -> str:
+    known = _section(path).model_fields
+    close = nearest(str(path[-1]).lower().replace("-", "_"), known)
+    return f"Did you mean {close!r}?" if close else f"Known here: {', '.join(known)}."
+
+
+def _flow(value: Any) -> str:
+    """A value as one writes it in YAML, on one line."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key}: {_flow(item)}" for key, item in value.items()) + "}"
+    return str(value)

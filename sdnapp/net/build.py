@@ -1,0 +1,157 @@
+"""From what a person wrote to what it means: ``Config`` to ``Overlay``, with all that is derived filled in.
+
+A ``Config`` that ``parse`` has returned makes sense as a whole, so nothing here can fail.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface, ip_interface
+
+from sdnapp.config import Config, names, schema
+from sdnapp.config.addresses import homes
+from sdnapp.config.devices import device_of, mac_of
+from sdnapp.config.scalars import Endpoint, Written
+from sdnapp.net.model import (
+    Address,
+    Attachment,
+    Controller,
+    Encapsulation,
+    Host,
+    Interface,
+    Network,
+    Overlay,
+    Port,
+    Tunnel,
+)
+
+_DST_PORT: Mapping[Encapsulation, int | None] = {
+    "vxlan": 4789,  # RFC 7348, section 8
+    "geneve": 6081,  # RFC 8926, section 3.3
+    "gre": None,
+}
+_EVERYWHERE: Mapping[int, Address] = {4: IPv4Address("0.0.0.0"), 6: IPv6Address("::")}
+
+
+def build(config: Config) -> Overlay:
+    """The overlay that ``config`` describes; the same text gives the same overlay on every machine."""
+    written = config.networks
+    on_host: dict[str, list[str]] = {host: [] for host in sorted(config.hosts)}
+    for name in sorted(config.ports):
+        on_host[config.ports[name].host].append(name)
+    ports: dict[str, Port] = {}
+    for of_host in on_host.values():
+        numbers = names.ofports(of_host, names.PORT_NUMBERS)
+        ports |= {name: _port(config, written, name, numbers[name]) for name in of_host}
+    peers = _peers(ports)
+    hosts = {
+        name: Host(
+            name=name,
+            vtep=config.hosts[name].vtep,
+            bridge=config.hosts[name].bridge,
+            datapath_id=config.hosts[name].datapath_id or names.datapath_id(name),
+            uplink=config.hosts[name].uplink,
+            ports=tuple(ports[port] for port in of_host),
+            tunnels=_tunnels(config, name, peers.get(name, [])),
+        )
+        for name, of_host in on_host.items()
+    }
+    return Overlay(
+        encapsulation=config.overlay.encapsulation,
+        datapath=config.overlay.datapath,
+        mtu=config.overlay.mtu,
+        mac_age=config.overlay.mac_age,
+        controller=_controller(config.controller),
+        tenants=tuple(sorted(config.tenants)),
+        networks={path: _network(path, written[path]) for path in sorted(written)},
+        hosts=hosts,
+        ports=dict(sorted(ports.items())),
+    )
+
+
+def _network(path: str, network: schema.Network) -> Network:
+    tenant, _, name = path.partition("/")
+    return Network(tenant, name, network.vni, network.vlan, network.subnet)
+
+
+def _port(config: Config, networks: Mapping[str, schema.Network], name: str, ofport: int) -> Port:
+    port = config.ports[name]
+    inside = port.attach == "namespace"
+    vlans = config.hosts[port.host].vlans
+    addresses: dict[str, list[Interface]] = {path: [] for path in port.networks}
+    for address in port.address:
+        home = next(path for path, doubt in homes(address, port, networks).items() if doubt is None)
+        addresses[home].append(_with_prefix(address, networks[home]))
+    attachments = [
+        Attachment(path, tag, tagged=True, addresses=tuple(addresses[path]))
+        for path, tag in sorted(port.trunk.items())
+    ]
+    if (native := port.network) is not None:
+        tag = vlans.get(native, networks[native].vlan)
+        attachments.insert(0, Attachment(native, tag, tagged=False, addresses=tuple(addresses[native])))
+    return Port(
+        name=name,
+        host=port.host,
+        interface=port.interface or name,
+        ofport=ofport,
+        mac=mac_of(name, port),
+        namespace=port.namespace or name if inside else None,
+        device=device_of(name, port) if inside else None,
+        attachments=tuple(attachments),
+    )
+
+
+def _with_prefix(address: Written, network: schema.Network) -> Interface:
+    if isinstance(address, IPv4Interface | IPv6Interface):
+        return address
+    subnet = next(subnet for subnet in network.subnet if address in subnet)
+    return ip_interface(f"{address}/{subnet.prefixlen}")
+
+
+def _peers(ports: Mapping[str, Port]) -> dict[str, list[str]]:
+    """For each host, the others that share a network with it, in the order of their names."""
+    members: dict[str, set[str]] = {}
+    for port in ports.values():
+        for attachment in port.attachments:
+            members.setdefault(attachment.network, set()).add(port.host)
+    peers: dict[str, set[str]] = {}
+    for hosts in members.values():
+        for host in hosts:
+            peers.setdefault(host, set()).update(hosts)
+    return {host: sorted(met - {host}) for host, met in peers.items()}
+
+
+def _tunnels(config: Config, host: str, peers: Sequence[str]) -> tuple[Tunnel, ...]:
+    overlay, local = config.overlay, config.hosts[host].vtep
+    kind = overlay.encapsulation
+    csum = overlay.csum if overlay.csum is not None else kind != "gre" and local.version == 6
+    interfaces = {peer: names.tunnel_interface(kind, peer) for peer in peers}
+    numbers = names.ofports(interfaces.values(), names.TUNNEL_NUMBERS)
+    return tuple(
+        Tunnel(
+            interface=interfaces[peer],
+            peer=peer,
+            encapsulation=kind,
+            local_ip=local,
+            remote_ip=config.hosts[peer].vtep,
+            dst_port=overlay.dst_port or _DST_PORT[kind],
+            csum=csum,
+            ofport=numbers[interfaces[peer]],
+        )
+        for peer in peers
+    )
+
+
+def _controller(written: schema.Controller) -> Controller:
+    target, rest = written.target, written.rest
+    per_host = target.address.is_loopback
+    address = target.address if per_host else _EVERYWHERE[target.address.version]
+    listen = written.listen or Endpoint(address, target.port)
+    return Controller(
+        listen_host=str(listen.address),
+        listen_port=listen.port,
+        target=f"tcp:{target.host}:{target.port}",
+        rest_host=str(rest.address),
+        rest_port=rest.port,
+        per_host=per_host,
+    )

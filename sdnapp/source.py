@@ -1,0 +1,148 @@
+"""The configuration file: read with bounds, and watched through inotify(7) rather than by polling."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import select
+import stat
+import time
+from hashlib import blake2b
+from types import TracebackType
+
+from sdnapp.config import Invalid, Problem, parse
+from sdnapp.config.document import MAX_BYTES, too_big
+from sdnapp.net.build import build
+from sdnapp.net.model import Overlay
+
+_SETTLE = 0.05
+"""Seconds without an event after which a burst of them is over."""
+
+# <sys/inotify.h>: attributes, close after writing, moved from, moved to, created, deleted, and the watched
+# directory itself deleted or moved. Writes that have not been closed are left out: they are half a file.
+_EVENTS = 0x004 | 0x008 | 0x040 | 0x080 | 0x100 | 0x200 | 0x400 | 0x800
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def load(path: str | os.PathLike[str]) -> Overlay:
+    """The overlay that the file describes; raises ``Invalid`` for whatever is wrong with it."""
+    return build(parse(read(path), _shown(path)))
+
+
+def read(path: str | os.PathLike[str]) -> bytes:
+    """The bytes of a regular file; raises ``Invalid`` where there is none, or too much of it."""
+    try:
+        # Without O_NONBLOCK, opening a FIFO would wait for somebody to write.
+        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                kind = "directory" if stat.S_ISDIR(status.st_mode) else "pipe, socket or device"
+                raise _unreadable(path, f"this is a {kind}", "Name a file.")
+            if status.st_size > MAX_BYTES:
+                raise too_big(status.st_size, _shown(path))
+            return file.read(MAX_BYTES + 1)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise _unreadable(
+            path, f"cannot read the file: {reason}", "Check its path and permissions."
+        ) from None
+
+
+def _unreadable(path: str | os.PathLike[str], message: str, remedy: str) -> Invalid:
+    return Invalid([Problem(_shown(path), 1, 1, "", message, remedy)])
+
+
+def _shown(path: str | os.PathLike[str]) -> str:
+    return os.fsencode(path).decode("utf-8", "replace")
+
+
+class Watch:
+    """Says when the content of a file has changed, however it was changed.
+
+    It follows symbolic links, also where a link on the way is replaced (as Kubernetes does), and waits for
+    what does not exist yet. Make the watch first and load the file afterwards; then no change is missed.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self._path = os.path.abspath(path)
+        self._fd = _checked(_libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC))
+        self._watched: set[int] = set()
+        self._renew()
+        self._seen = self._content()
+
+    def fileno(self) -> int:
+        """The file descriptor that becomes readable when something may have changed."""
+        return self._fd
+
+    def changed(self, timeout: float | None) -> bool:
+        """Wait until the content differs from what it was when last asked; False after ``timeout`` seconds.
+
+        A file that vanishes or becomes unreadable has changed, too. Waits in ``select.select``, which
+        eventlet makes green.
+        """
+        end = None if timeout is None else time.monotonic() + timeout
+        while self._event(None if end is None else max(0.0, end - time.monotonic())):
+            settled = time.monotonic() + 10 * _SETTLE
+            while self._event(_SETTLE) and time.monotonic() < settled:
+                pass
+            self._renew()
+            if (content := self._content()) != self._seen:
+                self._seen = content
+                return True
+        return False
+
+    def close(self) -> None:
+        """Stop watching."""
+        os.close(self._fd)
+
+    def __enter__(self) -> Watch:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _event(self, timeout: float | None) -> bool:
+        if not select.select([self._fd], [], [], timeout)[0]:
+            return False
+        os.read(self._fd, 65536)  # which event it was does not matter: the content decides
+        return True
+
+    def _content(self) -> bytes:
+        try:
+            return blake2b(read(self._path)).digest()
+        except Invalid as error:
+            return str(error).encode()
+
+    def _renew(self) -> None:
+        """Watch the file and every directory where replacing an entry would put another file in its place."""
+        wanted = {self._add(place) for place in _places(self._path)} - {-1}
+        for stale in self._watched - wanted:
+            _libc.inotify_rm_watch(self._fd, stale)
+        self._watched = wanted
+
+    def _add(self, place: str) -> int:
+        return int(_libc.inotify_add_watch(self._fd, os.fsencode(place), _EVENTS))
+
+
+def _places(path: str) -> list[str]:
+    """The file and the directories of the links on the way to it; where one is missing, the nearest above."""
+    places = [path]
+    for _ in range(40):  # as many links as Linux follows, path_resolution(7)
+        directory = os.path.dirname(path)
+        while not os.path.isdir(directory):
+            directory = os.path.dirname(directory)
+        places.append(directory)
+        try:
+            path = os.path.join(os.path.dirname(path), os.readlink(path))
+        except OSError:
+            break
+    return places
+
+
+def _checked(result: int) -> int:
+    if result < 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    return result
