@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 from sdnapp.net.model import Overlay
 
@@ -68,8 +68,8 @@ class Location(Protocol):
         """IP addresses known to go with it."""
 
     @property
-    def kind(self) -> Literal["static", "learned"]:
-        """Written in the file or derived, or learned from a frame."""
+    def kind(self) -> str:
+        """``static``: written in the file or derived; ``learned`` from a frame."""
 
 
 class Status(Protocol):

@@ -1,0 +1,64 @@
+"""What a route is: declared once, it becomes a resource that answers and a part of the OpenAPI document."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel
+
+from sdnapp.rest.source import Source
+
+
+class Problem(Exception):
+    """Why a request is not answered: an HTTP status, what is wrong, what to do about it."""
+
+    def __init__(self, status: int, error: str, remedy: str | None = None) -> None:
+        super().__init__(error)
+        self.status = status
+        self.error = error
+        self.remedy = remedy
+
+
+class Stream:
+    """A body that is made while it is sent. ``close`` lets go of what it holds, wherever it stands.
+
+    The first piece is made at once, so that what fails early still fails with a status of its own.
+    """
+
+    def __init__(self, pieces: Iterator[bytes], close: Callable[[], None]) -> None:
+        self._first = next(pieces)
+        self._pieces = pieces
+        self.close = close
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield self._first
+        yield from self._pieces
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request: the parts of its path, and its body as the route's model."""
+
+    path: Mapping[str, str]
+    body: Any = None
+
+
+Answer = Callable[[Source, Call], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A method on a path (RFC 6570 level 1, such as ``/v1/hosts/{host}``) and what it answers.
+
+    ``returns`` is a type that pydantic can serialise; ``accepts`` is the model of an optional JSON body. A
+    route without ``returns`` never answers with success.
+    """
+
+    method: str
+    path: str
+    summary: str
+    answer: Answer
+    returns: Any = None
+    accepts: type[BaseModel] | None = None

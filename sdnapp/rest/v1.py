@@ -1,0 +1,265 @@
+"""``/v1/``: the overlay and how it fares, in the words of the project."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from importlib.metadata import version
+from typing import Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict
+
+from sdnapp.net import model
+from sdnapp.rest import source as seam
+from sdnapp.rest.routes import Call, Problem, Route
+from sdnapp.rest.source import Source
+
+Found = TypeVar("Found")
+
+
+class _Read(BaseModel):
+    """Made from an object with the same attributes."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+
+class Tenant(BaseModel):
+    """Who owns networks: their paths, such as ``red/web``."""
+
+    name: str
+    networks: list[str]
+
+
+class Network(BaseModel):
+    """One layer-2 segment, and where it has ports."""
+
+    path: str
+    tenant: str
+    name: str
+    vni: int
+    vlan: int | None
+    subnets: list[model.Subnet]
+    hosts: list[str]
+    ports: list[str]
+
+
+class Tunnel(_Read):
+    """The OVS port to a peer host. ``ofport`` is null while the bridge does not have it."""
+
+    interface: str
+    peer: str
+    encapsulation: model.Encapsulation
+    local_ip: model.Address
+    remote_ip: model.Address
+    dst_port: int | None
+    ofport: int | None
+
+
+class Host(BaseModel):
+    """A machine with OVS. ``flows``: what its bridge must hold; ``since``: Unix time of its connection."""
+
+    name: str
+    vtep: model.Address
+    bridge: str
+    datapath_id: int
+    connected: bool
+    in_sync: bool
+    address: str | None
+    since: float | None
+    flows: int
+    networks: list[str]
+    tunnels: list[Tunnel]
+    failures: list[str]
+
+
+class Attachment(_Read):
+    """One network on one port."""
+
+    network: str
+    vlan: int | None
+    tagged: bool
+    addresses: list[model.Interface]
+
+
+class Port(_Read):
+    """Where a workload attaches. ``ofport`` is null while the bridge does not have the interface."""
+
+    name: str
+    host: str
+    interface: str
+    ofport: int | None
+    mac: str | None
+    namespace: str | None
+    device: str | None
+    attachments: list[Attachment]
+
+
+class Location(_Read):
+    """Where a MAC lives."""
+
+    network: str
+    mac: str
+    host: str
+    port: str | None
+    addresses: list[str]
+    kind: str
+
+
+class Stranger(BaseModel):
+    """A connected bridge that no host of the file owns; it is left empty."""
+
+    datapath_id: int
+    address: str
+
+
+class Status(BaseModel):
+    """The controller itself. ``config_error``: why the file is not in force; the last good one is."""
+
+    version: str
+    config_path: str
+    config_error: str | None
+    hosts: int
+    connected: int
+    in_sync: int
+    unknown: list[Stranger]
+
+
+class Health(BaseModel):
+    """``degraded`` says that the controller answers and something else is wrong."""
+
+    status: Literal["ok", "degraded"]
+    problems: list[str]
+
+
+def _one(found: dict[str, Found], name: str, what: str) -> Found:
+    if name in found:
+        return found[name]
+    raise Problem(404, f"no {what} {name!r}", f"there are {', '.join(found) or 'none'}")
+
+
+def _tenants(source: Source, _: Call) -> list[Tenant]:
+    overlay = source.status().overlay
+    return [
+        Tenant(name=tenant, networks=[path for path, n in overlay.networks.items() if n.tenant == tenant])
+        for tenant in overlay.tenants
+    ]
+
+
+def _tenant(source: Source, call: Call) -> Tenant:
+    return _one({t.name: t for t in _tenants(source, call)}, call.path["tenant"], "tenant")
+
+
+def _networks(source: Source, _: Call) -> list[Network]:
+    overlay = source.status().overlay
+    return [
+        Network(
+            path=path,
+            tenant=network.tenant,
+            name=network.name,
+            vni=network.vni,
+            vlan=network.vlan,
+            subnets=list(network.subnets),
+            hosts=[host.name for host in overlay.hosts.values() if path in host.networks],
+            ports=[
+                port.name
+                for port in overlay.ports.values()
+                if any(attachment.network == path for attachment in port.attachments)
+            ],
+        )
+        for path, network in overlay.networks.items()
+    ]
+
+
+def _network(source: Source, call: Call) -> Network:
+    path = f"{call.path['tenant']}/{call.path['network']}"
+    return _one({n.path: n for n in _networks(source, call)}, path, "network")
+
+
+def _hosts(source: Source, _: Call) -> list[Host]:
+    status = source.status()
+    return [_host_of(host, status.bridges[host.name]) for host in status.overlay.hosts.values()]
+
+
+def _host_of(host: model.Host, bridge: seam.Bridge) -> Host:
+    return Host(
+        name=host.name,
+        vtep=host.vtep,
+        bridge=host.bridge,
+        datapath_id=host.datapath_id,
+        connected=bridge.connected,
+        in_sync=bridge.in_sync,
+        address=bridge.address,
+        since=bridge.since,
+        flows=bridge.flows,
+        networks=sorted(host.networks),
+        tunnels=[
+            Tunnel.model_validate(tunnel).model_copy(update={"ofport": bridge.ports.get(tunnel.interface)})
+            for tunnel in host.tunnels
+        ],
+        failures=list(bridge.failures),
+    )
+
+
+def _host(source: Source, call: Call) -> Host:
+    return _one({host.name: host for host in _hosts(source, call)}, call.path["host"], "host")
+
+
+def _ports(source: Source, _: Call) -> list[Port]:
+    status = source.status()
+    return [
+        Port.model_validate(port).model_copy(
+            update={"ofport": status.bridges[port.host].ports.get(port.interface)}
+        )
+        for port in status.overlay.ports.values()
+    ]
+
+
+def _port(source: Source, call: Call) -> Port:
+    return _one({port.name: port for port in _ports(source, call)}, call.path["port"], "port")
+
+
+def _locations(source: Source, _: Call) -> list[Location]:
+    return [Location.model_validate(location) for location in source.status().locations]
+
+
+def _status(source: Source, _: Call) -> Status:
+    status = source.status()
+    bridges = status.bridges.values()
+    return Status(
+        version=version("sdnapp"),
+        config_path=status.config_path,
+        config_error=status.config_error,
+        hosts=len(bridges),
+        connected=sum(bridge.connected for bridge in bridges),
+        in_sync=sum(bridge.in_sync for bridge in bridges),
+        unknown=[Stranger(datapath_id=d, address=address) for d, address in status.unknown.items()],
+    )
+
+
+def _health(source: Source, _: Call) -> Health:
+    problems = list(_problems(source.status()))
+    return Health(status="degraded" if problems else "ok", problems=problems)
+
+
+def _problems(status: seam.Status) -> Iterator[str]:
+    if status.config_error:
+        yield f"{status.config_path} is not in force: {status.config_error}"
+    for name, bridge in status.bridges.items():
+        if not bridge.connected:
+            yield f"the bridge of {name} is not connected"
+        elif not bridge.in_sync:
+            yield f"the bridge of {name} is not in sync"
+
+
+ROUTES = (
+    Route("GET", "/healthz", "Is the controller alive, and is anything wrong?", _health, Health),
+    Route("GET", "/v1/status", "The controller", _status, Status),
+    Route("GET", "/v1/tenants", "All tenants", _tenants, list[Tenant]),
+    Route("GET", "/v1/tenants/{tenant}", "One tenant", _tenant, Tenant),
+    Route("GET", "/v1/networks", "All networks", _networks, list[Network]),
+    Route("GET", "/v1/networks/{tenant}/{network}", "One network", _network, Network),
+    Route("GET", "/v1/hosts", "All hosts", _hosts, list[Host]),
+    Route("GET", "/v1/hosts/{host}", "One host", _host, Host),
+    Route("GET", "/v1/ports", "All ports", _ports, list[Port]),
+    Route("GET", "/v1/ports/{port}", "One port", _port, Port),
+    Route("GET", "/v1/locations", "Where each known MAC lives", _locations, list[Location]),
+)
