@@ -1,0 +1,1 @@
+"""Real hosts on one machine: each host of a file as a machine of its own, in namespaces."""

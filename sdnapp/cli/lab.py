@@ -1,0 +1,266 @@
+"""``sdnapp lab``: real hosts on one machine, from the terminal."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import permutations
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from sdnapp.config import Invalid
+from sdnapp.lab import lifecycle, model, services
+from sdnapp.lab.errors import LabError
+from sdnapp.lab.machine import Machine, environment, inside
+from sdnapp.lab.ping import ping as send_and_watch
+from sdnapp.lab.promise import Cell, endpoints, judge, probes
+from sdnapp.lab.status import status as look
+from sdnapp.net.model import Overlay
+from sdnapp.source import load
+
+console = Console(highlight=False)
+
+name_option = click.option("--name", default="lab", show_default=True, help="Which lab.")
+
+
+@contextmanager
+def plain_errors() -> Iterator[None]:
+    """Turn what can go wrong into its sentence on stderr, and an exit code: 2 for a mistake of the caller."""
+    try:
+        yield
+    except Invalid as invalid:
+        for problem in invalid.problems:
+            click.echo(str(problem), err=True)
+        raise SystemExit(2) from None
+    except LabError as error:
+        click.echo(f"sdnapp: {error}", err=True)
+        raise SystemExit(1) from None
+
+
+@contextmanager
+def interrupted_by_sigterm() -> Iterator[None]:
+    """Make SIGTERM clean up as Ctrl-C does."""
+
+    def interrupt(_signal: int, _frame: object) -> NoReturn:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def as_root() -> None:
+    """End with one sentence and exit code 2 unless we may make namespaces."""
+    if os.geteuid() != 0:
+        click.echo("sdnapp: a lab makes network namespaces, which needs root: use sudo", err=True)
+        raise SystemExit(2)
+
+
+@click.group()
+def lab() -> None:
+    """Run real hosts on this machine: namespaces, each with an Open vSwitch of its own."""
+    as_root()
+
+
+@lab.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@name_option
+def up(file: Path, name: str) -> None:
+    """Bring up the hosts of FILE, its controller, and everything they need; wait until all is ready."""
+    began = time.monotonic()
+    with plain_errors(), interrupted_by_sigterm(), progress() as report:
+        there = lifecycle.up(name, file, report)
+    console.print(f"ready after {time.monotonic() - began:.1f} s. REST answers at {there.rest}")
+    option = "" if name == "lab" else f" --name {name}"
+    for command in ("status", "ping", f"exec{option} {next(iter(there.hosts))} -- ovs-vsctl show", "down"):
+        console.print(f"  sdnapp lab {command}{'' if ' ' in command else option}")
+
+
+@lab.command()
+@name_option
+@click.option("--json", "as_json", is_flag=True, help="As one JSON document.")
+def status(name: str, as_json: bool) -> None:
+    """Show hosts, datapath ids, OVSDB sockets, ports, the controller and REST."""
+    with plain_errors():
+        seen = look(model.read(name))
+    if as_json:
+        click.echo(json.dumps(seen, indent=2))
+    else:
+        _print_status(seen)
+
+
+@lab.command(name="exec", context_settings={"ignore_unknown_options": True})
+@name_option
+@click.argument("where", metavar="NAME")
+@click.argument("command", nargs=-1, type=click.UNPROCESSED, required=True)
+def execute(name: str, where: str, command: Sequence[str]) -> None:
+    """Run COMMAND on the host, or in the namespace of the port, that is named NAME."""
+    with plain_errors():
+        there = model.read(name)
+        if where in there.hosts:
+            _become(there.hosts[where], command)
+        overlay = load(there.file)
+        port = overlay.ports.get(where)
+        if port is None:
+            known = ", ".join([*there.hosts, *overlay.ports])
+            raise LabError(f"no host or port named '{where}' in lab '{name}'; there is {known}")
+        if port.namespace is None:
+            raise LabError(f"port {where} is external: it has no namespace of the lab's making")
+        _become(_host(there, port.host), command, namespace=port.namespace)
+
+
+@lab.command()
+@name_option
+@click.argument("source", metavar="[A", required=False)
+@click.argument("destination", metavar="B]", required=False)
+def ping(name: str, source: str | None, destination: str | None) -> None:
+    """Probe every pair of ports, or from A to B, and compare with what the file promises."""
+    with plain_errors():
+        there = model.read(name)
+        overlay = load(there.file)
+        pairs = _pairs(overlay, source, destination)
+        cells = measure(there, overlay, pairs)
+        print_matrix(overlay, cells)
+        if not cells:
+            raise LabError("nothing to probe: no two ports have addresses of one IP version")
+    broken = [(cell, words) for cell, what in sorted(cells.items()) for words in what.broken]
+    for (a, b, version), words in broken:
+        console.print(f"{a} → {b}, IPv{version}: {words}")
+    kept = sum(not cell.broken for cell in cells.values())
+    console.print(f"{kept} of {len(cells)} promises are kept")
+    raise SystemExit(1 if broken else 0)
+
+
+@lab.command(context_settings={"ignore_unknown_options": True})
+@name_option
+@click.argument("host")
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[-- TCPDUMP ARGUMENTS]")
+def capture(name: str, host: str, arguments: Sequence[str]) -> None:
+    """Run tcpdump on the underlay device of HOST."""
+    with plain_errors():
+        services.require("tcpdump")
+        there = model.read(name)
+        machine = _host(there, host)
+        _become(machine, ["tcpdump", "-n", "-i", there.uplinks[host], *arguments])
+
+
+@lab.command()
+@name_option
+@click.option("--all", "every", is_flag=True, help="Every lab of this machine.")
+def down(name: str, every: bool) -> None:
+    """Take a lab down, whatever state it is in."""
+    with plain_errors():
+        for one in model.names() if every else (name,):
+            lifecycle.down(one)
+
+
+@lab.command(name="list")
+def list_labs() -> None:
+    """List the labs of this machine."""
+    for name in model.names():
+        try:
+            there = model.read(name)
+            state = "up" if model.running(there) else "crashed"
+            click.echo(f"{name}  {state}  {there.file}  {there.rest}")
+        except LabError:
+            click.echo(f"{name}  incomplete")
+
+
+def measure(
+    there: model.Lab, overlay: Overlay, pairs: set[tuple[str, str]]
+) -> dict[tuple[str, str, int], Cell]:
+    """Probe these ordered pairs of ports; return what was promised and what was broken for each."""
+    ends = endpoints(overlay)
+    sent = probes(ends, pairs)
+    return dict(judge(sent, send_and_watch(there, ends, sent), ends))
+
+
+def print_matrix(overlay: Overlay, cells: dict[tuple[str, str, int], Cell]) -> None:
+    """Print who reaches whom, a table for each IP version."""
+    for version in sorted({version for _, _, version in cells}):
+        shown = {(a, b): cell for (a, b, v), cell in cells.items() if v == version}
+        names = [port for port in overlay.ports if any(port in pair for pair in shown)]
+        table = Table("from \\ to", *names, title=f"IPv{version}", title_justify="left")
+        for a in names:
+            table.add_row(a, *(_mark(shown.get((a, b))) for b in names))
+        console.print(table)
+    console.print("✓ reached, as promised   · kept apart, as promised   ✗ promise broken")
+
+
+@contextmanager
+def progress() -> Iterator[Callable[[str], None]]:
+    """Show the steps as they get done, each with the time it took."""
+    last = time.monotonic()
+    with console.status("starting …") as spinner:
+
+        def report(step: str) -> None:
+            nonlocal last
+            now = time.monotonic()
+            console.print(f"✓ {step} [dim]({now - last:.1f} s)[/dim]")
+            spinner.update("waiting …")
+            last = now
+
+        yield report
+
+
+def _mark(cell: Cell | None) -> str:
+    if cell is None:
+        return ""
+    if cell.broken:
+        return "[bold red]✗[/]"
+    return "[green]✓[/]" if cell.promised else "[dim]·[/]"
+
+
+def _pairs(overlay: Overlay, source: str | None, destination: str | None) -> set[tuple[str, str]]:
+    if source is None:
+        return set(permutations((end.port for end in endpoints(overlay)), 2))
+    if destination is None:
+        raise LabError(f"from {source} to which port? sdnapp lab ping {source} B")
+    probed = {end.port for end in endpoints(overlay)}
+    for port in (source, destination):
+        if port not in probed:
+            raise LabError(f"no port named '{port}' that can be probed; there is {', '.join(sorted(probed))}")
+    return {(source, destination)}
+
+
+def _host(there: model.Lab, name: str) -> Machine:
+    if name not in there.hosts:
+        raise LabError(f"no host named '{name}' in lab '{there.name}'; there is {', '.join(there.hosts)}")
+    return there.hosts[name]
+
+
+def _become(machine: Machine, command: Sequence[str], *, namespace: str | None = None) -> NoReturn:
+    """Replace this process by a command in a machine, in our directory; its exit code becomes ours."""
+    here = ["env", f"--chdir={os.getcwd()}", "--", *command]
+    line = inside(machine, here, namespace=namespace)
+    os.execvpe(line[0], line, environment())
+
+
+def _print_status(seen: dict[str, Any]) -> None:
+    console.print(f"lab {seen['name']}, following {seen['file']}")
+    console.print(f"controller pid {seen['controller']['processes'].get('controller')}, REST {seen['rest']}")
+    if seen["problem"]:
+        console.print(seen["problem"], style="red")
+    hosts = Table("host", "vtep", "datapath id", "in sync", "OVSDB", "anchor pid")
+    for host in seen["hosts"]:
+        state = {True: "yes", False: "no", None: "unknown"}[host["in_sync"]]
+        row = (host["name"], host["vtep"], host["datapath_id"], state, host["ovsdb"], host["anchor"])
+        hosts.add_row(*map(str, row))
+    console.print(hosts)
+    ports = Table("port", "host", "networks", "namespace", "device", "MAC", "addresses")
+    for port in seen["ports"]:
+        where = (port["namespace"] or "external", port["device"] or "", port["mac"] or "learned")
+        ports.add_row(
+            port["name"], port["host"], " ".join(port["networks"]), *where, " ".join(port["addresses"])
+        )
+    console.print(ports)

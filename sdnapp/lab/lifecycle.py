@@ -1,0 +1,195 @@
+"""A lab comes up and goes down."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from sdnapp.lab import services, underlay
+from sdnapp.lab.errors import LabError
+from sdnapp.lab.machine import Birth, Machine
+from sdnapp.lab.model import Lab, claim, directory, erase, read, save
+from sdnapp.lab.process import Process, alive, kill
+from sdnapp.net.model import Overlay
+from sdnapp.source import load
+
+READY = 30.0
+"""Seconds until every bridge must be connected and reconciled, and a tenth of one more for each port."""
+
+Report = Callable[[str], None]
+
+
+def up(name: str, file: Path, report: Report) -> Lab:
+    """Bring a lab up and wait until it is ready: every host provisioned, connected and in sync.
+
+    ``report`` gets one line for each step done. Raises LabError, or ``sdnapp.config.Invalid`` for a broken
+    file; whatever ends it early, Ctrl-C too, takes everything down again.
+    """
+    services.require("ovsdb-server", "ovs-vswitchd", "ovsdb-tool", "nsenter", "unshare", "setsid", "mount")
+    overlay = load(file)
+    segments = underlay.plan(overlay)
+    claim(name)
+    try:
+        return _up(name, file, overlay, segments, report)
+    except BaseException:
+        down(name)
+        raise
+
+
+def _up(
+    name: str, file: Path, overlay: Overlay, segments: tuple[underlay.Segment, ...], report: Report
+) -> Lab:
+    listener = services.listen(overlay.controller.rest_port)
+    with listener:
+        lab = Lab(
+            name=name,
+            file=str(file.absolute()),
+            rest=f"http://127.0.0.1:{listener.getsockname()[1]}",
+            targets={
+                host.name: underlay.target(
+                    underlay.controller_for(host.vtep, segments), services.OPENFLOW_PORT
+                )
+                for host in overlay.hosts.values()
+            },
+            uplinks={host: underlay.uplink(overlay, host) for host in overlay.hosts},
+        )
+        lab = _machines(lab, overlay)
+        assert lab.underlay is not None
+        assert lab.controller is not None
+        underlay.wire(overlay, segments, lab.underlay, lab.controller, lab.hosts)
+        report(f"underlay {', '.join(str(segment.subnet) for segment in segments)}")
+        listen = str(segments[0].controller) if len(segments) == 1 else "::"
+        controller = services.start_controller(lab, listen, listener)
+    lab = replace(lab, controller=_with(lab.controller, {services.CONTROLLER: controller}))
+    with ThreadPoolExecutor(max_workers=8) as pool:
+        hosts = pool.map(lambda host: _start_host(lab, host), lab.hosts.values())
+        lab = replace(lab, hosts={host.name: host for host in hosts})
+    save(lab)
+    report(f"{len(lab.hosts)} hosts with Open vSwitch: {', '.join(lab.hosts)}")
+    _wait(lab, READY + len(overlay.ports) / 10, report)
+    return lab
+
+
+def down(name: str) -> None:
+    """Take a lab down, complete or not. Nothing to do is no error."""
+    if (directory(name) / "lab.json").exists():
+        kill(machine.anchor for machine in read(name).machines)
+    erase(name)
+
+
+def get(lab: Lab, path: str, patience: float = 10.0) -> Any:
+    """Return what REST answers at a path. Raises LabError when it does not answer within the patience."""
+    where = urlsplit(lab.rest)
+    connection = http.client.HTTPConnection(where.hostname or "", where.port, timeout=patience)
+    try:
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        body = answer.read()
+        if answer.status != http.HTTPStatus.OK:
+            raise LabError(f"{lab.rest}{path} answers {answer.status} {answer.reason}")
+        return json.loads(body)
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        raise LabError(f"{lab.rest}{path} does not answer: {error}") from None
+    finally:
+        connection.close()
+
+
+def _machines(lab: Lab, overlay: Overlay) -> Lab:
+    """Start all machines at once, write them down, then let them live on without us."""
+    with _births() as births:
+        for special in ("underlay", "controller"):
+            births.append(Birth(special, None))
+        for host in overlay.hosts:
+            for part in ("openvswitch", "etc"):
+                (lab.home(host) / part).mkdir(parents=True)
+            births.append(Birth(host, lab.home(host)))
+        segment, controller, *hosts = [birth.machine() for birth in births]
+        lab = replace(lab, underlay=segment, controller=controller, hosts={m.name: m for m in hosts})
+        save(lab)
+        for birth in births:
+            birth.settle()
+    return lab
+
+
+@contextmanager
+def _births() -> Iterator[list[Birth]]:
+    births: list[Birth] = []
+    try:
+        yield births
+    finally:
+        for birth in births:
+            birth.close()
+
+
+def _start_host(lab: Lab, host: Machine) -> Machine:
+    database = services.start_database(lab, host)
+    switch = services.start_switch(lab, host)
+    agent = services.start_agent(lab, host)
+    return _with(host, {services.OVSDB: database, services.VSWITCHD: switch, services.AGENT: agent})
+
+
+def _with(machine: Machine, processes: dict[str, Process]) -> Machine:
+    return replace(machine, services={**machine.services, **processes})
+
+
+def _wait(lab: Lab, patience: float, report: Report) -> None:
+    """Wait until every host is provisioned, connected and in sync, reporting each as it gets there."""
+    deadline = time.monotonic() + patience
+    provisioned: set[str] = set()
+    ready: set[str] = set()
+    while ready != set(lab.hosts):
+        _all_alive(lab)
+        provisioned |= {host for host in lab.hosts if host not in provisioned and _provisioned(lab, host)}
+        answer = {host["name"]: host for host in _hosts(lab)}
+        for host in sorted(provisioned - ready):
+            state = answer.get(host, {})
+            if state.get("connected") and state.get("in_sync"):
+                ready.add(host)
+                report(f"{host} is provisioned, connected to {lab.targets[host]} and in sync")
+        if time.monotonic() > deadline:
+            raise LabError(_stuck(lab, provisioned, answer))
+        time.sleep(0.02)
+
+
+def _hosts(lab: Lab) -> list[dict[str, Any]]:
+    with suppress(LabError):
+        return list(get(lab, "/v1/hosts", patience=1.0))
+    return []
+
+
+def _provisioned(lab: Lab, host: str) -> bool:
+    """Say whether the agent of a host has said so: a line that ends in ``ready``."""
+    with suppress(FileNotFoundError):
+        text = lab.log(host, services.AGENT).read_text(encoding="utf-8", errors="replace")
+        return any(line.rstrip().endswith("ready") for line in text.splitlines())
+    return False
+
+
+def _all_alive(lab: Lab) -> None:
+    for machine in lab.machines:
+        for name, process in machine.services.items():
+            if not alive(process):
+                raise LabError(
+                    f"{name} of {machine.name} has ended:\n{services.tail(lab.log(machine.name, name))}"
+                )
+
+
+def _stuck(lab: Lab, provisioned: set[str], answer: dict[str, dict[str, Any]]) -> str:
+    """Say which host is not ready, and show the log that most likely says why."""
+    for host in lab.hosts:
+        if host not in provisioned:
+            return f"{host} is not provisioned in time:\n{services.tail(lab.log(host, services.AGENT))}"
+        state = answer.get(host, {})
+        if not (state.get("connected") and state.get("in_sync")):
+            problem = "in sync" if state.get("connected") else "connected"
+            log = services.tail(lab.log(services.CONTROLLER, services.CONTROLLER))
+            return f"{host} is provisioned but not {problem} in time:\n{log}"
+    return "the lab is not ready in time"

@@ -1,0 +1,151 @@
+"""What the file promises about who reaches whom, and whether what was seen keeps it.
+
+Pure: it decides which probes are to be sent and judges what came of them; ``ping`` sends and watches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from sdnapp.net.model import Address, Interface, Overlay
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One network on one port that has a namespace: ``device`` in it carries this network.
+
+    ``tag`` is the VLAN that its frames have on ``trunk``, the device itself; None: untagged.
+    """
+
+    port: str
+    host: str
+    namespace: str
+    trunk: str
+    device: str
+    tag: int | None
+    network: str
+    mac: str
+    addresses: tuple[Interface, ...]
+
+    def address(self, version: int) -> Interface | None:
+        """Return its first address of an IP version."""
+        return next((address for address in self.addresses if address.version == version), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """An echo request from one endpoint to another's address; ``promised``: it must arrive.
+
+    ``routed``: the sender's kernel knows the way (one subnet), so that it must be answered as well;
+    otherwise a frame is put on the wire without asking it. ``everyone``: to the broadcast address.
+    """
+
+    source: Endpoint
+    destination: Endpoint
+    origin: Address
+    target: Address
+    promised: bool
+    routed: bool
+    everyone: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One port to another over one IP version: what was promised, and each broken promise in words."""
+
+    promised: bool
+    broken: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What happened to the probes, each named by its place in the list that was sent.
+
+    ``arrivals``: pairs of a probe's number and (port, tag) where its request came out; ``answered``: the
+    numbers of those whose answer came back to the sender.
+    """
+
+    arrivals: frozenset[tuple[int, tuple[str, int | None]]]
+    answered: frozenset[int]
+
+
+def endpoints(overlay: Overlay) -> tuple[Endpoint, ...]:
+    """Return every endpoint that can be probed: those of ports with a namespace of their own making."""
+    return tuple(
+        Endpoint(
+            port=port.name,
+            host=port.host,
+            namespace=port.namespace,
+            trunk=port.device,
+            device=f"{port.device}.{a.vlan}" if a.tagged else port.device,
+            tag=a.vlan if a.tagged else None,
+            network=a.network,
+            mac=port.mac,
+            addresses=a.addresses,
+        )
+        for port in overlay.ports.values()
+        if port.namespace is not None and port.device is not None and port.mac is not None
+        for a in port.attachments
+    )
+
+
+def probes(ends: Iterable[Endpoint], pairs: set[tuple[str, str]]) -> tuple[Probe, ...]:
+    """Return what to send to learn whether the promises for these ordered pairs of ports hold.
+
+    Every pair of endpoints gets a probe in each IP version that both have; where it must not arrive, the
+    frame goes out to the receiver's MAC, to everyone, and by the sender's own kernel.
+    """
+    ends = tuple(ends)
+    wanted: list[Probe] = []
+    for source in ends:
+        for destination in ends:
+            if (source.port, destination.port) in pairs:
+                wanted.extend(_between(source, destination))
+    return tuple(wanted)
+
+
+def judge(
+    sent: tuple[Probe, ...], seen: Seen, ends: Iterable[Endpoint]
+) -> Mapping[tuple[str, str, int], Cell]:
+    """Compare what was seen with what was promised: a cell for each (from port, to port, IP version)."""
+    at = {(end.port, end.tag): end for end in ends}
+    promised: dict[tuple[str, str, int], bool] = {}
+    broken: dict[tuple[str, str, int], list[str]] = {}
+    for number, probe in enumerate(sent):
+        cell = (probe.source.port, probe.destination.port, probe.target.version)
+        promised[cell] = promised.get(cell, False) or probe.promised
+        if probe.promised:
+            arrived = (number, (probe.destination.port, probe.destination.tag)) in seen.arrivals
+            if not arrived:
+                broken.setdefault(cell, []).append(f"nothing arrives at {probe.target}")
+            elif probe.routed and number not in seen.answered:
+                broken.setdefault(cell, []).append(f"{probe.target} gets the request, but its answer is lost")
+    for number, place in sorted(seen.arrivals, key=str):
+        probe = sent[number]
+        network = at[place].network if place in at else f"VLAN {place[1]}"
+        if network != probe.source.network:
+            # It may have come out at a port that the probe was not meant for: that is a leak all the same.
+            cell = (probe.source.port, place[0], probe.target.version)
+            promised.setdefault(cell, False)
+            words = f"a frame of {probe.source.network} comes out in {network}"
+            if words not in broken.setdefault(cell, []):
+                broken[cell].append(words)
+    return {cell: Cell(kind, tuple(broken.get(cell, ()))) for cell, kind in promised.items()}
+
+
+def _between(source: Endpoint, destination: Endpoint) -> Iterable[Probe]:
+    promised = source.network == destination.network
+    for version in (4, 6):
+        origin, target = source.address(version), destination.address(version)
+        if origin is None or target is None:
+            continue
+        routed = target.ip in origin.network
+        probe = (source, destination, origin.ip, target.ip, promised)
+        if promised:
+            yield Probe(*probe, routed)
+        else:
+            yield Probe(*probe, routed=False)
+            yield Probe(*probe, routed=False, everyone=True)
+            if routed and origin.ip != target.ip:
+                yield Probe(*probe, routed=True)

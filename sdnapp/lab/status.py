@@ -1,0 +1,82 @@
+"""What a lab looks like now, as plain values: for ``lab status``, as a table or as JSON."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Any
+
+from sdnapp.config import Invalid
+from sdnapp.lab.errors import LabError
+from sdnapp.lab.lifecycle import get
+from sdnapp.lab.machine import Machine
+from sdnapp.lab.model import Lab, directory
+from sdnapp.lab.process import alive
+from sdnapp.net.model import Overlay, Port
+from sdnapp.source import load
+
+
+def status(lab: Lab) -> dict[str, Any]:
+    """Return everything about a lab that a person or a script would ask for.
+
+    ``problem`` is None unless the file is broken now: then the ports, which come from it, are missing.
+    ``connected`` and ``in_sync`` of a host are None where the controller does not answer.
+    """
+    overlay, problem = None, None
+    try:
+        overlay = load(lab.file)
+    except Invalid as invalid:
+        problem = f"{lab.file} is broken: {invalid.problems[0].message}"
+    seen: dict[str, Any] = {}
+    with suppress(LabError):
+        seen = {host["name"]: host for host in get(lab, "/v1/hosts", patience=2.0)}
+    return {
+        "name": lab.name,
+        "file": lab.file,
+        "problem": problem,
+        "directory": str(directory(lab.name)),
+        "rest": lab.rest,
+        "controller": lab.controller and _machine(lab.controller),
+        "underlay": lab.underlay and _machine(lab.underlay),
+        "hosts": [_host(lab, host, overlay, seen.get(host.name, {})) for host in lab.hosts.values()],
+        "ports": [_port(port) for port in overlay.ports.values()] if overlay else [],
+    }
+
+
+def _machine(machine: Machine) -> dict[str, Any]:
+    return {
+        "anchor": machine.anchor.pid,
+        "running": alive(machine.anchor),
+        "network_namespace": f"/proc/{machine.anchor.pid}/ns/net",
+        "processes": {
+            name: process.pid if alive(process) else None for name, process in machine.services.items()
+        },
+    }
+
+
+def _host(lab: Lab, machine: Machine, overlay: Overlay | None, seen: dict[str, Any]) -> dict[str, Any]:
+    host = overlay.hosts.get(machine.name) if overlay else None
+    return {
+        "name": machine.name,
+        **_machine(machine),
+        "vtep": host and str(host.vtep),
+        "uplink": lab.uplinks[machine.name],
+        "bridge": host and host.bridge,
+        "datapath_id": host and f"{host.datapath_id:016x}",
+        "ovsdb": lab.database(machine.name),
+        "target": lab.targets[machine.name],
+        "connected": seen.get("connected"),
+        "in_sync": seen.get("in_sync"),
+    }
+
+
+def _port(port: Port) -> dict[str, Any]:
+    return {
+        "name": port.name,
+        "host": port.host,
+        "networks": [attachment.network for attachment in port.attachments],
+        "namespace": port.namespace,
+        "device": port.device,
+        "interface": port.interface,
+        "mac": port.mac,
+        "addresses": [str(address) for a in port.attachments for address in a.addresses],
+    }
