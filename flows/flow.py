@@ -87,7 +87,7 @@ class Meter:
     burst: int
 
 
-CONTROLLER_METER = 0xFFFFFFFD
+CONTROLLER_METER = 0xFFFFFFFE
 """OFPM_CONTROLLER (OpenFlow 1.3 §A.3.4.4): the meter of all that a bridge sends to its controller."""
 
 

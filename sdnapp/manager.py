@@ -12,15 +12,17 @@ import os
 import select
 import signal
 import sys
+import warnings
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NoReturn
 
 os.environ.setdefault("OSKEN_HUB_TYPE", "eventlet")  # read when os_ken.lib.hub is imported
+warnings.filterwarnings("ignore", message=r"\s*Eventlet is deprecated")  # os-ken's hub, not ours to choose
 
 from os_ken.lib import hub
 
-hub.patch()
+hub.patch(thread=False)  # all but threads; with thread=True os-ken would patch nothing else
 
 from os_ken import cfg
 from os_ken.base.app_manager import AppManager
@@ -54,9 +56,7 @@ def main(args: list[str] | None = None) -> None:
     if OVERLAY in CONF.app:
         event(LOG, "config.file", path=path, chosen_by=why)
     CONF.set_override("overlay_config", str(path))
-    reader, writer = os.pipe()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: os.write(writer, b"\0"))
+    reader, writer = _signal_pipe()
     try:
         services = _start(CONF.app or ["os_ken.controller.ofp_handler"])
     except Invalid as invalid:
@@ -66,13 +66,33 @@ def main(args: list[str] | None = None) -> None:
     hub.spawn(_outlive, services, writer)
     if CONF.pid_file:
         Path(CONF.pid_file).write_text(f"{os.getpid()}\n", encoding="ascii")
-    select.select([reader], [], [])
+    ended_by = _serve(reader)
     if CONF.pid_file:
         Path(CONF.pid_file).unlink(missing_ok=True)
-    ended = os.read(reader, 1) == b"\1"
-    event(LOG, "controller.stopped", reason="the OpenFlow server ended" if ended else "signal")
+    event(LOG, "controller.stopped", reason=ended_by.name if ended_by else "the OpenFlow server ended")
     logging.shutdown()
-    os._exit(1 if ended else 0)  # nothing of ours is left to be saved; native threads cannot be ended
+    os._exit(0 if ended_by else 1)  # nothing of ours is left to be saved; native threads cannot be ended
+
+
+def _signal_pipe() -> tuple[int, int]:
+    """A pipe that carries the number of every signal for us: the one way that suits both hubs."""
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    signal.set_wakeup_fd(writer)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, lambda *_: None)
+    return reader, writer
+
+
+def _serve(reader: int) -> signal.Signals | None:
+    """Wait for the signal that ends us; None if there is nothing left to serve."""
+    while True:
+        select.select([reader], [], [])
+        number = os.read(reader, 1)[0]
+        if number != signal.SIGHUP:
+            return signal.Signals(number) if number else None
+        for app in AppManager.get_instance().applications.values():
+            getattr(app, "reload", lambda: None)()
 
 
 def overlay_config(option: str | None, environment: str | None) -> tuple[Path, str]:
@@ -98,7 +118,7 @@ def _start(apps: list[str]) -> list[Any]:
 def _outlive(services: list[Any], writer: int) -> None:
     """Without its OpenFlow server the process is of no use: end it, so that its supervisor can tell."""
     hub.joinall(services)
-    os.write(writer, b"\1")
+    os.write(writer, b"\0")
 
 
 def _fail(reason: str) -> NoReturn:

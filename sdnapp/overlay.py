@@ -8,9 +8,6 @@ it, so that a slow bridge holds up nobody.
 from __future__ import annotations
 
 import logging
-import os
-import select
-import signal
 import socket
 import time
 from collections.abc import Callable
@@ -81,6 +78,7 @@ class OverlayApp(OSKenApp):  # type: ignore[misc]  # os-ken has no types
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.config_path = Path(CONF.overlay_config).absolute()
+        self._file = source.Watch(self.config_path)
         overlay = source.load(self.config_path)
         controller = overlay.controller
         CONF.set_default("ofp_listen_host", controller.listen_host)
@@ -94,8 +92,8 @@ class OverlayApp(OSKenApp):  # type: ignore[misc]  # os-ken has no types
         """Begin to serve: the engine, and the eye on the file. ``OSError`` if a port is taken."""
         _check_port(CONF.ofp_listen_host, CONF.ofp_tcp_listen_port)
         super().start()
-        for task in (self._run, self._follow_file, self._follow_hangups):
-            hub.spawn(task)
+        hub.spawn(self._run)
+        hub.spawn(self._follow_file)
 
     def resync(self, datapath: Any) -> None:
         """Look at this bridge anew."""
@@ -104,26 +102,16 @@ class OverlayApp(OSKenApp):  # type: ignore[misc]  # os-ken has no types
                 tasks.put(Read(datapath.id))
 
     def reload(self) -> None:
-        """Read the file again. What is wrong with it is told; then the last good one stays in force."""
+        """Read the file again: it changed, or SIGHUP. If it is no good, the last good one stays in force."""
         try:
             self._inbox.put(FileChanged(source.load(self.config_path)))
         except Invalid as invalid:
             self._inbox.put(FileBroken("; ".join(map(str, invalid.problems))))
 
     def _follow_file(self) -> None:
-        watch = source.Watch(self.config_path)
         while True:
-            if watch.changed(None):
+            if self._file.changed(None):
                 self.reload()
-
-    def _follow_hangups(self) -> None:
-        """SIGHUP reads the file again, as it does for any daemon."""
-        reader, writer = os.pipe()
-        signal.signal(signal.SIGHUP, lambda *_: os.write(writer, b"\0"))
-        while True:
-            select.select([reader], [], [])
-            os.read(reader, 1)
-            self.reload()
 
     def _run(self) -> None:
         """Feed the engine. What has piled up meanwhile is one batch: one look at the world, one plan each."""

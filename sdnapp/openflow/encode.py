@@ -146,8 +146,8 @@ def flow_mods(plan: Plan, first_xid: int) -> Iterator[tuple[int, bytes]]:
 
 
 def _match_bytes(match: Match) -> bytes:
-    """OXM fields in the order of their numbers, registers last, as os-ken and ovs-ofctl have them."""
-    oxm = b""
+    """OXM fields in the order of their headers, as os-ken sorts them: the register comes first."""
+    oxm = b"" if match.source is None else _u32.pack(_REG0, match.source)
     if match.in_port is not None:
         oxm += _u32.pack(_IN_PORT, match.in_port)
     if match.network is not None:
@@ -162,8 +162,6 @@ def _match_bytes(match: Match) -> bytes:
         oxm += _u16.pack(_VLAN_VID, 0 if match.vlan == UNTAGGED else _VLAN_PRESENT | match.vlan)
     if match.key is not None:
         oxm += _u64.pack(_TUNNEL_ID, match.key)
-    if match.source is not None:
-        oxm += _u32.pack(_REG0, match.source)
     return _padded_match(oxm)
 
 

@@ -1,0 +1,106 @@
+"""What holds for every program and every frame."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flows.diff import diff
+from flows.flow import FlowKey, Meter, Program
+from flows.pipeline import compile_bridge
+from flows.tables import check
+from flows.trace import Frame, walk
+from flows.view import BridgeView
+from tests.views import BROADCAST, MACS, PORTS, TUNNELS, VNIS, views
+
+frames = st.builds(
+    Frame,
+    in_port=st.sampled_from(PORTS + TUNNELS),
+    eth_src=st.sampled_from(MACS),
+    eth_dst=st.sampled_from([*MACS, BROADCAST, "02:99:00:00:00:01"]),
+    vlans=st.lists(st.integers(1, 9), max_size=2).map(tuple),
+    key=st.sampled_from([0, *VNIS]),
+)
+
+
+def entered(view: BridgeView, frame: Frame) -> int | None:
+    """The network that a frame belongs to by the view alone, without looking at any flow."""
+    for network in view.networks:
+        if frame.in_port in network.peers and frame.key == network.vni:
+            return network.vni
+        for member in network.members:
+            if member.port == frame.in_port:
+                tag = frame.vlans[0] if frame.vlans else None
+                carried = member.vlan if member.tagged else None
+                if tag == carried:
+                    return network.vni
+    return None
+
+
+@given(views())
+def test_every_flow_keeps_to_the_declaration_of_its_table(view: BridgeView) -> None:
+    for flow in compile_bridge(view).flows.values():
+        check(flow)
+
+
+@given(views(), views())
+def test_applying_the_difference_gives_the_other_program(a: BridgeView, b: BridgeView) -> None:
+    old, new = compile_bridge(a), compile_bridge(b)
+    plan = diff(old.flows, old.meters.values(), new)
+
+    assert apply(old, plan.add, plan.delete, plan.meters) == (set(new.flows), set(new.meters.values()))
+
+
+def apply(
+    program: Program, add: tuple[object, ...], delete: tuple[FlowKey, ...], meters: tuple[Meter, ...]
+) -> tuple[set[FlowKey], set[Meter]]:
+    """What a switch does: an added flow replaces the one with its table, priority and match."""
+    table = {(f.table, f.priority, f.match): f for f in program.flows.values()}
+    for flow in add:
+        table[flow.table, flow.priority, flow.match] = flow  # type: ignore[attr-defined, index]
+    keys = {flow.key for flow in table.values()} - set(delete)
+    return keys, {m for m in program.meters.values() if m.id not in {n.id for n in meters}} | set(meters)
+
+
+@given(views(), frames)
+def test_a_frame_never_leaves_its_network(view: BridgeView, frame: Frame) -> None:
+    vni = entered(view, frame)
+    network = next((n for n in view.networks if n.vni == vni), None)
+
+    for copy in walk(compile_bridge(view), frame).copies:
+        assert network is not None
+        if copy.port in network.peers:
+            assert copy.key == network.vni
+        else:
+            ways_out = {(m.port, m.vlan if m.tagged else None) for m in network.members}
+            inner = frame.vlans[1:] if entered_tagged(view, frame) else frame.vlans
+            tag = copy.vlans[0] if len(copy.vlans) > len(inner) else None
+            assert (copy.port, tag) in ways_out
+
+
+def entered_tagged(view: BridgeView, frame: Frame) -> bool:
+    return frame.in_port not in view.tunnels and bool(frame.vlans)
+
+
+@given(views(), frames)
+def test_nobody_receives_a_frame_twice_nor_its_sender_at_all(view: BridgeView, frame: Frame) -> None:
+    ports = [copy.port for copy in walk(compile_bridge(view), frame).copies]
+
+    assert len(ports) == len(set(ports))
+    assert frame.in_port not in ports
+
+
+@given(views(), frames)
+def test_what_comes_from_a_tunnel_goes_to_no_tunnel(view: BridgeView, frame: Frame) -> None:
+    if frame.in_port in view.tunnels:
+        assert not walk(compile_bridge(view), frame).ports & set(view.tunnels)
+
+
+@given(views(), frames)
+def test_broadcast_reaches_everyone_of_the_network(view: BridgeView, frame: Frame) -> None:
+    flooded = Frame(frame.in_port, frame.eth_src, BROADCAST, frame.vlans, frame.key)
+    network = next((n for n in view.networks if n.vni == entered(view, flooded)), None)
+    if network is not None:
+        expected = {member.port for member in network.members}
+        expected |= set() if frame.in_port in view.tunnels else set(network.peers)
+        assert walk(compile_bridge(view), flooded).ports == expected - {frame.in_port}

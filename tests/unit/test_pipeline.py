@@ -1,0 +1,187 @@
+"""What a bridge does with a frame, asked as a person would ask it."""
+
+from __future__ import annotations
+
+import pytest
+
+from flows.diff import diff
+from flows.flow import CONTROLLER_METER, EMPTY, Program, is_learned, is_ours
+from flows.pipeline import compile_bridge
+from flows.tables import TABLES, Table
+from flows.trace import Copy, Frame, Walk, walk
+from flows.view import Location, Member, NetworkView
+from tests.views import (
+    BLUE,
+    BLUE_FAR,
+    BLUE_MAC,
+    BLUE_PORT,
+    BROADCAST,
+    OTHER_TUNNEL,
+    RED,
+    RED_FAR,
+    RED_MAC,
+    RED_PORT,
+    STRANGER,
+    TRUNK,
+    TUNNEL,
+    bridge,
+    two_tenants,
+)
+
+PROGRAM = compile_bridge(two_tenants())
+
+
+def send(in_port: int, src: str, dst: str, *vlans: int, key: int = 0) -> Walk:
+    return walk(PROGRAM, Frame(in_port, src, dst, vlans, key))
+
+
+def test_known_remote_destination_leaves_on_its_tunnel_with_the_key_and_no_tag() -> None:
+    assert send(RED_PORT, RED_MAC, RED_FAR).copies == (Copy(TUNNEL, (), RED),)
+
+
+def test_known_local_destination_leaves_on_its_port() -> None:
+    assert send(TUNNEL, RED_FAR, RED_MAC, key=RED).copies == (Copy(RED_PORT, (), RED),)
+
+
+def test_broadcast_from_a_port_reaches_each_peer_and_each_other_port_once() -> None:
+    assert set(send(RED_PORT, RED_MAC, BROADCAST).copies) == {Copy(TUNNEL, (), RED), Copy(TRUNK, (30,), RED)}
+
+
+def test_broadcast_from_a_tunnel_reaches_local_ports_only() -> None:
+    assert send(TUNNEL, RED_FAR, BROADCAST, key=RED).ports == {RED_PORT, TRUNK}
+
+
+def test_remote_destination_from_a_tunnel_never_goes_back_to_a_tunnel() -> None:
+    assert TUNNEL not in send(TUNNEL, RED_FAR, RED_FAR, key=RED).ports
+
+
+@pytest.mark.parametrize("destination", [BLUE_MAC, BLUE_FAR, BROADCAST, STRANGER])
+def test_red_never_reaches_blue(destination: str) -> None:
+    for copy in send(RED_PORT, RED_MAC, destination).copies:
+        assert copy.port != BLUE_PORT
+        assert copy.port != TRUNK or copy.vlans == (30,)
+        assert copy.port != TUNNEL or copy.key == RED
+
+
+def test_equal_macs_in_two_tenants_are_two_stations() -> None:
+    def network(vni: int, port: int) -> NetworkView:
+        return NetworkView(
+            vni, (Member(port, 10, tagged=False),), (), (Location(RED_MAC, port, False, False),)
+        )
+
+    program = compile_bridge(bridge(network(RED, RED_PORT), network(BLUE, BLUE_PORT), tunnels=(TUNNEL,)))
+
+    assert walk(program, Frame(BLUE_PORT, STRANGER, RED_MAC)).ports <= {BLUE_PORT}
+
+
+def test_a_trunk_keeps_networks_apart_by_tag() -> None:
+    assert send(TRUNK, STRANGER, RED_MAC, 30).copies == (Copy(RED_PORT, (), 0),)
+    assert send(TRUNK, STRANGER, BLUE_MAC, 40).copies == (Copy(BLUE_PORT, (), 0),)
+
+
+def test_inner_tags_of_a_tenant_pass_untouched() -> None:
+    assert send(TRUNK, STRANGER, RED_MAC, 30, 77).copies == (Copy(RED_PORT, (77,), 0),)
+
+
+@pytest.mark.parametrize(
+    ("frame", "table"),
+    [
+        (Frame(RED_PORT, RED_MAC, RED_FAR, (10,)), Table.CLASSIFY),
+        (Frame(TRUNK, STRANGER, RED_FAR), Table.CLASSIFY),
+        (Frame(99, STRANGER, RED_FAR), Table.CLASSIFY),
+        (Frame(TRUNK, STRANGER, RED_FAR, (50,)), Table.VLAN_TO_KEY),
+        (Frame(TUNNEL, RED_FAR, RED_MAC, key=4711), Table.KEY_TO_NETWORK),
+        (Frame(OTHER_TUNNEL, RED_FAR, RED_MAC, key=RED), Table.KEY_TO_NETWORK),
+        (Frame(RED_PORT, "03:00:00:00:00:01", RED_FAR), Table.SECURITY),
+        (Frame(RED_PORT, "00:00:00:00:00:00", RED_FAR), Table.SECURITY),
+        (Frame(RED_PORT, RED_MAC, "01:80:c2:00:00:0e"), Table.SECURITY),
+    ],
+)
+def test_what_has_no_business_here_is_dropped_where_it_is_counted(frame: Frame, table: Table) -> None:
+    assert walk(PROGRAM, frame).dropped_in is table
+
+
+def test_an_unknown_source_goes_its_way_and_the_controller_hears_of_it() -> None:
+    unknown, known = send(RED_PORT, STRANGER, RED_FAR), send(RED_PORT, RED_MAC, RED_FAR)
+
+    assert unknown.punted
+    assert unknown.ports == {TUNNEL}
+    assert not known.punted
+
+
+@pytest.mark.parametrize("per_host", [False, True])
+def test_sources_behind_tunnels_are_reported_only_where_nobody_else_tells(per_host: bool) -> None:
+    network = NetworkView(RED, (Member(RED_PORT, 10, tagged=False),), (TUNNEL,), ())
+    program = compile_bridge(bridge(network, per_host=per_host))
+
+    assert walk(program, Frame(TUNNEL, STRANGER, RED_MAC, key=RED)).punted is per_host
+
+
+def test_a_network_without_a_tag_is_entered_untagged_and_only_so() -> None:
+    network = NetworkView(RED, (Member(RED_PORT, None, tagged=False),), (TUNNEL,), ())
+    program = compile_bridge(bridge(network))
+
+    assert walk(program, Frame(RED_PORT, STRANGER, BROADCAST)).ports == {TUNNEL}
+    assert not walk(program, Frame(RED_PORT, STRANGER, BROADCAST, (10,))).copies
+
+
+@pytest.mark.parametrize("having", range(6))
+def test_keys_are_taken_from_peers_that_have_the_network_and_in_few_flows(having: int) -> None:
+    tunnels = tuple(range(40001, 40006))
+    peers = tunnels[:having]
+    program = compile_bridge(
+        bridge(NetworkView(RED, (Member(RED_PORT, 10, False),), peers, ()), tunnels=tunnels)
+    )
+
+    for tunnel in tunnels:
+        admitted = bool(walk(program, Frame(tunnel, STRANGER, BROADCAST, key=RED)).copies)
+        assert admitted is (tunnel in peers)
+    flows = [f for f in program.flows.values() if f.table is Table.KEY_TO_NETWORK and f.match.key]
+    assert len(flows) <= min(having, 6 - having)
+
+
+def test_only_learned_sources_age_and_their_flows_say_so() -> None:
+    learn = [f for f in PROGRAM.flows.values() if f.table is Table.LEARN and f.match.eth_src]
+
+    assert {f.match.eth_src: (f.idle, is_learned(f.cookie)) for f in learn} == {
+        RED_MAC: (0, False),
+        BLUE_MAC: (300, True),
+    }
+
+
+def test_every_table_says_what_happens_to_the_rest() -> None:
+    misses = {f.table: f for f in PROGRAM.flows.values() if f.priority == 0}
+
+    assert {table: flow.goto for table, flow in misses.items()} == {t: d.miss for t, d in TABLES.items()}
+
+
+def test_cookies_are_ours_and_follow_the_content() -> None:
+    again = compile_bridge(two_tenants())
+
+    assert list(PROGRAM.flows) == list(again.flows)
+    assert all(is_ours(cookie) for _, cookie in PROGRAM.flows)
+    assert not is_ours(0)
+
+
+def test_nothing_to_do_is_an_empty_plan() -> None:
+    plan = diff(PROGRAM.flows, PROGRAM.meters.values(), PROGRAM)
+
+    assert not plan
+    assert len(plan) == 0
+
+
+def test_somebody_elses_flow_is_deleted_and_a_wrong_meter_set() -> None:
+    plan = diff([*PROGRAM.flows, (0, 0)], [], PROGRAM)
+
+    assert plan.add == ()
+    assert plan.delete == ((0, 0),)
+    assert [meter.id for meter in plan.meters] == [CONTROLLER_METER]
+
+
+def test_a_program_refuses_two_flows_of_one_identity() -> None:
+    flow, other = list(PROGRAM.flows.values())[:2]
+    object.__setattr__(forged := type(other)(flow.table, 7, other.match), "cookie", flow.cookie)
+
+    with pytest.raises(ValueError, match="share cookie"):
+        Program.of([flow, forged])
+    assert not EMPTY.flows

@@ -1,0 +1,80 @@
+"""Views of bridges for tests: a few made by hand, and a strategy for any."""
+
+from __future__ import annotations
+
+from hypothesis import strategies as st
+
+from flows.view import BridgeView, Location, Member, NetworkView
+
+RED, BLUE = 5010, 5020
+RED_PORT, BLUE_PORT, TRUNK = 1, 2, 3
+TUNNEL, OTHER_TUNNEL = 40001, 40002
+RED_MAC, BLUE_MAC = "02:00:00:00:00:01", "02:00:00:00:00:02"
+RED_FAR, BLUE_FAR = "02:00:00:00:01:01", "02:00:00:00:01:02"
+BROADCAST = "ff:ff:ff:ff:ff:ff"
+STRANGER = "02:99:99:99:99:99"
+
+
+def bridge(
+    *networks: NetworkView, tunnels: tuple[int, ...] = (TUNNEL,), per_host: bool = False
+) -> BridgeView:
+    """A bridge with these networks and the usual rest."""
+    return BridgeView(networks, tunnels, learn_from_tunnels=per_host, mac_age=300, punt_rate=5000)
+
+
+def two_tenants() -> BridgeView:
+    """Red and blue, equal tags, a port and a far station each, and a trunk that carries both."""
+    red = NetworkView(
+        RED,
+        (Member(RED_PORT, 10, tagged=False), Member(TRUNK, 30, tagged=True)),
+        (TUNNEL,),
+        (Location(RED_MAC, RED_PORT, False, False), Location(RED_FAR, TUNNEL, True, False)),
+    )
+    blue = NetworkView(
+        BLUE,
+        (Member(BLUE_PORT, 10, tagged=False), Member(TRUNK, 40, tagged=True)),
+        (TUNNEL,),
+        (Location(BLUE_MAC, BLUE_PORT, False, True), Location(BLUE_FAR, TUNNEL, True, True)),
+    )
+    return bridge(red, blue, tunnels=(TUNNEL, OTHER_TUNNEL))
+
+
+MACS = [f"02:00:00:00:00:{n:02x}" for n in range(12)]
+VNIS = [1, 2, 10, 5010, 5020, 2**24 - 1]
+PORTS = list(range(1, 9))
+TUNNELS = list(range(40001, 40005))
+
+
+@st.composite
+def views(draw: st.DrawFn) -> BridgeView:
+    """Any sound view: a port is untagged in one network at most, and carries a tag for one at most."""
+    vnis = draw(st.lists(st.sampled_from(VNIS), unique=True, max_size=4))
+    tunnels = draw(st.lists(st.sampled_from(TUNNELS), unique=True, max_size=4).map(sorted))
+    members: dict[int, list[Member]] = {vni: [] for vni in vnis}
+    for port in draw(st.lists(st.sampled_from(PORTS), unique=True)) if vnis else []:
+        untagged = draw(st.sampled_from([None, *vnis]))
+        tags: set[int] = set()
+        if untagged is not None:
+            vlan = draw(st.one_of(st.none(), st.integers(1, 5)))
+            members[untagged].append(Member(port, vlan, tagged=False))
+            tags |= {vlan} if vlan else set()
+        for vni in draw(st.lists(st.sampled_from(vnis), unique=True)):
+            tag = draw(st.integers(1, 9))
+            if vni != untagged and tag not in tags:
+                tags.add(tag)
+                members[vni].append(Member(port, tag, tagged=True))
+    networks = tuple(draw(_network(vni, tuple(members[vni]), tunnels)) for vni in vnis if members[vni])
+    return BridgeView(networks, tuple(tunnels), draw(st.booleans()), draw(st.integers(1, 600)), 5000)
+
+
+@st.composite
+def _network(draw: st.DrawFn, vni: int, members: tuple[Member, ...], tunnels: list[int]) -> NetworkView:
+    peers = draw(st.lists(st.sampled_from(tunnels), unique=True).map(sorted)) if tunnels else []
+    ports = [(member.port, False) for member in members] + [(peer, True) for peer in peers]
+    locations = [
+        Location(mac, *draw(st.sampled_from(ports)), draw(st.booleans()))
+        for mac in draw(st.lists(st.sampled_from(MACS), unique=True))
+    ]
+    return NetworkView(
+        vni, members, tuple(peers), tuple(sorted(locations, key=lambda location: location.mac))
+    )
