@@ -36,7 +36,7 @@ def _macs(config: Config) -> Iterator[Finding]:
         ((path, mac_of(name, port)), name, ("ports", name, "mac"))
         for name, port in config.ports.items()
         if mac_of(name, port)
-        for path in port.networks
+        for path in dict.fromkeys(port.networks)
     )
     for (path, mac), first, where in repeated(macs):
         message = f"{mac} is the MAC address of {first} already, in {path}"
@@ -51,7 +51,7 @@ def _interfaces(config: Config) -> Iterator[Finding]:
         for interface, role in roles:
             where = ("hosts", name, role)
             if user := _system_user(interface, tunnels) or taken.get((name, interface)):
-                yield Finding(where, f"{shown(interface)} is the name of {user}", "Use another name.")
+                yield Finding(where, f"interface {shown(interface)} is already {user}", "Use another name.")
             taken[name, interface] = f"the {role} of {name}"
     for name, port in config.ports.items():
         interface, where = port.interface or name, ("ports", name, "interface")
@@ -59,15 +59,15 @@ def _interfaces(config: Config) -> Iterator[Finding]:
             message = f"the name has {len(interface)} characters, an interface at most {names.MAX_INTERFACE}"
             yield Finding(where, message, "Shorten it, or set 'interface'.", key=True)
         elif user := _system_user(interface, tunnels) or taken.get((port.host, interface)):
-            message = f"{shown(interface)} is the name of {user}"
+            message = f"interface {shown(interface)} is already {user}"
             yield Finding(where, message, "Set 'interface' to another name.", key=port.interface is None)
-        taken[port.host, interface] = f"the interface of {name} on {port.host}"
+        taken[port.host, interface] = f"that of {name}"
 
 
 def _system_user(interface: str, tunnels: dict[str, str]) -> str | None:
     """Who else has this name on every host."""
     if interface in _SYSTEM_NAMES:
-        return "something that the system keeps for itself"
+        return "one of the system's own"
     return f"the tunnel to {tunnels[interface]}" if interface in tunnels else None
 
 
@@ -76,11 +76,18 @@ def _namespaces(config: Config) -> Iterator[Finding]:
         if port.attach == "external" and port.namespace is not None:
             message = "an external port has no namespace of ours"
             yield Finding(("ports", name, "namespace"), message, "Remove it, or remove attach: external.")
+        for path, tag in port.trunk.items():
+            tagged = f"{device_of(name, port)}.{tag}"
+            if port.attach == "namespace" and len(tagged) > names.MAX_INTERFACE:
+                message = (
+                    f"the device {tagged} would have {len(tagged)} characters, {names.MAX_INTERFACE} at most"
+                )
+                yield Finding(("ports", name, "trunk", path), message, "Set a shorter 'interface'.")
     devices = (
         ((port.host, port.namespace or name, device_of(name, port)), name, ("ports", name, "namespace"))
         for name, port in config.ports.items()
         if port.attach == "namespace"
     )
     for (host, namespace, device), first, where in repeated(devices):
-        message = f"{device} in namespace {namespace} on {host} is that of {first} already"
+        message = f"device {device} in namespace {namespace} on {host} is that of port {first} already"
         yield Finding(where, message, "Use another namespace or interface.", key=True)

@@ -27,9 +27,9 @@ _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _NULL = frozenset({"", "~", "null", "Null", "NULL"})
 _REMEDIES = {
-    "\\t": "Indent with spaces.",
     "mapping values are not allowed": "Put the value in quotes if it holds ': ', or mend the indentation.",
     "found unexpected ':'": "Put the value in quotes.",
+    "cannot start any token": "Put the value in quotes.",
     "unexpected end of stream": "Close the quote.",
     "expected ',' or": "Close the bracket, or put a comma between the items.",
 }
@@ -92,6 +92,10 @@ def _plain(node: Node) -> Any:
     return node.value
 
 
+def _place(event: Any) -> tuple[int, int]:
+    return event.start_mark.line, event.start_mark.column
+
+
 def too_big(size: int, source: str) -> Invalid:
     """The refusal of a file of ``size`` bytes."""
     limit = MAX_BYTES // 1_000_000
@@ -123,6 +127,7 @@ class _Reader:
     """One pass over the parser's events, which come one at a time, so that a bound met early stays cheap."""
 
     def __init__(self, text: str, source: str) -> None:
+        self.text = text
         self.source = source
         self.events: Iterator[Any] = yaml.parse(text, Loader=_LOADER)
         self.anchors: dict[str, Node | None] = {}
@@ -151,12 +156,12 @@ class _Reader:
             raise self.refusal(event, "nested too deeply", f"At most {MAX_DEPTH} levels are read.", path)
         if event.anchor is not None:
             self.anchors[event.anchor] = None
-        node = Node(event.start_mark.line, event.start_mark.column, None)
+        node = Node(*_place(event), value=None)
         if isinstance(event, yaml.MappingStartEvent):
             self.mapping(node, path)
         elif isinstance(event, yaml.SequenceStartEvent):
             self.sequence(node, path)
-        elif not (event.style is None and event.value in _NULL):
+        elif event.style or event.value not in _NULL:
             node.value = event.value
         if event.anchor is not None:
             self.anchors[event.anchor] = node
@@ -168,7 +173,7 @@ class _Reader:
         while not isinstance(event := next(self.events), yaml.MappingEndEvent):
             if not isinstance(event, yaml.ScalarEvent):
                 raise self.refusal(event, "a key must be plain text", "Write key: value.", path)
-            key, mark = event.value, event.start_mark
+            key, place = event.value, _place(event)
             if key == "<<":
                 raise self.refusal(event, "merge keys ('<<') are not supported", "Write the keys out.", path)
             child = self.node(next(self.events), (*path, key))
@@ -177,7 +182,7 @@ class _Reader:
                 message = f"the key {shown(key)} is here twice, first in line {node.keys[key][0] + 1}"
                 self.note(event, message, "Remove one of them.", (*path, key))
             else:
-                values[key], node.keys[key] = child, (mark.line, mark.column)
+                values[key], node.keys[key] = child, place
 
     def sequence(self, node: Node, path: Path) -> None:
         values: list[Node] = []
@@ -198,7 +203,7 @@ class _Reader:
         return node
 
     def note(self, event: Any, message: str, remedy: str, path: Path = ()) -> None:
-        line, column = (event.start_mark.line, event.start_mark.column) if event else (0, 0)
+        line, column = _place(event) if event else (0, 0)
         self.problems.append(Problem(self.source, line + 1, column + 1, dotted(path), message, remedy))
         if len(self.problems) >= LIMIT:
             raise Invalid(self.problems)
@@ -210,9 +215,14 @@ class _Reader:
     def syntax(self, error: yaml.MarkedYAMLError) -> Invalid:
         problem, mark = error.problem or "", error.problem_mark
         line, column = (mark.line, mark.column) if mark is not None else (0, 0)
-        remedy = next((remedy for part, remedy in _REMEDIES.items() if part in problem), None)
         message = f"this is not YAML: {problem}"
-        if error.context and error.context_mark:
+        if error.context and error.context_mark and error.context_mark.line < line:
             message += f" {error.context} that begins in line {error.context_mark.line + 1}"
-        remedy = remedy or "Look for a wrong indent, or a missing colon, quote or bracket, here or above."
+        if mark is not None and self.text[mark.index : mark.index + 1] == "\t":
+            remedy = "Indent with spaces."
+        else:
+            found = (remedy for part, remedy in _REMEDIES.items() if part in problem)
+            remedy = next(
+                found, "Look for a wrong indent, or a missing colon, quote or bracket, here or above."
+            )
         return Invalid([*self.problems, Problem(self.source, line + 1, column + 1, "", message, remedy)])

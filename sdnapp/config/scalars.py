@@ -309,17 +309,19 @@ def _reachable(endpoint: Endpoint) -> Endpoint:
 
 Listen = Annotated[
     Endpoint,
-    _read("an endpoint", "Write tcp:ADDRESS:PORT, such as tcp:0.0.0.0:6653.", _endpoint("tcp")),
+    _read("an endpoint", "Write tcp:IP-ADDRESS:PORT, such as tcp:0.0.0.0:6653.", _endpoint("tcp")),
     WithJsonSchema(_string("tcp:address:port", re.compile("tcp:.+:[0-9]+"))),
 ]
 Target = Annotated[
     Endpoint,
-    _read("an endpoint", "Write tcp:ADDRESS:PORT, such as tcp:127.0.0.1:6653.", _endpoint("tcp")),
+    _read("an endpoint", "Write tcp:IP-ADDRESS:PORT, such as tcp:127.0.0.1:6653.", _endpoint("tcp")),
     AfterValidator(_reachable),
     WithJsonSchema(_string("tcp:address:port", re.compile("tcp:.+:[0-9]+"))),
 ]
 Url = Annotated[
     Endpoint,
-    _read("a URL to serve", "Write http://ADDRESS:PORT, such as http://127.0.0.1:8080.", _endpoint("http")),
+    _read(
+        "a URL to serve", "Write http://IP-ADDRESS:PORT, such as http://127.0.0.1:8080.", _endpoint("http")
+    ),
     WithJsonSchema(_string("http://address:port", re.compile("http://.+:[0-9]+/?"))),
 ]
