@@ -16,7 +16,7 @@ RUNTIME = [
     "click>=8.1,<9",  # the command line
     "rich>=13,<16",  # tables and progress on a terminal
     "falcon>=4,<5",  # REST resources
-    "waitress>=3,<4",  # the WSGI server, on a socket that we hand to it
+    "h11>=0.16,<1",  # HTTP/1.1 for our server, which runs on either hub, bounds slow clients and idles at none
 ]
 
 DEVELOPMENT = [
@@ -25,6 +25,7 @@ DEVELOPMENT = [
     "mypy>=1.13,<3",
     "ruff>=0.8,<1",
     "types-PyYAML>=6,<7",
+    "openapi-spec-validator>=0.7,<1",  # the OpenAPI document is one
 ]
 
 setup(

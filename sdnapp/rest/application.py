@@ -66,6 +66,8 @@ def _responder(source: Source, route: Route) -> Responder:
         response.content_type = falcon.MEDIA_JSON
         if isinstance(answer, Stream):
             response.stream = answer
+            if request.method == "HEAD":  # falcon takes the stream and neither reads nor closes it
+                answer.close()
         else:
             response.data = adapter.dump_json(answer)
 

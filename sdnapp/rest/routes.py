@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,15 +22,15 @@ class Problem(Exception):
 
 
 class Stream:
-    """A body that is made while it is sent. ``close`` lets go of what it holds, wherever it stands.
+    """A body that is made while it is sent. ``close`` lets go of what the making holds, wherever it stands.
 
     The first piece is made at once, so that what fails early still fails with a status of its own.
     """
 
-    def __init__(self, pieces: Iterator[bytes], close: Callable[[], None]) -> None:
+    def __init__(self, pieces: Generator[bytes]) -> None:
         self._first = next(pieces)
         self._pieces = pieces
-        self.close = close
+        self.close = pieces.close
 
     def __iter__(self) -> Iterator[bytes]:
         yield self._first

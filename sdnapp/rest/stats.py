@@ -6,7 +6,7 @@ its functions a datapath whose requests the controller answers. Flows go a way o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from typing import Annotated, Any
 
 from os_ken.lib import hub, ofctl_v1_3
@@ -160,13 +160,16 @@ def _flows(source: Source, call: Call) -> Stream:
         wanted.cookie_mask,
         _match(exchange, wanted.match),
     )
+    return Stream(_in_turn(flowdump.dump(exchange.id, exchange.request(request), wanted.priority)))
+
+
+def _in_turn(pieces: Iterator[bytes]) -> Generator[bytes]:
     if not _dumps.acquire(blocking=False):
         raise Problem(503, f"{DUMPS} flow dumps are under way", "try again when one is done")
     try:
-        return Stream(flowdump.dump(exchange.id, exchange.request(request), wanted.priority), _dumps.release)
-    except BaseException:
+        yield from pieces
+    finally:
         _dumps.release()
-        raise
 
 
 def _match(exchange: _Exchange, fields: Mapping[str, int | str]) -> Any:
