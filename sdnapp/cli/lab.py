@@ -28,7 +28,7 @@ from sdnapp.source import load
 
 console = Console(highlight=False)
 
-name_option = click.option("--name", default="lab", show_default=True, help="Which lab.")
+name_option = click.option("--name", envvar="SDNAPP_LAB", default="lab", show_default=True, help="Which lab.")
 
 
 @contextmanager

@@ -28,6 +28,7 @@ _PACKAGES = {
     "ovsdb-server": "openvswitch-switch",
     "ovsdb-tool": "openvswitch-switch",
     "ovs-vswitchd": "openvswitch-switch",
+    "ovs-vsctl": "openvswitch-switch",
     "nsenter": "util-linux",
     "unshare": "util-linux",
     "setsid": "util-linux",

@@ -1,0 +1,319 @@
+"""``sdnapp demo``: the story that the project is about, told by real commands and their real output."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+import sdnapp
+from sdnapp.cli.lab import as_root, interrupted_by_sigterm, plain_errors
+from sdnapp.lab import lifecycle, model, services
+from sdnapp.lab.errors import LabError
+from sdnapp.lab.process import alive
+
+NAME = "demo"
+EXAMPLE = Path(sdnapp.__file__).parents[1] / "configs" / "two-hosts.yaml"
+
+RED, BLUE = 5010, 5020
+_PATIENCE = 30.0  # seconds for any command but `lab up`
+_SWITCHED = 20.0  # seconds for the running lab to follow the file
+
+
+@dataclass
+class Story:
+    """The demo under way: where it works, and what it has claimed so far, each with whether it held."""
+
+    console: Console
+    directory: Path
+    claims: list[tuple[str, bool]] = field(default_factory=list)
+
+    def chapter(self, title: str) -> None:
+        """Begin a part of the story."""
+        self.console.print()
+        self.console.rule(f"[bold]{title}[/]", align="left", characters="─")
+
+    def say(self, text: str) -> None:
+        """Print an explanation."""
+        self.console.print(text, style="italic", markup=False)
+
+    def claim(self, sentence: str, holds: bool) -> None:
+        """Record what has just been shown."""
+        self.claims.append((sentence, holds))
+        mark = "[green]✓[/]" if holds else "[bold red]✗[/]"
+        self.console.print(f"{mark} {sentence}")
+
+    def run(self, command: str, patience: float = _PATIENCE) -> tuple[bool, str]:
+        """Run a command as it would be typed, show it and its output; say whether it went well."""
+        self.prompt(command)
+        try:
+            done = subprocess.run(
+                shlex.split(command),
+                cwd=self.directory,
+                env=self.environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                timeout=patience,
+                check=False,
+            )
+        except subprocess.TimeoutExpired as late:
+            output = (late.stdout or b"").decode(errors="replace")
+            self.show(f"{output}(no end after {patience:.0f} s)")
+            return False, output
+        self.show(done.stdout)
+        return done.returncode == 0, done.stdout
+
+    @contextmanager
+    def meanwhile(self, command: str, until: str) -> Iterator[list[str]]:
+        """Run a command in the background, from the moment it prints ``until``; then show what it printed.
+
+        The list has its lines once the block has ended; the command has two seconds to end by itself.
+        """
+        self.prompt(f"{command} &")
+        process = subprocess.Popen(
+            shlex.split(command),
+            cwd=self.directory,
+            env=self.environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        assert process.stdout is not None
+        lines: list[str] = []
+        try:
+            for line in process.stdout:
+                lines.append(line)
+                if until in line:
+                    break
+            yield lines
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(2)
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGTERM)
+            lines += process.stdout.readlines()
+            process.stdout.close()
+            process.wait()
+        self.show("".join(lines))
+
+    def prompt(self, command: str) -> None:
+        """Print a command line."""
+        self.console.print(f"$ {command}", style="bold cyan", markup=False, highlight=False)
+
+    def show(self, output: str) -> None:
+        """Print what a command printed."""
+        self.console.print(output.rstrip("\n"), markup=False, highlight=False, soft_wrap=True)
+
+    def environment(self) -> dict[str, str]:
+        """Return what commands get: our own command on PATH, and this lab as their default."""
+        ours = str(Path(services.script("sdnapp")).parent)
+        width = str(self.console.width)
+        return os.environ | {"PATH": f"{ours}:{os.environ['PATH']}", "SDNAPP_LAB": NAME, "COLUMNS": width}
+
+
+@click.command()
+@click.option("--keep", is_flag=True, help="Leave the lab up at the end, and say how to look around.")
+def demo(keep: bool) -> None:
+    """Watch two tenants with the same addresses talk across two hosts, over GRE and then over VXLAN."""
+    as_root()
+    console = Console(highlight=False)
+    began = time.monotonic()
+    with plain_errors(), interrupted_by_sigterm():
+        services.require("ovs-vswitchd", "ovs-vsctl", "tcpdump", "iperf3", "ping", "nsenter")
+        if NAME in model.names():
+            raise LabError(f"a lab named '{NAME}' is up: sdnapp lab down --name {NAME}")
+        story = Story(console, Path(tempfile.mkdtemp(prefix="sdnapp-demo-")))
+        try:
+            tell(story)
+            if not keep:
+                take_down(story)
+        finally:
+            if not keep:
+                lifecycle.down(NAME)
+                shutil.rmtree(story.directory, ignore_errors=True)
+        summary(story, time.monotonic() - began)
+        if keep:
+            look_around(story)
+    if not all(holds for _, holds in story.claims):
+        raise SystemExit(1)
+
+
+def tell(story: Story) -> None:
+    """Tell it all, from the file to the flows. Raises LabError when there is no lab to tell it with."""
+    build(story)
+    bridges(story, "gre")
+    tenants_talk(story, "gre", "ip proto 47", "GREv0, key={key:#x}")
+    tenants_stay_apart(story)
+    tcp(story)
+    switch(story)
+    bridges(story, "vxlan")
+    tenants_talk(story, "vxlan", "udp port 4789", "VXLAN, flags [I] (0x08), vni {key}")
+    tenants_stay_apart(story)
+    flows(story)
+
+
+def build(story: Story) -> None:
+    """Bring the lab up from a copy of the example."""
+    story.chapter("Two hosts, two tenants, the same addresses, one file")
+    shutil.copy(EXAMPLE, story.directory / EXAMPLE.name)
+    story.prompt(f"export SDNAPP_LAB={NAME}   # the lab that the commands below speak of")
+    story.run(f"cat {EXAMPLE.name}")
+    began = time.monotonic()
+    well, _ = story.run(f"sdnapp lab up {EXAMPLE.name}", patience=90)
+    if not well:
+        raise LabError("the lab does not come up: see above")
+    story.claim(f"a lab of two hosts came up from the file in {time.monotonic() - began:.1f} s", well)
+
+
+def bridges(story: Story, encapsulation: str) -> None:
+    """Show both bridges as Open vSwitch knows them."""
+    story.chapter(f"What Open vSwitch says ({encapsulation})")
+    for host, peer in (("host1", "192.168.4.202"), ("host2", "192.168.4.201")):
+        _, output = story.run(f"sdnapp lab exec {host} -- ovs-vsctl show")
+        holds = (
+            "fail_mode: secure" in output
+            and "is_connected: true" in output
+            and output.count("tag: 10") == 2
+            and f"type: {encapsulation}" in output
+            and f'remote_ip="{peer}"' in output
+        )
+        story.claim(
+            f"{host}: br-int is secure, connected, both tenants have tag 10, {encapsulation} to {peer}", holds
+        )
+
+
+def tenants_talk(story: Story, encapsulation: str, filters: str, header: str) -> None:
+    """Let each tenant ping, and look at the underlay meanwhile."""
+    for tenant, key in (("red", RED), ("blue", BLUE)):
+        story.chapter(f"{tenant}1 pings {tenant}2 over {encapsulation}")
+        wire = f"sdnapp lab capture host2 -- -l -c 4 {filters}"
+        with story.meanwhile(wire, until="listening on") as lines:
+            well, output = story.run(f"sdnapp lab exec {tenant}1 -- ping -c 2 -i 0.2 10.1.1.2")
+        story.claim(
+            f"{tenant}1 (10.1.1.1) reaches {tenant}2 (10.1.1.2)", well and " 0% packet loss" in output
+        )
+        frames = [line for line in lines if "10.1.1.1 > 10.1.1.2: ICMP" in line]
+        marked = [line for line in lines if header.format(key=key) in line and "vlan" not in line]
+        story.claim(
+            f"the underlay shows {header.format(key=key)}, and no inner tag", bool(frames) and bool(marked)
+        )
+
+
+def tenants_stay_apart(story: Story) -> None:
+    """Probe every pair against the promise of the file."""
+    story.chapter("Red cannot reach blue")
+    story.say("Addresses are equal, so a reply proves nothing: each probe is looked for in every namespace.")
+    well, _ = story.run("sdnapp lab ping")
+    story.claim("each tenant reaches itself, and no frame of one comes out at the other", well)
+
+
+def tcp(story: Story) -> None:
+    """Move some bytes."""
+    story.chapter("TCP, not only ping")
+    with story.meanwhile("sdnapp lab exec red2 -- iperf3 -s -1 --forceflush", until="listening on"):
+        well, output = story.run("sdnapp lab exec red1 -- iperf3 -c 10.1.1.2 -t 2")
+    rate = re.search(r"([\d.]+ [KMG]?bits/sec) +receiver", output)
+    moved = well and rate is not None and not rate.group(1).startswith("0.00")
+    story.claim(f"TCP runs between red1 and red2: {rate.group(1) if rate else 'nothing arrives'}", moved)
+
+
+def switch(story: Story) -> None:
+    """Change the file; everything follows."""
+    story.chapter("The file changes; nobody restarts anything")
+    before = _pids()
+    story.run(f"sed -i 's/encapsulation: gre/encapsulation: vxlan/' {EXAMPLE.name}")
+    story.run(f"grep encapsulation {EXAMPLE.name}")
+    began = time.monotonic()
+    lab = model.read(NAME)
+    followed = False
+    while not followed and time.monotonic() < began + _SWITCHED:
+        followed = all(_follows(host, "vxlan") for host in lifecycle.get(lab, "/v1/hosts"))
+        time.sleep(0.02)
+    story.claim(f"both hosts have switched to vxlan after {time.monotonic() - began:.2f} s", followed)
+    story.claim("no process was restarted", before == _pids() and all(map(alive, before)))
+
+
+def flows(story: Story) -> None:
+    """Show the flows of a bridge, as names and as REST has them."""
+    story.chapter("The flows, as REST dumps them")
+    story.run("sdnapp flows host1")
+    lab = model.read(NAME)
+    host = next(h for h in lifecycle.get(lab, "/v1/hosts") if h["name"] == "host1")
+    number = int(str(host["datapath_id"]), 16)
+    path = f"/stats/flow/{number}"
+    dump = lifecycle.get(lab, path)[str(number)]
+    story.prompt(f"GET {lab.rest}{path}   # the first two of {len(dump)} flows")
+    story.show(json.dumps(dump[:2], indent=2))
+    keyed = [flow for flow in dump if any(str(key) in json.dumps(flow) for key in (RED, BLUE))]
+    story.claim(
+        f"REST dumps {len(dump)} flows of host1, and those of both tenants are among them", bool(keyed)
+    )
+
+
+def take_down(story: Story) -> None:
+    """Take the lab down and look whether anything stays."""
+    story.chapter("Take-down")
+    before = _pids()
+    well, _ = story.run("sdnapp lab down")
+    gone = not any(map(alive, before)) and NAME not in model.names()
+    story.claim("nothing is left: no process, no namespace, no file", well and gone)
+
+
+def summary(story: Story, seconds: float) -> None:
+    """Say what was proved."""
+    table = Table("", "what was proved", title=f"after {seconds:.0f} s", title_justify="left")
+    for sentence, holds in story.claims:
+        table.add_row("[green]✓[/]" if holds else "[bold red]✗[/]", sentence)
+    story.console.print()
+    story.console.print(table)
+    broken = sum(not holds for _, holds in story.claims)
+    story.console.print(
+        f"{broken} of {len(story.claims)} claims did not hold" if broken else "all of it held"
+    )
+
+
+def look_around(story: Story) -> None:
+    """Say what can be done with a lab that was left up."""
+    story.console.print(f"\nThe lab is still up, and follows {story.directory / EXAMPLE.name}. Look around:")
+    for command in (
+        f"export SDNAPP_LAB={NAME}",
+        "sdnapp lab status",
+        "sdnapp lab exec red1 -- ping 10.1.1.2",
+        "sdnapp lab exec host1 -- ovs-ofctl -O OpenFlow13 dump-flows br-int",
+        "sdnapp lab capture host1",
+        f"sdnapp lab down && rm -r {story.directory}   # take it down",
+    ):
+        story.console.print(f"  {command}")
+
+
+def _follows(host: dict[str, Any], encapsulation: str) -> bool:
+    tunnels = host["tunnels"]
+    return bool(
+        host["in_sync"]
+        and tunnels
+        and all(t["encapsulation"] == encapsulation and t["ofport"] for t in tunnels)
+    )
+
+
+def _pids() -> list[Any]:
+    lab = model.read(NAME)
+    return [process for machine in lab.machines for process in (machine.anchor, *machine.services.values())]
