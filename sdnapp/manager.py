@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 os.environ.setdefault("OSKEN_HUB_TYPE", "eventlet")  # read when os_ken.lib.hub is imported
+os.environ.setdefault("EVENTLET_NO_GREENDNS", "yes")  # 15 MB for a resolver that nothing here asks
 warnings.filterwarnings("ignore", message=r"\s*Eventlet is deprecated")  # os-ken's hub, not ours to choose
 
 from os_ken.lib import hub

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.diff import diff
+from flows.diff import Plan, diff
 from flows.flow import FlowKey, Meter, Program
 from flows.pipeline import compile_bridge
 from flows.tables import check
@@ -48,18 +48,16 @@ def test_applying_the_difference_gives_the_other_program(a: BridgeView, b: Bridg
     old, new = compile_bridge(a), compile_bridge(b)
     plan = diff(old.flows, old.meters.values(), new)
 
-    assert apply(old, plan.add, plan.delete, plan.meters) == (set(new.flows), set(new.meters.values()))
+    assert carried_out(old, plan) == (set(new.flows), set(new.meters.values()))
 
 
-def apply(
-    program: Program, add: tuple[object, ...], delete: tuple[FlowKey, ...], meters: tuple[Meter, ...]
-) -> tuple[set[FlowKey], set[Meter]]:
-    """What a switch does: an added flow replaces the one with its table, priority and match."""
+def carried_out(program: Program, plan: Plan) -> tuple[set[FlowKey], set[Meter]]:
+    """What a switch holds then: an added flow replaces the one with its table, priority and match."""
     table = {(f.table, f.priority, f.match): f for f in program.flows.values()}
-    for flow in add:
-        table[flow.table, flow.priority, flow.match] = flow  # type: ignore[attr-defined, index]
-    keys = {flow.key for flow in table.values()} - set(delete)
-    return keys, {m for m in program.meters.values() if m.id not in {n.id for n in meters}} | set(meters)
+    for flow in plan.add:
+        table[flow.table, flow.priority, flow.match] = flow
+    meters = {**program.meters, **{meter.id: meter for meter in plan.meters}}
+    return {flow.key for flow in table.values()} - set(plan.delete), set(meters.values())
 
 
 @given(views(), frames)

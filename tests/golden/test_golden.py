@@ -1,0 +1,63 @@
+"""The program of every host of every example, as a person reads it, beside the file it comes from.
+
+After an intended change: ``python -m tests.golden.test_golden`` writes them anew; read the difference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from flows.flow import Program
+from flows.pipeline import compile_bridge
+from flows.render import render
+from flows.tables import check
+from sdnapp.net.model import Overlay
+from sdnapp.net.project import project
+from sdnapp.net.state import BridgeFound, State, step
+from sdnapp.source import load
+from tests.overlays import numbers
+
+HERE = Path(__file__).parent
+CONFIGS = HERE.parents[1] / "configs"
+
+
+def everything_up(overlay: Overlay) -> State:
+    """Every bridge has every port of the file, with the number that the file asks for."""
+    state = State.of(overlay)
+    for host in overlay.hosts.values():
+        state = step(state, BridgeFound(host.name, numbers(host)))
+    return state
+
+
+def programs() -> Iterator[tuple[str, Program]]:
+    """The name of the golden file and the program that belongs there."""
+    for path in sorted(CONFIGS.glob("*.yaml")):
+        state = everything_up(load(path))
+        for host in state.overlay.hosts:
+            yield f"{path.stem}.{host}.txt", compile_bridge(project(state, host))
+
+
+PROGRAMS = dict(programs())
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_the_program_is_the_golden_one(name: str) -> None:
+    program = PROGRAMS[name]
+
+    assert render(program) == (HERE / name).read_text(encoding="utf-8")
+    for flow in program.flows.values():
+        check(flow)
+
+
+def test_there_is_no_golden_file_without_its_program() -> None:
+    assert {path.name for path in HERE.glob("*.txt")} == set(PROGRAMS)
+
+
+if __name__ == "__main__":
+    for stale in HERE.glob("*.txt"):
+        stale.unlink()
+    for written, program in PROGRAMS.items():
+        (HERE / written).write_text(render(program), encoding="utf-8")

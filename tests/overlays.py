@@ -1,0 +1,36 @@
+"""Overlays for tests, written as a person writes them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from sdnapp.config import parse
+from sdnapp.net.build import build
+from sdnapp.net.model import Host, Overlay
+
+TWO_HOSTS = """
+overlay: {encapsulation: gre}
+controller: {target: "tcp:192.168.4.10:6653"}
+tenants:
+  red:  {networks: {web: {vlan: 10, vni: 5010, subnet: 10.1.1.0/24}}}
+  blue: {networks: {web: {vlan: 10, vni: 5020, subnet: 10.1.1.0/24}}}
+hosts:
+  host1: {vtep: 192.168.4.201}
+  host2: {vtep: 192.168.4.202}
+ports:
+  red1:  {host: host1, network: red/web,  address: 10.1.1.1/24}
+  red2:  {host: host2, network: red/web,  address: 10.1.1.2/24}
+  blue1: {host: host1, network: blue/web, address: 10.1.1.1/24}
+  blue2: {host: host2, network: blue/web, address: 10.1.1.2/24}
+"""
+
+
+def overlay(text: str = TWO_HOSTS) -> Overlay:
+    """What the text means."""
+    return build(parse(text.encode(), "test.yaml"))
+
+
+def numbers(host: Host) -> Mapping[str, int]:
+    """Every interface of the host's bridge with the port number that it asks for."""
+    ports = {port.interface: port.ofport for port in host.ports}
+    return ports | {tunnel.interface: tunnel.ofport for tunnel in host.tunnels}

@@ -1,0 +1,206 @@
+"""The engine asks for exactly what a bridge lacks, when it is ready to take it."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from flows.diff import Plan
+from flows.flow import FlowKey, Meter
+from flows.tables import Table
+from sdnapp.engine import Engine
+from sdnapp.engine.messages import (
+    Connected,
+    Disconnected,
+    Effect,
+    Event,
+    FileBroken,
+    FileChanged,
+    Note,
+    PortChanged,
+    Read,
+    Rejection,
+    Send,
+    SourceSeen,
+    WasRead,
+    WasSent,
+)
+from sdnapp.net.model import Host
+from sdnapp.net.state import Sighting
+from tests.overlays import TWO_HOSTS, numbers, overlay
+
+OVERLAY = overlay()
+HOST1, HOST2 = OVERLAY.hosts["host1"], OVERLAY.hosts["host2"]
+GUEST = "02:aa:00:00:00:01"
+E = TypeVar("E", bound=Effect)
+
+
+class Fake:
+    """An engine, and bridges that do at once what it asks of them."""
+
+    def __init__(self) -> None:
+        self.engine = Engine(OVERLAY)
+        self.flows: dict[int, set[FlowKey]] = {}
+        self.meters: dict[int, frozenset[Meter]] = {}
+
+    def tell(self, *events: Event) -> list[Effect]:
+        """Tell the engine, carry out what it asks, and so on until it asks no more; all its effects."""
+        effects = self.engine.handle(events)
+        answers = [self._answer(effect) for effect in effects if not isinstance(effect, Note)]
+        return effects + (self.tell(*answers) if answers else [])
+
+    def _answer(self, effect: Read | Send) -> Event:
+        held = self.flows.setdefault(effect.dpid, set())
+        if isinstance(effect, Read):
+            meters = self.meters.get(effect.dpid, frozenset())
+            return WasRead(effect.dpid, frozenset(held), meters, ())
+        held |= {flow.key for flow in effect.plan.add}
+        held -= set(effect.plan.delete)
+        self.meters[effect.dpid] = frozenset(effect.plan.meters)
+        return WasSent(effect.dpid, ())
+
+
+def connected(host: Host) -> Connected:
+    return Connected(host.datapath_id, "192.0.2.1:4711", numbers(host), now=1.0)
+
+
+def of(kind: type[E], effects: list[Effect]) -> list[E]:
+    return [effect for effect in effects if isinstance(effect, kind)]
+
+
+def plans(effects: list[Effect]) -> list[Plan]:
+    return [send.plan for send in of(Send, effects)]
+
+
+def test_a_bridge_is_read_before_it_is_written() -> None:
+    engine = Engine(OVERLAY)
+
+    first = engine.handle([connected(HOST1)])
+    second = engine.handle([WasRead(HOST1.datapath_id, frozenset(), frozenset(), ())])
+
+    assert of(Read, first) == [Read(HOST1.datapath_id)]
+    assert not plans(first)
+    assert len(plans(second)) == 1
+
+
+def test_a_bridge_that_comes_back_unchanged_is_sent_nothing() -> None:
+    fake = Fake()
+    fake.tell(connected(HOST1))
+
+    effects = fake.tell(Disconnected(HOST1.datapath_id)) + fake.tell(connected(HOST1))
+
+    assert of(Read, effects)
+    assert not plans(effects)
+    assert fake.engine.status().bridges["host1"].in_sync
+
+
+def test_a_new_controller_sends_nothing_to_a_bridge_that_is_right() -> None:
+    old, new = Fake(), Fake()
+    old.tell(connected(HOST1))
+    new.flows, new.meters = old.flows, old.meters
+
+    assert not plans(new.tell(connected(HOST1)))
+
+
+def test_flows_of_somebody_else_go() -> None:
+    fake = Fake()
+    fake.flows[HOST1.datapath_id] = {(3, 0xDEAD)}
+
+    (plan,) = plans(fake.tell(connected(HOST1)))
+
+    assert plan.delete == ((3, 0xDEAD),)
+
+
+def test_what_happens_while_a_plan_is_on_its_way_is_in_the_next_one() -> None:
+    engine = Engine(OVERLAY)
+    engine.handle([connected(HOST1)])
+    engine.handle([WasRead(HOST1.datapath_id, frozenset(), frozenset(), ())])
+
+    meanwhile = engine.handle([PortChanged(HOST1.datapath_id, "red1", None)])
+    afterwards = engine.handle([WasSent(HOST1.datapath_id, ())])
+
+    assert not plans(meanwhile)
+    (plan,) = plans(afterwards)
+    assert plan.delete
+
+
+def test_a_learned_source_is_programmed_where_it_is_and_where_its_network_is() -> None:
+    fake = Fake()
+    fake.tell(connected(HOST1), connected(HOST2))
+
+    red1 = OVERLAY.ports["red1"].ofport
+    effects = fake.tell(SourceSeen(HOST1.datapath_id, Sighting(5010, GUEST, red1)))
+
+    tables = {send.dpid: sorted(flow.table for flow in send.plan.add) for send in of(Send, effects)}
+    assert tables == {
+        HOST1.datapath_id: [Table.LEARN, Table.FORWARD],
+        HOST2.datapath_id: [Table.FORWARD],
+    }
+    assert [note.event for note in of(Note, effects)][:1] == ["location.learned"]
+
+
+def test_an_unknown_bridge_is_listed_and_left_empty_until_the_file_names_it() -> None:
+    fake = Fake()
+
+    effects = fake.tell(Connected(0xBEEF, "192.0.2.9:1", {}, now=1.0))
+
+    assert not of(Read, effects)
+    assert fake.engine.status().unknown == {0xBEEF: "192.0.2.9:1"}
+
+    named = overlay(TWO_HOSTS.replace("192.168.4.202}", "192.168.4.202, datapath_id: 0xbeef}"))
+    assert plans(fake.tell(FileChanged(named)))
+    assert not fake.engine.status().unknown
+
+
+def test_a_refused_flow_is_named_and_its_neighbours_are_programmed() -> None:
+    engine = Engine(OVERLAY)
+    engine.handle([connected(HOST1)])
+    (plan,) = plans(engine.handle([WasRead(HOST1.datapath_id, frozenset(), frozenset(), ())]))
+
+    culprit = plan.add[5]
+    effects = engine.handle([WasSent(HOST1.datapath_id, (Rejection(culprit, "OFPFMFC_TABLE_FULL"),))])
+
+    (again,) = plans(effects)
+    assert set(again.add) == set(plan.add) - {culprit}
+    engine.handle([WasSent(HOST1.datapath_id, ())])
+    status = engine.status().bridges["host1"]
+    assert not status.in_sync
+    assert "OFPFMFC_TABLE_FULL" in status.failures[0]
+
+
+def test_a_bridge_that_refuses_everything_is_read_again_and_then_left_alone() -> None:
+    engine = Engine(OVERLAY)
+    effects = engine.handle([connected(HOST1)])
+    reads = 0
+    while of(Read, effects):
+        reads += 1
+        assert reads < 10
+        engine.handle([WasRead(HOST1.datapath_id, frozenset(), frozenset(), ())])
+        effects = engine.handle([WasSent(HOST1.datapath_id, (Rejection(None, "OFPBRC_EPERM"),))])
+
+    assert reads > 1
+    assert engine.status().bridges["host1"].failures == ("OFPBRC_EPERM",)
+
+
+def test_a_broken_file_is_told_and_changes_nothing() -> None:
+    fake = Fake()
+    fake.tell(connected(HOST1))
+
+    effects = fake.tell(FileBroken("overlay.yaml:3:1: no"))
+
+    assert [note.event for note in of(Note, effects)] == ["config.broken"]
+    assert not plans(effects)
+    assert fake.engine.status().config_error == "overlay.yaml:3:1: no"
+    fake.tell(FileChanged(OVERLAY))
+    assert fake.engine.status().config_error is None
+
+
+def test_a_reload_sends_only_the_difference_and_only_where_there_is_one() -> None:
+    fake = Fake()
+    fake.tell(connected(HOST1), connected(HOST2))
+
+    renumbered = overlay(TWO_HOSTS.replace("5020", "5021"))
+    effects = fake.tell(FileChanged(renumbered))
+
+    for plan in plans(effects):
+        assert all("5021" in str(flow) for flow in plan.add)
+    assert not plans(fake.tell(FileChanged(renumbered)))

@@ -1,0 +1,158 @@
+"""Where the overlay believes that stations live, and what makes it change its mind."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from sdnapp.net.project import project
+from sdnapp.net.state import (
+    BridgeFound,
+    Configured,
+    Event,
+    Place,
+    PortFound,
+    PortLost,
+    Recalled,
+    Seen,
+    Sighting,
+    Silent,
+    State,
+    step,
+)
+from tests.overlays import TWO_HOSTS, numbers, overlay
+
+OVERLAY = overlay()
+HOST1, HOST2 = OVERLAY.hosts["host1"], OVERLAY.hosts["host2"]
+RED1, RED2 = OVERLAY.ports["red1"], OVERLAY.ports["red2"]
+GUEST = "02:aa:00:00:00:01"
+TUNNEL1 = HOST1.tunnels[0].ofport
+
+
+def both_up() -> State:
+    return after(State.of(OVERLAY), *(BridgeFound(h.name, numbers(h)) for h in (HOST1, HOST2)))
+
+
+def after(state: State, *events: Event) -> State:
+    for event in events:
+        state = step(state, event)
+    return state
+
+
+def at(port: int, mac: str = GUEST, vni: int = 5010) -> Sighting:
+    return Sighting(vni, mac, port)
+
+
+def place_of(state: State, mac: str = GUEST, network: str = "red/web") -> Place | None:
+    return state.learned.get((network, mac))
+
+
+def test_a_source_seen_on_a_port_is_a_location_there() -> None:
+    state = step(both_up(), Seen("host1", (at(RED1.ofport),)))
+
+    assert place_of(state) == Place("host1", "red1")
+
+
+def test_seeing_it_again_changes_nothing_at_all() -> None:
+    state = step(both_up(), Seen("host1", (at(RED1.ofport),)))
+
+    assert step(state, Seen("host1", (at(RED1.ofport),))) is state
+
+
+def test_it_moves_when_it_speaks_elsewhere() -> None:
+    state = after(both_up(), Seen("host1", (at(RED1.ofport),)), Seen("host2", (at(RED2.ofport),)))
+
+    assert place_of(state) == Place("host2", "red2")
+
+
+def test_its_silence_at_a_former_place_means_nothing() -> None:
+    state = after(both_up(), Seen("host1", (at(RED1.ofport),)), Seen("host2", (at(RED2.ofport),)))
+
+    assert step(state, Silent("host1", at(RED1.ofport))) is state
+    assert place_of(step(state, Silent("host2", at(RED2.ofport)))) is None
+
+
+@pytest.mark.parametrize(
+    "sighting",
+    [
+        pytest.param(at(RED1.ofport, RED2.mac or ""), id="a MAC that the file puts elsewhere"),
+        pytest.param(at(RED1.ofport, vni=4711), id="an unknown network"),
+        pytest.param(at(RED1.ofport, vni=5020), id="a network that is not on the port"),
+        pytest.param(at(65000), id="an unknown port"),
+    ],
+)
+def test_nonsense_is_not_learned(sighting: Sighting) -> None:
+    state = both_up()
+
+    assert step(state, Seen("host1", (sighting,))) is state
+
+
+def test_a_source_behind_a_tunnel_lives_somewhere_at_the_peer() -> None:
+    state = step(both_up(), Seen("host1", (at(TUNNEL1),)))
+
+    assert place_of(state) == Place("host2", None)
+
+
+def test_a_lost_port_takes_its_locations_along() -> None:
+    state = after(both_up(), Seen("host1", (at(RED1.ofport),)), PortLost("host1", "red1"))
+
+    assert place_of(state) is None
+
+
+def test_a_new_number_of_a_port_keeps_its_locations() -> None:
+    state = after(both_up(), Seen("host1", (at(RED1.ofport),)), PortFound("host1", "red1", 77))
+
+    (red,) = (n for n in project(state, "host1").networks if n.vni == 5010)
+    assert (GUEST, 77) in {(location.mac, location.port) for location in red.locations}
+
+
+def test_a_bridge_has_the_last_word_on_its_own_ports() -> None:
+    state = step(both_up(), Seen("host1", (at(RED1.ofport), at(RED1.ofport, "02:aa:00:00:00:02"))))
+
+    state = step(state, Recalled("host1", (at(RED1.ofport),)))
+
+    assert place_of(state) == Place("host1", "red1")
+    assert place_of(state, "02:aa:00:00:00:02") is None
+
+
+def test_its_word_on_a_peer_counts_until_the_peer_has_spoken() -> None:
+    recalled = step(both_up(), Recalled("host1", (at(TUNNEL1),)))
+    corrected = step(recalled, Recalled("host2", ()))
+
+    assert place_of(recalled) == Place("host2", None)
+    assert place_of(corrected) is None
+    assert step(corrected, Recalled("host1", (at(TUNNEL1),))).learned == {}
+
+
+def test_a_reload_keeps_what_still_makes_sense() -> None:
+    seen = Seen("host1", (at(RED1.ofport), at(OVERLAY.ports["blue1"].ofport, vni=5020)))
+    without_blue = overlay("\n".join(line for line in TWO_HOSTS.splitlines() if "blue" not in line))
+
+    state = after(both_up(), seen, Configured(without_blue))
+
+    assert set(state.learned) == {("red/web", GUEST)}
+    assert state.ports("host1").number == numbers(HOST1)
+
+
+def test_the_order_in_which_bridges_and_sources_appear_does_not_matter() -> None:
+    events: list[Event] = [
+        BridgeFound("host1", numbers(HOST1)),
+        BridgeFound("host2", numbers(HOST2)),
+        PortFound("host1", "red1", RED1.ofport),
+        Seen("host1", (at(RED1.ofport),)),
+    ]
+    orders = [o for o in itertools.permutations(events) if o.index(events[0]) < o.index(events[3])]
+    views = {project(after(State.of(OVERLAY), *order), host) for order in orders for host in ("host2",)}
+
+    assert len(views) == 1
+
+
+def test_a_port_that_the_bridge_lacks_is_left_out_of_its_view() -> None:
+    state = step(State.of(OVERLAY), BridgeFound("host1", {"red1": 1}))
+
+    view = project(state, "host1")
+
+    assert [network.vni for network in view.networks] == [5010]
+    assert view.tunnels == ()
+    assert [location.mac for location in view.networks[0].locations] == [RED1.mac]
