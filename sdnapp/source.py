@@ -33,24 +33,28 @@ def load(path: str | os.PathLike[str]) -> Overlay:
 def read(path: str | os.PathLike[str]) -> bytes:
     """The bytes of a regular file; raises ``Invalid`` where there is none, or too much of it."""
     try:
-        # Without O_NONBLOCK, opening a FIFO would wait for somebody to write.
-        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+        with open(path, "rb", opener=_open) as file:
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):
-                kind = "directory" if stat.S_ISDIR(status.st_mode) else "pipe, socket or device"
-                raise _unreadable(path, f"this is a {kind}", "Name a file.")
+                raise _refusal(_shown(path), "is a pipe or device", "Name a regular file.")
             if status.st_size > MAX_BYTES:
                 raise too_big(status.st_size, _shown(path))
             return file.read(MAX_BYTES + 1)
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise _unreadable(
-            path, f"cannot read the file: {reason}", "Check its path and permissions."
-        ) from None
+        raise unreadable(_shown(path), error) from None
 
 
-def _unreadable(path: str | os.PathLike[str], message: str, remedy: str) -> Invalid:
-    return Invalid([Problem(_shown(path), 1, 1, "", message, remedy)])
+def unreadable(source: str, error: OSError) -> Invalid:
+    """The refusal of a file that the system does not let us read."""
+    return _refusal(source, (error.strerror or str(error)).lower(), "Check its path and permissions.")
+
+
+def _open(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK)  # or a FIFO would wait for somebody to write
+
+
+def _refusal(source: str, reason: str, remedy: str) -> Invalid:
+    return Invalid([Problem(source, 1, 1, "", f"cannot read the file: {reason}", remedy)])
 
 
 def _shown(path: str | os.PathLike[str]) -> str:

@@ -10,7 +10,7 @@ import click
 from sdnapp.config import Invalid, parse
 from sdnapp.config.document import MAX_BYTES
 from sdnapp.config.schema import json_schema
-from sdnapp.source import read
+from sdnapp.source import read, unreadable
 
 
 @click.command()
@@ -30,9 +30,9 @@ def _check(file: str) -> int:
     """Print one file's problems, or what is in it; the number of problems."""
     try:
         source = "<stdin>" if file == "-" else click.format_filename(file)
-        config = parse(sys.stdin.buffer.read(MAX_BYTES + 1) if file == "-" else read(file), source)
+        config = parse(_standard_input(source) if file == "-" else read(file), source)
     except Invalid as error:
-        click.echo(str(error))
+        click.echo(str(error).encode("utf-8", "replace"))  # whatever the locale can show
         return len(error.problems)
     counts = {
         "tenant": len(config.tenants),
@@ -42,6 +42,14 @@ def _check(file: str) -> int:
     }
     click.echo(f"{source}: " + ", ".join(_count(number, word) for word, number in counts.items()))
     return 0
+
+
+def _standard_input(source: str) -> bytes:
+    try:
+        with open(0, "rb", closefd=False) as stream:
+            return stream.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise unreadable(source, error) from None
 
 
 def _count(number: int, word: str) -> str:

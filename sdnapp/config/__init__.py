@@ -33,8 +33,9 @@ def parse(data: bytes, source: str) -> Config:
     try:
         config = Config.model_validate(values)
     except ValidationError as error:
-        broken = [finding(one) for one in islice(error.errors(include_url=False), LIMIT)]
-        config = _sound_part(values, (one["loc"] for one in error.errors(include_url=False)))
+        errors = error.errors(include_url=False)
+        broken = [finding(one) for one in errors[:LIMIT]]
+        config = _sound_part(values, (one["loc"] for one in errors))
     found = chain(broken, findings(config, declared) if config else ())
     problems = [*written.problems, *map(written.problem, islice(found, LIMIT))]
     if problems or config is None:

@@ -17,11 +17,11 @@ import yaml
 from sdnapp.config.problem import LIMIT, Finding, Invalid, Path, Problem, dotted, shown
 
 MAX_BYTES = 10_000_000
-"""What a file may hold; an overlay of 50,000 ports needs about 5 MB."""
+"""What a file may hold; 50,000 ports need about 4 MB."""
 
 MAX_DEPTH = 32
-MAX_REPEATED = 100_000
-"""Values that aliases may add to those written out."""
+MAX_VALUES = 500_000
+"""Values in a file, counting what aliases repeat; a port has about five."""
 
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -131,7 +131,7 @@ class _Reader:
         self.source = source
         self.events: Iterator[Any] = yaml.parse(text, Loader=_LOADER)
         self.anchors: dict[str, Node | None] = {}
-        self.repeated = 0
+        self.values = 0
         self.problems: list[Problem] = []
 
     def document(self) -> Document:
@@ -150,6 +150,7 @@ class _Reader:
     def node(self, event: Any, path: Path) -> Node:
         if isinstance(event, yaml.AliasEvent):
             return self.alias(event, path)
+        self.count(event, 1, path)
         if event.tag is not None:
             raise self.refusal(event, f"the tag {shown(event.tag)} is not supported", "Remove it.", path)
         if len(path) > MAX_DEPTH:
@@ -196,11 +197,14 @@ class _Reader:
             raise self.refusal(event, f"there is no anchor '&{event.anchor}'", "Define it further up.", path)
         if (node := self.anchors[event.anchor]) is None:
             raise self.refusal(event, f"'*{event.anchor}' holds itself", "Write the value out.", path)
-        self.repeated += node.size
-        if self.repeated > MAX_REPEATED:
-            message = f"aliases repeat more than {MAX_REPEATED} values"
-            raise self.refusal(event, message, "Write the values out.", path)
+        self.count(event, node.size, path)
         return node
+
+    def count(self, event: Any, values: int, path: Path) -> None:
+        self.values += values
+        if self.values > MAX_VALUES:
+            message = f"the file holds more than {MAX_VALUES} values, counting what aliases repeat"
+            raise self.refusal(event, message, "Is this the right file?", path)
 
     def note(self, event: Any, message: str, remedy: str, path: Path = ()) -> None:
         line, column = _place(event) if event else (0, 0)
