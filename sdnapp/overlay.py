@@ -8,9 +8,11 @@ it, so that a slow bridge holds up nobody.
 from __future__ import annotations
 
 import logging
+import os
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -42,10 +44,13 @@ from sdnapp.engine.messages import (
     WasRead,
     WasSent,
 )
+from sdnapp.engine.status import Status
 from sdnapp.log import event as log_event
 from sdnapp.net.state import Sighting
 from sdnapp.openflow import flowstats
 from sdnapp.openflow.switch import Switch
+from sdnapp.rest.application import application
+from sdnapp.rest.server import listener, serve
 
 LOG = logging.getLogger("sdnapp")
 
@@ -89,11 +94,37 @@ class OverlayApp(OSKenApp):  # type: ignore[misc]  # os-ken has no types
         self._tasks: dict[Switch, Any] = {}
 
     def start(self) -> None:
-        """Begin to serve: the engine, and the eye on the file. ``OSError`` if a port is taken."""
-        _check_port(CONF.ofp_listen_host, CONF.ofp_tcp_listen_port)
+        """Begin to serve: the engine, REST, and the eye on the file. ``OSError`` if a port is taken."""
+        host, port = CONF.ofp_listen_host, CONF.ofp_tcp_listen_port
+        with _named("bridges", host, port):  # os-ken would only log that it cannot listen, and live on deaf
+            socket.create_server((host, port), family=_family(host)).close()
+        host, port = self.status().overlay.controller.rest_host, self.status().overlay.controller.rest_port
+        with _named("REST", host, port):
+            listening = listener(host, port)
         super().start()
+        serve(application(self), listening)
         hub.spawn(self._run)
         hub.spawn(self._follow_file)
+
+    def status(self) -> Status:
+        """What the controller knows now."""
+        return self._engine.status(str(self.config_path))
+
+    def switches(self) -> list[int]:
+        """Datapath ids of the connected switches, ours or not."""
+        return sorted(self._switches)
+
+    def datapath(self, dpid: int) -> Any:
+        """os-ken's ``Datapath`` of a connected switch, else None."""
+        switch = self._switches.get(dpid)
+        return None if switch is None else switch.datapath
+
+    def request(self, dpid: int, message: Any) -> Iterator[Any]:
+        """Send one os-ken request and yield its replies; ``Switch.request`` says what it raises."""
+        switch = self._switches.get(dpid)
+        if switch is None:
+            raise ConnectionError(f"switch {dpid} is not connected")
+        return switch.request(message)
 
     def resync(self, datapath: Any) -> None:
         """Look at this bridge anew."""
@@ -251,13 +282,19 @@ def _do(switch: Switch, task: Read | Send) -> Event:
     return WasSent(dpid, tuple(Rejection(r.what, r.reason) for r in refused))
 
 
-def _check_port(host: str, port: int) -> None:
-    """os-ken would only log that it cannot listen, and live on deaf."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+def _family(host: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in host else socket.AF_INET
+
+
+@contextmanager
+def _named(what: str, host: str, port: int) -> Iterator[None]:
+    """Say what could not listen, and where."""
     try:
-        socket.create_server((host, port), family=family).close()
+        yield
     except OSError as error:
-        raise OSError(f"cannot listen for bridges on {host} port {port}: {error.strerror}") from None
+        raise OSError(
+            f"cannot listen for {what} on {host} port {port}: {os.strerror(error.errno or 0)}"
+        ) from None
 
 
 def _name(port: Any) -> str:

@@ -8,8 +8,10 @@ import click
 
 COMMANDS = {
     "check": "sdnapp.cli.check:check",
+    "controller": "sdnapp.cli.controller:controller",
     "demo": "sdnapp.cli.demo:demo",
     "lab": "sdnapp.cli.lab:lab",
+    "provision": "sdnapp.cli.provision:provision",
     "schema": "sdnapp.cli.check:schema",
 }
 """Where each command is: imported when it is called, so that none pays for the others' libraries."""

@@ -213,12 +213,13 @@ class Engine:
         session.installed = None
         return [Read(dpid)]
 
-    def status(self, config_error: str | None = None) -> Status:
-        """A picture of now, for REST and the command line."""
+    def status(self, config_path: str) -> Status:
+        """A picture of now; ``config_path`` is the file that the configuration comes from."""
         by_host = {session.host: session for session in self._sessions.values()}
         return Status(
             overlay=self._state.overlay,
-            config_error=config_error or self._config_error,
+            config_path=config_path,
+            config_error=self._config_error,
             bridges={
                 host.name: _bridge_status(self._state, host, by_host.get(host.name))
                 for host in self._state.overlay.hosts.values()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 from sdnapp.net.model import Overlay
 from sdnapp.net.state import State
@@ -33,7 +34,7 @@ class LocationStatus:
     host: str
     port: str | None
     addresses: tuple[str, ...]
-    kind: str
+    kind: Literal["static", "learned"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,7 @@ class Status:
     """A picture of one moment. ``unknown``: bridges that no configuration names, by datapath id."""
 
     overlay: Overlay
+    config_path: str
     config_error: str | None
     bridges: Mapping[str, BridgeStatus]
     unknown: Mapping[int, str]

@@ -14,7 +14,7 @@ import selectors
 import socket
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from email.utils import formatdate
@@ -26,7 +26,7 @@ import h11
 from os_ken.lib import hub
 
 if TYPE_CHECKING:
-    from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
+    from _typeshed.wsgi import WSGIEnvironment
 
 LOG = logging.getLogger("sdnapp.rest")
 
@@ -69,7 +69,9 @@ def listener(host: str, port: int) -> socket.socket:
     return socket.create_server((host, port), family=family, backlog=128)
 
 
-def serve(app: WSGIApplication, listening: socket.socket, limits: Limits | None = None) -> Server:
+def serve(
+    app: Callable[..., Iterable[bytes]], listening: socket.socket, limits: Limits | None = None
+) -> Server:
     """Serve ``app`` on ``listening`` from now on, in the background, until the server is closed."""
     server = Server(app, listening, limits or Limits())
     hub.spawn(server.run)
@@ -79,7 +81,7 @@ def serve(app: WSGIApplication, listening: socket.socket, limits: Limits | None 
 class Server:
     """Accepts connections until closed."""
 
-    def __init__(self, app: WSGIApplication, listening: socket.socket, limits: Limits) -> None:
+    def __init__(self, app: Callable[..., Iterable[bytes]], listening: socket.socket, limits: Limits) -> None:
         self._app = app
         self._listening = listening
         self._limits = limits
@@ -128,7 +130,7 @@ class Server:
 class _Conversation:
     """One connection: requests and responses in turn."""
 
-    def __init__(self, client: socket.socket, app: WSGIApplication, limits: Limits) -> None:
+    def __init__(self, client: socket.socket, app: Callable[..., Iterable[bytes]], limits: Limits) -> None:
         self._client = client
         self._app = app
         self._limits = limits

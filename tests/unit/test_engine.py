@@ -90,7 +90,7 @@ def test_a_bridge_that_comes_back_unchanged_is_sent_nothing() -> None:
 
     assert of(Read, effects)
     assert not plans(effects)
-    assert fake.engine.status().bridges["host1"].in_sync
+    assert fake.engine.status("overlay.yaml").bridges["host1"].in_sync
 
 
 def test_a_new_controller_sends_nothing_to_a_bridge_that_is_right() -> None:
@@ -144,11 +144,11 @@ def test_an_unknown_bridge_is_listed_and_left_empty_until_the_file_names_it() ->
     effects = fake.tell(Connected(0xBEEF, "192.0.2.9:1", {}, now=1.0))
 
     assert not of(Read, effects)
-    assert fake.engine.status().unknown == {0xBEEF: "192.0.2.9:1"}
+    assert fake.engine.status("overlay.yaml").unknown == {0xBEEF: "192.0.2.9:1"}
 
     named = overlay(TWO_HOSTS.replace("192.168.4.202}", "192.168.4.202, datapath_id: 0xbeef}"))
     assert plans(fake.tell(FileChanged(named)))
-    assert not fake.engine.status().unknown
+    assert not fake.engine.status("overlay.yaml").unknown
 
 
 def test_a_refused_flow_is_named_and_its_neighbours_are_programmed() -> None:
@@ -162,7 +162,7 @@ def test_a_refused_flow_is_named_and_its_neighbours_are_programmed() -> None:
     (again,) = plans(effects)
     assert set(again.add) == set(plan.add) - {culprit}
     engine.handle([WasSent(HOST1.datapath_id, ())])
-    status = engine.status().bridges["host1"]
+    status = engine.status("overlay.yaml").bridges["host1"]
     assert not status.in_sync
     assert "OFPFMFC_TABLE_FULL" in status.failures[0]
 
@@ -178,7 +178,7 @@ def test_a_bridge_that_refuses_everything_is_read_again_and_then_left_alone() ->
         effects = engine.handle([WasSent(HOST1.datapath_id, (Rejection(None, "OFPBRC_EPERM"),))])
 
     assert reads > 1
-    assert engine.status().bridges["host1"].failures == ("OFPBRC_EPERM",)
+    assert engine.status("overlay.yaml").bridges["host1"].failures == ("OFPBRC_EPERM",)
 
 
 def test_a_broken_file_is_told_and_changes_nothing() -> None:
@@ -189,9 +189,9 @@ def test_a_broken_file_is_told_and_changes_nothing() -> None:
 
     assert [note.event for note in of(Note, effects)] == ["config.broken"]
     assert not plans(effects)
-    assert fake.engine.status().config_error == "overlay.yaml:3:1: no"
+    assert fake.engine.status("overlay.yaml").config_error == "overlay.yaml:3:1: no"
     fake.tell(FileChanged(OVERLAY))
-    assert fake.engine.status().config_error is None
+    assert fake.engine.status("overlay.yaml").config_error is None
 
 
 def test_a_reload_sends_only_the_difference_and_only_where_there_is_one() -> None:
