@@ -7,7 +7,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from itertools import permutations
 from pathlib import Path
 from typing import Any, NoReturn
@@ -27,6 +27,8 @@ from sdnapp.net.model import Overlay
 from sdnapp.source import load
 
 console = Console(highlight=False)
+if not console.is_terminal and "COLUMNS" not in os.environ:
+    console.width = 160  # for a file or a pipe nothing needs to be cut
 
 name_option = click.option("--name", envvar="SDNAPP_LAB", default="lab", show_default=True, help="Which lab.")
 
@@ -201,15 +203,14 @@ def print_matrix(overlay: Overlay, cells: dict[tuple[str, str, int], Cell]) -> N
 def progress() -> Iterator[Callable[[str], None]]:
     """Show the steps as they get done, each with the time it took."""
     last = time.monotonic()
-    with console.status("starting …") as spinner:
 
-        def report(step: str) -> None:
-            nonlocal last
-            now = time.monotonic()
-            console.print(f"✓ {step} [dim]({now - last:.1f} s)[/dim]")
-            spinner.update("waiting …")
-            last = now
+    def report(step: str) -> None:
+        nonlocal last
+        now = time.monotonic()
+        console.print(f"✓ {step} [dim]({now - last:.1f} s)[/dim]")
+        last = now
 
+    with console.status("bringing it up …") if console.is_terminal else nullcontext():
         yield report
 
 
@@ -251,10 +252,11 @@ def _print_status(seen: dict[str, Any]) -> None:
     console.print(f"controller pid {seen['controller']['processes'].get('controller')}, REST {seen['rest']}")
     if seen["problem"]:
         console.print(seen["problem"], style="red")
-    hosts = Table("host", "vtep", "datapath id", "in sync", "OVSDB", "anchor pid")
+    hosts = Table("host", "vtep", "datapath id", "in sync", "anchor pid", "OVSDB")
+    hosts.columns[-1].overflow = "fold"
     for host in seen["hosts"]:
         state = {True: "yes", False: "no", None: "unknown"}[host["in_sync"]]
-        row = (host["name"], host["vtep"], host["datapath_id"], state, host["ovsdb"], host["anchor"])
+        row = (host["name"], host["vtep"], host["datapath_id"], state, host["anchor"], host["ovsdb"])
         hosts.add_row(*map(str, row))
     console.print(hosts)
     ports = Table("port", "host", "networks", "namespace", "device", "MAC", "addresses")

@@ -166,11 +166,17 @@ def _hosts(lab: Lab) -> list[dict[str, Any]]:
 
 
 def _provisioned(lab: Lab, host: str) -> bool:
-    """Say whether the agent of a host has said so: a line that ends in ``ready``."""
-    with suppress(FileNotFoundError):
-        text = lab.log(host, services.AGENT).read_text(encoding="utf-8", errors="replace")
-        return any(line.rstrip().endswith("ready") for line in text.splitlines())
-    return False
+    """Say whether the agent of a host has said so. Raises LabError when it could not do all of it."""
+    log = lab.log(host, services.AGENT)
+    try:
+        said = [line.split() for line in log.read_text(encoding="utf-8", errors="replace").splitlines()]
+    except FileNotFoundError:
+        return False
+    if not any(words[-1:] == ["ready"] for words in said):
+        return False
+    if any("ERROR" in words for words in said):
+        raise LabError(f"{host} cannot be provisioned in full:\n{services.tail(log)}")
+    return True
 
 
 def _all_alive(lab: Lab) -> None:

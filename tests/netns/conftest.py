@@ -1,0 +1,125 @@
+"""Labs for tests: real hosts in namespaces, taken down whatever happens."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import permutations
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sdnapp.lab import lifecycle, model
+from sdnapp.lab.machine import environment, inside
+from sdnapp.lab.ping import ping
+from sdnapp.lab.promise import Cell, endpoints, judge, probes
+from sdnapp.net.model import Overlay
+from sdnapp.source import load
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+
+_number = itertools.count(1)
+
+
+@dataclass(frozen=True)
+class Running:
+    """A lab that is up, with what tests ask of it."""
+
+    lab: model.Lab
+
+    @property
+    def overlay(self) -> Overlay:
+        return load(self.lab.file)
+
+    def command(self, where: str, *command: str) -> list[str]:
+        """The command line that runs ``command`` on a host or at a port."""
+        if where in self.lab.hosts:
+            return inside(self.lab.hosts[where], command)
+        port = self.overlay.ports[where]
+        return inside(self.lab.hosts[port.host], command, namespace=port.namespace)
+
+    def run(self, where: str, *command: str, check: bool = True) -> str:
+        """Run a command there and return what it printed."""
+        done = subprocess.run(
+            self.command(where, *command),
+            capture_output=True,
+            text=True,
+            env=environment(),
+            timeout=60,
+            check=False,
+        )
+        assert not check or done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
+        return done.stdout
+
+    def get(self, path: str) -> Any:
+        return lifecycle.get(self.lab, path)
+
+    def matrix(self) -> dict[tuple[str, str, int], Cell]:
+        """Probe every pair of ports."""
+        ends = endpoints(self.overlay)
+        sent = probes(ends, set(permutations({end.port for end in ends}, 2)))
+        return dict(judge(sent, ping(self.lab, ends, sent), ends))
+
+    def broken(self) -> dict[tuple[str, str, int], tuple[str, ...]]:
+        """Return the promises that reality does not keep; there must be some to keep."""
+        cells = self.matrix()
+        assert any(cell.promised for cell in cells.values())
+        return {pair: cell.broken for pair, cell in cells.items() if cell.broken}
+
+    def settled(self, patience: float = 15.0) -> None:
+        """Wait until every host is connected and in sync, with every tunnel there."""
+        until(
+            lambda: all(
+                host["connected"] and host["in_sync"] and all(t["ofport"] for t in host["tunnels"])
+                for host in self.get("/v1/hosts")
+            ),
+            patience,
+        )
+
+
+def until(condition: Callable[[], bool], patience: float = 10.0) -> None:
+    """Wait for a condition; fail when it does not come true in time."""
+    deadline = time.monotonic() + patience
+    while not condition():
+        assert time.monotonic() < deadline, "not in time"
+        time.sleep(0.02)
+
+
+def new_name() -> str:
+    """A name that no other lab of this machine has."""
+    return f"test-{os.getpid()}-{next(_number)}"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _as_users_do() -> Iterator[None]:
+    """As root, and with the controller on its default hub."""
+    assert os.geteuid() == 0, "tests/netns make network namespaces: run them as root (sudo ./run test)"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("OSKEN_HUB_TYPE", raising=False)
+        yield
+
+
+@pytest.fixture(scope="module")
+def bring_up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Running]]:
+    """Bring up a lab from the text of a file, or from an example of configs/ by its name."""
+    names: list[str] = []
+
+    def start(text: str, changes: Sequence[tuple[str, str]] = ()) -> Running:
+        if "\n" not in text:
+            text = (CONFIGS / text).read_text()
+        for old, new in changes:
+            assert old in text
+            text = text.replace(old, new)
+        file = tmp_path_factory.mktemp("lab") / "overlay.yaml"
+        file.write_text(text)
+        names.append(new_name())
+        return Running(lifecycle.up(names[-1], file, print))
+
+    yield start
+    for name in names:
+        lifecycle.down(name)

@@ -1,0 +1,125 @@
+"""What a file promises about who reaches whom, and how what was seen is judged."""
+
+from __future__ import annotations
+
+from itertools import permutations
+from pathlib import Path
+
+import pytest
+
+from sdnapp.lab import echo
+from sdnapp.lab.promise import Endpoint, Probe, Seen, endpoints, judge, probes
+from sdnapp.source import load
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+RUN = b"12345678"
+
+
+@pytest.fixture
+def ends() -> tuple[Endpoint, ...]:
+    return endpoints(load(CONFIGS / "two-hosts.yaml"))
+
+
+@pytest.fixture
+def sent(ends: tuple[Endpoint, ...]) -> tuple[Probe, ...]:
+    return probes(ends, set(permutations(("red1", "red2", "blue1", "blue2"), 2)))
+
+
+def place(end: Endpoint) -> tuple[str, int | None]:
+    return end.port, end.tag
+
+
+def as_promised(sent: tuple[Probe, ...]) -> Seen:
+    """What a perfect overlay shows: in one network everything arrives, and is answered."""
+    kept = [(n, place(probe.destination)) for n, probe in enumerate(sent) if probe.promised]
+    return Seen(frozenset(kept), frozenset(n for n, _ in kept))
+
+
+def test_a_network_is_promised_whole_and_its_tenant_alone(
+    ends: tuple[Endpoint, ...], sent: tuple[Probe, ...]
+) -> None:
+    cells = judge(sent, as_promised(sent), ends)
+
+    assert {pair for pair, cell in cells.items() if cell.promised} == {
+        ("red1", "red2", 4),
+        ("red2", "red1", 4),
+        ("blue1", "blue2", 4),
+        ("blue2", "blue1", 4),
+    }
+    assert len(cells) == 12
+    assert not any(cell.broken for cell in cells.values())
+
+
+def test_an_answer_from_the_own_tenants_holder_of_the_address_is_no_leak(
+    ends: tuple[Endpoint, ...], sent: tuple[Probe, ...]
+) -> None:
+    """red1 -> blue2's address: red2 has it too, and may answer."""
+    seen = as_promised(sent)
+    number = next(
+        n
+        for n, p in enumerate(sent)
+        if (p.source.port, p.destination.port, p.routed) == ("red1", "blue2", True)
+    )
+    seen = Seen(seen.arrivals | {(number, ("red2", None))}, seen.answered | {number})
+
+    assert not any(cell.broken for cell in judge(sent, seen, ends).values())
+
+
+def test_a_frame_that_comes_out_at_another_tenant_is_a_leak_wherever_it_was_meant_for(
+    ends: tuple[Endpoint, ...], sent: tuple[Probe, ...]
+) -> None:
+    seen = as_promised(sent)
+    number = next(n for n, p in enumerate(sent) if (p.source.port, p.destination.port) == ("red1", "red2"))
+    cells = judge(sent, Seen(seen.arrivals | {(number, ("blue1", None))}, seen.answered), ends)
+
+    assert cells["red1", "blue1", 4].broken == ("a frame of red/web comes out in blue/web",)
+
+
+def test_silence_and_a_lost_answer_are_told_apart(
+    ends: tuple[Endpoint, ...], sent: tuple[Probe, ...]
+) -> None:
+    seen = as_promised(sent)
+    there = next(n for n, p in enumerate(sent) if (p.source.port, p.destination.port) == ("red1", "red2"))
+    back = next(n for n, p in enumerate(sent) if (p.source.port, p.destination.port) == ("red2", "red1"))
+    arrivals = frozenset(arrival for arrival in seen.arrivals if arrival[0] != there)
+    cells = judge(sent, Seen(arrivals, seen.answered - {back}), ends)
+
+    assert cells["red1", "red2", 4].broken == ("nothing arrives at 10.1.1.2",)
+    assert cells["red2", "red1", 4].broken == ("10.1.1.1 gets the request, but its answer is lost",)
+
+
+def test_a_trunk_port_has_an_endpoint_for_each_of_its_networks() -> None:
+    overlay = load(CONFIGS / "trunk.yaml")
+    trunks = {p.name for p in overlay.ports.values() if any(a.tagged for a in p.attachments)}
+    tagged = [end for end in endpoints(overlay) if end.port in trunks and end.tag is not None]
+
+    assert tagged
+    assert all(end.device == f"{end.trunk}.{end.tag}" for end in tagged)
+
+
+@pytest.mark.parametrize(("origin", "goal"), [("10.1.1.1", "10.1.1.2"), ("fd00::1", "fd00::2")])
+def test_a_crafted_frame_carries_a_valid_echo_request_and_its_token(origin: str, goal: str) -> None:
+    from ipaddress import ip_address
+
+    source, destination = ip_address(origin), ip_address(goal)
+    request = echo.request(source.version, RUN, 77)
+    frame = echo.frame("02:00:00:00:00:01", echo.BROADCAST, source, destination, request)
+
+    assert frame[:12] == bytes.fromhex("ffffffffffff020000000001")
+    assert echo.sighting(frame, RUN) == echo.Sighting(77, request=True)
+    assert echo.sighting(frame, b"another!") is None
+    if source.version == 4:
+        assert _sum(frame[14:34]) == 0xFFFF
+        assert _sum(frame[34:]) == 0xFFFF
+    else:
+        length = len(frame) - 54
+        assert _sum(frame[22:54] + length.to_bytes(4, "big") + bytes([0, 0, 0, 58]) + frame[54:]) == 0xFFFF
+
+
+def _sum(data: bytes) -> int:
+    """The one's complement sum that a receiver checks (RFC 1071)."""
+    data += b"\0" * (len(data) % 2)
+    total = sum(int.from_bytes(data[i : i + 2], "big") for i in range(0, len(data), 2))
+    while total >> 16:
+        total = (total & 0xFFFF) + (total >> 16)
+    return total
