@@ -1,0 +1,93 @@
+"""``sdnapp provision``: make this machine what the file says of one host."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import sys
+from typing import NoReturn
+
+import click
+
+from sdnapp import log
+from sdnapp.config import Invalid
+from sdnapp.provision.agent import watch
+from sdnapp.provision.converge import Goal, Outcome, converge, look, plan
+from sdnapp.provision.ovsdb import DEFAULT_REMOTE, Database, Unreachable
+from sdnapp.source import load
+
+TARGET = re.compile(r"(tcp|ssl|unix):.+")
+
+
+@click.command()
+@click.argument("file", type=click.Path())
+@click.option("--host", help="Which host of FILE this machine is; by default that of the machine's name.")
+@click.option("--ovsdb", help="Where OVSDB is, such as unix:/run/openvswitch/db.sock.")
+@click.option("--controller", help="Where the bridge connects, instead of where FILE says.")
+@click.option("--watch", "watching", is_flag=True, help="Stay, and follow the file and the host.")
+@click.option("--dry-run", is_flag=True, help="Print what would be done, and do nothing.")
+@click.option("--remove", is_flag=True, help="Take down all that was provisioned here.")
+def provision(
+    *,
+    file: str,
+    host: str | None,
+    ovsdb: str | None,
+    controller: str | None,
+    watching: bool,
+    dry_run: bool,
+    remove: bool,
+) -> None:
+    """Make this machine what FILE says of one of its hosts: bridges, tunnels, namespaces, addresses.
+
+    A second run changes nothing. What FILE no longer wants is removed, what others made is never touched.
+    Exit status 0 if all is as it should be, 1 if something cannot be, 2 for a mistake in the call or in FILE.
+    """
+    if watching and (dry_run or remove):
+        _refuse("--watch goes with neither --dry-run nor --remove")
+    if controller is not None and not TARGET.fullmatch(controller):
+        _refuse(f"--controller {controller}: expected something like tcp:192.0.2.1:6653")
+    if os.geteuid() != 0:
+        _refuse("provisioning a host needs root: use sudo")
+    try:
+        overlay = load(file)
+    except Invalid as error:
+        _refuse(str(error))
+    name = host or socket.gethostname()
+    if name not in overlay.hosts:
+        _refuse(f"no host {name} in {file}: it has {', '.join(overlay.hosts)}")
+
+    goal = Goal(name, None if remove else overlay, controller)
+    try:
+        if watching:
+            log.to_stderr("text")
+            watch(file, goal, ovsdb or DEFAULT_REMOTE)
+        else:
+            _once(goal, ovsdb or DEFAULT_REMOTE, dry_run)
+    except Unreachable as error:
+        click.echo(str(error), err=True)
+        sys.exit(1)
+
+
+def _once(goal: Goal, remote: str, dry_run: bool) -> NoReturn:
+    """Do or print the plan, then exit."""
+    database = Database(remote)
+    if dry_run:
+        planned = plan(goal, look(database))
+        for step in planned.steps:
+            click.echo(str(step))
+        outcome = Outcome(planned.steps, planned.problems)
+    else:
+        outcome = converge(goal, database, click.echo)
+    for words in outcome.waiting:
+        click.echo(words)
+    for problem in outcome.problems:
+        click.echo(problem, err=True)
+    if not outcome.steps:
+        click.echo("nothing to do")
+    sys.exit(1 if outcome.problems else 0)
+
+
+def _refuse(words: str) -> NoReturn:
+    click.echo(words, err=True)
+    sys.exit(2)

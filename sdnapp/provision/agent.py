@@ -1,0 +1,141 @@
+"""Provisioning that stays: converge, then wait until the file, OVSDB or a device changes, and converge again.
+
+It waits in one poll(2) and looks at nothing in between. What it is told only makes it look; what it then does
+depends on what it sees.
+"""
+
+from __future__ import annotations
+
+import logging
+import select
+import signal
+import socket
+import sys
+import time
+from dataclasses import replace
+from types import FrameType
+
+from sdnapp.config import Invalid
+from sdnapp.provision.converge import Goal, Outcome, converge
+from sdnapp.provision.ovs_library import Poller
+from sdnapp.provision.ovsdb import Database, Unreachable
+from sdnapp.source import Watch, load
+
+log = logging.getLogger(__name__)
+
+RETRY = 1.0
+"""Seconds between attempts to reach an OVSDB that was not there at the start."""
+
+SETTLE = 20
+"""Milliseconds without news after which a burst of them is over."""
+
+_GROUPS = 0x1 | 0x10 | 0x100  # links, IPv4 addresses, IPv6 addresses: RTMGRP_* of linux/rtnetlink.h
+
+
+def watch(path: str, goal: Goal, remote: str) -> None:
+    """Keep the host as the file says, until SIGTERM or SIGINT; then exit with status 0, all left as it is.
+
+    ``goal`` holds what the file says now. Raises nothing: what is wrong is logged, and tried again when
+    something changes.
+    """
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _stop)
+    with Watch(path) as file, _device_news() as devices:
+        database = _connect(remote)
+        shown: tuple[str, ...] = ()
+        ready = False
+        while True:
+            seen = database.generation
+            if database.connected:
+                outcome = _converge(goal, database)
+                shown = _log_problems(outcome, shown)
+                if not ready:
+                    log.info("ready")
+                    ready = True
+            _wait(database, seen, file, devices)
+            if file.changed(0):
+                goal = _reload(path, goal)
+
+
+def _stop(_number: int, _frame: FrameType | None) -> None:
+    sys.exit(0)
+
+
+def _connect(remote: str) -> Database:
+    said = False
+    while True:
+        try:
+            return Database(remote)
+        except Unreachable as error:
+            if not said:
+                log.warning("%s; waiting", error)
+                said = True
+            time.sleep(RETRY)
+
+
+def _converge(goal: Goal, database: Database) -> Outcome:
+    try:
+        return converge(goal, database, log.info)
+    except Unreachable as error:
+        return Outcome(problems=(str(error),))
+
+
+def _log_problems(outcome: Outcome, shown: tuple[str, ...]) -> tuple[str, ...]:
+    """Log what was not wrong the last time; returns all that is."""
+    for problem in outcome.problems:
+        if problem not in shown:
+            log.error(problem)
+    for words in outcome.waiting:
+        if words not in shown:
+            log.info(words)
+    return (*outcome.problems, *outcome.waiting)
+
+
+def _reload(path: str, goal: Goal) -> Goal:
+    """Read the file again; one that is invalid, or has lost this host, changes nothing."""
+    try:
+        overlay = load(path)
+    except Invalid as error:
+        for problem in error.problems:
+            log.error("%s", problem)
+        log.error("the file is invalid: going on with what it said before")
+        return goal
+    if goal.host not in overlay.hosts:
+        log.error("no host %s in the file any more: going on with what it said before", goal.host)
+        return goal
+    log.info("the file has changed")
+    return replace(goal, overlay=overlay)
+
+
+def _device_news() -> socket.socket:
+    """Open a socket that has something to read when a device or an address changes: netlink(7)."""
+    news = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.NETLINK_ROUTE)
+    news.bind((0, _GROUPS))
+    return news
+
+
+def _wait(database: Database, seen: int, file: Watch, devices: socket.socket) -> None:
+    """Return when OVSDB is another than ``seen``, or a device or the file has changed."""
+    while True:
+        poller = Poller()
+        database.wait(poller)
+        poller.fd_wait(file.fileno(), select.POLLIN)
+        poller.fd_wait(devices.fileno(), select.POLLIN)
+        if database.generation == seen:
+            poller.block()
+        news = _drain(devices)
+        database.take_in()
+        if news or database.generation != seen or select.select([file], [], [], 0)[0]:
+            return
+
+
+def _drain(devices: socket.socket) -> bool:
+    """Read all there is, until nothing came for a while; whether there was any."""
+    news = False
+    while select.select([devices], [], [], SETTLE / 1000 if news else 0)[0]:
+        news = True
+        try:
+            devices.recv(65536)
+        except OSError:
+            continue  # ENOBUFS: the kernel lost some, which is news too
+    return news

@@ -1,0 +1,144 @@
+"""One pass: look at the host, plan, do it. What one thing cannot have, its neighbours still can."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from itertools import groupby
+
+from sdnapp.net.model import Overlay
+from sdnapp.provision import execute, kernel
+from sdnapp.provision.desired import Wanted, desire
+from sdnapp.provision.execute import Failed
+from sdnapp.provision.ovsdb import Conflict, Database, Rejected, Unreachable
+from sdnapp.provision.plan import Change, Move, Plan, Step, diff
+from sdnapp.provision.world import Bridge, Port, Workload, World
+
+ATTEMPTS = 5
+"""How often a pass starts anew because somebody else wrote to OVSDB at the same time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """What a host is to become: that host of an overlay, or, without one, rid of all that it owns."""
+
+    host: str
+    overlay: Overlay | None
+    target: str | None = None
+    """Where the bridge connects, instead of where the file says."""
+
+    def wanted(self, world: World) -> Wanted:
+        """Say what the host should have, given what it has."""
+        if self.overlay is None:
+            return Wanted()
+        target = self.target or self.overlay.controller.target
+        return desire(self.overlay, self.overlay.hosts[self.host], target, world)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a pass did; in words, what it could not do and what waits for somebody else."""
+
+    steps: tuple[Step, ...] = ()
+    problems: tuple[str, ...] = ()
+    waiting: tuple[str, ...] = ()
+
+
+def look(database: Database) -> World:
+    """Read what is on this host."""
+    switch, found = database.read(), kernel.read()
+    return World(
+        kernel_datapath=kernel.has_datapath(),
+        bridges=switch.bridges,
+        ports=switch.ports,
+        errors=switch.errors,
+        namespaces=found.namespaces,
+        workloads=found.workloads,
+        devices=found.devices,
+    )
+
+
+def plan(goal: Goal, world: World) -> Plan:
+    """Find the way to the goal."""
+    return diff(goal.wanted(world), world, goal.host)
+
+
+def converge(goal: Goal, database: Database, say: Callable[[str], None]) -> Outcome:
+    """Bring the host to the goal, saying each step as it is done; returns when ovs-vswitchd has done its
+    part.
+
+    Raises ``Unreachable`` if OVSDB is.
+    """
+    for _ in range(ATTEMPTS):
+        world = look(database)
+        wanted = goal.wanted(world)
+        planned = diff(wanted, world, goal.host)
+        try:
+            problems = _execute(planned.steps, goal.host, database, say)
+        except Conflict:
+            database.wait_for_news()
+            continue
+        waiting, errors = _complaints(wanted, database)
+        return Outcome(planned.steps, (*planned.problems, *problems, *errors), waiting)
+    raise Unreachable(f"OVSDB at {database.remote} is changed by somebody else all the time")
+
+
+def _execute(steps: Iterable[Step], owner: str, database: Database, say: Callable[[str], None]) -> list[str]:
+    """Do all the steps that can be done; returns what went wrong, in words."""
+    problems: list[str] = []
+    without_device: set[str] = set()
+    for kind, group in groupby(steps, key=_executor):
+        todo = list(group)
+        if kind == "ovsdb":
+            changes = [c for c in todo if isinstance(c, Change) and c.thing.name not in without_device]
+            try:
+                database.apply(changes, owner)
+            except (Rejected, Unreachable) as error:
+                problems.append(str(error))
+                continue
+            for change in changes:
+                say(str(change))
+            continue
+        for step in todo:
+            try:
+                _execute_one(step, owner)
+                say(str(step))
+            except Failed as error:
+                problems.append(f"{_subject(step)}: {error}")
+                if isinstance(step, Change) and isinstance(step.new, Workload) and not _exists(step.new.name):
+                    without_device.add(step.new.name)
+    return problems
+
+
+def _executor(step: Step) -> str:
+    return "ovsdb" if isinstance(step, Change) and isinstance(step.thing, Bridge | Port) else "kernel"
+
+
+def _execute_one(step: Step, owner: str) -> None:
+    if isinstance(step, Move):
+        execute.move(step)
+    else:
+        execute.apply(step, owner)
+
+
+def _subject(step: Step) -> str:
+    return str(step) if isinstance(step, Move) else f"{step.thing.kind} {step.thing.name}{step.thing.place}"
+
+
+def _exists(device: str) -> bool:
+    try:
+        return socket.if_nametoindex(device) > 0
+    except OSError:
+        return False
+
+
+def _complaints(wanted: Wanted, database: Database) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What waits for its device, and what ovs-vswitchd says is wrong, of the ports that are wanted."""
+    errors = database.read().errors
+    ports = [thing for thing in wanted.things if isinstance(thing, Port) and thing.name in errors]
+    waiting = [port for port in ports if port.name in wanted.external and not _exists(port.name)]
+    return (
+        tuple(f"port {port.name}{port.place} waits for its device" for port in waiting),
+        tuple(f"port {p.name}{p.place}: {errors[p.name]}" for p in ports if p not in waiting),
+    )

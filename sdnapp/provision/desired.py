@@ -1,0 +1,204 @@
+"""From an overlay and what a host has to what one host of it should have. Pure: values in, values out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from ipaddress import ip_interface
+
+from sdnapp.net.model import Attachment, Host, Overlay, Tunnel
+from sdnapp.net.model import Port as Attached
+from sdnapp.net.mtu import workload_mtu
+from sdnapp.provision.world import (
+    Bridge,
+    Controller,
+    Device,
+    Namespace,
+    Port,
+    Thing,
+    Uplink,
+    Workload,
+    World,
+    pairs,
+)
+
+BR_PHY = "br-phy"
+"""The bridge of a userspace datapath that holds the uplink and, on its own device, the host's addresses.
+
+ovs-vswitchd sends and receives tunnel packets itself there, and finds its way by the addresses and routes of
+bridges of the same datapath: Open vSwitch documentation, "Connecting VMs Using Tunnels (Userspace)".
+"""
+
+USUAL_MTU = 1500
+"""Assumed of an underlay whose device cannot be found, which is reported."""
+
+PROTOCOLS = frozenset({"OpenFlow13", "OpenFlow14", "OpenFlow15"})
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a host should have. ``problems`` say, in words, what it cannot have and why."""
+
+    things: tuple[Thing, ...] = ()
+    problems: tuple[str, ...] = ()
+    external: frozenset[str] = frozenset()
+    """Ports whose devices somebody else makes, sooner or later."""
+
+
+def desire(overlay: Overlay, host: Host, target: str, world: World) -> Wanted:
+    """Say what ``host`` should have; its bridge connects to ``target``.
+
+    Of ``world`` only the devices and what was recorded of the uplink matter.
+    """
+    system = overlay.datapath == "system" or (overlay.datapath == "auto" and world.kernel_datapath)
+    kind = "system" if system else "netdev"
+    underlay = (_kernel_underlay if system else _userspace_underlay)(host, world)
+    mtu = workload_mtu(overlay, host, underlay.mtu)
+
+    things: list[Thing] = list(underlay.things)
+    things.append(_integration_bridge(host, kind, target))
+    things += (_tunnel_port(host, tunnel) for tunnel in host.tunnels)
+    for port in host.ports:
+        things.append(_port(host, port))
+        if port.namespace is not None:
+            things.append(Namespace(port.namespace, host.name))
+            things.append(_workload(host, port, mtu, kind))
+    external = frozenset(port.interface for port in host.ports if port.namespace is None)
+    return Wanted(tuple(dict.fromkeys(things)), underlay.problems, external)
+
+
+@dataclass(frozen=True, slots=True)
+class _Underlay:
+    mtu: int
+    things: tuple[Thing, ...] = ()
+    problems: tuple[str, ...] = ()
+
+
+def _holder(host: Host, world: World) -> Device | None:
+    """Find the device that has the vtep address; br-phy only where no other has."""
+    having = [
+        device
+        for device in world.devices.values()
+        if any(ip_interface(address).ip == host.vtep for address in device.addresses)
+    ]
+    return min(having, key=lambda device: device.name == BR_PHY, default=None)
+
+
+def _kernel_underlay(host: Host, world: World) -> _Underlay:
+    if holder := _holder(host, world):
+        return _Underlay(holder.mtu)
+    return _Underlay(USUAL_MTU, problems=(f"no device of {host.name} has its vtep address {host.vtep}",))
+
+
+def _userspace_underlay(host: Host, world: World) -> _Underlay:
+    """Put the uplink on br-phy, or, where that cannot be, leave br-phy as it is and say why."""
+    found = world.bridges.get(BR_PHY)
+    existing = found if found and found.owner == host.name else None
+    record = existing.uplink if existing else None
+    holder = _holder(host, world)
+    if holder and holder.name != BR_PHY and holder.name in world.bridges:
+        return _Underlay(holder.mtu)  # somebody's bridge holds the address already
+
+    name = host.uplink or (record.device if record else holder.name if holder else None)
+    uplink = world.devices.get(name) if name else None
+    problem = None
+    if name is None:
+        problem = f"no device of {host.name} has its vtep address {host.vtep}"
+    elif uplink is None:
+        problem = f"no such uplink {name} on {host.name}"
+    else:
+        addresses = tuple(dict.fromkeys((record.addresses if record else ()) + uplink.addresses))
+        if all(ip_interface(address).ip != host.vtep for address in addresses):
+            where = f"is on {holder.name}, not on" if holder else "is not on"
+            problem = f"the vtep address {host.vtep} {where} the uplink {name} of {host.name}"
+    if problem or uplink is None:
+        port = world.ports.get(record.device) if record else None
+        mtu = (existing.mtu if existing else None) or USUAL_MTU
+        return _Underlay(mtu, tuple(thing for thing in (existing, port) if thing), (str(problem),))
+
+    bridge = Bridge(
+        name=BR_PHY,
+        owner=host.name,
+        datapath_type="netdev",
+        fail_mode="standalone",
+        other_config=pairs({"hwaddr": uplink.mac, "disable-in-band": "true"}),
+        mtu=uplink.mtu,
+        uplink=Uplink(
+            device=uplink.name,
+            addresses=addresses,
+            routes=uplink.routes | (record.routes if record else frozenset()),
+        ),
+    )
+    return _Underlay(uplink.mtu, (bridge, Port(uplink.name, host.name, BR_PHY)))
+
+
+def _integration_bridge(host: Host, kind: str, target: str) -> Bridge:
+    return Bridge(
+        name=host.bridge,
+        owner=host.name,
+        datapath_type=kind,
+        fail_mode="secure",
+        protocols=PROTOCOLS,
+        other_config=pairs({"datapath-id": f"{host.datapath_id:016x}", "disable-in-band": "true"}),
+        controllers=(Controller(target),),
+    )
+
+
+def _tunnel_port(host: Host, tunnel: Tunnel) -> Port:
+    options = {
+        "remote_ip": str(tunnel.remote_ip),
+        "local_ip": str(tunnel.local_ip),
+        "key": "flow",
+        "csum": "true" if tunnel.csum else "false",
+    }
+    if tunnel.dst_port is not None:
+        options["dst_port"] = str(tunnel.dst_port)
+    return Port(
+        name=tunnel.interface,
+        owner=host.name,
+        bridge=host.bridge,
+        type=tunnel.encapsulation,
+        options=pairs(options),
+        ofport=tunnel.ofport,
+        external_ids=pairs({"sdnapp-peer": tunnel.peer}),
+    )
+
+
+def _untagged(port: Attached) -> Attachment | None:
+    return next((attachment for attachment in port.attachments if not attachment.tagged), None)
+
+
+def _port(host: Host, port: Attached) -> Port:
+    """Show the tags in OVSDB as a person expects them; the flows of the bridge do what they say."""
+    untagged = _untagged(port)
+    trunks = tuple(sorted(a.vlan for a in port.attachments if a.tagged and a.vlan is not None))
+    mode = ("native-untagged" if untagged else "trunk") if trunks else None
+    ids = {"iface-id": port.name} | ({"attached-mac": port.mac} if port.mac else {})
+    return Port(
+        name=port.interface,
+        owner=host.name,
+        bridge=host.bridge,
+        tag=untagged.vlan if untagged else None,
+        trunks=trunks,
+        vlan_mode=mode,
+        ofport=port.ofport,
+        external_ids=pairs(ids),
+    )
+
+
+def _workload(host: Host, port: Attached, mtu: int, kind: str) -> Workload:
+    assert port.namespace is not None
+    assert port.device is not None
+    assert port.mac is not None
+    untagged = _untagged(port)
+    tagged = [(a.vlan, frozenset(map(str, a.addresses))) for a in port.attachments if a.tagged and a.vlan]
+    return Workload(
+        name=port.interface,
+        owner=host.name,
+        namespace=port.namespace,
+        device=port.device,
+        mac=port.mac,
+        mtu=mtu,
+        addresses=frozenset(map(str, untagged.addresses)) if untagged else frozenset(),
+        vlans=tuple(sorted(tagged)),
+        datapath=kind,
+    )

@@ -1,0 +1,184 @@
+"""Do to the kernel what a plan says: namespaces, veths, addresses, and the move of the host's own."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import socket
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from ipaddress import ip_interface
+
+from pyroute2 import IPRoute
+from pyroute2.netlink.exceptions import NetlinkError
+from pyroute2.netlink.rtnl.ifaddrmsg import IFA_F_NODAD
+
+from sdnapp.provision import ingress, netns
+from sdnapp.provision.ethtool import set_tx_checksum
+from sdnapp.provision.kernel import GROUP, RTNH_F_ONLINK, ipv6_switch
+from sdnapp.provision.plan import Change, Move
+from sdnapp.provision.world import Namespace, Route, Workload
+
+DOOMED = GROUP + 1
+"""The link group of those being deleted: the kernel deletes a group at once, 20 times faster."""
+
+
+class Failed(Exception):
+    """A step could not be done; the text says why, in words."""
+
+
+@contextlib.contextmanager
+def _in_words() -> Iterator[None]:
+    """Turn what the kernel answers into words."""
+    try:
+        yield
+    except NetlinkError as error:
+        raise Failed(os.strerror(error.code)) from error
+    except OSError as error:
+        raise Failed(error.strerror or str(error)) from error
+
+
+def apply(change: Change, owner: str) -> None:
+    """Create, change or delete one namespace or workload. Raises ``Failed``."""
+    with _in_words():
+        match change.old, change.new:
+            case _, Namespace(name=name):
+                netns.create(name, owner)
+            case Namespace(name=name), None:
+                netns.remove(name)
+            case Workload() as old, None:
+                delete([old.name])
+            case (Workload() | None) as old, Workload() as new:
+                _apply_workload(old, new)
+
+
+def delete(devices: Iterable[str]) -> None:
+    """Delete these devices of the host, all at once."""
+    with IPRoute() as home:
+        for device in devices:
+            for index in home.link_lookup(ifname=device):
+                home.link("set", index=index, group=DOOMED)
+        with contextlib.suppress(NetlinkError):
+            home.link("del", group=DOOMED)
+
+
+def _apply_workload(old: Workload | None, new: Workload) -> None:
+    with netns.inside(new.namespace):
+        there = IPRoute()
+        control = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    with there, control, IPRoute() as home:
+        if old is None:
+            _create_veth(home, new)
+            old = replace(new, addresses=frozenset(), vlans=(), datapath="neither")
+        (end,) = home.link_lookup(ifname=new.name)
+        (inner,) = there.link_lookup(ifname=new.device)
+        if ipv6_switch(new.name).exists():
+            ipv6_switch(new.name).write_text("1", encoding="ascii")
+        home.link("set", index=end, mtu=new.mtu, state="up")
+        there.link("set", index=inner, mtu=new.mtu, address=new.mac, state="up")
+        there.link("set", index=netns.LOOPBACK, state="up")
+        if old.datapath != new.datapath:
+            set_tx_checksum(control, new.device, new.datapath == "system")
+            (ingress.undeafen if new.datapath == "system" else ingress.deafen)(home, end)
+        _set_addresses(there, inner, old.addresses, new.addresses)
+        _set_vlans(there, inner, old, new)
+
+
+def _create_veth(home: IPRoute, new: Workload) -> None:
+    """Create both ends at once, the inner one in its namespace: no step in between to be killed in."""
+    namespace = os.open(netns.DIRECTORY / new.namespace, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        peer = {"ifname": new.device, "net_ns_fd": namespace, "address": new.mac, "mtu": new.mtu}
+        home.link("add", ifname=new.name, kind="veth", group=GROUP, mtu=new.mtu, peer=peer)
+    finally:
+        os.close(namespace)
+
+
+def _set_addresses(there: IPRoute, index: int, old: frozenset[str], new: frozenset[str]) -> None:
+    """Bring the addresses of one device from ``old`` to ``new``.
+
+    Without duplicate address detection (RFC 4862 section 5.4): it would keep an IPv6 address unusable for a
+    second or more, and what it looks for cannot be: the configuration is checked for duplicates.
+    """
+    for address in sorted(old - new):
+        _delete_address(there, index, address)
+    for address in sorted(new):  # all: with the first IPv4 address of a subnet, the kernel deletes the others
+        _add_address(there, index, address)
+
+
+def _add_address(there: IPRoute, index: int, text: str) -> None:
+    address = ip_interface(text)
+    flags = IFA_F_NODAD if address.version == 6 else 0
+    try:
+        there.addr(
+            "add", index=index, address=str(address.ip), prefixlen=address.network.prefixlen, flags=flags
+        )
+    except NetlinkError as error:
+        if error.code != errno.EEXIST:
+            raise
+
+
+def _delete_address(there: IPRoute, index: int, text: str) -> None:
+    address = ip_interface(text)
+    try:
+        there.addr("del", index=index, address=str(address.ip), prefixlen=address.network.prefixlen)
+    except NetlinkError as error:
+        if error.code != errno.EADDRNOTAVAIL:
+            raise
+
+
+def _set_vlans(there: IPRoute, inner: int, old: Workload, new: Workload) -> None:
+    before, after = dict(old.vlans), dict(new.vlans)
+    for tag in before.keys() - after.keys():
+        there.link("del", index=there.link_lookup(link=inner, kind="vlan", vlan_id=tag)[0])
+    for tag, addresses in after.items():
+        name = f"{new.device}.{tag}"
+        if tag not in before:
+            try:
+                there.link("add", ifname=name, kind="vlan", link=inner, vlan_id=tag)
+            except NetlinkError as error:
+                if error.code == errno.EOPNOTSUPP:
+                    raise Failed(f"this kernel has no VLAN devices (8021q): no {name}") from error
+                raise
+        (index,) = there.link_lookup(ifname=name)
+        there.link("set", index=index, state="up")
+        _set_addresses(there, index, before.get(tag, frozenset()), addresses)
+
+
+def move(step: Move) -> None:
+    """Bring addresses and routes from device to device; for a moment both have them. Raises ``Failed``."""
+    with _in_words(), IPRoute() as home:
+        target = home.link_lookup(ifname=step.target)
+        source = home.link_lookup(ifname=step.source)
+        if not target:
+            raise Failed(f"there is no {step.target}")
+        home.link("set", index=target[0], state="up")
+        if step.target == step.uplink:
+            ingress.undeafen(home, target[0])
+        for address in step.addresses:
+            _add_address(home, target[0], address)
+        if source:
+            for address in step.addresses:
+                _delete_address(home, source[0], address)
+        for route in sorted(step.routes, key=lambda route: (route.gateway is not None, repr(route))):
+            _set_route(home, target[0], route)
+        if source and step.source == step.uplink:
+            ingress.deafen(home, source[0])
+
+
+def _set_route(home: IPRoute, device: int, route: Route) -> None:
+    """Make ``route`` lead through ``device``, wherever it led before."""
+    home.route(
+        "replace",
+        family=socket.AF_INET6 if ":" in route.destination else socket.AF_INET,
+        dst=route.destination,
+        gateway=route.gateway,
+        prefsrc=route.source,
+        table=route.table,
+        priority=route.metric or None,
+        scope=route.scope,
+        proto=route.protocol,
+        oif=device,
+        flags=RTNH_F_ONLINK if route.onlink else 0,
+    )

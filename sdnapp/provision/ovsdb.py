@@ -1,0 +1,353 @@
+"""Open vSwitch's side of a host: bridges and ports in OVSDB, through the IDL of the ``ovs`` library.
+
+The connection keeps a replica of the few columns that matter; statistics are not among them, so that an idle
+host is silent. All changes of a run are one transaction, which says what it overwrites: if somebody else
+changed that meanwhile, nothing happens and the caller starts anew (``Conflict``).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sdnapp.provision.ovs_library import (
+    Connection,
+    Idl,
+    Message,
+    Poller,
+    SchemaHelper,
+    Stream,
+    Transaction,
+)
+from sdnapp.provision.plan import Change
+from sdnapp.provision.world import Bridge, Controller, Port, Uplink, pairs
+
+DEFAULT_REMOTE = "unix:/var/run/openvswitch/db.sock"
+
+CONNECT_TIMEOUT = 5.0
+APPLY_TIMEOUT = 30.0
+"""Seconds; ovs-vswitchd takes one or two for hundreds of ports."""
+
+OWNER = "sdnapp-owner"
+UPLINK_KEYS = frozenset({"sdnapp-uplink", "sdnapp-addresses", "sdnapp-routes"})
+BRIDGE_CONFIG = frozenset({"datapath-id", "disable-in-band", "hwaddr"})
+INTERFACE_IDS = frozenset({"attached-mac", "iface-id", "sdnapp-peer"})
+"""Keys that are ours to set; others in the same map are left as they are."""
+
+COLUMNS = {
+    "Open_vSwitch": ["bridges", "next_cfg", "cur_cfg"],
+    "Bridge": [
+        "name",
+        "ports",
+        "controller",
+        "datapath_type",
+        "fail_mode",
+        "protocols",
+        "other_config",
+        "external_ids",
+    ],
+    "Port": ["name", "interfaces", "tag", "trunks", "vlan_mode", "external_ids"],
+    "Interface": [
+        "name",
+        "type",
+        "options",
+        "ofport_request",
+        "mtu_request",
+        "external_ids",
+        "ofport",
+        "error",
+    ],
+    "Controller": ["target", "connection_mode", "max_backoff", "inactivity_probe"],
+}
+
+
+class Unreachable(Exception):
+    """OVSDB, or the ovs-vswitchd behind it, does not answer; the text says so in words."""
+
+
+class Conflict(Exception):
+    """Somebody else changed OVSDB at the same time: nothing was done, read it again."""
+
+
+class Rejected(Exception):
+    """OVSDB refused the transaction: nothing was done; the text is its reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class Switch:
+    """What OVSDB has, of whatever owner."""
+
+    bridges: dict[str, Bridge]
+    ports: dict[str, Port]
+    errors: dict[str, str]
+    """What ovs-vswitchd says of a port that it cannot make work."""
+
+
+class Database:
+    """A connection to one OVSDB. It reconnects by itself; ``read`` then shows the new state."""
+
+    def __init__(self, remote: str) -> None:
+        """Connect to ``remote``, such as ``unix:/run/openvswitch/db.sock``. Raises ``Unreachable``."""
+        self.remote = remote
+        schema = SchemaHelper(schema_json=_fetch_schema(remote))
+        for table, columns in COLUMNS.items():
+            schema.register_columns(table, columns)
+        self._idl = Idl(remote, schema)
+        if not self._run_until(lambda: self.connected, CONNECT_TIMEOUT):
+            raise Unreachable(f"OVSDB at {remote} does not answer")
+
+    def close(self) -> None:
+        """Disconnect."""
+        self._idl.close()
+
+    @property
+    def connected(self) -> bool:
+        """Whether the replica is that of a live server."""
+        live = self._idl._session.is_connected() and self._idl.state == Idl.IDL_S_MONITORING
+        return live and bool(self._rows("Open_vSwitch"))
+
+    @property
+    def generation(self) -> int:
+        """A number that is another one whenever the replica is, or whether it is connected."""
+        return 2 * int(self._idl.change_seqno) + self.connected
+
+    def take_in(self) -> None:
+        """Take in what arrived."""
+        self._idl.run()
+
+    def wait_for_news(self) -> None:
+        """Wait until something arrived, for a second at most."""
+        generation = self.generation
+        self._run_until(lambda: self.generation != generation, 1.0)
+
+    def wait(self, poller: Poller) -> None:
+        """Have ``poller`` wake up when there is something to take in."""
+        self._idl.wait(poller)
+
+    def read(self) -> Switch:
+        """Translate the replica."""
+        self._idl.run()
+        bridges: dict[str, Bridge] = {}
+        ports: dict[str, Port] = {}
+        errors: dict[str, str] = {}
+        for row in self._rows("Bridge"):
+            own = next((port for port in row.ports if port.name == row.name), None)
+            bridges[row.name] = _bridge(row, own.interfaces[0] if own and own.interfaces else None)
+            for port in row.ports:
+                interfaces = port.interfaces
+                if port is own or not interfaces:
+                    continue
+                ports[port.name] = _port(port, interfaces[0], row.name)
+                if error := _error(interfaces[0]):
+                    errors[port.name] = error
+        return Switch(bridges, ports, errors)
+
+    def apply(self, changes: Iterable[Change], owner: str) -> None:
+        """Do all of it in one transaction and wait until ovs-vswitchd has.
+
+        Raises ``Conflict``, ``Rejected`` and ``Unreachable``; after the last, OVSDB does have the changes.
+        """
+        transaction = Transaction(self._idl)
+        transaction.add_comment(f"sdnapp provision --host {owner}")
+        root = self._rows("Open_vSwitch")[0]
+        bridges = {row.name: row for row in self._rows("Bridge")}
+        for change in changes:
+            if isinstance(change.thing, Bridge):
+                self._apply_bridge(transaction, root, bridges, change, owner)
+            else:
+                self._apply_port(transaction, bridges, change, owner)
+        root.increment("next_cfg")
+        status = transaction.commit_block()
+        if status == Transaction.TRY_AGAIN:
+            raise Conflict
+        if status == Transaction.SUCCESS:
+            generation = transaction.get_increment_new_value()
+            self._wait_for_switch(generation)
+        elif status != Transaction.UNCHANGED:
+            raise Rejected(transaction.get_error())
+
+    def _apply_bridge(
+        self, transaction: Any, root: Any, bridges: dict[str, Any], change: Change, owner: str
+    ) -> None:
+        if change.new is None:
+            root.delvalue("bridges", bridges.pop(change.thing.name))
+            return
+        bridge = change.new
+        assert isinstance(bridge, Bridge)
+        if change.old is None:
+            row = bridges[bridge.name] = transaction.insert(self._idl.tables["Bridge"])
+            row.name = bridge.name
+            interface = transaction.insert(self._idl.tables["Interface"])
+            interface.name, interface.type = bridge.name, "internal"
+            port = transaction.insert(self._idl.tables["Port"])
+            port.name, port.interfaces = bridge.name, [interface]
+            row.ports = [port]
+            root.addvalue("bridges", row)
+            present: list[Any] = []
+        else:
+            row = bridges[bridge.name]
+            port = next(port for port in row.ports if port.name == bridge.name)
+            interface = port.interfaces[0]
+            present = list(row.controller)
+        uplink = bridge.uplink.to_external_ids() if bridge.uplink else {}
+        _write(row, "datapath_type", bridge.datapath_type)
+        _write(row, "fail_mode", _optional(bridge.fail_mode))
+        _write(row, "protocols", sorted(bridge.protocols))
+        _write_map(row, "other_config", BRIDGE_CONFIG, dict(bridge.other_config))
+        _write_map(row, "external_ids", UPLINK_KEYS | {OWNER}, uplink | {OWNER: owner})
+        _write(interface, "mtu_request", _optional(bridge.mtu))
+        controllers = []
+        for controller in bridge.controllers:
+            # The row is kept: a bridge whose first controller comes or last one goes forgets its flows.
+            kept = present.pop(0) if present else transaction.insert(self._idl.tables["Controller"])
+            _write(kept, "target", controller.target)
+            _write(kept, "connection_mode", _optional(controller.connection_mode))
+            _write(kept, "max_backoff", _optional(controller.max_backoff))
+            _write(kept, "inactivity_probe", _optional(controller.inactivity_probe))
+            controllers.append(kept)
+        if change.old is None or present or len(controllers) != len(row.controller):
+            _write(row, "controller", controllers)
+
+    def _apply_port(self, transaction: Any, bridges: dict[str, Any], change: Change, owner: str) -> None:
+        new, old = change.new, change.old
+        assert isinstance(new, Port | None)
+        assert isinstance(old, Port | None)
+        if old and (new is None or new.bridge != old.bridge):
+            if old.bridge in bridges:
+                row = bridges[old.bridge]
+                row.delvalue("ports", next(port for port in row.ports if port.name == old.name))
+            old = None
+        if new is None:
+            return
+        if old is None:
+            interface = transaction.insert(self._idl.tables["Interface"])
+            interface.name = new.name
+            port = transaction.insert(self._idl.tables["Port"])
+            port.name, port.interfaces = new.name, [interface]
+            bridges[new.bridge].addvalue("ports", port)
+        else:
+            port = next(port for port in bridges[new.bridge].ports if port.name == new.name)
+            interface = port.interfaces[0]
+        _write(port, "tag", _optional(new.tag))
+        _write(port, "trunks", list(new.trunks))
+        _write(port, "vlan_mode", _optional(new.vlan_mode))
+        _write_map(port, "external_ids", {OWNER}, {OWNER: owner})
+        _write(interface, "type", new.type)
+        _write(interface, "options", dict(new.options))
+        _write(interface, "ofport_request", _optional(new.ofport))
+        _write_map(
+            interface, "external_ids", INTERFACE_IDS | {OWNER}, {OWNER: owner, **dict(new.external_ids)}
+        )
+
+    def _wait_for_switch(self, generation: int) -> None:
+        def applied() -> bool:
+            return any(row.cur_cfg >= generation for row in self._rows("Open_vSwitch"))
+
+        if not self._run_until(applied, APPLY_TIMEOUT):
+            raise Unreachable(
+                f"ovs-vswitchd did not apply the configuration within {APPLY_TIMEOUT:.0f} s: is it running?"
+            )
+
+    def _run_until(self, done: Callable[[], bool], timeout: float) -> bool:
+        """Take in what arrives until ``done()``; False if it did not come true within ``timeout`` seconds."""
+        deadline = time.monotonic() + timeout
+        while True:
+            self._idl.run()
+            if done():
+                return True
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return False
+            poller = Poller()
+            self._idl.wait(poller)
+            poller.timer_wait(max(1, int(left * 1000)))
+            poller.block()
+
+    def _rows(self, table: str) -> list[Any]:
+        return list(self._idl.tables[table].rows.values())
+
+
+def _fetch_schema(remote: str) -> Any:
+    """Ask the server for its schema: it is the one that counts, and no file of it need be installed here."""
+    stream_error, stream = Stream.open_block(Stream.open(remote), timeout=int(CONNECT_TIMEOUT * 1000))
+    if stream_error:
+        raise Unreachable(f"OVSDB at {remote} cannot be reached: is Open vSwitch running?")
+    connection = Connection(stream)
+    try:
+        request = Message.create_request("get_schema", ["Open_vSwitch"])
+        failure, reply = connection.transact_block(request)
+    finally:
+        connection.close()
+    if failure or reply.error:
+        raise Unreachable(f"OVSDB at {remote} has no database Open_vSwitch")
+    return reply.result
+
+
+def _bridge(row: Any, interface: Any | None) -> Bridge:
+    config = {key: value for key, value in row.other_config.items() if key in BRIDGE_CONFIG}
+    return Bridge(
+        name=row.name,
+        owner=row.external_ids.get(OWNER),
+        datapath_type=row.datapath_type or "system",
+        fail_mode=_first(row.fail_mode),
+        protocols=frozenset(row.protocols),
+        other_config=pairs(config),
+        controllers=tuple(
+            Controller(
+                controller.target,
+                _first(controller.connection_mode),
+                _first(controller.max_backoff),
+                _first(controller.inactivity_probe),
+            )
+            for controller in row.controller
+        ),
+        mtu=_first(interface.mtu_request) if interface else None,
+        uplink=Uplink.from_external_ids(row.external_ids),
+    )
+
+
+def _port(port: Any, interface: Any, bridge: str) -> Port:
+    ids = {key: value for key, value in interface.external_ids.items() if key in INTERFACE_IDS}
+    return Port(
+        name=port.name,
+        owner=port.external_ids.get(OWNER),
+        bridge=bridge,
+        type=interface.type,
+        options=pairs(interface.options),
+        tag=_first(port.tag),
+        trunks=tuple(sorted(port.trunks)),
+        vlan_mode=_first(port.vlan_mode),
+        ofport=_first(interface.ofport_request),
+        external_ids=pairs(ids),
+    )
+
+
+def _error(interface: Any) -> str | None:
+    if error := _first(interface.error):
+        return str(error)
+    return "ovs-vswitchd gave it no port number" if _first(interface.ofport) == -1 else None
+
+
+def _first(values: list[Any]) -> Any:
+    """The value of an optional column, None where it is empty."""
+    return values[0] if values else None
+
+
+def _optional(value: Any) -> list[Any]:
+    return [] if value is None else [value]
+
+
+def _write(row: Any, column: str, value: Any) -> None:
+    """Overwrite a column if that changes it, on condition that it still is as it was read."""
+    if row._data is None or getattr(row, column) != value:
+        row.verify(column)
+        setattr(row, column, value)
+
+
+def _write_map(row: Any, column: str, keys: Iterable[str], new: Mapping[str, str]) -> None:
+    """Overwrite ``keys`` of a map and leave the others as they are."""
+    old = {} if row._data is None else getattr(row, column)
+    foreign = {key: value for key, value in old.items() if key not in keys}
+    _write(row, column, foreign | dict(new))

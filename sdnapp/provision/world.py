@@ -1,0 +1,232 @@
+"""What can be on a host, as frozen values: wanted or found, it is the same type, so that they compare.
+
+A *thing* is what a plan creates, changes or deletes: a bridge, an OVS port, a namespace, a workload. It has a
+kind, a name that is unique within the kind, and an owner: the host of the configuration that made it, None
+where somebody else did. This module knows nothing of OVSDB, netlink or the configuration.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import ClassVar
+
+Pairs = tuple[tuple[str, str], ...]
+"""A map of OVSDB (options, external_ids, …) that can be compared and hashed: sorted by key."""
+
+
+def pairs(mapping: Mapping[str, str]) -> Pairs:
+    """``mapping`` as ``Pairs``."""
+    return tuple(sorted(mapping.items()))
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Route:
+    """A route of the main or another table through one device; numbers as rtnetlink(7) has them."""
+
+    destination: str
+    """Such as ``10.0.0.0/8``; the default route is ``0.0.0.0/0`` or ``::/0``."""
+    gateway: str | None
+    source: str | None
+    table: int
+    metric: int
+    scope: int
+    protocol: int
+    onlink: bool
+
+    def __str__(self) -> str:
+        """Say what ``ip route`` would, less the device."""
+        return self.destination + (f" via {self.gateway}" if self.gateway else "")
+
+
+@dataclass(frozen=True, slots=True)
+class Uplink:
+    """What a bridge took over from its uplink: the addresses and routes that the host had there.
+
+    It is recorded in OVSDB with the bridge, before anything moves: a run that is killed half-way can be
+    finished or undone, and a restarted ovs-vswitchd, which makes the bridge's device anew, loses nothing.
+    """
+
+    device: str
+    addresses: tuple[str, ...]
+    """The first of a subnet is the one that the host speaks from."""
+    routes: frozenset[Route]
+
+    def to_external_ids(self) -> dict[str, str]:
+        """Return the record as it lies in OVSDB."""
+        return {
+            "sdnapp-uplink": self.device,
+            "sdnapp-addresses": " ".join(self.addresses),
+            "sdnapp-routes": json.dumps([asdict(route) for route in sorted(self.routes, key=repr)]),
+        }
+
+    @classmethod
+    def from_external_ids(cls, ids: Mapping[str, str]) -> Uplink | None:
+        """Read the record back; None where there is none or it is not ours to read."""
+        try:
+            routes = frozenset(Route(**route) for route in json.loads(ids["sdnapp-routes"]))
+            return cls(ids["sdnapp-uplink"], tuple(ids["sdnapp-addresses"].split()), routes)
+        except (KeyError, TypeError, ValueError):
+            return None
+
+
+@dataclass(frozen=True, slots=True)
+class Controller:
+    """A row of OVSDB's Controller table. Times in milliseconds."""
+
+    target: str
+    connection_mode: str | None = "out-of-band"
+    max_backoff: int | None = 1000
+    inactivity_probe: int | None = 5000
+
+    def __str__(self) -> str:
+        return self.target
+
+
+@dataclass(frozen=True, slots=True)
+class Bridge:
+    """A bridge with its own port. ``other_config`` holds the keys that are ours to set, and no other."""
+
+    kind: ClassVar[str] = "bridge"
+    name: str
+    owner: str | None
+    datapath_type: str
+    fail_mode: str | None
+    protocols: frozenset[str] = frozenset()
+    other_config: Pairs = ()
+    controllers: tuple[Controller, ...] = ()
+    mtu: int | None = None
+    """What is requested of the bridge's own device."""
+    uplink: Uplink | None = None
+
+    @property
+    def place(self) -> str:
+        """Where it is, in words that follow its name."""
+        return ""
+
+    def __str__(self) -> str:
+        targets = [f"controller {controller}" for controller in self.controllers]
+        uplink = [f"uplink {self.uplink.device}"] if self.uplink else []
+        return ", ".join([f"{self.datapath_type}, {self.fail_mode}", *targets, *uplink])
+
+
+@dataclass(frozen=True, slots=True)
+class Port:
+    """An OVS port with its one interface. ``external_ids`` are the interface's, those that are ours."""
+
+    kind: ClassVar[str] = "port"
+    name: str
+    owner: str | None
+    bridge: str
+    type: str = ""
+    options: Pairs = ()
+    tag: int | None = None
+    trunks: tuple[int, ...] = ()
+    vlan_mode: str | None = None
+    ofport: int | None = None
+    """The OpenFlow port number that is requested."""
+    external_ids: Pairs = ()
+
+    @property
+    def place(self) -> str:
+        """Where it is, in words that follow its name."""
+        return f" on {self.bridge}"
+
+    def __str__(self) -> str:
+        remote = dict(self.options).get("remote_ip")
+        words = [f"{self.type} to {remote}" if remote else ""]
+        words.append("" if self.tag is None else f"tag {self.tag}")
+        words.append(f"trunks {', '.join(map(str, self.trunks))}" if self.trunks else "")
+        return ", ".join(filter(None, words))
+
+
+@dataclass(frozen=True, slots=True)
+class Namespace:
+    """A network namespace. ``strangers`` are the devices in it that are not ours: with them it stays."""
+
+    kind: ClassVar[str] = "namespace"
+    name: str
+    owner: str | None
+    complete: bool = True
+    """Not just the name of one, left by a run that was killed."""
+    strangers: frozenset[str] = field(default=frozenset(), compare=False)
+
+    @property
+    def place(self) -> str:
+        """Where it is, in words that follow its name."""
+        return ""
+
+    def __str__(self) -> str:
+        return ""
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """A veth: ``name`` is its end on the host, ``device`` the one in ``namespace``, with the addresses."""
+
+    kind: ClassVar[str] = "workload"
+    name: str
+    owner: str | None
+    namespace: str
+    device: str
+    mac: str
+    mtu: int
+    addresses: frozenset[str]
+    vlans: tuple[tuple[int, frozenset[str]], ...]
+    """Tag and addresses of each VLAN device on ``device``, sorted by tag."""
+    datapath: str
+    """The type of datapath that its ends are prepared for, or ``neither``.
+
+    ``netdev``: what the workload sends has its checksums computed, rather than left to hardware that there is
+    not, and what arrives at the host's end is for Open vSwitch alone.
+    """
+    ready: bool = True
+    """Both ends up, ``lo`` up, both of one MTU, no IPv6 of the host's own on its end."""
+
+    @property
+    def place(self) -> str:
+        """Where it is, in words that follow its name."""
+        return f" in namespace {self.namespace}"
+
+    def __str__(self) -> str:
+        addresses = sorted(self.addresses.union(*(of_tag for _, of_tag in self.vlans)))
+        return ", ".join([self.device, self.mac, *addresses, f"MTU {self.mtu}"])
+
+
+Thing = Bridge | Port | Namespace | Workload
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """A device of the host itself, with the addresses and routes that somebody gave it: nothing learned."""
+
+    name: str
+    mac: str
+    mtu: int
+    up: bool
+    deaf: bool = False
+    """Whether the host's own stack is kept from what arrives."""
+    addresses: tuple[str, ...] = ()
+    routes: frozenset[Route] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """All that was found on a host, whoever made it."""
+
+    kernel_datapath: bool
+    """Whether this kernel has Open vSwitch's datapath."""
+    bridges: Mapping[str, Bridge]
+    ports: Mapping[str, Port]
+    errors: Mapping[str, str]
+    """What ovs-vswitchd says is wrong with a port, in its words."""
+    namespaces: Mapping[str, Namespace]
+    workloads: Mapping[str, Workload]
+    """Only those that are ours."""
+    devices: Mapping[str, Device]
+
+    def things(self) -> Iterable[Thing]:
+        """Every thing, of every owner."""
+        for of_kind in (self.bridges, self.ports, self.namespaces, self.workloads):
+            yield from of_kind.values()
