@@ -43,10 +43,13 @@ def watch(path: str, goal: Goal, remote: str) -> None:
     with Watch(path) as file, _device_news() as devices:
         database = _connect(remote)
         shown: tuple[str, ...] = ()
-        ready = False
+        connected = ready = False
         while True:
             seen = database.generation
-            if database.connected:
+            if database.connected != connected:
+                connected = database.connected
+                log.info("OVSDB at %s %s", remote, "answers" if connected else "is gone; waiting")
+            if connected:
                 outcome = _converge(goal, database)
                 shown = _log_problems(outcome, shown)
                 if not ready:

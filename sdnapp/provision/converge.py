@@ -135,10 +135,11 @@ def _exists(device: str) -> bool:
 
 def _complaints(wanted: Wanted, database: Database) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """What waits for its device, and what ovs-vswitchd says is wrong, of the ports that are wanted."""
-    errors = database.read().errors
-    ports = [thing for thing in wanted.things if isinstance(thing, Port) and thing.name in errors]
-    waiting = [port for port in ports if port.name in wanted.external and not _exists(port.name)]
+    everyone = [thing for thing in wanted.things if isinstance(thing, Port)]
+    waiting = [port for port in everyone if port.name in wanted.external and not _exists(port.name)]
+    errors = database.lasting_errors({port.name for port in everyone if port not in waiting})
+    ports = [port for port in everyone if port.name in errors]
     return (
         tuple(f"port {port.name}{port.place} waits for its device" for port in waiting),
-        tuple(f"port {p.name}{p.place}: {errors[p.name]}" for p in ports if p not in waiting),
+        tuple(f"port {p.name}{p.place}: {errors[p.name]}" for p in ports),
     )

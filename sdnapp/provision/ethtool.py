@@ -1,4 +1,4 @@
-"""One knob of ethtool(8): who computes the checksum of what a device sends."""
+"""Two knobs of ethtool(8): who computes checksums of what is sent, and who glues together what arrives."""
 
 from __future__ import annotations
 
@@ -8,22 +8,29 @@ import socket
 import struct
 
 _SIOCETHTOOL = 0x8946
-_GET_TX_CHECKSUM = 0x16
-_SET_TX_CHECKSUM = 0x17
+TX_CHECKSUM = (0x16, 0x17)
+"""Leave checksums of what is sent to hardware: ETHTOOL_GTXCSUM, ETHTOOL_STXCSUM of linux/ethtool.h."""
+GRO = (0x2B, 0x2C)
+"""Receive a stream's segments as one long packet: ETHTOOL_GGRO, ETHTOOL_SGRO."""
 
 
-def tx_checksum(control: socket.socket, device: str) -> bool:
-    """Whether ``device``, in the namespace of ``control``, leaves them to hardware. Raises OSError."""
-    return bool(_ioctl(control, device, _GET_TX_CHECKSUM, 0))
+def get(control: socket.socket, device: str, knob: tuple[int, int]) -> bool:
+    """Whether ``knob`` of ``device``, in the namespace of ``control``, is on. Raises OSError."""
+    return bool(_ioctl(control, device, knob[0], 0))
 
 
-def set_tx_checksum(control: socket.socket, device: str, offload: bool) -> None:
-    """Let ``device`` leave checksums to the hardware, or not. Raises OSError."""
-    _ioctl(control, device, _SET_TX_CHECKSUM, int(offload))
+def turn(control: socket.socket, device: str, knob: tuple[int, int], on: bool) -> None:
+    """Turn ``knob`` of ``device``, in the namespace of ``control``, on or off. Raises OSError."""
+    _ioctl(control, device, knob[1], int(on))
+
+
+def control_socket() -> socket.socket:
+    """Open a socket to reach the devices of this namespace through."""
+    return socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
 
 
 def _ioctl(control: socket.socket, device: str, command: int, value: int) -> int:
-    """Issue a ``struct ethtool_value`` behind a ``struct ifreq``: linux/ethtool.h, netdevice(7)."""
+    """Issue a ``struct ethtool_value`` behind a ``struct ifreq``: netdevice(7)."""
     argument = array.array("I", [command, value])
     address, _ = argument.buffer_info()
     fcntl.ioctl(control, _SIOCETHTOOL, struct.pack("16sP16x", device.encode(), address))

@@ -14,8 +14,7 @@ from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 from pyroute2.netlink.rtnl.ifaddrmsg import IFA_F_NODAD
 
-from sdnapp.provision import ingress, netns
-from sdnapp.provision.ethtool import set_tx_checksum
+from sdnapp.provision import ethtool, ingress, netns
 from sdnapp.provision.kernel import GROUP, RTNH_F_ONLINK, ipv6_switch
 from sdnapp.provision.plan import Change, Move
 from sdnapp.provision.world import Namespace, Route, Workload
@@ -66,20 +65,19 @@ def delete(devices: Iterable[str]) -> None:
 def _apply_workload(old: Workload | None, new: Workload) -> None:
     with netns.inside(new.namespace):
         there = IPRoute()
-        control = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        control = ethtool.control_socket()
     with there, control, IPRoute() as home:
         if old is None:
             _create_veth(home, new)
             old = replace(new, addresses=frozenset(), vlans=(), datapath="neither")
-        (end,) = home.link_lookup(ifname=new.name)
-        (inner,) = there.link_lookup(ifname=new.device)
+        end, inner = _index(home, new.name), _index(there, new.device)
         if ipv6_switch(new.name).exists():
             ipv6_switch(new.name).write_text("1", encoding="ascii")
         home.link("set", index=end, mtu=new.mtu, state="up")
         there.link("set", index=inner, mtu=new.mtu, address=new.mac, state="up")
         there.link("set", index=netns.LOOPBACK, state="up")
         if old.datapath != new.datapath:
-            set_tx_checksum(control, new.device, new.datapath == "system")
+            ethtool.turn(control, new.device, ethtool.TX_CHECKSUM, on=new.datapath == "system")
             (ingress.undeafen if new.datapath == "system" else ingress.deafen)(home, end)
         _set_addresses(there, inner, old.addresses, new.addresses)
         _set_vlans(there, inner, old, new)
@@ -141,7 +139,7 @@ def _set_vlans(there: IPRoute, inner: int, old: Workload, new: Workload) -> None
                 if error.code == errno.EOPNOTSUPP:
                     raise Failed(f"this kernel has no VLAN devices (8021q): no {name}") from error
                 raise
-        (index,) = there.link_lookup(ifname=name)
+        index = _index(there, name)
         there.link("set", index=index, state="up")
         _set_addresses(there, index, before.get(tag, frozenset()), addresses)
 
@@ -149,22 +147,40 @@ def _set_vlans(there: IPRoute, inner: int, old: Workload, new: Workload) -> None
 def move(step: Move) -> None:
     """Bring addresses and routes from device to device; for a moment both have them. Raises ``Failed``."""
     with _in_words(), IPRoute() as home:
-        target = home.link_lookup(ifname=step.target)
-        source = home.link_lookup(ifname=step.source)
-        if not target:
-            raise Failed(f"there is no {step.target}")
-        home.link("set", index=target[0], state="up")
+        target = _index(home, step.target)
+        home.link("set", index=target, state="up")
         if step.target == step.uplink:
-            ingress.undeafen(home, target[0])
+            _share(home, target, step.uplink)
         for address in step.addresses:
-            _add_address(home, target[0], address)
-        if source:
+            _add_address(home, target, address)
+        for source in home.link_lookup(ifname=step.source):
             for address in step.addresses:
-                _delete_address(home, source[0], address)
+                _delete_address(home, source, address)
         for route in sorted(step.routes, key=lambda route: (route.gateway is not None, repr(route))):
-            _set_route(home, target[0], route)
-        if source and step.source == step.uplink:
-            ingress.deafen(home, source[0])
+            _set_route(home, target, route)
+        for uplink in home.link_lookup(ifname=step.uplink):
+            if step.target != step.uplink:
+                _hand_over(home, uplink, step.uplink)
+
+
+def _hand_over(home: IPRoute, index: int, uplink: str) -> None:
+    """Let Open vSwitch alone have what the uplink receives, in packets that fit its buffers: the MTU."""
+    with ethtool.control_socket() as control:
+        ethtool.turn(control, uplink, ethtool.GRO, on=False)
+    ingress.deafen(home, index)
+
+
+def _share(home: IPRoute, index: int, uplink: str) -> None:
+    """Let the host's own stack have what the uplink receives, as it was before Open vSwitch."""
+    ingress.undeafen(home, index)
+    with ethtool.control_socket() as control:
+        ethtool.turn(control, uplink, ethtool.GRO, on=True)
+
+
+def _index(route: IPRoute, device: str) -> int:
+    for index in route.link_lookup(ifname=device):
+        return int(index)
+    raise Failed(f"there is no device {device}")
 
 
 def _set_route(home: IPRoute, device: int, route: Route) -> None:

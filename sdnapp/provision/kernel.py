@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import socket
 from dataclasses import dataclass
 from ipaddress import ip_interface
@@ -13,8 +14,7 @@ from pyroute2.netlink.exceptions import NetlinkError
 from pyroute2.netlink.rtnl import rt_type
 from pyroute2.netlink.rtnl.ifaddrmsg import IFA_F_PERMANENT
 
-from sdnapp.provision import ingress, netns
-from sdnapp.provision.ethtool import tx_checksum
+from sdnapp.provision import ethtool, ingress, netns
 from sdnapp.provision.world import Device, Namespace, Route, Workload
 
 GROUP = int.from_bytes(b"sdn", "big")
@@ -41,8 +41,12 @@ class Kernel:
     workloads: dict[str, Workload]
 
 
+@functools.cache
 def has_datapath() -> bool:
-    """Whether this kernel has Open vSwitch's datapath; asking loads its module where there is one."""
+    """Whether this kernel has Open vSwitch's datapath; asking loads its module where there is one.
+
+    Asked once: a host does not change its datapath while a program runs.
+    """
     with GenericNetlinkSocket() as generic:
         try:
             generic.bind("ovs_datapath", None)
@@ -124,7 +128,7 @@ def _namespace(
     try:
         with netns.inside(name):
             there = IPRoute()
-            control = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            control = ethtool.control_socket()
     except OSError:
         owner = netns.leftover(name)
         return Namespace(name, owner, complete=owner is None), []
@@ -141,7 +145,7 @@ def _namespace(
         }
         addresses: dict[int, set[str]] = {index: set() for index in links}
         for message in there.get_addr():
-            if message["scope"] == 0:
+            if message["scope"] == 0 and (message.get("flags") or 0) & IFA_F_PERMANENT:
                 addresses[message["index"]].add(f"{_local(message)}/{message['prefixlen']}")
         workloads = []
         for index, end in ends.items():
@@ -151,7 +155,10 @@ def _namespace(
                 for i, link in links.items()
                 if _kind(link) == "vlan" and link.get("link") == index
             ]
-            offloads, hears = tx_checksum(control, inner.get("ifname")), end["index"] not in deaf
+            offloads, hears = (
+                ethtool.get(control, inner.get("ifname"), ethtool.TX_CHECKSUM),
+                end["index"] not in deaf,
+            )
             workloads.append(
                 Workload(
                     name=end.get("ifname"),

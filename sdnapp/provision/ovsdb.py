@@ -27,6 +27,7 @@ from sdnapp.provision.world import Bridge, Controller, Port, Uplink, pairs
 DEFAULT_REMOTE = "unix:/var/run/openvswitch/db.sock"
 
 CONNECT_TIMEOUT = 5.0
+NOTICE_TIMEOUT = 1.0
 APPLY_TIMEOUT = 30.0
 """Seconds; ovs-vswitchd takes one or two for hundreds of ports."""
 
@@ -117,6 +118,15 @@ class Database:
         """Take in what arrived."""
         self._idl.run()
 
+    def lasting_errors(self, ports: set[str]) -> dict[str, str]:
+        """What ovs-vswitchd says is wrong with these ports, once it had the time to notice a new device."""
+
+        def errors() -> dict[str, str]:
+            return {name: words for name, words in self.read().errors.items() if name in ports}
+
+        self._run_until(lambda: not errors(), NOTICE_TIMEOUT)
+        return errors()
+
     def wait_for_news(self) -> None:
         """Wait until something arrived, for a second at most."""
         generation = self.generation
@@ -166,7 +176,7 @@ class Database:
             generation = transaction.get_increment_new_value()
             self._wait_for_switch(generation)
         elif status != Transaction.UNCHANGED:
-            raise Rejected(transaction.get_error())
+            raise Rejected(f"OVSDB refused all of it: {transaction.get_error()}")
 
     def _apply_bridge(
         self, transaction: Any, root: Any, bridges: dict[str, Any], change: Change, owner: str

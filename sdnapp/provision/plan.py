@@ -193,8 +193,8 @@ def _differences(old: Thing, new: Thing) -> str:
 
 
 def _from_to(before: Any, after: Any) -> str:
-    if isinstance(after, Uplink):
-        return f"{before.device if before else 'none'} -> {after.device}"
+    if isinstance(after, Uplink) and isinstance(before, Uplink) and before.device == after.device:
+        before, after = (frozenset((*u.addresses, *map(str, u.routes))) for u in (before, after))
     if isinstance(after, frozenset) or (isinstance(after, tuple) and after and isinstance(after[0], tuple)):
         added = [f"+{_word(item)}" for item in sorted(set(after) - set(before))]
         return " ".join([*added, *(f"-{_word(item)}" for item in sorted(set(before) - set(after)))])
@@ -208,6 +208,8 @@ def _word(value: Any) -> str:
         return "yes" if value else "no"
     if isinstance(value, tuple):
         return "=".join(map(_word, value))
+    if isinstance(value, Uplink):
+        return value.device
     if isinstance(value, frozenset):
         return ",".join(map(str, sorted(value)))
     return str(value)

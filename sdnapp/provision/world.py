@@ -37,7 +37,8 @@ class Route:
 
     def __str__(self) -> str:
         """Say what ``ip route`` would, less the device."""
-        return self.destination + (f" via {self.gateway}" if self.gateway else "")
+        destination = "default" if self.destination.endswith("/0") else self.destination
+        return destination + (f" via {self.gateway}" if self.gateway else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,6 +228,6 @@ class World:
     devices: Mapping[str, Device]
 
     def things(self) -> Iterable[Thing]:
-        """Every thing, of every owner."""
+        """Every thing, of every owner, sorted by kind and name."""
         for of_kind in (self.bridges, self.ports, self.namespaces, self.workloads):
-            yield from of_kind.values()
+            yield from (of_kind[name] for name in sorted(of_kind))
