@@ -25,6 +25,7 @@ DEVELOPMENT = [
     "mypy>=1.13,<3",
     "ruff>=0.8,<1",
     "types-PyYAML>=6,<7",
+    "jsonschema>=4.20,<5",  # the examples against our JSON Schema
     "openapi-spec-validator>=0.7,<1",  # the OpenAPI document is one
 ]
 

@@ -38,7 +38,7 @@ def read(path: str | os.PathLike[str]) -> bytes:
             if not stat.S_ISREG(status.st_mode):
                 raise _refusal(_shown(path), "is a pipe or device", "Name a regular file.")
             if status.st_size > MAX_BYTES:
-                raise too_big(status.st_size, _shown(path))
+                raise too_big(_shown(path))
             return file.read(MAX_BYTES + 1)
     except OSError as error:
         raise unreadable(_shown(path), error) from None

@@ -14,7 +14,7 @@ from sdnapp.source import read, unreadable
 
 
 @click.command()
-@click.argument("files", nargs=-1, required=True, metavar="FILE...", type=click.Path(allow_dash=True))
+@click.argument("files", nargs=-1, required=True, metavar="FILE...")
 def check(files: tuple[str, ...]) -> None:
     """Say all that is wrong with each FILE ('-': standard input), with its line and what would be right.
 

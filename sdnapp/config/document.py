@@ -96,16 +96,15 @@ def _place(event: Any) -> tuple[int, int]:
     return event.start_mark.line, event.start_mark.column
 
 
-def too_big(size: int, source: str) -> Invalid:
-    """The refusal of a file of ``size`` bytes."""
-    limit = MAX_BYTES // 1_000_000
-    message = f"the file has {size / 1e6:.1f} MB; at most {limit} MB are read"
+def too_big(source: str) -> Invalid:
+    """The refusal of a file of more than ``MAX_BYTES``."""
+    message = f"the file is larger than {MAX_BYTES // 1_000_000} MB"
     return Invalid([Problem(source, 1, 1, "", message, "Is this the right file?")])
 
 
 def _decode(data: bytes, source: str) -> str:
     if len(data) > MAX_BYTES:
-        raise too_big(len(data), source)
+        raise too_big(source)
 
     def refusal(before: str, message: str, remedy: str) -> Invalid:
         line, column = before.count("\n") + 1, len(before) - before.rfind("\n")

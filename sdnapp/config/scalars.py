@@ -94,11 +94,19 @@ Mtu = Annotated[int, _whole("an MTU", 576, 65535), _integer(576, 65535)]
 Age = Annotated[int, _whole("a number of seconds", 1, 65535), _integer(1, 65535)]
 
 Encapsulation = Annotated[
-    Literal["vxlan", "gre", "geneve"], _choice("an encapsulation", "vxlan", "gre", "geneve")
+    Literal["vxlan", "gre", "geneve"],
+    _choice("an encapsulation", "vxlan", "gre", "geneve"),
+    WithJsonSchema({"enum": ["vxlan", "gre", "geneve"]}),
 ]
-Datapath = Annotated[Literal["auto", "system", "netdev"], _choice("a datapath", "auto", "system", "netdev")]
+Datapath = Annotated[
+    Literal["auto", "system", "netdev"],
+    _choice("a datapath", "auto", "system", "netdev"),
+    WithJsonSchema({"enum": ["auto", "system", "netdev"]}),
+]
 Attach = Annotated[
-    Literal["namespace", "external"], _choice("a way to attach a port", "namespace", "external")
+    Literal["namespace", "external"],
+    _choice("a way to attach a port", "namespace", "external"),
+    WithJsonSchema({"enum": ["namespace", "external"]}),
 ]
 
 Switch = Annotated[

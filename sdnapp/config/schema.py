@@ -133,7 +133,7 @@ class Host(Section):
 
 
 class Port(Section):
-    """Where a workload attaches; it needs a ``network``, a ``trunk``, or both."""
+    """Where a workload attaches; it needs `network`, `trunk`, or both."""
 
     host: s.HostName = Field(description="The host that it is on.", examples=["host1"])
     network: s.NetworkPath | None = Field(
@@ -177,13 +177,18 @@ class Port(Section):
 class Config(Section):
     """A whole file."""
 
-    overlay: Settings = Field(default=Settings(), description="How frames travel between hosts.")
-    controller: Controller = Field(
-        default=Controller(), description="Where the controller listens and where bridges find it."
+    overlay: Settings = Field(default_factory=Settings)
+    controller: Controller = Field(default_factory=Controller)
+    tenants: dict[s.Name, Tenant] = Field(
+        description="Who owns networks, by name.", examples=[{"red": {"networks": {"web": {"vni": 5010}}}}]
     )
-    tenants: dict[s.Name, Tenant] = Field(description="Who owns networks, by name.", examples=[{}])
-    hosts: dict[s.Name, Host] = Field(description="The machines, by name.", examples=[{}])
-    ports: dict[s.Name, Port] = Field(description="Where workloads attach, by name.", examples=[{}])
+    hosts: dict[s.Name, Host] = Field(
+        description="The machines, by name.", examples=[{"host1": {"vtep": "192.168.4.201"}}]
+    )
+    ports: dict[s.Name, Port] = Field(
+        description="Where workloads attach, by name.",
+        examples=[{"red1": {"host": "host1", "network": "red/web"}}],
+    )
 
     @property
     def networks(self) -> dict[str, Network]:

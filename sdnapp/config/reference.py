@@ -1,0 +1,70 @@
+"""The configuration reference, written by the schema itself, for the README."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from sdnapp.config.schema import json_schema
+
+BEGIN = "<!-- configuration reference: begin -->"
+END = "<!-- configuration reference: end -->"
+
+_SECTIONS = {
+    "overlay": "Settings",
+    "controller": "Controller",
+    "tenants.*": "Tenant",
+    "tenants.*.networks.*": "Network",
+    "hosts.*": "Host",
+    "ports.*": "Port",
+}
+
+
+def render() -> str:
+    """A Markdown table for each part of a file: key, type, default and meaning."""
+    schema = json_schema()
+    parts = schema["$defs"]
+    return "\n\n".join(_table(path, parts[name]) for path, name in _SECTIONS.items())
+
+
+def updated(text: str) -> str:
+    """``text`` with the reference between its markers brought up to date."""
+    block = f"{BEGIN}\n{render()}\n{END}"
+    return re.sub(f"{re.escape(BEGIN)}.*{re.escape(END)}", lambda _: block, text, flags=re.DOTALL)
+
+
+def _table(path: str, part: Mapping[str, Any]) -> str:
+    title = f"**`{path}`**: {part['description']}"
+    rows = [_row(key, field, key in part.get("required", ())) for key, field in part["properties"].items()]
+    return "\n".join([title, "", "| key | value | default | meaning |", "|---|---|---|---|", *rows])
+
+
+def _row(key: str, field: Mapping[str, Any], required: bool) -> str:
+    default = field.get("default")
+    if required:
+        standard = "required"
+    elif default in (None, [], {}) or isinstance(default, dict):
+        standard = ""
+    else:
+        standard = f"`{default}`"
+    return f"| `{key}` | {_kind(field)} | {standard} | {field['description']} |"
+
+
+def _kind(field: Mapping[str, Any]) -> str:
+    """What a value looks like, in words."""
+    match field:
+        case {"enum": words}:
+            return ", ".join(f"`{word}`" for word in words)
+        case {"type": "integer", "minimum": low, "maximum": high}:
+            return f"{low} to {high}"
+        case {"type": "boolean"}:
+            return "`true`, `false`"
+        case {"anyOf": [item, {"type": "array"}]}:
+            return f"{_kind(item)}, or a list"
+        case {"$comment": what}:
+            return str(what)
+        case {"propertyNames": {"$comment": what}}:
+            return f"mapping by {what}"
+        case _:
+            return "text"

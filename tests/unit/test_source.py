@@ -1,0 +1,210 @@
+"""The file on disk: read with bounds, and watched, whatever an editor or an orchestrator does to it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from sdnapp.config import Invalid
+from sdnapp.source import Watch, load
+
+TEXT = "tenants: {}\nhosts: {host1: {vtep: 192.168.4.201}}\nports: {}\n"
+OTHER = TEXT.replace("201", "202")
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """A file in a directory of its own."""
+    directory = tmp_path / "etc"
+    directory.mkdir()
+    file = directory / "overlay.yaml"
+    file.write_text(TEXT)
+    return file
+
+
+@pytest.fixture
+def watch(path: Path) -> Iterator[Watch]:
+    with Watch(path) as watch:
+        yield watch
+
+
+def test_load_gives_what_the_file_means(path: Path) -> None:
+    assert list(load(path).hosts) == ["host1"]
+
+
+def test_problems_name_the_file(path: Path) -> None:
+    path.write_text(TEXT.replace("192.168.4.201", "nonsense"))
+
+    with pytest.raises(Invalid, match=f"^{path}:2:23: hosts.host1.vtep: "):
+        load(path)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (Path.mkdir, "cannot read the file: is a directory"),
+        (os.mkfifo, "cannot read the file: is a pipe or device"),
+        (lambda file: file.symlink_to("/dev/zero"), "cannot read the file: is a pipe or device"),
+        (lambda file: file.symlink_to(file), "cannot read the file: too many levels of symbolic links"),
+        (lambda _: None, "cannot read the file: no such file or directory"),
+    ],
+    ids=["directory", "fifo", "device", "loop", "nothing"],
+)
+def test_what_is_no_file_is_one_problem(make: Callable[[Path], object], message: str, path: Path) -> None:
+    path.unlink()
+    make(path)
+
+    with pytest.raises(Invalid) as caught:
+        load(path)
+    assert [problem.message for problem in caught.value.problems] == [message]
+
+
+def test_a_huge_file_is_refused_unread(path: Path) -> None:
+    os.truncate(path, 50_000_000_000)  # sparse: reading it would take all the memory there is
+    began = time.monotonic()
+
+    with pytest.raises(Invalid, match="larger than 10 MB"):
+        load(path)
+    assert time.monotonic() - began < 0.5
+
+
+def test_nothing_happens_until_the_content_changes(watch: Watch, path: Path) -> None:
+    assert not watch.changed(0.1)
+    path.write_text(TEXT)
+    path.touch()
+    path.with_name("other.yaml").write_text(OTHER)
+    assert not watch.changed(0.3)
+
+
+def replace(path: Path) -> None:
+    """As editors do: write another file and move it over the old one."""
+    new = path.with_name(".overlay.yaml.swp")
+    new.write_text(OTHER)
+    new.replace(path)
+
+
+def rewrite(path: Path) -> None:
+    path.write_text(OTHER)
+
+
+def move_away_and_write(path: Path) -> None:
+    path.rename(path.with_name("overlay.yaml~"))
+    path.write_text(OTHER)
+
+
+@pytest.mark.parametrize("edit", [replace, rewrite, move_away_and_write])
+def test_each_edit_is_seen_once(edit: Callable[[Path], None], watch: Watch, path: Path) -> None:
+    edit(path)
+
+    assert watch.changed(5)
+    assert load(path).hosts["host1"].vtep.packed[-1] == 202
+    assert not watch.changed(0.2)
+
+
+def test_a_change_between_watch_and_wait_is_not_missed(path: Path) -> None:
+    with Watch(path) as watch:
+        path.write_text(OTHER)
+        time.sleep(0.1)
+        assert watch.changed(5)
+
+
+def test_half_a_file_is_not_seen_before_the_writer_closes_it(watch: Watch, path: Path) -> None:
+    with path.open("w") as file:
+        file.write(OTHER[:20])
+        file.flush()
+        assert not watch.changed(0.2)
+        file.write(OTHER[20:])
+    assert watch.changed(5)
+    assert load(path)
+
+
+def test_many_changes_at_once_are_one(watch: Watch, path: Path) -> None:
+    for i in range(100):
+        path.write_text(TEXT.replace("201", str(100 + i)))
+
+    assert watch.changed(5)
+    assert not watch.changed(0.2)
+
+
+def test_removal_and_return_are_changes(watch: Watch, path: Path) -> None:
+    path.unlink()
+    assert watch.changed(5)
+    path.write_text(TEXT)
+    assert watch.changed(5)
+
+
+def test_a_directory_may_come_later(tmp_path: Path) -> None:
+    path = tmp_path / "a" / "b" / "overlay.yaml"
+    with Watch(path) as watch:
+        path.parent.mkdir(parents=True)
+        assert not watch.changed(0.2)
+        path.write_text(TEXT)
+        assert watch.changed(5)
+
+
+def test_the_way_a_configmap_changes(tmp_path: Path) -> None:
+    """overlay.yaml -> ..data/overlay.yaml, ..data -> ..1; then ..data is moved to ..2, and ..1 goes."""
+    for name, text in (("..1", TEXT), ("..2", OTHER)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "overlay.yaml").write_text(text)
+    (tmp_path / "..data").symlink_to("..1")
+    path = tmp_path / "overlay.yaml"
+    path.symlink_to("..data/overlay.yaml")
+    with Watch(path) as watch:
+        (tmp_path / "..new").symlink_to("..2")
+        (tmp_path / "..new").replace(tmp_path / "..data")
+        assert watch.changed(5)
+        (tmp_path / "..1" / "overlay.yaml").unlink()
+        (tmp_path / "..1").rmdir()
+        assert not watch.changed(0.2)
+        (tmp_path / "..2" / "overlay.yaml").write_text(TEXT)
+        assert watch.changed(5)
+
+
+def test_a_link_to_a_file_elsewhere(tmp_path: Path, path: Path) -> None:
+    link = tmp_path / "link.yaml"
+    link.symlink_to(path)
+    with Watch(link) as watch:
+        replace(path)
+        assert watch.changed(5)
+        link.unlink()
+        assert watch.changed(5)
+
+
+def test_it_sleeps_in_select_and_not_in_a_poll(watch: Watch, path: Path) -> None:
+    timer = threading.Timer(1, path.write_text, [OTHER])
+    timer.start()
+    began = time.process_time()
+
+    assert watch.changed(None)
+    assert time.process_time() - began < 0.2
+    timer.join()
+
+
+def test_under_eventlet_others_run_while_it_waits(path: Path) -> None:
+    code = f"""if True:
+        import eventlet
+        eventlet.monkey_patch()
+        from sdnapp.source import Watch
+        ticks = []
+        def tick():
+            for i in range(5):
+                ticks.append(i)
+                eventlet.sleep(0.02)
+            open({str(path)!r}, "w").write("changed")
+        watch = Watch({str(path)!r})
+        eventlet.spawn(tick)
+        print(watch.changed(5), ticks)
+    """
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, timeout=30, check=True
+    )
+
+    assert done.stdout == "True [0, 1, 2, 3, 4]\n"
