@@ -1,4 +1,4 @@
-"""Two knobs of ethtool(8): who computes checksums of what is sent, and who glues together what arrives."""
+"""Two knobs of ethtool(8): who computes checksums of what is sent, and who joins what arrives."""
 
 from __future__ import annotations
 
@@ -8,23 +8,20 @@ import socket
 import struct
 
 _SIOCETHTOOL = 0x8946
-_GET_TX_CHECKSUM, _SET_TX_CHECKSUM = 0x16, 0x17
-_SET_GRO = 0x2C  # generic receive offload: a stream's segments become one long packet
+TX_CHECKSUM = (0x16, 0x17)
+"""Leave checksums of what is sent to hardware: ETHTOOL_GTXCSUM, ETHTOOL_STXCSUM of linux/ethtool.h."""
+GRO = (0x2B, 0x2C)
+"""Receive a stream's segments as one long packet: ETHTOOL_GGRO, ETHTOOL_SGRO."""
 
 
-def tx_checksum(control: socket.socket, device: str) -> bool:
-    """Whether ``device``, in the namespace of ``control``, leaves checksums to hardware. Raises OSError."""
-    return bool(_ioctl(control, device, _GET_TX_CHECKSUM, 0))
+def get(control: socket.socket, device: str, knob: tuple[int, int]) -> bool:
+    """Whether ``knob`` of ``device``, in the namespace of ``control``, is on. Raises OSError."""
+    return bool(_ioctl(control, device, knob[0], 0))
 
 
-def set_tx_checksum(control: socket.socket, device: str, *, offload: bool) -> None:
-    """Let ``device``, in the namespace of ``control``, leave checksums to hardware, or not. Raises OSError."""
-    _ioctl(control, device, _SET_TX_CHECKSUM, int(offload))
-
-
-def set_gro(control: socket.socket, device: str, *, on: bool) -> None:
-    """Let ``device``, in the namespace of ``control``, join what it receives, or not. Raises OSError."""
-    _ioctl(control, device, _SET_GRO, int(on))
+def turn(control: socket.socket, device: str, knob: tuple[int, int], *, on: bool) -> None:
+    """Turn ``knob`` of ``device``, in the namespace of ``control``, on or off. Raises OSError."""
+    _ioctl(control, device, knob[1], int(on))
 
 
 def control_socket() -> socket.socket:
@@ -33,7 +30,7 @@ def control_socket() -> socket.socket:
 
 
 def _ioctl(control: socket.socket, device: str, command: int, value: int) -> int:
-    """Issue a ``struct ethtool_value`` behind a ``struct ifreq``: linux/ethtool.h, netdevice(7)."""
+    """Issue a ``struct ethtool_value`` behind a ``struct ifreq``: netdevice(7)."""
     argument = array.array("I", [command, value])
     address, _ = argument.buffer_info()
     fcntl.ioctl(control, _SIOCETHTOOL, struct.pack("16sP16x", device.encode(), address))

@@ -77,7 +77,7 @@ def _apply_workload(old: Workload | None, new: Workload) -> None:
         there.link("set", index=inner, mtu=new.mtu, address=new.mac, state="up")
         there.link("set", index=netns.LOOPBACK, state="up")
         if old.datapath != new.datapath:
-            ethtool.set_tx_checksum(control, new.device, offload=new.datapath == "system")
+            ethtool.turn(control, new.device, ethtool.TX_CHECKSUM, on=new.datapath == "system")
             (ingress.undeafen if new.datapath == "system" else ingress.deafen)(home, end)
         _set_addresses(there, inner, old.addresses, new.addresses)
         _set_vlans(there, inner, old, new)
@@ -166,7 +166,7 @@ def move(step: Move) -> None:
 def _hand_over(home: IPRoute, index: int, uplink: str) -> None:
     """Let Open vSwitch alone have what the uplink receives, in packets that fit its buffers: the MTU."""
     with ethtool.control_socket() as control:
-        ethtool.set_gro(control, uplink, on=False)
+        ethtool.turn(control, uplink, ethtool.GRO, on=False)
     ingress.deafen(home, index)
 
 
@@ -174,7 +174,7 @@ def _share(home: IPRoute, index: int, uplink: str) -> None:
     """Let the host's own stack have what the uplink receives, as it was before Open vSwitch."""
     ingress.undeafen(home, index)
     with ethtool.control_socket() as control:
-        ethtool.set_gro(control, uplink, on=True)
+        ethtool.turn(control, uplink, ethtool.GRO, on=True)
 
 
 def _index(route: IPRoute, device: str) -> int:

@@ -156,7 +156,7 @@ def _namespace(
                 if _kind(link) == "vlan" and link.get("link") == index
             ]
             offloads, hears = (
-                ethtool.tx_checksum(control, inner.get("ifname")),
+                ethtool.get(control, inner.get("ifname"), ethtool.TX_CHECKSUM),
                 end["index"] not in deaf,
             )
             workloads.append(
