@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ EXAMPLE = Path(sdnapp.__file__).parents[1] / "configs" / "two-hosts.yaml"
 
 RED, BLUE = 5010, 5020
 _PATIENCE = 30.0  # seconds for any command but `lab up`
+_LINGER = 0.5  # seconds that a command in the background goes on after what it was there for
 _SWITCHED = 20.0  # seconds for the running lab to follow the file
 
 
@@ -41,6 +43,7 @@ class Story:
 
     console: Console
     directory: Path
+    exported: dict[str, str] = field(default_factory=dict)
     claims: list[tuple[str, bool]] = field(default_factory=list)
 
     def chapter(self, title: str) -> None:
@@ -84,7 +87,8 @@ class Story:
     def meanwhile(self, command: str, until: str) -> Iterator[list[str]]:
         """Run a command in the background, from the moment it prints ``until``; then show what it printed.
 
-        The list has its lines once the block has ended; the command has two seconds to end by itself.
+        The list has its lines once the block has ended. Unless the command has ended by itself by then, it
+        gets a Ctrl-C after a moment in which the last of it may come out.
         """
         self.prompt(f"{command} &")
         process = subprocess.Popen(
@@ -106,14 +110,19 @@ class Story:
                     break
             yield lines
             with suppress(subprocess.TimeoutExpired):
-                process.wait(2)
+                process.wait(_LINGER)
         finally:
             with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGTERM)
+                os.killpg(process.pid, signal.SIGINT)
             lines += process.stdout.readlines()
             process.stdout.close()
             process.wait()
         self.show("".join(lines))
+
+    def export(self, name: str, value: str, remark: str) -> None:
+        """Set a variable for the commands that follow."""
+        self.exported[name] = value
+        self.prompt(f"export {name}={value}   # {remark}")
 
     def prompt(self, command: str) -> None:
         """Print a command line."""
@@ -121,13 +130,14 @@ class Story:
 
     def show(self, output: str) -> None:
         """Print what a command printed."""
-        self.console.print(output.rstrip("\n"), markup=False, highlight=False, soft_wrap=True)
+        if output:
+            self.console.print(output.rstrip("\n"), markup=False, highlight=False, soft_wrap=True)
 
     def environment(self) -> dict[str, str]:
-        """Return what commands get: our own command on PATH, and this lab as their default."""
+        """Return what commands get: our own command on PATH, this terminal's width, what was exported."""
         ours = str(Path(services.script("sdnapp")).parent)
-        width = str(self.console.width)
-        return os.environ | {"PATH": f"{ours}:{os.environ['PATH']}", "SDNAPP_LAB": NAME, "COLUMNS": width}
+        path = f"{ours}:{os.environ['PATH']}"
+        return os.environ | {"PATH": path, "COLUMNS": str(self.console.width)} | self.exported
 
 
 @click.command()
@@ -175,7 +185,7 @@ def build(story: Story) -> None:
     """Bring the lab up from a copy of the example."""
     story.chapter("Two hosts, two tenants, the same addresses, one file")
     shutil.copy(EXAMPLE, story.directory / EXAMPLE.name)
-    story.prompt(f"export SDNAPP_LAB={NAME}   # the lab that the commands below speak of")
+    story.export("SDNAPP_LAB", NAME, "the lab that the commands below speak of")
     story.run(f"cat {EXAMPLE.name}")
     began = time.monotonic()
     well, _ = story.run(f"sdnapp lab up {EXAMPLE.name}", patience=90)
@@ -202,16 +212,18 @@ def tenants_talk(story: Story, encapsulation: str, filters: str, header: str) ->
     """Let each tenant ping, and look at the underlay meanwhile."""
     for tenant, key in (("red", RED), ("blue", BLUE)):
         story.chapter(f"{tenant}1 pings {tenant}2 over {encapsulation}")
-        wire = f"sdnapp lab capture host2 -- -l -c 4 {filters}"
+        wire = f"sdnapp lab capture host2 -- -l {filters}"
         with story.meanwhile(wire, until="listening on") as lines:
             well, output = story.run(f"sdnapp lab exec {tenant}1 -- ping -c 2 -i 0.2 10.1.1.2")
         story.claim(
             f"{tenant}1 (10.1.1.1) reaches {tenant}2 (10.1.1.2)", well and " 0% packet loss" in output
         )
-        frames = [line for line in lines if "10.1.1.1 > 10.1.1.2: ICMP" in line]
-        marked = [line for line in lines if header.format(key=key) in line and "vlan" not in line]
+        echoes = [(before, line) for before, line in pairwise(lines) if "ICMP echo" in line]
+        marked = all(header.format(key=key) in before + line for before, line in echoes)
+        tagged = any("vlan" in line for _, line in echoes)
         story.claim(
-            f"the underlay shows {header.format(key=key)}, and no inner tag", bool(frames) and bool(marked)
+            f"the underlay shows {header.format(key=key)}, and no inner tag",
+            len(echoes) >= 4 and marked and not tagged,
         )
 
 
@@ -252,8 +264,10 @@ def switch(story: Story) -> None:
 def flows(story: Story) -> None:
     """Show the flows of a bridge, as names and as REST has them."""
     story.chapter("The flows, as REST dumps them")
-    story.run("sdnapp flows host1")
     lab = model.read(NAME)
+    story.export("SDNAPP_REST", lab.rest, "where its controller answers")
+    named, _ = story.run("sdnapp flows host1")
+    story.claim("sdnapp flows shows the flows of host1, with the names of tables", named)
     host = next(h for h in lifecycle.get(lab, "/v1/hosts") if h["name"] == "host1")
     path = f"/stats/flow/{host['datapath_id']}"
     dump = lifecycle.get(lab, path)[str(host["datapath_id"])]

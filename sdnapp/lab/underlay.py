@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from pyroute2 import IPRoute
 from sdnapp.lab.errors import LabError
 from sdnapp.lab.machine import Machine, entered
 from sdnapp.net.model import Address, Overlay, Subnet
-from sdnapp.provision.ethtool import set_tx_checksum
+from sdnapp.provision import ethtool
 
 DEVICE = "eth0"
 """The underlay device of the controller, and of a host that names no ``uplink``."""
@@ -80,10 +79,10 @@ def wire(
         subnet = next(s.subnet for s in segments if s.subnet.version == vtep.version)
         _address_device(host, uplink(overlay, name), [(vtep, subnet.prefixlen)])
     _address_device(controller, DEVICE, [(s.controller, s.subnet.prefixlen) for s in segments])
-    with entered(controller), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
+    with entered(controller), ethtool.control_socket() as control:
         # A virtual cable carries a checksum that hardware should fill in as it is: the kernel at its other
         # end knows, but a userspace datapath there does not, and all TCP would be dropped behind it.
-        set_tx_checksum(control, DEVICE, offload=False)
+        ethtool.turn(control, DEVICE, ethtool.TX_CHECKSUM, on=False)
 
 
 def uplink(overlay: Overlay, host: str) -> str:
