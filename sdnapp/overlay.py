@@ -47,7 +47,7 @@ from sdnapp.engine.messages import (
 from sdnapp.engine.status import Status
 from sdnapp.log import event as log_event
 from sdnapp.net.state import Sighting
-from sdnapp.openflow import flowstats
+from sdnapp.openflow import connection, flowstats
 from sdnapp.openflow.switch import Switch
 from sdnapp.rest.application import application
 from sdnapp.rest.server import listener, serve
@@ -55,6 +55,7 @@ from sdnapp.rest.server import listener, serve
 LOG = logging.getLogger("sdnapp")
 
 flowstats.install()
+connection.install()
 
 
 def guarded(handler: Callable[[OverlayApp, Any], None]) -> Callable[[OverlayApp, Any], None]:

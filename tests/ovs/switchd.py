@@ -54,6 +54,8 @@ class PrivateOvs:
         process = self._processes.pop()
         process.kill()
         process.wait()
+        for left_over in self.directory.glob("*.mgmt"):
+            left_over.unlink()
 
     def stop(self) -> None:
         """End both daemons."""

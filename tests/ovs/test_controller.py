@@ -1,0 +1,302 @@
+"""``osken-manager sdnapp.overlay``, started as users start it, against real bridges on dummy devices."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flows.pipeline import compile_bridge
+from sdnapp.net.model import Host
+from sdnapp.net.project import project
+from sdnapp.net.state import BridgeFound, State, step
+from sdnapp.source import load
+from tests.overlays import TWO_HOSTS, numbers
+from tests.ovs.switchd import PrivateOvs, private_ovs
+
+GUEST = "02:aa:00:00:00:01"
+
+
+class Controller:
+    """The controller's process, its file, its log."""
+
+    def __init__(self, directory: Path, hub: str) -> None:
+        self.file = directory / "overlay.yaml"
+        self.log = directory / "controller.log"
+        self.hub = hub
+        self.openflow, rest = free_port(), free_port()
+        self.rest = f"http://127.0.0.1:{rest}"
+        self.write(TWO_HOSTS)
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def write(self, text: str) -> None:
+        """Replace the file, as an editor does."""
+        target = "target: "
+        ours = f'listen: "tcp:127.0.0.1:{self.openflow}", rest: "{self.rest}", {target}'
+        new = self.file.with_suffix(".new")
+        new.write_text(text.replace(target, ours, 1), encoding="utf-8")
+        new.rename(self.file)
+
+    def start(self, *options: str) -> None:
+        command = [str(Path(sys.executable).with_name("osken-manager")), "sdnapp.overlay"]
+        command += ["--overlay-config", str(self.file), *options]
+        with self.log.open("ab") as log:
+            environment = {**os.environ, "OSKEN_HUB_TYPE": self.hub}
+            self.process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
+
+    def end(self, number: signal.Signals) -> int:
+        assert self.process is not None
+        self.process.send_signal(number)
+        code = self.process.wait(10)
+        self.process = None
+        return code
+
+    def get(self, path: str) -> Any:
+        with urllib.request.urlopen(self.rest + path, timeout=10) as answer:
+            return json.load(answer)
+
+    def in_sync(self) -> bool:
+        try:
+            return all(host["connected"] and host["in_sync"] for host in self.get("/v1/hosts"))
+        except OSError:
+            return False
+
+    def events(self, name: str) -> int:
+        return len(re.findall(rf"\b{re.escape(name)}\b", self.log.read_text(encoding="utf-8")))
+
+
+class World:
+    """A controller, and the two bridges of the two hosts in one Open vSwitch."""
+
+    def __init__(self, ovs: PrivateOvs, controller: Controller) -> None:
+        self.ovs = ovs
+        self.controller = controller
+        self.hosts = load(controller.file).hosts
+
+    def bridge(self, host: str) -> str:
+        return f"br-{host}"
+
+    def add_bridge(self, host: Host) -> None:
+        name = self.bridge(host.name)
+        command = ["add-br", name, "--", "set", "bridge", name, "fail_mode=secure", "protocols=OpenFlow13"]
+        command += [f"other_config:datapath-id={host.datapath_id:016x}", "other_config:disable-in-band=true"]
+        command += ["--", "set-controller", name, f"tcp:127.0.0.1:{self.controller.openflow}"]
+        command += ["--", "set", "controller", name, "max_backoff=1000"]
+        for interface, number in numbers(host).items():
+            command += ["--", "add-port", name, interface, "--", "set", "interface", interface]
+            command += ["type=dummy", f"ofport_request={number}"]
+        self.ovs.vsctl(*command)
+
+    def receive(self, interface: str, source: str) -> None:
+        """A broadcast from ``source`` comes in."""
+        packet = f"in_port(1),eth(src={source},dst=ff:ff:ff:ff:ff:ff),eth_type(0x88b5)"
+        self.ovs.appctl("netdev-dummy/receive", interface, packet)
+
+    def flows_about(self, host: str, mac: str) -> list[str]:
+        return [flow for flow in self.ovs.flows(self.bridge(host)) if mac in flow]
+
+    def durations(self, host: str) -> list[float]:
+        dump = self.ovs.ofctl("dump-flows", self.bridge(host))
+        return [float(seconds) for seconds in re.findall(r"duration=([\d.]+)s", dump)]
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port: int = listening.getsockname()[1]
+        return port
+
+
+def until(condition: Callable[[], Any], seconds: float = 10) -> None:
+    """Wait for what an event will bring about; fail after ``seconds``."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come about in time"
+        time.sleep(0.02)
+
+
+@pytest.fixture(scope="module", params=["eventlet", "native"])
+def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    directory = tmp_path_factory.mktemp("controller")
+    controller = Controller(directory, request.param)
+    controller.start()
+    with private_ovs(directory) as ovs:
+        world = World(ovs, controller)
+        for host in world.hosts.values():
+            world.add_bridge(host)
+        until(controller.in_sync)
+        yield world
+    if controller.process is not None:
+        controller.end(signal.SIGKILL)
+
+
+def test_each_bridge_holds_exactly_its_program(world: World) -> None:
+    state = State.of(load(world.controller.file))
+    for host in world.hosts.values():
+        state = step(state, BridgeFound(host.name, numbers(host)))
+    for name in world.hosts:
+        cookies = {f"{cookie:x}" for _, cookie in compile_bridge(project(state, name)).flows}
+        flows = " ".join(world.ovs.flows(world.bridge(name)))
+
+        assert set(re.findall(r"cookie=0x([0-9a-f]+)", flows)) == cookies
+        assert "rate=5000" in world.ovs.ofctl("dump-meters", world.bridge(name))
+
+
+def test_a_source_is_learned_everywhere_moves_at_once_and_leaves_with_its_port(world: World) -> None:
+    world.receive("red1", GUEST)
+    until(lambda: len(world.flows_about("host1", GUEST)) == 2 and world.flows_about("host2", GUEST))
+    assert "idle_timeout=300, send_flow_rem" in " ".join(world.flows_about("host1", GUEST))
+
+    world.receive("red2", GUEST)
+    until(lambda: len(world.flows_about("host2", GUEST)) == 2 and len(world.flows_about("host1", GUEST)) == 1)
+
+    world.ovs.vsctl("del-port", "red2")
+    until(lambda: not world.flows_about("host2", GUEST) and not world.flows_about("host1", GUEST))
+    port = world.hosts["host2"].ports[-1]
+    assert port.interface == "red2"
+    command = ["add-port", "br-host2", "red2", "--", "set", "interface", "red2", "type=dummy"]
+    world.ovs.vsctl(*command, f"ofport_request={port.ofport}")
+    until(world.controller.in_sync)
+
+
+def test_silence_makes_a_source_forgotten_everywhere(world: World) -> None:
+    world.controller.write(TWO_HOSTS.replace("gre}", "gre, mac_age: 1}"))
+    until(lambda: world.controller.events("config.loaded"))
+    world.receive("red1", GUEST)
+    until(lambda: world.flows_about("host2", GUEST))
+
+    until(lambda: not world.flows_about("host1", GUEST) and not world.flows_about("host2", GUEST))
+
+    loaded = world.controller.events("config.loaded")
+    world.controller.write(TWO_HOSTS)
+    until(lambda: world.controller.events("config.loaded") > loaded)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_controller_that_comes_back_sends_nothing(world: World, number: signal.Signals) -> None:
+    """Not even for what was learned: the bridges remember it."""
+    world.receive("red1", GUEST)
+    until(lambda: world.flows_about("host1", GUEST) and world.flows_about("host2", GUEST))
+    until(world.controller.in_sync)
+    before = {host: world.ovs.flows(world.bridge(host)) for host in world.hosts}
+    programmed = world.controller.events("bridge.programmed")
+
+    code = world.controller.end(number)
+    assert {host: world.ovs.flows(world.bridge(host)) for host in world.hosts} == before
+    stopped_at = time.monotonic()
+    world.controller.start()
+    until(world.controller.in_sync, seconds=20)
+
+    assert code == (0 if number == signal.SIGTERM else -signal.SIGKILL)
+    assert {host: world.ovs.flows(world.bridge(host)) for host in world.hosts} == before
+    assert world.controller.events("bridge.programmed") == programmed
+    assert min(world.durations("host1") + world.durations("host2")) >= time.monotonic() - stopped_at - 0.1
+
+
+def test_an_unknown_bridge_is_listed_and_left_empty(world: World) -> None:
+    target = f"tcp:127.0.0.1:{world.controller.openflow}"
+    stranger = ["add-br", "stranger", "--", "set", "bridge", "stranger", "protocols=OpenFlow13"]
+    identity = "other_config:datapath-id=000000000000beef"
+    world.ovs.vsctl(*stranger, "fail_mode=secure", identity, "--", "set-controller", "stranger", target)
+
+    until(lambda: 0xBEEF in world.controller.get("/stats/switches"))
+
+    assert world.ovs.flows("stranger") == []
+    assert world.controller.events("bridge.unknown") >= 1
+    world.ovs.vsctl("del-br", "stranger")
+    until(lambda: 0xBEEF not in world.controller.get("/stats/switches"))
+
+
+def test_a_broken_file_is_told_and_changes_nothing(world: World) -> None:
+    before = world.ovs.flows("br-host1")
+
+    world.controller.write(TWO_HOSTS.replace("vni: 5010", "vni: 50100000000"))
+    until(lambda: world.controller.get("/v1/status")["config_error"])
+
+    assert world.ovs.flows("br-host1") == before
+    assert "vni" in world.controller.get("/v1/status")["config_error"]
+    world.controller.write(TWO_HOSTS)
+    until(lambda: world.controller.get("/v1/status")["config_error"] is None)
+
+
+def test_hangup_reads_the_file_again(world: World) -> None:
+    loaded = world.controller.events("config.loaded")
+    assert world.controller.process is not None
+
+    world.controller.process.send_signal(signal.SIGHUP)
+
+    until(lambda: world.controller.events("config.loaded") > loaded)
+
+
+def test_a_switch_that_restarts_gets_everything_back(world: World) -> None:
+    fixed = [flow for flow in world.ovs.flows("br-host1") if GUEST not in flow]
+
+    world.ovs.kill_vswitchd()
+    world.ovs.start_vswitchd()
+
+    socket_file = world.ovs.directory / "br-host1.mgmt"
+    until(lambda: socket_file.exists() and world.ovs.flows("br-host1") == fixed, seconds=20)
+
+
+def test_it_rests_when_nothing_happens(world: World) -> None:
+    assert world.controller.process is not None
+    stat = Path(f"/proc/{world.controller.process.pid}")
+    until(world.controller.in_sync, seconds=20)
+
+    def ticks() -> int:
+        fields = (stat / "stat").read_text().rpartition(")")[2].split()
+        return int(fields[11]) + int(fields[12])
+
+    before = ticks()
+    time.sleep(2)
+    assert ticks() - before <= 2
+    resident = re.search(r"VmRSS:\s+(\d+) kB", (stat / "status").read_text())
+    assert resident is not None
+    assert int(resident[1]) < 80 * 1024
+
+
+def test_log_lines_are_json_objects_when_asked_for(world: World, tmp_path: Path) -> None:
+    controller = Controller(tmp_path, world.controller.hub)
+    controller.start("--log-format", "json", "--pid-file", str(tmp_path / "pid"))
+    until(lambda: (tmp_path / "pid").exists() and controller.log.read_text())
+    assert controller.process is not None
+    assert (tmp_path / "pid").read_text().strip() == str(controller.process.pid)
+    assert controller.end(signal.SIGTERM) == 0
+
+    lines = [json.loads(line) for line in controller.log.read_text().splitlines()]
+
+    assert lines[0]["event"] == "config.file"
+    assert lines[0]["path"] == str(controller.file)
+    assert lines[-1]["event"] == "controller.stopped"
+    assert not (tmp_path / "pid").exists()
+
+
+def test_what_keeps_it_from_starting_is_said_in_a_line(world: World, tmp_path: Path) -> None:
+    def start(controller: Controller) -> tuple[int, str]:
+        controller.start()
+        assert controller.process is not None
+        code = controller.process.wait(10)
+        return code, controller.log.read_text().splitlines()[-1]
+
+    taken = Controller(tmp_path, world.controller.hub)
+    taken.openflow = world.controller.openflow
+    taken.write(TWO_HOSTS)
+    where = f"127.0.0.1 port {taken.openflow}"
+    assert start(taken) == (
+        2,
+        f"osken-manager: cannot listen for bridges on {where}: Address already in use",
+    )
+    taken.write("tenants: []")
+    code, line = start(taken)
+    assert code == 2
+    assert str(taken.file) in line
