@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 LOG = logging.getLogger("sdnapp.rest")
 
 _RECEIVE_BYTES = 64 * 1024
+_SEND_BUFFER = 128 * 1024
+"""Else the kernel keeps megabytes for each client that reads slowly."""
 _FIRST_INHERITED = 3
 
 
@@ -90,7 +92,9 @@ class Server:
 
     def run(self) -> None:
         """Accept and hand over until closed."""
-        self._listening.setblocking(False)
+        # For a client that is gone before it is accepted. Not setblocking(False): then eventlet's accept
+        # returns sockets that are not green, and one slow client stops the whole process.
+        self._listening.settimeout(1)
         # A selector rather than a blocking accept, which nobody else can end: shutdown() would, but the
         # socket may be systemd's as well.
         with selectors.DefaultSelector() as selector, self._listening, self._woken:
@@ -136,6 +140,7 @@ class _Conversation:
         self._limits = limits
         self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=limits.head)
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
 
     def run(self) -> None:
         """Serve requests until either side has had enough."""

@@ -2,6 +2,7 @@
 
 Shapes and words come from os-ken's ``ofctl_v1_3``, the library under the old ofctl_rest; this module gives
 its functions a datapath whose requests the controller answers. Flows go a way of their own: ``flowdump``.
+``tablefeatures`` is left out: os-ken parses it for most of a second, in which every switch waits.
 """
 
 from __future__ import annotations
@@ -204,7 +205,6 @@ def _reads() -> Iterator[Route]:
     """Every GET below /stats/ that one function of ``ofctl_v1_3`` answers."""
     whole = (
         ("table", "Counters of the tables", ofctl_v1_3.get_table_stats),
-        ("tablefeatures", "What each table can do", ofctl_v1_3.get_table_features),
         ("groupfeatures", "What groups can do", ofctl_v1_3.get_group_features),
         ("groupdesc", "Groups and their buckets", ofctl_v1_3.get_group_desc),
         ("meterfeatures", "What meters can do", ofctl_v1_3.get_meter_features),
