@@ -126,12 +126,12 @@ class Story:
 
     def prompt(self, command: str) -> None:
         """Print a command line."""
-        self.console.print(f"$ {command}", style="bold cyan", markup=False, highlight=False)
+        self.console.print(f"$ {command}", style="bold cyan", markup=False, soft_wrap=True)
 
     def show(self, output: str) -> None:
         """Print what a command printed."""
         if output:
-            self.console.print(output.rstrip("\n"), markup=False, highlight=False, soft_wrap=True)
+            self.console.print(output.rstrip("\n"), markup=False, soft_wrap=True)
 
     def environment(self) -> dict[str, str]:
         """Return what commands get: our own command on PATH, this terminal's width, what was exported."""
@@ -172,12 +172,12 @@ def tell(story: Story) -> None:
     build(story)
     bridges(story, "gre")
     tenants_talk(story, "gre", "ip proto 47", "GREv0, key={key:#x}")
-    tenants_stay_apart(story)
+    tenants_stay_apart(story, "gre")
     tcp(story)
     switch(story)
     bridges(story, "vxlan")
     tenants_talk(story, "vxlan", "udp port 4789", "VXLAN, flags [I] (0x08), vni {key}")
-    tenants_stay_apart(story)
+    tenants_stay_apart(story, "vxlan")
     flows(story)
 
 
@@ -216,23 +216,26 @@ def tenants_talk(story: Story, encapsulation: str, filters: str, header: str) ->
         with story.meanwhile(wire, until="listening on") as lines:
             well, output = story.run(f"sdnapp lab exec {tenant}1 -- ping -c 2 -i 0.2 10.1.1.2")
         story.claim(
-            f"{tenant}1 (10.1.1.1) reaches {tenant}2 (10.1.1.2)", well and " 0% packet loss" in output
+            f"{tenant}1 (10.1.1.1) reaches {tenant}2 (10.1.1.2) over {encapsulation}",
+            well and " 0% packet loss" in output,
         )
         echoes = [(before, line) for before, line in pairwise(lines) if "ICMP echo" in line]
         marked = all(header.format(key=key) in before + line for before, line in echoes)
         tagged = any("vlan" in line for _, line in echoes)
         story.claim(
-            f"the underlay shows {header.format(key=key)}, and no inner tag",
+            f"the underlay shows {header.format(key=key)} for {tenant} ({key}), and no inner tag",
             len(echoes) >= 4 and marked and not tagged,
         )
 
 
-def tenants_stay_apart(story: Story) -> None:
+def tenants_stay_apart(story: Story, encapsulation: str) -> None:
     """Probe every pair against the promise of the file."""
     story.chapter("Red cannot reach blue")
     story.say("Addresses are equal, so a reply proves nothing: each probe is looked for in every namespace.")
     well, _ = story.run("sdnapp lab ping")
-    story.claim("each tenant reaches itself, and no frame of one comes out at the other", well)
+    story.claim(
+        f"over {encapsulation} each tenant reaches itself, and no frame of one comes out at the other", well
+    )
 
 
 def tcp(story: Story) -> None:

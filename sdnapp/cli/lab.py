@@ -20,8 +20,8 @@ from sdnapp.config import Invalid
 from sdnapp.lab import lifecycle, model, services
 from sdnapp.lab.errors import LabError
 from sdnapp.lab.machine import Machine, environment, inside
-from sdnapp.lab.ping import ping as send_and_watch
-from sdnapp.lab.promise import Cell, endpoints, judge, probes
+from sdnapp.lab.ping import measure
+from sdnapp.lab.promise import Cell, endpoints
 from sdnapp.lab.status import status as look
 from sdnapp.net.model import Overlay
 from sdnapp.source import load
@@ -176,15 +176,6 @@ def list_labs() -> None:
             click.echo(f"{name}  {state}  {there.file}  {there.rest}")
         except LabError:
             click.echo(f"{name}  incomplete")
-
-
-def measure(
-    there: model.Lab, overlay: Overlay, pairs: set[tuple[str, str]]
-) -> dict[tuple[str, str, int], Cell]:
-    """Probe these ordered pairs of ports; return what was promised and what was broken for each."""
-    ends = endpoints(overlay)
-    sent = probes(ends, pairs)
-    return dict(judge(sent, send_and_watch(there, ends, sent), ends))
 
 
 def print_matrix(overlay: Overlay, cells: dict[tuple[str, str, int], Cell]) -> None:

@@ -47,6 +47,11 @@ def frame(source_mac: str, destination_mac: str, source: Address, destination: A
     return ethernet + b"\x86\xdd" + header + _checked(echo, 2, pseudo)
 
 
+def tagged(untagged: bytes, tag: int | None) -> bytes:
+    """Return the frame with this VLAN tag (IEEE 802.1Q); None: as it is."""
+    return untagged if tag is None else untagged[:12] + struct.pack("!HH", 0x8100, tag) + untagged[12:]
+
+
 def sighting(data: bytes, run: bytes) -> Sighting | None:
     """Find this run's token in a frame, whatever the frame is wrapped in; None where there is none."""
     token = _MAGIC + run

@@ -53,6 +53,7 @@ def _up(
             name=name,
             file=str(file.absolute()),
             rest=f"http://127.0.0.1:{listener.getsockname()[1]}",
+            listen=str(segments[0].controller) if len(segments) == 1 else "::",
             targets={
                 host.name: underlay.target(
                     underlay.controller_for(host.vtep, segments), services.OPENFLOW_PORT
@@ -66,8 +67,7 @@ def _up(
         assert lab.controller is not None
         underlay.wire(overlay, segments, lab.underlay, lab.controller, lab.hosts)
         report(f"underlay {', '.join(str(segment.subnet) for segment in segments)}")
-        listen = str(segments[0].controller) if len(segments) == 1 else "::"
-        controller = services.start_controller(lab, listen, listener)
+        controller = services.start_controller(lab, listener)
     lab = replace(lab, controller=_with(lab.controller, {services.CONTROLLER: controller}))
     with ThreadPoolExecutor(max_workers=8) as pool:
         hosts = pool.map(lambda host: _start_host(lab, host), lab.hosts.values())
@@ -154,6 +154,8 @@ def _wait(lab: Lab, patience: float, report: Report) -> None:
             if state.get("connected") and state.get("in_sync"):
                 ready.add(host)
                 report(f"{host} is provisioned, connected to {lab.targets[host]} and in sync")
+                for problem in _problems(lab, host):
+                    report(f"but {host} lacks something: {problem}")
         if time.monotonic() > deadline:
             raise LabError(_stuck(lab, provisioned, answer))
         time.sleep(0.02)
@@ -166,17 +168,20 @@ def _hosts(lab: Lab) -> list[dict[str, Any]]:
 
 
 def _provisioned(lab: Lab, host: str) -> bool:
-    """Say whether the agent of a host has said so. Raises LabError when it could not do all of it."""
-    log = lab.log(host, services.AGENT)
+    """Say whether the agent of a host has said so."""
+    return any(line.split()[-1:] == ["ready"] for line in _said(lab, host))
+
+
+def _problems(lab: Lab, host: str) -> list[str]:
+    """Return what the agent of a host could not do, in its words."""
+    return [line.partition(" ERROR ")[2] for line in _said(lab, host) if " ERROR " in line]
+
+
+def _said(lab: Lab, host: str) -> list[str]:
     try:
-        said = [line.split() for line in log.read_text(encoding="utf-8", errors="replace").splitlines()]
+        return lab.log(host, services.AGENT).read_text(encoding="utf-8", errors="replace").splitlines()
     except FileNotFoundError:
-        return False
-    if not any(words[-1:] == ["ready"] for words in said):
-        return False
-    if any("ERROR" in words for words in said):
-        raise LabError(f"{host} cannot be provisioned in full:\n{services.tail(log)}")
-    return True
+        return []
 
 
 def _all_alive(lab: Lab) -> None:
@@ -191,7 +196,7 @@ def _all_alive(lab: Lab) -> None:
 def _stuck(lab: Lab, provisioned: set[str], answer: dict[str, dict[str, Any]]) -> str:
     """Say which host is not ready, and show the log that most likely says why."""
     for host in lab.hosts:
-        if host not in provisioned:
+        if host not in provisioned or _problems(lab, host):
             return f"{host} is not provisioned in time:\n{services.tail(lab.log(host, services.AGENT))}"
         state = answer.get(host, {})
         if not (state.get("connected") and state.get("in_sync")):

@@ -28,12 +28,14 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
 class Lab:
     """A lab: ``file`` is the configuration it follows, ``rest`` the URL where its controller answers.
 
-    ``targets`` is where the bridges of each host connect; ``uplinks`` its underlay device.
+    ``listen`` is the address where the controller waits for bridges, ``targets`` where those of each host
+    connect; ``uplinks`` is the underlay device of each host.
     """
 
     name: str
     file: str
     rest: str
+    listen: str
     targets: Mapping[str, str] = field(default_factory=dict)
     uplinks: Mapping[str, str] = field(default_factory=dict)
     underlay: Machine | None = None

@@ -15,13 +15,15 @@ import struct
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
 from typing import Any
 
 from sdnapp.lab import echo
 from sdnapp.lab.errors import LabError
 from sdnapp.lab.machine import entered
 from sdnapp.lab.model import Lab
-from sdnapp.lab.promise import Endpoint, Probe, Seen
+from sdnapp.lab.promise import Cell, Endpoint, Probe, Seen, endpoints, judge, probes
+from sdnapp.net.model import Overlay
 
 RETRIES = (0.0, 0.3, 0.6, 1.0)
 """Seconds before each attempt of a probe that must arrive; one that must not is sent once."""
@@ -49,10 +51,10 @@ class Wire:
         for end in ends:
             with _inside(lab, end):
                 if end.port not in self._taps:
-                    self._taps[end.port] = stack.enter_context(_tap(end.trunk))
+                    self._taps[end.port] = stack.enter_context(_tap(end.wire))
                     self.watching.register(self._taps[end.port], selectors.EVENT_READ, end.port)
                 for version in (4, 6):
-                    if end.address(version) is not None:
+                    if end.device is not None and end.address(version) is not None:
                         sender = stack.enter_context(_sender(version, end.device))
                         self._senders[end.port, end.tag, version] = sender
 
@@ -68,7 +70,7 @@ class Wire:
             else:
                 mac = echo.BROADCAST if probe.everyone else probe.destination.mac
                 frame = echo.frame(probe.source.mac, mac, probe.origin, probe.target, request)
-                self._taps[probe.source.port].sendto(frame, (probe.source.device, 0))
+                self._taps[probe.source.port].send(echo.tagged(frame, probe.source.tag))
 
     def frames(self, patience: float) -> Iterator[tuple[str, int | None, bytes]]:
         """Yield every frame that has come out of the overlay: its port, its tag and its bytes."""
@@ -82,38 +84,59 @@ class Wire:
                         yield key.data, _tag(extra), data
 
 
-def ping(lab: Lab, ends: tuple[Endpoint, ...], probes: tuple[Probe, ...]) -> Seen:
+def measure(lab: Lab, overlay: Overlay, pairs: set[tuple[str, str]]) -> dict[tuple[str, str, int], Cell]:
+    """Probe these ordered pairs of ports: what was promised and what is broken, by (from, to, IP version)."""
+    ends = present(lab, endpoints(overlay))
+    sent = probes(ends, pairs)
+    return judge(sent, ping(lab, ends, sent), ends)
+
+
+def present(lab: Lab, ends: tuple[Endpoint, ...]) -> tuple[Endpoint, ...]:
+    """Return the endpoints as they are: without the device of a VLAN that the kernel there has none for.
+
+    Raises LabError when a namespace is missing.
+    """
+
+    def real(end: Endpoint) -> Endpoint:
+        with _inside(lab, end):
+            known = {name for _, name in socket.if_nameindex()}
+        return end if end.tag is None or end.device in known else replace(end, device=None)
+
+    return tuple(map(real, ends))
+
+
+def ping(lab: Lab, ends: tuple[Endpoint, ...], sent: tuple[Probe, ...]) -> Seen:
     """Send all probes, the promised ones until they arrive or all attempts are used, and watch."""
     _allow_sockets(4 * len(ends) + 64)
     run = os.urandom(8)
     with ExitStack() as stack:
-        return _watch(Wire(lab, ends, stack), probes, run)
+        return _watch(Wire(lab, ends, stack), sent, run)
 
 
-def _watch(wire: Wire, probes: tuple[Probe, ...], run: bytes) -> Seen:
+def _watch(wire: Wire, sent: tuple[Probe, ...], run: bytes) -> Seen:
     arrivals: set[tuple[int, tuple[str, int | None]]] = set()
     answered: set[int] = set()
     start = last = time.monotonic()
-    due = [(start, number, 0) for number in range(len(probes))]
-    open_promises = {number for number, probe in enumerate(probes) if probe.promised}
+    due = [(start, number, 0) for number in range(len(sent))]
+    open_promises = {number for number, probe in enumerate(sent) if probe.promised}
     while due or time.monotonic() < last + (RETRIES[-1] if open_promises else QUIET):
         now = time.monotonic()
         for _ in range(_BURST):
             if not due or due[0][0] > now:
                 break
             _, number, attempt = heapq.heappop(due)
-            if probes[number].promised:
+            if sent[number].promised:
                 if number not in open_promises:
                     continue
                 if attempt + 1 < len(RETRIES):
                     heapq.heappush(due, (now + RETRIES[attempt + 1], number, attempt + 1))
-            wire.send(probes[number], run, number)
+            wire.send(sent[number], run, number)
             last = now
         for port, tag, data in wire.frames(0.01):
             token = echo.sighting(data, run)
-            if token is None or token.number >= len(probes):
+            if token is None or token.number >= len(sent):
                 continue
-            probe = probes[token.number]
+            probe = sent[token.number]
             if token.request:
                 arrivals.add((token.number, (port, tag)))
             elif (port, tag) == (probe.source.port, probe.source.tag):

@@ -5,7 +5,7 @@ Pure: it decides which probes are to be sent and judges what came of them; ``pin
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from sdnapp.net.model import Address, Interface, Overlay
@@ -13,16 +13,18 @@ from sdnapp.net.model import Address, Interface, Overlay
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """One network on one port that has a namespace: ``device`` in it carries this network.
+    """One network on one port that has a namespace.
 
-    ``tag`` is the VLAN that its frames have on ``trunk``, the device itself; None: untagged.
+    ``wire`` is the port's device in it; ``tag`` is the VLAN that frames of this network have there, None:
+    untagged. ``device`` is what the kernel there uses for this network, None where it has no such device:
+    then nobody answers, and frames must be put on the wire with their tag.
     """
 
     port: str
     host: str
     namespace: str
-    trunk: str
-    device: str
+    wire: str
+    device: str | None
     tag: int | None
     network: str
     mac: str
@@ -37,8 +39,8 @@ class Endpoint:
 class Probe:
     """An echo request from one endpoint to another's address; ``promised``: it must arrive.
 
-    ``routed``: the sender's kernel knows the way (one subnet), so that it must be answered as well;
-    otherwise a frame is put on the wire without asking it. ``everyone``: to the broadcast address.
+    ``routed``: both kernels know the way (one subnet, a device at each end), so that it must be answered as
+    well; otherwise a frame is put on the wire without asking them. ``everyone``: to the broadcast address.
     """
 
     source: Endpoint
@@ -77,7 +79,7 @@ def endpoints(overlay: Overlay) -> tuple[Endpoint, ...]:
             port=port.name,
             host=port.host,
             namespace=port.namespace,
-            trunk=port.device,
+            wire=port.device,
             device=f"{port.device}.{a.vlan}" if a.tagged else port.device,
             tag=a.vlan if a.tagged else None,
             network=a.network,
@@ -105,9 +107,7 @@ def probes(ends: Iterable[Endpoint], pairs: set[tuple[str, str]]) -> tuple[Probe
     return tuple(wanted)
 
 
-def judge(
-    sent: tuple[Probe, ...], seen: Seen, ends: Iterable[Endpoint]
-) -> Mapping[tuple[str, str, int], Cell]:
+def judge(sent: tuple[Probe, ...], seen: Seen, ends: Iterable[Endpoint]) -> dict[tuple[str, str, int], Cell]:
     """Compare what was seen with what was promised: a cell for each (from port, to port, IP version)."""
     at = {(end.port, end.tag): end for end in ends}
     promised: dict[tuple[str, str, int], bool] = {}
@@ -140,7 +140,7 @@ def _between(source: Endpoint, destination: Endpoint) -> Iterable[Probe]:
         origin, target = source.address(version), destination.address(version)
         if origin is None or target is None:
             continue
-        routed = target.ip in origin.network
+        routed = target.ip in origin.network and None not in (source.device, destination.device)
         probe = (source, destination, origin.ip, target.ip, promised)
         if promised:
             yield Probe(*probe, routed)

@@ -90,11 +90,11 @@ def start_agent(lab: Lab, host: Machine) -> Process:
     return serve(host, command, lab.log(host.name, AGENT))
 
 
-def start_controller(lab: Lab, listen: str, listener: socket.socket) -> Process:
+def start_controller(lab: Lab, listener: socket.socket) -> Process:
     """Start the controller, as users do; REST answers on ``listener``, a socket of this machine."""
     assert lab.controller is not None
     command = [script("osken-manager"), "sdnapp.overlay", "--overlay-config", lab.file]
-    command += ["--ofp-listen-host", listen, "--ofp-tcp-listen-port", str(OPENFLOW_PORT)]
+    command += ["--ofp-listen-host", lab.listen, "--ofp-tcp-listen-port", str(OPENFLOW_PORT)]
     return serve(lab.controller, command, lab.log(CONTROLLER, CONTROLLER), listener=listener)
 
 

@@ -16,8 +16,8 @@ import pytest
 
 from sdnapp.lab import lifecycle, model
 from sdnapp.lab.machine import environment, inside
-from sdnapp.lab.ping import ping
-from sdnapp.lab.promise import Cell, endpoints, judge, probes
+from sdnapp.lab.ping import measure
+from sdnapp.lab.promise import Cell
 from sdnapp.net.model import Overlay
 from sdnapp.source import load
 
@@ -61,9 +61,8 @@ class Running:
 
     def matrix(self) -> dict[tuple[str, str, int], Cell]:
         """Probe every pair of ports."""
-        ends = endpoints(self.overlay)
-        sent = probes(ends, set(permutations({end.port for end in ends}, 2)))
-        return dict(judge(sent, ping(self.lab, ends, sent), ends))
+        overlay = self.overlay
+        return measure(self.lab, overlay, set(permutations(overlay.ports, 2)))
 
     def broken(self) -> dict[tuple[str, str, int], tuple[str, ...]]:
         """Return the promises that reality does not keep; there must be some to keep."""

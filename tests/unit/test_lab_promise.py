@@ -94,7 +94,7 @@ def test_a_trunk_port_has_an_endpoint_for_each_of_its_networks() -> None:
     tagged = [end for end in endpoints(overlay) if end.port in trunks and end.tag is not None]
 
     assert tagged
-    assert all(end.device == f"{end.trunk}.{end.tag}" for end in tagged)
+    assert all(end.device == f"{end.wire}.{end.tag}" for end in tagged)
 
 
 @pytest.mark.parametrize(("origin", "goal"), [("10.1.1.1", "10.1.1.2"), ("fd00::1", "fd00::2")])
