@@ -13,6 +13,19 @@ def render(program: Program) -> str:
     return "\n".join(_lines(program)) + "\n"
 
 
+def describe_tables() -> str:
+    """A Markdown table of the tables, for the documents."""
+    rows = [
+        f"| {int(table)} | {table.label} | {declaration.purpose} | {_miss(declaration.miss)} |"
+        for table, declaration in TABLES.items()
+    ]
+    return "\n".join(["| id | table | what it decides | the rest |", "|---|---|---|---|", *rows])
+
+
+def _miss(miss: Table | None) -> str:
+    return "dropped, counted" if miss is None else f"goes to {miss.label}"
+
+
 def _lines(program: Program) -> Iterator[str]:
     for table, declaration in TABLES.items():
         flows = sorted((f for f in program.flows.values() if f.table is table), key=_order)

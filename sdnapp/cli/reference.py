@@ -1,13 +1,32 @@
-"""``python -m sdnapp.cli.reference FILE``: renew the configuration reference in a Markdown file."""
+"""``python -m sdnapp.cli.reference README.md``: renew what a document says of the code from the code."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from sdnapp.config.reference import updated
+from flows.render import describe_tables
+from sdnapp.config import reference
+
+BLOCKS: Mapping[str, Callable[[], str]] = {
+    "configuration reference": reference.render,
+    "pipeline": describe_tables,
+}
+"""What stands between ``<!-- name: begin -->`` and ``<!-- name: end -->``, by name."""
+
+
+def updated(text: str) -> str:
+    """``text`` with every such block brought up to date."""
+    for name, render in BLOCKS.items():
+        begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
+        before, _, rest = text.partition(begin)
+        if rest:
+            text = f"{before}{begin}\n{render()}\n{end}{rest.partition(end)[2]}"
+    return text
+
 
 if __name__ == "__main__":
     for name in sys.argv[1:]:
-        path = Path(name)
-        path.write_text(updated(path.read_text(encoding="utf-8")), encoding="utf-8")
+        document = Path(name)
+        document.write_text(updated(document.read_text(encoding="utf-8")), encoding="utf-8")

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
 from sdnapp.config.schema import json_schema
-
-BEGIN = "<!-- configuration reference: begin -->"
-END = "<!-- configuration reference: end -->"
 
 _SECTIONS = {
     "overlay": "Settings",
@@ -26,12 +22,6 @@ def render() -> str:
     schema = json_schema()
     parts = schema["$defs"]
     return "\n\n".join(_table(path, parts[name]) for path, name in _SECTIONS.items())
-
-
-def updated(text: str) -> str:
-    """``text`` with the reference between its markers brought up to date."""
-    block = f"{BEGIN}\n{render()}\n{END}"
-    return re.sub(f"{re.escape(BEGIN)}.*{re.escape(END)}", lambda _: block, text, flags=re.DOTALL)
 
 
 def _table(path: str, part: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""What the schema says of itself: to editors, and to readers of the README."""
+"""What the schema says of itself to editors."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import jsonschema
 import pytest
 import yaml
 
-from sdnapp.config.reference import BEGIN, END, render, updated
 from sdnapp.config.schema import json_schema
 
 ROOT = Path(__file__).parents[2]
@@ -44,11 +43,3 @@ def test_every_key_is_described() -> None:
         assert part["description"]
         for field in part["properties"].values():
             assert field["description"]
-
-
-def test_the_reference_in_the_readme_is_that_of_the_schema() -> None:
-    """If not: ``python -m sdnapp.cli.reference README.md``."""
-    readme = (ROOT / "README.md").read_text()
-
-    assert f"{BEGIN}\n{render()}\n{END}" in readme
-    assert updated(readme) == readme
