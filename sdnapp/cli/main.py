@@ -10,9 +10,11 @@ COMMANDS = {
     "check": "sdnapp.cli.check:check",
     "controller": "sdnapp.cli.controller:controller",
     "demo": "sdnapp.cli.demo:demo",
+    "flows": "sdnapp.cli.show:flows",
     "lab": "sdnapp.cli.lab:lab",
     "provision": "sdnapp.cli.provision:provision",
     "schema": "sdnapp.cli.check:schema",
+    "show": "sdnapp.cli.show:show",
 }
 """Where each command is: imported when it is called, so that none pays for the others' libraries."""
 

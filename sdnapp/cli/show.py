@@ -1,0 +1,186 @@
+"""``sdnapp show`` and ``sdnapp flows``: what the controller knows, on a terminal."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from typing import Any
+from urllib.parse import quote
+
+import click
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from flows.render import table_named
+from sdnapp.cli import words
+from sdnapp.cli.ask import ask, rest_options, rest_url
+
+_UNBOUNDED = 10_000
+"""Columns where no terminal cuts lines: whoever reads a pipe wants them whole."""
+
+
+@click.command()
+@rest_options
+def show(rest: str | None, name: str | None, as_json: bool) -> None:
+    """Show hosts, networks, ports and locations, as the controller sees them."""
+    url = rest_url(rest, name)
+    kinds = ("status", "hosts", "tenants", "networks", "ports", "locations")
+    seen = {kind: ask(url, f"/v1/{kind}") for kind in kinds}
+    if as_json:
+        click.echo(json.dumps(seen, indent=2))
+        return
+    console = _console()
+    for part in (_hosts(seen), _networks(seen), _ports(seen), _locations(seen)):
+        console.print(part, end="\n\n")
+    for remark in _remarks(seen):
+        console.print(f"[yellow]{escape(remark)}[/]")
+
+
+@click.command()
+@click.argument("host")
+@click.option("--table", "-t", help="Only this table, such as vlan-to-key.")
+@rest_options
+def flows(host: str, table: str | None, rest: str | None, name: str | None, as_json: bool) -> None:
+    """Show the flows of a HOST's bridge, table by table, with what they counted."""
+    url = rest_url(rest, name)
+    chosen = {} if table is None else {"table_id": _table(table)}
+    there = ask(url, f"/v1/hosts/{quote(host, safe='')}")
+    if not there["connected"]:
+        raise click.ClickException(f"the bridge of {host} is not connected to the controller")
+    dpid = there["datapath_id"]
+    dumped = ask(url, f"/stats/flow/{dpid}", chosen)[str(dpid)]
+    known = words.names(there, ask(url, "/v1/ports"), ask(url, "/v1/networks"))
+    rows = [_flow(flow, known) for flow in dumped]
+    rows.sort(key=lambda row: (row["table_id"], -row["priority"], row["match"]))
+    if as_json:
+        click.echo(json.dumps(rows, indent=2))
+    else:
+        _console().print(_flows(host, rows))
+
+
+def _table(label: str) -> int:
+    try:
+        return table_named(label)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--table") from None
+
+
+def _flow(flow: dict[str, Any], known: words.Names) -> dict[str, Any]:
+    return {
+        "table": words.table(flow["table_id"]),
+        "table_id": flow["table_id"],
+        "priority": flow["priority"],
+        "match": words.match(flow["match"], known),
+        "actions": words.actions(flow["actions"], known),
+        "packets": flow["packet_count"],
+        "bytes": flow["byte_count"],
+        "seconds": flow["duration_sec"],
+        "idle_timeout": flow["idle_timeout"],
+        "cookie": f"{flow['cookie']:#018x}",
+    }
+
+
+def _flows(host: str, rows: list[dict[str, Any]]) -> Table:
+    shown = _new(f"Flows of {host}", "table", "priority>", "match", "actions", "packets>", "bytes>")
+    before = None
+    for row in rows:
+        if before not in {None, row["table"]}:
+            shown.add_section()
+        label = "" if row["table"] == before else row["table"]
+        before = row["table"]
+        cells = (row["priority"], row["match"], row["actions"], row["packets"], row["bytes"])
+        shown.add_row(label, *(escape(str(cell)) for cell in cells))
+    return shown
+
+
+def _hosts(seen: dict[str, Any]) -> Table:
+    shown = _new("Hosts", "host", "state", "vtep", "datapath id", "flows>", "tunnels")
+    for host in seen["hosts"]:
+        tunnels = (f"{tunnel['interface']} to {tunnel['remote_ip']}" for tunnel in host["tunnels"])
+        _row(
+            shown,
+            host["name"],
+            _state(host),
+            host["vtep"],
+            f"{host['datapath_id']:016x}",
+            host["flows"],
+            tunnels,
+        )
+    return shown
+
+
+def _state(host: dict[str, Any]) -> str:
+    if not host["connected"]:
+        return "not connected"
+    return "in sync" if host["in_sync"] else "not in sync"
+
+
+def _networks(seen: dict[str, Any]) -> Table:
+    shown = _new("Tenants and networks", "tenant", "network", "vni>", "vlan>", "subnets", "hosts", "ports")
+    for network in seen["networks"]:
+        who = (network["tenant"], network["name"], network["vni"], network["vlan"])
+        _row(shown, *who, network["subnets"], network["hosts"], network["ports"])
+    for tenant in seen["tenants"]:
+        if not tenant["networks"]:
+            _row(shown, tenant["name"])
+    return shown
+
+
+def _ports(seen: dict[str, Any]) -> Table:
+    shown = _new("Ports", "port", "host", "interface", "ofport>", "mac", "networks", "addresses")
+    for port in seen["ports"]:
+        attached = port["attachments"]
+        networks = (f"{a['network']} tag {a['vlan']}" if a["tagged"] else a["network"] for a in attached)
+        addresses = (address for a in attached for address in a["addresses"])
+        where = (port["name"], port["host"], port["interface"], port["ofport"], port["mac"])
+        _row(shown, *where, networks, addresses)
+    return shown
+
+
+def _locations(seen: dict[str, Any]) -> Table:
+    shown = _new("Locations", "network", "mac", "host", "port", "addresses", "kind")
+    for place in sorted(seen["locations"], key=lambda place: (place["network"], place["mac"])):
+        where = (place["network"], place["mac"], place["host"], place["port"])
+        _row(shown, *where, place["addresses"], place["kind"])
+    return shown
+
+
+def _remarks(seen: dict[str, Any]) -> Iterator[str]:
+    status = seen["status"]
+    if status["config_error"]:
+        yield f"{status['config_path']} is not in force, the last good one is: {status['config_error']}"
+    for host in seen["hosts"]:
+        for failure in host["failures"]:
+            yield f"{host['name']}: {failure}"
+    for stranger in status["unknown"]:
+        yield f"unknown bridge {stranger['datapath_id']:016x} from {stranger['address']}: left empty"
+
+
+def _console() -> Console:
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=_UNBOUNDED)
+
+
+def _new(title: str, *columns: str) -> Table:
+    """An empty table; a column whose name ends with > holds numbers."""
+    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
+    for column in columns:
+        number = column.endswith(">")
+        table.add_column(
+            column.rstrip(">"), justify="right" if number else "left", style=None, header_style="dim"
+        )
+    return table
+
+
+def _row(table: Table, *cells: str | int | Iterable[str] | None) -> None:
+    """Add a row; several values in one cell stand in a line each."""
+    table.add_row(*(_cell(cell) for cell in cells))
+
+
+def _cell(cell: str | int | Iterable[str] | None) -> str:
+    if cell is None:
+        return "-"
+    if isinstance(cell, (str, int)):
+        return escape(str(cell))
+    return escape("\n".join(cell)) or "-"
