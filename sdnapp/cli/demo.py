@@ -28,7 +28,6 @@ from sdnapp.lab import lifecycle, model, services
 from sdnapp.lab.errors import LabError
 from sdnapp.lab.process import alive
 
-NAME = "demo"
 EXAMPLE = Path(sdnapp.__file__).parents[1] / "configs" / "two-hosts.yaml"
 
 RED, BLUE = 5010, 5020
@@ -39,9 +38,10 @@ _SWITCHED = 20.0  # seconds for the running lab to follow the file
 
 @dataclass
 class Story:
-    """The demo under way: where it works, and what it has claimed so far, each with whether it held."""
+    """The demo under way: its lab, where it works, what it has claimed, each with whether it held."""
 
     console: Console
+    name: str
     directory: Path
     exported: dict[str, str] = field(default_factory=dict)
     claims: list[tuple[str, bool]] = field(default_factory=list)
@@ -142,23 +142,26 @@ class Story:
 
 @click.command()
 @click.option("--keep", is_flag=True, help="Leave the lab up at the end, and say how to look around.")
-def demo(keep: bool) -> None:
+@click.option("--name", default="demo", show_default=True, help="How to name the lab.")
+def demo(keep: bool, name: str) -> None:
     """Watch two tenants with the same addresses talk across two hosts, over GRE and then over VXLAN."""
     as_root()
     console = Console(highlight=False)
     began = time.monotonic()
     with plain_errors(), interrupted_by_sigterm():
         services.require("ovs-vswitchd", "ovs-vsctl", "tcpdump", "iperf3", "ping", "nsenter")
-        if NAME in model.names():
-            raise LabError(f"a lab named '{NAME}' is up: sdnapp lab down --name {NAME}")
-        story = Story(console, Path(tempfile.mkdtemp(prefix="sdnapp-demo-")))
+        if model.directory(name).exists():
+            raise LabError(f"a lab named '{name}' exists: sdnapp lab down --name {name}")
+        if not EXAMPLE.exists():
+            raise LabError(f"the demo needs {EXAMPLE}, which comes with a checkout")
+        story = Story(console, name, Path(tempfile.mkdtemp(prefix="sdnapp-demo-")))
         try:
             tell(story)
             if not keep:
                 take_down(story)
         finally:
             if not keep:
-                lifecycle.down(NAME)
+                lifecycle.down(name)
                 shutil.rmtree(story.directory, ignore_errors=True)
         summary(story, time.monotonic() - began)
         if keep:
@@ -185,7 +188,7 @@ def build(story: Story) -> None:
     """Bring the lab up from a copy of the example."""
     story.chapter("Two hosts, two tenants, the same addresses, one file")
     shutil.copy(EXAMPLE, story.directory / EXAMPLE.name)
-    story.export("SDNAPP_LAB", NAME, "the lab that the commands below speak of")
+    story.export("SDNAPP_LAB", story.name, "the lab that the commands below speak of")
     story.run(f"cat {EXAMPLE.name}")
     began = time.monotonic()
     well, _ = story.run(f"sdnapp lab up {EXAMPLE.name}", patience=90)
@@ -251,23 +254,23 @@ def tcp(story: Story) -> None:
 def switch(story: Story) -> None:
     """Change the file; everything follows."""
     story.chapter("The file changes; nobody restarts anything")
-    before = _pids()
+    before = _pids(story.name)
     story.run(f"sed -i 's/encapsulation: gre/encapsulation: vxlan/' {EXAMPLE.name}")
     story.run(f"grep encapsulation {EXAMPLE.name}")
     began = time.monotonic()
-    lab = model.read(NAME)
+    lab = model.read(story.name)
     followed = False
     while not followed and time.monotonic() < began + _SWITCHED:
         followed = all(_follows(host, "vxlan") for host in lifecycle.get(lab, "/v1/hosts"))
         time.sleep(0.02)
     story.claim(f"both hosts have switched to vxlan after {time.monotonic() - began:.2f} s", followed)
-    story.claim("no process was restarted", before == _pids() and all(map(alive, before)))
+    story.claim("no process was restarted", before == _pids(story.name) and all(map(alive, before)))
 
 
 def flows(story: Story) -> None:
     """Show the flows of a bridge, as names and as REST has them."""
     story.chapter("The flows, as REST dumps them")
-    lab = model.read(NAME)
+    lab = model.read(story.name)
     story.export("SDNAPP_REST", lab.rest, "where its controller answers")
     named, _ = story.run("sdnapp flows host1")
     story.claim("sdnapp flows shows the flows of host1, with the names of tables", named)
@@ -285,9 +288,9 @@ def flows(story: Story) -> None:
 def take_down(story: Story) -> None:
     """Take the lab down and look whether anything stays."""
     story.chapter("Take-down")
-    before = _pids()
+    before = _pids(story.name)
     well, _ = story.run("sdnapp lab down")
-    gone = not any(map(alive, before)) and NAME not in model.names()
+    gone = not any(map(alive, before)) and not model.directory(story.name).exists()
     story.claim("nothing is left: no process, no namespace, no file", well and gone)
 
 
@@ -308,7 +311,7 @@ def look_around(story: Story) -> None:
     """Say what can be done with a lab that was left up."""
     story.console.print(f"\nThe lab is still up, and follows {story.directory / EXAMPLE.name}. Look around:")
     for command in (
-        f"export SDNAPP_LAB={NAME}",
+        f"export SDNAPP_LAB={story.name}",
         "sdnapp lab status",
         "sdnapp lab exec red1 -- ping 10.1.1.2",
         "sdnapp lab exec host1 -- ovs-ofctl -O OpenFlow13 dump-flows br-int",
@@ -327,6 +330,6 @@ def _follows(host: dict[str, Any], encapsulation: str) -> bool:
     )
 
 
-def _pids() -> list[Any]:
-    lab = model.read(NAME)
+def _pids(name: str) -> list[Any]:
+    lab = model.read(name)
     return [process for machine in lab.machines for process in (machine.anchor, *machine.services.values())]

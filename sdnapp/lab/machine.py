@@ -28,7 +28,7 @@ read -r pid rest < /proc/self/stat
 mount -t proc proc /proc
 mount -t sysfs sysfs /sys
 hostname "$1"
-mkdir -p /run/netns /run/openvswitch
+mkdir -p /run/netns /run/openvswitch /etc/openvswitch /var/log/openvswitch
 mount -t tmpfs tmpfs /run/netns
 if [ -n "$2" ]; then
     mount --bind "$2/openvswitch" /run/openvswitch

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from sdnapp.net.model import Overlay
 from sdnapp.source import load
 
 CONFIGS = Path(__file__).parents[2] / "configs"
+SDNAPP = str(Path(sys.executable).parent / "sdnapp")
 
 _number = itertools.count(1)
 
@@ -92,6 +94,24 @@ def until(condition: Callable[[], bool], patience: float = 10.0) -> None:
 def new_name() -> str:
     """A name that no other lab of this machine has."""
     return f"test-{os.getpid()}-{next(_number)}"
+
+
+def sdnapp(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run our command as a user does."""
+    return subprocess.run([SDNAPP, *arguments], capture_output=True, text=True, timeout=60, check=False)
+
+
+def traces(name: str) -> list[str]:
+    """Command lines of all processes that belong to a lab."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            words = path.read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if any(f"{model.ROOT}/{name}/".encode() in word for word in words):
+            found.append(b" ".join(words).decode())
+    return found
 
 
 @pytest.fixture(scope="session", autouse=True)

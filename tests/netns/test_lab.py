@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,27 +16,9 @@ from click.testing import CliRunner
 from sdnapp.cli.main import main
 from sdnapp.lab import lifecycle, model
 from sdnapp.lab.process import alive
-from tests.netns.conftest import CONFIGS, Running, new_name, until
+from tests.netns.conftest import CONFIGS, SDNAPP, Running, new_name, sdnapp, traces, until
 
-SDNAPP = str(Path(sys.executable).parent / "sdnapp")
 TWO_HOSTS = str(CONFIGS / "two-hosts.yaml")
-
-
-def sdnapp(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([SDNAPP, *arguments], capture_output=True, text=True, timeout=60, check=False)
-
-
-def traces(name: str) -> list[str]:
-    """Command lines of all processes that belong to a lab."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            words = path.read_bytes().split(b"\0")
-        except OSError:
-            continue
-        if any(f"{model.ROOT}/{name}/".encode() in word for word in words):
-            found.append(b" ".join(words).decode())
-    return found
 
 
 @pytest.fixture(scope="module")
