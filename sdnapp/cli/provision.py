@@ -25,6 +25,7 @@ TARGET = re.compile(r"(tcp|ssl|unix):.+")
 @click.option("--host", help="Which host of FILE this machine is; by default that of the machine's name.")
 @click.option("--ovsdb", help="Where OVSDB is, such as unix:/run/openvswitch/db.sock.")
 @click.option("--controller", help="Where the bridge connects, instead of where FILE says.")
+@click.option("--userspace", is_flag=True, help="Let 'datapath: auto' mean netdev, as labs do.")
 @click.option("--watch", "watching", is_flag=True, help="Stay, and follow the file and the host.")
 @click.option("--dry-run", is_flag=True, help="Print what would be done, and do nothing.")
 @click.option("--remove", is_flag=True, help="Take down all that was provisioned here.")
@@ -34,6 +35,7 @@ def provision(
     host: str | None,
     ovsdb: str | None,
     controller: str | None,
+    userspace: bool,
     watching: bool,
     dry_run: bool,
     remove: bool,
@@ -57,7 +59,7 @@ def provision(
     if name not in overlay.hosts:
         _refuse(f"no host {name} in {file}: it has {', '.join(overlay.hosts)}")
 
-    goal = Goal(name, None if remove else overlay, controller)
+    goal = Goal(name, None if remove else overlay, controller, userspace)
     try:
         if watching:
             log.to_stderr("text")

@@ -86,7 +86,7 @@ def start_switch(lab: Lab, host: Machine) -> Process:
 def start_agent(lab: Lab, host: Machine) -> Process:
     """Start the agent that provisions a host and follows the file."""
     command = [script("sdnapp"), "provision", lab.file, "--host", host.name, "--watch"]
-    command += ["--controller", lab.targets[host.name]]
+    command += ["--controller", lab.targets[host.name], "--userspace"]
     return serve(host, command, lab.log(host.name, AGENT))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 
 from sdnapp.net.model import Overlay
@@ -27,12 +27,16 @@ class Goal:
     overlay: Overlay | None
     target: str | None = None
     """Where the bridge connects, instead of where the file says."""
+    userspace: bool = False
+    """``datapath: auto`` means the userspace datapath, even where the kernel has one: a lab's choice."""
 
     def wanted(self, world: World) -> Wanted:
         """Say what the host should have, given what it has."""
         if self.overlay is None:
             return Wanted()
         target = self.target or self.overlay.controller.target
+        if self.userspace:
+            world = replace(world, kernel_datapath=False)
         return desire(self.overlay, self.overlay.hosts[self.host], target, world)
 
 
