@@ -7,6 +7,7 @@ os-ken 4 no longer ships it. Same positional applications and options as ever, a
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import select
@@ -64,6 +65,10 @@ def main(args: list[str] | None = None) -> None:
         _fail("\n".join(map(str, invalid.problems)))
     except (ImportError, OSError) as error:
         _fail(str(error))
+    # What is loaded by now stays. Full collections, in which every switch waits, need not look at it: they take
+    # a tenth of the time.
+    gc.collect()
+    gc.freeze()
     hub.spawn(_outlive, services, writer)
     if CONF.pid_file:
         Path(CONF.pid_file).write_text(f"{os.getpid()}\n", encoding="ascii")

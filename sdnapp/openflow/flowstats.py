@@ -4,7 +4,8 @@ os-ken builds a dozen objects for each entry of a flow-stats reply, inside its r
 yield while the switch keeps sending: at 10,000 entries a second a large dump silences every switch for
 seconds. ``install`` puts ``FlowStats`` in the place of os-ken's body class. It remembers where the entry lies
 and reads numbers on demand; whoever asks for more gets os-ken's full parse, so that other applications in
-the process notice nothing. Offsets are those of ``ofp_flow_stats``, OpenFlow 1.3.5 §7.3.5.2.
+the process notice nothing. And it gives the hub a turn with each message. Offsets are those of
+``ofp_flow_stats``, OpenFlow 1.3.5 §7.3.5.2.
 """
 
 from __future__ import annotations
@@ -12,8 +13,11 @@ from __future__ import annotations
 from struct import Struct
 from typing import Any
 
+from os_ken.lib import hub
 from os_ken.ofproto import ofproto_v1_3_parser as parser
 
+_FIRST = 16
+"""Where the first entry of a message lies."""
 _FIXED = 48
 """Bytes before the match."""
 _SHORTEST = 56
@@ -59,6 +63,8 @@ class FlowStats:
     @classmethod
     def parser(cls, buffer: bytes, offset: int) -> FlowStats:
         """What os-ken calls for each entry. ``ValueError`` for a length that no entry can have."""
+        if offset == _FIRST:
+            hub.sleep(0)
         (length,) = _u16.unpack_from(buffer, offset)
         if not _SHORTEST <= length <= len(buffer) - offset:
             raise ValueError(f"a flow-stats entry of {length} bytes")
