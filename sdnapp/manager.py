@@ -65,8 +65,8 @@ def main(args: list[str] | None = None) -> None:
         _fail("\n".join(map(str, invalid.problems)))
     except (ImportError, OSError) as error:
         _fail(str(error))
-    # What is loaded by now stays. Full collections, in which every switch waits, need not look at it: they take
-    # a tenth of the time.
+    # What is loaded by now stays. Full collections, in which every switch waits, need not look at it: they
+    # take a tenth of the time.
     gc.collect()
     gc.freeze()
     hub.spawn(_outlive, services, writer)
