@@ -69,8 +69,7 @@ def plan(goal: Goal, world: World) -> Plan:
 
 
 def converge(goal: Goal, database: Database, say: Callable[[str], None]) -> Outcome:
-    """Bring the host to the goal, saying each step as it is done; returns when ovs-vswitchd has done its
-    part.
+    """Bring the host to the goal, saying each step as it is done, and wait until ovs-vswitchd is there too.
 
     Raises ``Unreachable`` if OVSDB is.
     """
@@ -85,45 +84,50 @@ def converge(goal: Goal, database: Database, say: Callable[[str], None]) -> Outc
             continue
         waiting, errors = _complaints(wanted, database)
         return Outcome(planned.steps, (*planned.problems, *problems, *errors), waiting)
-    raise Unreachable(f"OVSDB at {database.remote} is changed by somebody else all the time")
+    raise Unreachable(f"OVSDB at {database.remote} takes no changes: others make theirs, or it is gone")
 
 
 def _execute(steps: Iterable[Step], owner: str, database: Database, say: Callable[[str], None]) -> list[str]:
     """Do all the steps that can be done; returns what went wrong, in words."""
     problems: list[str] = []
     without_device: set[str] = set()
-    for kind, group in groupby(steps, key=_executor):
-        todo = list(group)
-        if kind == "ovsdb":
-            changes = [c for c in todo if isinstance(c, Change) and c.thing.name not in without_device]
-            try:
+    for batch in _batches(steps):
+        changes = [step for step in batch if isinstance(step, Change)]
+        try:
+            if _is_for_switch(batch[0]):
+                changes = [change for change in changes if change.thing.name not in without_device]
                 database.apply(changes, owner)
-            except (Rejected, Unreachable) as error:
-                problems.append(str(error))
-                continue
-            for change in changes:
-                say(str(change))
-            continue
-        for step in todo:
-            try:
-                _execute_one(step, owner)
+            elif _is_end_of_veth(batch[0]):
+                execute.delete([change.thing.name for change in changes])
+            elif isinstance(batch[0], Move):
+                execute.move(batch[0])
+            else:
+                execute.apply(changes[0], owner)
+        except (Failed, Rejected, Unreachable) as error:
+            problems.append(f"{_subject(batch[0])}: {error}" if len(batch) == 1 else str(error))
+            failed = [c.new.name for c in changes if isinstance(c.new, Workload)]
+            without_device.update(name for name in failed if not _exists(name))
+        else:
+            for step in changes or batch:
                 say(str(step))
-            except Failed as error:
-                problems.append(f"{_subject(step)}: {error}")
-                if isinstance(step, Change) and isinstance(step.new, Workload) and not _exists(step.new.name):
-                    without_device.add(step.new.name)
     return problems
 
 
-def _executor(step: Step) -> str:
-    return "ovsdb" if isinstance(step, Change) and isinstance(step.thing, Bridge | Port) else "kernel"
+def _batches(steps: Iterable[Step]) -> Iterable[list[Step]]:
+    """Group what is done in one go: all of OVSDB, deleting veths; the rest is done step by step."""
+    for together, group in groupby(steps, key=lambda step: (_is_for_switch(step), _is_end_of_veth(step))):
+        if any(together):
+            yield list(group)
+        else:
+            yield from ([step] for step in group)
 
 
-def _execute_one(step: Step, owner: str) -> None:
-    if isinstance(step, Move):
-        execute.move(step)
-    else:
-        execute.apply(step, owner)
+def _is_for_switch(step: Step) -> bool:
+    return isinstance(step, Change) and isinstance(step.thing, Bridge | Port)
+
+
+def _is_end_of_veth(step: Step) -> bool:
+    return isinstance(step, Change) and isinstance(step.thing, Workload) and step.new is None
 
 
 def _subject(step: Step) -> str:
