@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import signal
 import socket
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import groupby
+
+from pyroute2.netlink.exceptions import NetlinkError
 
 from sdnapp.net.model import Overlay
 from sdnapp.provision import execute, kernel
@@ -16,7 +20,7 @@ from sdnapp.provision.plan import Change, Move, Plan, Step, diff
 from sdnapp.provision.world import Bridge, Port, Workload, World
 
 ATTEMPTS = 5
-"""How often a pass starts anew because somebody else wrote to OVSDB at the same time."""
+"""How often a pass starts anew because others changed at the same time what it had read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +54,15 @@ class Outcome:
 
 
 def look(database: Database) -> World:
-    """Read what is on this host."""
-    switch, found = database.read(), kernel.read()
+    """Read what is on this host. Raises ``Conflict`` if that changes while it is read."""
+    switch = database.read()
+    with _undisturbed():
+        try:
+            found, kernel_datapath = kernel.read(), kernel.has_datapath()
+        except (OSError, NetlinkError) as error:
+            raise Conflict(f"the devices of this host change: {error}") from error
     return World(
-        kernel_datapath=kernel.has_datapath(),
+        kernel_datapath=kernel_datapath,
         bridges=switch.bridges,
         ports=switch.ports,
         errors=switch.errors,
@@ -73,18 +82,20 @@ def converge(goal: Goal, database: Database, say: Callable[[str], None]) -> Outc
 
     Raises ``Unreachable`` if OVSDB is.
     """
+    reason = ""
     for _ in range(ATTEMPTS):
-        world = look(database)
-        wanted = goal.wanted(world)
-        planned = diff(wanted, world, goal.host)
         try:
+            world = look(database)
+            wanted = goal.wanted(world)
+            planned = diff(wanted, world, goal.host)
             problems = _execute(planned.steps, goal.host, database, say)
-        except Conflict:
+        except Conflict as conflict:
+            reason = str(conflict)
             database.wait_for_news()
             continue
         waiting, errors = _complaints(wanted, database)
         return Outcome(planned.steps, (*planned.problems, *problems, *errors), waiting)
-    raise Unreachable(f"OVSDB at {database.remote} takes no changes: others make theirs, or it is gone")
+    raise Unreachable(f"no quiet moment in {ATTEMPTS} attempts: {reason}")
 
 
 def _execute(steps: Iterable[Step], owner: str, database: Database, say: Callable[[str], None]) -> list[str]:
@@ -97,12 +108,9 @@ def _execute(steps: Iterable[Step], owner: str, database: Database, say: Callabl
             if _is_for_switch(batch[0]):
                 changes = [change for change in changes if change.thing.name not in without_device]
                 database.apply(changes, owner)
-            elif _is_end_of_veth(batch[0]):
-                execute.delete([change.thing.name for change in changes])
-            elif isinstance(batch[0], Move):
-                execute.move(batch[0])
             else:
-                execute.apply(changes[0], owner)
+                with _undisturbed():
+                    _change_kernel(batch[0], changes, owner)
         except (Failed, Rejected, Unreachable) as error:
             problems.append(f"{_subject(batch[0])}: {error}" if len(batch) == 1 else str(error))
             failed = [c.new.name for c in changes if isinstance(c.new, Workload)]
@@ -111,6 +119,25 @@ def _execute(steps: Iterable[Step], owner: str, database: Database, say: Callabl
             for step in changes or batch:
                 say(str(step))
     return problems
+
+
+def _change_kernel(first: Step, changes: list[Change], owner: str) -> None:
+    if isinstance(first, Move):
+        execute.move(first)
+    elif _is_end_of_veth(first):
+        execute.delete([change.thing.name for change in changes])
+    else:
+        execute.apply(first, owner)
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Hold back the signals that end us: in the midst of an answer, pyroute2 ends noisily."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _batches(steps: Iterable[Step]) -> Iterable[list[Step]]:
