@@ -16,7 +16,7 @@ from sdnapp.provision import execute, kernel
 from sdnapp.provision.desired import Wanted, desire
 from sdnapp.provision.execute import Failed
 from sdnapp.provision.ovsdb import Conflict, Database, Rejected, Unreachable
-from sdnapp.provision.plan import Change, Move, Plan, Step, diff
+from sdnapp.provision.plan import Change, Hand, Move, Plan, Step, diff
 from sdnapp.provision.world import Bridge, Port, Workload, World
 
 ATTEMPTS = 5
@@ -124,6 +124,8 @@ def _execute(steps: Iterable[Step], owner: str, database: Database, say: Callabl
 def _change_kernel(first: Step, changes: list[Change], owner: str) -> None:
     if isinstance(first, Move):
         execute.move(first)
+    elif isinstance(first, Hand):
+        execute.hand(first)
     elif _is_end_of_veth(first):
         execute.delete([change.thing.name for change in changes])
     else:
@@ -158,7 +160,7 @@ def _is_end_of_veth(step: Step) -> bool:
 
 
 def _subject(step: Step) -> str:
-    return str(step) if isinstance(step, Move) else f"{step.thing.kind} {step.thing.name}{step.thing.place}"
+    return f"{step.thing.kind} {step.thing.name}{step.thing.place}" if isinstance(step, Change) else str(step)
 
 
 def _exists(device: str) -> bool:

@@ -91,7 +91,7 @@ def _userspace_underlay(host: Host, world: World) -> _Underlay:
     """
     found = world.bridges.get(PHYSICAL_BRIDGE)
     existing = found if found and found.owner == host.name else None
-    record = existing.uplink if existing else None
+    record = world.taken_over(existing) if existing else None
     holder = _holder(host, world)
     if holder and holder.name != PHYSICAL_BRIDGE and holder.name in world.bridges:
         return _Underlay(holder.mtu)  # somebody's bridge holds the address already

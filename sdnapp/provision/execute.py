@@ -1,4 +1,4 @@
-"""Do to the kernel what a plan says: namespaces, veths, addresses, and the move of the host's own."""
+"""Do to the kernel what a plan says: namespaces, veths, addresses, and the host's own addresses."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pyroute2.netlink.rtnl.ifaddrmsg import IFA_F_NODAD
 
 from sdnapp.provision import ethtool, ingress, netns
 from sdnapp.provision.kernel import DOOMED, GROUP, RTNH_F_ONLINK, ipv6_switch
-from sdnapp.provision.plan import Change, Move
+from sdnapp.provision.plan import Change, Hand, Move
 from sdnapp.provision.world import Namespace, Route, Workload
 
 
@@ -144,8 +144,6 @@ def move(step: Move) -> None:
     with _in_words(), IPRoute() as home:
         target = _index(home, step.target)
         home.link("set", index=target, state="up")
-        if step.target == step.uplink:
-            _share(home, target, step.uplink)
         for address in step.addresses:
             _add_address(home, target, address)
         for source in home.link_lookup(ifname=step.source):
@@ -153,23 +151,16 @@ def move(step: Move) -> None:
                 _delete_address(home, source, address)
         for route in sorted(step.routes, key=lambda route: (route.gateway is not None, repr(route))):
             _set_route(home, target, route)
-        for uplink in home.link_lookup(ifname=step.uplink):
-            if step.target != step.uplink:
-                _hand_over(home, uplink, step.uplink)
 
 
-def _hand_over(home: IPRoute, index: int, uplink: str) -> None:
-    """Let Open vSwitch alone have what the uplink receives, in packets that fit its buffers: the MTU."""
-    with ethtool.control_socket() as control:
-        ethtool.turn(control, uplink, ethtool.GRO, on=False)
-    ingress.deafen(home, index)
+def hand(step: Hand) -> None:
+    """Let Open vSwitch alone have what an uplink receives, or the host's stack too. Raises ``Failed``.
 
-
-def _share(home: IPRoute, index: int, uplink: str) -> None:
-    """Let the host's own stack have what the uplink receives, as it was before Open vSwitch."""
-    ingress.undeafen(home, index)
-    with ethtool.control_socket() as control:
-        ethtool.turn(control, uplink, ethtool.GRO, on=True)
+    Open vSwitch reads into buffers of the device's MTU: what the device had joined would not fit.
+    """
+    with _in_words(), IPRoute() as home, ethtool.control_socket() as control:
+        ethtool.turn(control, step.device, ethtool.GRO, on=not step.to_switch)
+        (ingress.deafen if step.to_switch else ingress.undeafen)(home, _index(home, step.device))
 
 
 def _index(route: IPRoute, device: str) -> int:

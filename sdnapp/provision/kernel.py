@@ -136,53 +136,54 @@ def _namespace(
         owner = netns.leftover(name)
         return Namespace(name, owner, complete=owner is None), []
     with there, control:
-        (loopback,) = there.get_links(netns.LOOPBACK)
-        owner = netns.owner(loopback.get("ifalias"))
+        owner = netns.owner(there.get_links(netns.LOOPBACK)[0].get("ifalias"))
         if owner is None:
             return Namespace(name, None), []
         links = {link["index"]: link for link in there.get_links()}
-        ends = {
-            link["index"]: host_links[link.get("link")]
-            for link in links.values()
-            if _kind(link) == "veth" and _is_our_end(host_links.get(link.get("link")), link["index"])
-        }
         addresses: dict[int, set[str]] = {index: set() for index in links}
         for message in there.get_addr():
             if message["scope"] == 0 and (message.get("flags") or 0) & IFA_F_PERMANENT:
                 addresses[message["index"]].add(f"{_local(message)}/{message['prefixlen']}")
-        workloads = []
-        for index, end in ends.items():
-            inner = links[index]
-            vlans = [
-                (link.get(("linkinfo", "data", "vlan_id")), frozenset(addresses[i]))
-                for i, link in links.items()
-                if _kind(link) == "vlan" and link.get("link") == index
-            ]
-            offloads, hears = (
-                ethtool.get(control, inner.get("ifname"), ethtool.TX_CHECKSUM),
-                end["index"] not in deaf,
+        workloads = {}
+        for index, inner in links.items():
+            end = host_links.get(inner.get("link"))
+            if end is None or _kind(inner) != "veth" or not _is_our_end(end, index):
+                continue
+            offloads = ethtool.get(control, inner.get("ifname"), ethtool.TX_CHECKSUM)
+            hears = end["index"] not in deaf
+            workloads[index] = Workload(
+                name=end.get("ifname"),
+                owner=owner,
+                namespace=name,
+                device=inner.get("ifname"),
+                mac=inner.get("address"),
+                mtu=inner.get("mtu"),
+                addresses=frozenset(addresses[index]),
+                vlans=_vlans(index, links, addresses),
+                datapath="neither" if offloads != hears else "system" if offloads else "netdev",
+                ready=_is_ready(inner, end, links[netns.LOOPBACK]),
             )
-            workloads.append(
-                Workload(
-                    name=end.get("ifname"),
-                    owner=owner,
-                    namespace=name,
-                    device=inner.get("ifname"),
-                    mac=inner.get("address"),
-                    mtu=inner.get("mtu"),
-                    addresses=frozenset(addresses[index]),
-                    vlans=tuple(sorted(vlans)),
-                    datapath="neither" if offloads != hears else "system" if offloads else "netdev",
-                    ready=_is_ready(inner, end, loopback),
-                )
-            )
-    ours = {netns.LOOPBACK, *ends}
     strangers = frozenset(
         link.get("ifname")
         for index, link in links.items()
-        if index not in ours and _kind(link) not in FALLBACK_KINDS and link.get("link") not in ends
+        if index not in {netns.LOOPBACK, *workloads}
+        and link.get("link") not in workloads
+        and _kind(link) not in FALLBACK_KINDS
     )
-    return Namespace(name, owner, strangers=strangers), workloads
+    return Namespace(name, owner, strangers=strangers), list(workloads.values())
+
+
+def _vlans(
+    parent: int, links: dict[int, Any], addresses: dict[int, set[str]]
+) -> tuple[tuple[int, frozenset[str]], ...]:
+    """Tag and addresses of the VLAN devices on ``parent``, sorted by tag."""
+    return tuple(
+        sorted(
+            (link.get(("linkinfo", "data", "vlan_id")), frozenset(addresses[index]))
+            for index, link in links.items()
+            if _kind(link) == "vlan" and link.get("link") == parent
+        )
+    )
 
 
 def _kind(link: Any) -> str | None:
@@ -191,10 +192,8 @@ def _kind(link: Any) -> str | None:
 
 
 def _is_our_end(link: Any, peer: int) -> bool:
-    """Whether ``link``, if there is one, is the host's end of the veth whose other end is ``peer``."""
-    if link is None or _kind(link) != "veth" or link.get("link") != peer:
-        return False
-    return link.get("group") in (GROUP, DOOMED)
+    """Whether ``link`` is ours, and the host's end of the veth whose other end is ``peer``."""
+    return _kind(link) == "veth" and link.get("link") == peer and link.get("group") in (GROUP, DOOMED)
 
 
 def _is_ready(inner: Any, end: Any, loopback: Any) -> bool:

@@ -45,12 +45,11 @@ class Move:
     """Bring the host's own addresses and routes from one device to another: an uplink to its bridge, or back.
 
     Ends with ``addresses`` and ``routes`` on ``target``, which is up, and none of the addresses on
-    ``source``. The host's own stack listens to the uplink only where the uplink is the target.
+    ``source``.
     """
 
     source: str
     target: str
-    uplink: str
     addresses: tuple[str, ...]
     routes: frozenset[Route]
 
@@ -59,7 +58,19 @@ class Move:
         return f"{'move':{VERB_WIDTH}} {what} from {self.source} to {self.target}"
 
 
-Step = Change | Move
+@dataclass(frozen=True, slots=True)
+class Hand:
+    """Let Open vSwitch alone have what an uplink receives, or the host's own stack too."""
+
+    device: str
+    to_switch: bool
+
+    def __str__(self) -> str:
+        what = "alone to Open vSwitch" if self.to_switch else "back to the host"
+        return f"{'hand':{VERB_WIDTH}} {self.device} {what}"
+
+
+Step = Change | Move | Hand
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,13 +98,19 @@ def diff(wanted: Wanted, world: World, owner: str) -> Plan:
         if key not in things and (key not in blocked or isinstance(thing, Port))
     ]
     strangers = {c: names for c in gone if (names := _strangers(c.thing, world, owner))}
-    gone = [c for c in gone if c not in strangers]
+    staying = [c.thing for c in strangers if isinstance(c.thing, Bridge) and c.thing.uplink]
+    lifelines = {(Port.kind, bridge.uplink.device) for bridge in staying if bridge.uplink}
+    gone = [c for c in gone if c not in strangers and (c.thing.kind, c.thing.name) not in lifelines]
 
     def of(kind: type[Thing], some: Iterable[Change]) -> list[Step]:
         return [change for change in some if isinstance(change.thing, kind)]
 
     back, unreturnable = _moves_back(gone, world)
+    bridges = [thing for thing in (*things.values(), *staying) if isinstance(thing, Bridge)]
+    uplinks = [bridge.uplink.device for bridge in bridges if bridge.uplink]
+    others = [b.uplink.device for b in world.bridges.values() if b.uplink and b.owner != owner]
     steps: list[Step] = [
+        *_hands(world, to_host=world.devices.keys() - {*uplinks, *others, *world.workloads}),
         *back,
         *(Change(c.old, None) for c in replaced),
         *of(Namespace, changes),
@@ -102,7 +119,8 @@ def diff(wanted: Wanted, world: World, owner: str) -> Plan:
         *of(Port, changes),
         *of(Port, gone),
         *of(Bridge, gone),
-        *_moves(things.values(), world),
+        *_moves(bridges, world),
+        *_hands(world, to_switch=uplinks),
         *of(Workload, gone),
         *of(Namespace, gone),
     ]
@@ -163,10 +181,18 @@ def _is_another(old: Workload, new: Thing | None) -> bool:
     return isinstance(new, Workload) and (old.namespace, old.device) != (new.namespace, new.device)
 
 
-def _moves(things: Iterable[Thing], world: World) -> Iterable[Move]:
+def _hands(world: World, *, to_host: Iterable[str] = (), to_switch: Iterable[str] = ()) -> Iterable[Hand]:
+    """Whose stack gets what an uplink receives, where that is not so already."""
+    for devices, wanted in ((to_host, False), (to_switch, True)):
+        for name in sorted(devices):
+            if name in world.devices and world.devices[name].deaf != wanted:
+                yield Hand(name, to_switch=wanted)
+
+
+def _moves(bridges: Iterable[Bridge], world: World) -> Iterable[Move]:
     """What is recorded of an uplink and is not yet on its bridge's device."""
-    for bridge in things:
-        if isinstance(bridge, Bridge) and bridge.uplink:
+    for bridge in bridges:
+        if bridge.uplink:
             yield from _move(bridge.uplink.device, bridge.name, bridge.uplink, world)
 
 
@@ -174,7 +200,7 @@ def _moves_back(gone: Iterable[Change], world: World) -> tuple[list[Move], list[
     moves: list[Move] = []
     problems: list[str] = []
     for change in gone:
-        if isinstance(change.old, Bridge) and (record := change.old.uplink):
+        if isinstance(change.old, Bridge) and (record := world.taken_over(change.old)):
             if record.device in world.devices:
                 moves += _move(change.old.name, record.device, record, world)
             else:
@@ -183,16 +209,13 @@ def _moves_back(gone: Iterable[Change], world: World) -> tuple[list[Move], list[
     return moves, problems
 
 
-def _move(source: str, target: str, record: Uplink, world: World) -> Iterable[Move]:
+def _move(source: str, target: str, what: Uplink, world: World) -> Iterable[Move]:
     nowhere = Device("", "", 0, up=False)
-    there = world.devices.get(target, nowhere)
-    still = world.devices.get(source, nowhere)
-    addresses = set(record.addresses)
-    moved = addresses <= set(there.addresses) and record.routes <= there.routes and there.up
-    uplink = world.devices.get(record.device, nowhere)
-    listens_right = uplink.deaf == (target != record.device) or uplink is nowhere
-    if not moved or addresses & set(still.addresses) or not listens_right:
-        yield Move(source, target, record.device, record.addresses, record.routes)
+    there, still = world.devices.get(target, nowhere), world.devices.get(source, nowhere)
+    addresses = set(what.addresses)
+    moved = addresses <= set(there.addresses) and what.routes <= there.routes and there.up
+    if not moved or addresses & set(still.addresses):
+        yield Move(source, target, what.addresses, what.routes)
 
 
 def _differences(old: Thing, new: Thing) -> str:

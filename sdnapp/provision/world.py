@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import ClassVar
 
 Pairs = tuple[tuple[str, str], ...]
@@ -226,6 +226,19 @@ class World:
     workloads: Mapping[str, Workload]
     """Only those that are ours."""
     devices: Mapping[str, Device]
+
+    def taken_over(self, bridge: Bridge) -> Uplink | None:
+        """What ``bridge`` has of its uplink's: what was recorded, or what has become of it since.
+
+        The record counts until all has been moved, which the uplink shows by being handed over, and again
+        when the bridge's device was made anew; in between, whoever changes addresses or routes of the device
+        means it.
+        """
+        record, there = bridge.uplink, self.devices.get(bridge.name)
+        uplink = self.devices.get(record.device) if record else None
+        if record and there and uplink and uplink.deaf and set(record.addresses) & set(there.addresses):
+            return replace(record, addresses=there.addresses, routes=there.routes)
+        return record
 
     def things(self) -> Iterable[Thing]:
         """Every thing, of every owner, sorted by kind and name."""

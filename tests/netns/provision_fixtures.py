@@ -33,9 +33,11 @@ class BareHost:
         """The command line that runs ``command`` here."""
         return inside(self.machine, command, namespace=namespace)
 
-    def run(self, *command: str, namespace: str | None = None, check: bool = True) -> str:
+    def run(
+        self, *command: str, namespace: str | None = None, check: bool = True, timeout: float = 60
+    ) -> str:
         """Run a command here; what it printed."""
-        return _run(self.command(*command, namespace=namespace), check)
+        return _run(self.command(*command, namespace=namespace), check, timeout)
 
     def outside(self, *command: str, check: bool = True) -> str:
         """Run a command at the neighbour."""
@@ -141,7 +143,9 @@ def _born(name: str, home: Path | None) -> Iterator[Machine]:
         birth.close()
 
 
-def _run(command: list[str], check: bool) -> str:
-    done = subprocess.run(command, capture_output=True, text=True, env=environment(), timeout=60, check=False)
+def _run(command: list[str], check: bool, timeout: float = 60) -> str:
+    done = subprocess.run(
+        command, capture_output=True, text=True, env=environment(), timeout=timeout, check=False
+    )
     assert not check or done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
     return done.stdout

@@ -91,6 +91,7 @@ def test_the_plan_of_a_bare_host_reads_as_it_will_be_done() -> None:
         "create  port blue1 on br-int (tag 10)",
         "create  port red1 on br-int (tag 10)",
         "move    192.168.4.201/24, default via 192.168.4.1 from eth0 to br-phy",
+        "hand    eth0 alone to Open vSwitch",
     ]
 
 
@@ -161,6 +162,43 @@ def test_an_address_that_the_uplink_got_later_is_recorded_and_moves_too() -> Non
     ]
 
 
+def test_what_an_admin_changes_on_br_phy_is_recorded_and_not_undone() -> None:
+    done = after(world(), wanted(world()))
+    route = replace(DEFAULT_ROUTE, gateway="192.168.4.2")
+    changed = replace(done.devices[PHYSICAL_BRIDGE], routes=frozenset({route}))
+    host = replace(done, devices={**done.devices, PHYSICAL_BRIDGE: changed})
+
+    assert lines(diff(wanted(host), host, "host1")) == [
+        "change  bridge br-phy: uplink +default via 192.168.4.2 -default via 192.168.4.1"
+    ]
+
+
+def test_a_bridge_device_that_was_made_anew_gets_what_was_recorded() -> None:
+    done = after(world(), wanted(world()))
+    anew = replace(done.devices[PHYSICAL_BRIDGE], addresses=(), routes=frozenset(), up=False)
+    host = replace(done, devices={**done.devices, PHYSICAL_BRIDGE: anew})
+
+    assert lines(diff(wanted(host), host, "host1")) == [
+        "move    192.168.4.201/24, default via 192.168.4.1 from eth0 to br-phy"
+    ]
+
+
+def test_the_host_gets_back_an_uplink_that_is_one_no_more() -> None:
+    done = after(world(), wanted(world()))
+    text = TWO_HOSTS.replace("{vtep: 192.168.4.201}", "{vtep: 192.168.4.201, uplink: eth1}")
+    host = replace(done, devices={**done.devices, "eth1": Device("eth1", "02:00:00:00:00:98", 1500, True)})
+
+    plan = lines(diff(wanted(host, text=text), host, "host1"))
+
+    assert plan[0] == "hand    eth0 back to the host"
+    assert plan[1].startswith("change  bridge br-phy: other config ")
+    assert plan[2:] == [
+        "create  port eth1 on br-phy",
+        "delete  port eth0 on br-phy",
+        "hand    eth1 alone to Open vSwitch",
+    ]
+
+
 def test_an_address_that_an_admin_put_on_his_own_bridge_is_left_there() -> None:
     ours = replace(ETH0, name="br-ex")
     host = world(Bridge("br-ex", None, "netdev", "standalone"), devices=(ours,))
@@ -180,7 +218,10 @@ def test_the_vtep_address_on_another_device_than_the_uplink_is_a_problem() -> No
 def test_removing_gives_the_addresses_back_before_the_bridge_goes() -> None:
     done = after(world(), wanted(world()))
     plan = lines(diff(Wanted(), done, "host1"))
-    assert plan[0] == "move    192.168.4.201/24, default via 192.168.4.1 from br-phy to eth0"
+    assert plan[:2] == [
+        "hand    eth0 back to the host",
+        "move    192.168.4.201/24, default via 192.168.4.1 from br-phy to eth0",
+    ]
     assert plan[-6:] == [
         "delete  bridge br-int",
         "delete  bridge br-phy",
@@ -267,6 +308,15 @@ def test_with_strangers_in_it_nothing_is_deleted() -> None:
         "namespace red1 on host1 stays: dummy0 in it is not ours",
     )
     assert not {"delete  bridge br-int", "delete  namespace red1"} & set(lines(plan))
+
+
+def test_with_a_strangers_port_on_br_phy_the_host_keeps_its_uplink_there() -> None:
+    done = after(world(), wanted(world()))
+    host = replace(done, ports={**done.ports, "tap7": Port("tap7", None, PHYSICAL_BRIDGE)})
+
+    plan = lines(diff(Wanted(), host, "host1"))
+
+    assert not any("eth0" in line or PHYSICAL_BRIDGE in line for line in plan)
 
 
 def test_what_is_recorded_of_an_uplink_reads_back_the_same() -> None:
