@@ -34,6 +34,7 @@ from sdnapp.engine.messages import (
     Event,
     FileBroken,
     FileChanged,
+    Later,
     Note,
     PortChanged,
     Read,
@@ -147,6 +148,8 @@ class OverlayApp(OSKenApp):  # type: ignore[misc]  # os-ken has no types
 
     def _run(self) -> None:
         """Feed the engine. What has piled up meanwhile is one batch: one look at the world, one plan each."""
+        for effect in self._engine.start():
+            self._perform(effect)
         while True:
             for effect in self._handle(self._take_all()):
                 self._perform(effect)
@@ -170,6 +173,8 @@ class OverlayApp(OSKenApp):  # type: ignore[misc]  # os-ken has no types
         if isinstance(effect, Note):
             level = logging.WARNING if effect.warning else logging.INFO
             log_event(LOG, effect.event, level=level, **effect.fields)
+        elif isinstance(effect, Later):
+            hub.spawn_after(effect.seconds, self._inbox.put, effect.event)
         elif effect.dpid in self._switches:
             self._tasks[self._switches[effect.dpid]].put(effect)
 

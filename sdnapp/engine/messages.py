@@ -9,7 +9,7 @@ from typing import Any
 from flows.diff import Plan
 from flows.flow import Flow, FlowKey, Meter
 from sdnapp.net.model import Overlay
-from sdnapp.net.state import Sighting
+from sdnapp.net.state import Faded, Settled, Sighting
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +94,13 @@ class FileBroken:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class Elapsed:
+    """The time that ``Later`` asked for is over."""
+
+    event: Faded | Settled
+
+
 Event = (
     Connected
     | Disconnected
@@ -104,6 +111,7 @@ Event = (
     | WasSent
     | FileChanged
     | FileBroken
+    | Elapsed
 )
 
 
@@ -132,4 +140,12 @@ class Note:
     warning: bool = False
 
 
-Effect = Read | Send | Note
+@dataclass(frozen=True, slots=True)
+class Later:
+    """Tell the engine of ``event`` when so many seconds are over."""
+
+    seconds: float
+    event: Elapsed
+
+
+Effect = Read | Send | Note | Later

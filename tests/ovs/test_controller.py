@@ -19,10 +19,9 @@ import pytest
 
 from flows.pipeline import compile_bridge
 from sdnapp.net.model import Host
-from sdnapp.net.project import project
 from sdnapp.net.state import BridgeFound, State, step
 from sdnapp.source import load
-from tests.overlays import TWO_HOSTS, numbers
+from tests.overlays import TWO_HOSTS, numbers, view_of
 from tests.ovs.switchd import PrivateOvs, private_ovs
 
 GUEST = "02:aa:00:00:00:01"
@@ -145,7 +144,7 @@ def test_each_bridge_holds_exactly_its_program(world: World) -> None:
     for host in world.hosts.values():
         state = step(state, BridgeFound(host.name, numbers(host)))
     for name in world.hosts:
-        cookies = {f"{cookie:x}" for _, cookie in compile_bridge(project(state, name)).flows}
+        cookies = {f"{cookie:x}" for _, cookie in compile_bridge(view_of(state, name)).flows}
         flows = " ".join(world.ovs.flows(world.bridge(name)))
 
         assert set(re.findall(r"cookie=0x([0-9a-f]+)", flows)) == cookies
