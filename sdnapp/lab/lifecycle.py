@@ -188,9 +188,8 @@ def _all_alive(lab: Lab) -> None:
     for machine in lab.machines:
         for name, process in machine.services.items():
             if not alive(process):
-                raise LabError(
-                    f"{name} of {machine.name} has ended:\n{services.tail(lab.log(machine.name, name))}"
-                )
+                who = "the controller" if machine is lab.controller else f"{name} of {machine.name}"
+                raise LabError(f"{who} has ended:\n{services.tail(lab.log(machine.name, name))}")
 
 
 def _stuck(lab: Lab, provisioned: set[str], answer: dict[str, dict[str, Any]]) -> str:

@@ -123,12 +123,12 @@ def script(name: str) -> str:
 
 
 def tail(log: Path, lines: int = 15) -> str:
-    """Return the last lines of a log, indented."""
+    """Return the last lines of a log, indented, under its name: the file goes away with its lab."""
     try:
         text = log.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:]
     except FileNotFoundError:
         text = []
-    return "\n".join(f"  {line}" for line in [f"{log}:", *(text or ["(empty)"])])
+    return "\n".join(f"  {line}" for line in [f"{log.name}:", *(text or ["(empty)"])])
 
 
 def _create_database(path: Path, host: str) -> None:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import signal
 import socket
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import groupby
+
+from pyroute2.netlink.exceptions import NetlinkError
 
 from sdnapp.net.model import Overlay
 from sdnapp.provision import execute, kernel
@@ -16,7 +20,7 @@ from sdnapp.provision.plan import Change, Move, Plan, Step, diff
 from sdnapp.provision.world import Bridge, Port, Workload, World
 
 ATTEMPTS = 5
-"""How often a pass starts anew because somebody else wrote to OVSDB at the same time."""
+"""How often a pass starts anew because others changed at the same time what it had read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +54,15 @@ class Outcome:
 
 
 def look(database: Database) -> World:
-    """Read what is on this host."""
-    switch, found = database.read(), kernel.read()
+    """Read what is on this host. Raises ``Conflict`` if that changes while it is read."""
+    switch = database.read()
+    with _undisturbed():
+        try:
+            found, kernel_datapath = kernel.read(), kernel.has_datapath()
+        except (OSError, NetlinkError) as error:
+            raise Conflict(f"the devices of this host change: {error}") from error
     return World(
-        kernel_datapath=kernel.has_datapath(),
+        kernel_datapath=kernel_datapath,
         bridges=switch.bridges,
         ports=switch.ports,
         errors=switch.errors,
@@ -69,61 +78,83 @@ def plan(goal: Goal, world: World) -> Plan:
 
 
 def converge(goal: Goal, database: Database, say: Callable[[str], None]) -> Outcome:
-    """Bring the host to the goal, saying each step as it is done; returns when ovs-vswitchd has done its
-    part.
+    """Bring the host to the goal, saying each step as it is done, and wait until ovs-vswitchd is there too.
 
     Raises ``Unreachable`` if OVSDB is.
     """
+    reason = ""
     for _ in range(ATTEMPTS):
-        world = look(database)
-        wanted = goal.wanted(world)
-        planned = diff(wanted, world, goal.host)
         try:
+            world = look(database)
+            wanted = goal.wanted(world)
+            planned = diff(wanted, world, goal.host)
             problems = _execute(planned.steps, goal.host, database, say)
-        except Conflict:
+        except Conflict as conflict:
+            reason = str(conflict)
             database.wait_for_news()
             continue
         waiting, errors = _complaints(wanted, database)
         return Outcome(planned.steps, (*planned.problems, *problems, *errors), waiting)
-    raise Unreachable(f"OVSDB at {database.remote} is changed by somebody else all the time")
+    raise Unreachable(f"no quiet moment in {ATTEMPTS} attempts: {reason}")
 
 
 def _execute(steps: Iterable[Step], owner: str, database: Database, say: Callable[[str], None]) -> list[str]:
     """Do all the steps that can be done; returns what went wrong, in words."""
     problems: list[str] = []
     without_device: set[str] = set()
-    for kind, group in groupby(steps, key=_executor):
-        todo = list(group)
-        if kind == "ovsdb":
-            changes = [c for c in todo if isinstance(c, Change) and c.thing.name not in without_device]
-            try:
+    for batch in _batches(steps):
+        changes = [step for step in batch if isinstance(step, Change)]
+        try:
+            if _is_for_switch(batch[0]):
+                changes = [change for change in changes if change.thing.name not in without_device]
                 database.apply(changes, owner)
-            except (Rejected, Unreachable) as error:
-                problems.append(str(error))
-                continue
-            for change in changes:
-                say(str(change))
-            continue
-        for step in todo:
-            try:
-                _execute_one(step, owner)
+            else:
+                with _undisturbed():
+                    _change_kernel(batch[0], changes, owner)
+        except (Failed, Rejected, Unreachable) as error:
+            problems.append(f"{_subject(batch[0])}: {error}" if len(batch) == 1 else str(error))
+            failed = [c.new.name for c in changes if isinstance(c.new, Workload)]
+            without_device.update(name for name in failed if not _exists(name))
+        else:
+            for step in changes or batch:
                 say(str(step))
-            except Failed as error:
-                problems.append(f"{_subject(step)}: {error}")
-                if isinstance(step, Change) and isinstance(step.new, Workload) and not _exists(step.new.name):
-                    without_device.add(step.new.name)
     return problems
 
 
-def _executor(step: Step) -> str:
-    return "ovsdb" if isinstance(step, Change) and isinstance(step.thing, Bridge | Port) else "kernel"
-
-
-def _execute_one(step: Step, owner: str) -> None:
-    if isinstance(step, Move):
-        execute.move(step)
+def _change_kernel(first: Step, changes: list[Change], owner: str) -> None:
+    if isinstance(first, Move):
+        execute.move(first)
+    elif _is_end_of_veth(first):
+        execute.delete([change.thing.name for change in changes])
     else:
-        execute.apply(step, owner)
+        execute.apply(first, owner)
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Hold back the signals that end us: in the midst of an answer, pyroute2 ends noisily."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _batches(steps: Iterable[Step]) -> Iterable[list[Step]]:
+    """Group what is done in one go: all of OVSDB, deleting veths; the rest is done step by step."""
+    for together, group in groupby(steps, key=lambda step: (_is_for_switch(step), _is_end_of_veth(step))):
+        if any(together):
+            yield list(group)
+        else:
+            yield from ([step] for step in group)
+
+
+def _is_for_switch(step: Step) -> bool:
+    return isinstance(step, Change) and isinstance(step.thing, Bridge | Port)
+
+
+def _is_end_of_veth(step: Step) -> bool:
+    return isinstance(step, Change) and isinstance(step.thing, Workload) and step.new is None
 
 
 def _subject(step: Step) -> str:

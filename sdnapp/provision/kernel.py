@@ -20,6 +20,9 @@ from sdnapp.provision.world import Device, Namespace, Route, Workload
 GROUP = int.from_bytes(b"sdn", "big")
 """The link group of our veths' host ends: a mark that a device has from its creation on."""
 
+DOOMED = GROUP + 1
+"""The link group of those being deleted: the kernel deletes a group at once, 20 times faster."""
+
 KEPT_PROTOCOLS = frozenset({3, 4, 16})
 """boot, static, dhcp (rtnetlink(7)): routes that somebody set. The kernel and daemons make theirs anew."""
 
@@ -189,13 +192,13 @@ def _kind(link: Any) -> str | None:
 
 def _is_our_end(link: Any, peer: int) -> bool:
     """Whether ``link``, if there is one, is the host's end of the veth whose other end is ``peer``."""
-    return (
-        link is not None and _kind(link) == "veth" and link.get("group") == GROUP and link.get("link") == peer
-    )
+    if link is None or _kind(link) != "veth" or link.get("link") != peer:
+        return False
+    return link.get("group") in (GROUP, DOOMED)
 
 
 def _is_ready(inner: Any, end: Any, loopback: Any) -> bool:
-    up = all(link.get("state") == "up" for link in (inner, end, loopback))
+    up = all(link.get("state") == "up" for link in (inner, end, loopback)) and end.get("group") == GROUP
     return up and inner.get("mtu") == end.get("mtu") and not _speaks_ipv6(end.get("ifname"))
 
 

@@ -69,7 +69,7 @@ class Unreachable(Exception):
 
 
 class Conflict(Exception):
-    """Somebody else changed OVSDB at the same time: nothing was done, read it again."""
+    """Others made changes at the same time: nothing was done, look again. The text says which."""
 
 
 class Rejected(Exception):
@@ -171,7 +171,7 @@ class Database:
         root.increment("next_cfg")
         status = transaction.commit_block()
         if status == Transaction.TRY_AGAIN:
-            raise Conflict
+            raise Conflict(f"OVSDB at {self.remote} takes no changes: others make theirs, or it is gone")
         if status == Transaction.SUCCESS:
             generation = transaction.get_increment_new_value()
             self._wait_for_switch(generation)

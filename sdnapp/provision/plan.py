@@ -72,17 +72,20 @@ class Plan:
 
 def diff(wanted: Wanted, world: World, owner: str) -> Plan:
     """Find the way from ``world`` to ``wanted``; touch nothing that does not belong to host ``owner``."""
-    found = {(thing.kind, thing.name): thing for thing in world.things()}
-    refused = dict(_refusals(wanted.things, found, world, owner))
-    things = {
-        (thing.kind, thing.name): thing for thing in wanted.things if not refused.keys() & _needs(thing)
-    }
+    found = _by_key(world.things())
     mine = {key: thing for key, thing in found.items() if thing.owner == owner}
+    refused = dict(_refusals(wanted.things, found, world, owner))
+    blocked = _blocked(wanted.things, refused)
+    things = {key: thing for key, thing in _by_key(wanted.things).items() if key not in blocked}
 
     changes = [Change(mine.get(key), thing) for key, thing in things.items() if mine.get(key) != thing]
     replaced = [c for c in changes if isinstance(c.old, Workload) and _is_another(c.old, c.new)]
     changes = [Change(None, c.new) if c in replaced else c for c in changes]
-    gone = [Change(thing, None) for key, thing in mine.items() if key not in things and key not in refused]
+    gone = [
+        Change(thing, None)
+        for key, thing in mine.items()
+        if key not in things and (key not in blocked or isinstance(thing, Port))
+    ]
     strangers = {c: names for c in gone if (names := _strangers(c.thing, world, owner))}
     gone = [c for c in gone if c not in strangers]
 
@@ -128,14 +131,24 @@ def _refusals(
             yield key, f"device {thing.name} on {owner} exists and is not ours"
 
 
+def _blocked(things: Iterable[Thing], refused: Iterable[Key]) -> set[Key]:
+    """Find what cannot be as something else is refused: a port without its workload, and so on."""
+    blocked = set(refused)
+    while more := {key for key, thing in _by_key(things).items() if _needs(thing) & blocked} - blocked:
+        blocked |= more
+    return blocked
+
+
 def _needs(thing: Thing) -> set[Key]:
-    """Without these, ``thing`` is left out: itself, its bridge, its namespace, its device."""
-    needs = {(thing.kind, thing.name)}
     if isinstance(thing, Port):
-        needs |= {(Bridge.kind, thing.bridge), (Workload.kind, thing.name)}
+        return {(Bridge.kind, thing.bridge), (Workload.kind, thing.name)}
     if isinstance(thing, Workload):
-        needs |= {(Namespace.kind, thing.namespace), (Port.kind, thing.name)}
-    return needs
+        return {(Namespace.kind, thing.namespace), (Port.kind, thing.name)}
+    return set()
+
+
+def _by_key(things: Iterable[Thing]) -> dict[Key, Thing]:
+    return {(thing.kind, thing.name): thing for thing in things}
 
 
 def _strangers(thing: Thing, world: World, owner: str) -> list[str]:

@@ -106,10 +106,9 @@ def running(hub: str, openflow: int) -> Iterator[Controller]:
     command = f"exec {sys.executable} -m sdnapp.manager sdnapp.overlay --overlay-config {CONFIG}"
     command += f" --ofp-listen-host 127.0.0.1 --ofp-tcp-listen-port {openflow}"
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        fd = listening.fileno()
         process = subprocess.Popen(
-            ["sh", "-c", f"exec 3<&{fd}; export LISTEN_FDS=1 LISTEN_PID=$$; {command}"],
-            pass_fds=(fd,),
+            ["sh", "-c", f"exec 3<&0 </dev/null; export LISTEN_FDS=1 LISTEN_PID=$$; {command}"],
+            stdin=listening.fileno(),
             env=os.environ | {"OSKEN_HUB_TYPE": hub},
         )
         rest = listening.getsockname()[1]

@@ -1,0 +1,74 @@
+"""``./run bench``: measure, print one table, and say by the exit status whether every bar is met."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import re
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import click
+
+from sdnapp.cli.lab import as_root, console, interrupted_by_sigterm, plain_errors
+from sdnapp.lab import services
+from sdnapp.lab.errors import LabError
+from tests.bench import controller, ground, lab, provision, traffic
+from tests.bench.figure import Figure, table
+
+Family = Callable[[int], Iterator[Figure]]
+
+FAMILIES: dict[str, Family] = {
+    "traffic": traffic.figures,
+    "lab": lab.figures,
+    "provision": provision.figures,
+    "controller": controller.figures,
+}
+"""Figures that are measured together; each gets the number of rounds."""
+
+ROUNDS, QUICK_ROUNDS = 5, 3
+
+
+@click.command(epilog=f"NAME is one of {', '.join(FAMILIES)}; all of them by default.")
+@click.argument("names", metavar="[NAME]...", nargs=-1, type=click.Choice(list(FAMILIES)))
+@click.option("--quick", is_flag=True, help=f"{QUICK_ROUNDS} rounds of each instead of {ROUNDS}.")
+@click.option("--json", "file", type=click.Path(path_type=Path), help="Write the figures to this file, too.")
+def bench(names: tuple[str, ...], quick: bool, file: Path | None) -> None:
+    """Measure how fast it is, beside what it is compared with, and print one table."""
+    as_root()
+    figures: list[Figure] = []
+    failures: list[str] = []
+    with plain_errors(), interrupted_by_sigterm():
+        services.require("ovs-vswitchd", "ovs-vsctl", "iperf3", "ping", "nsenter")
+        ground.free()
+        console.print(_machine())
+        for name in dict.fromkeys(names or FAMILIES):
+            with console.status(f"measuring {name} …"):
+                try:
+                    figures.extend(FAMILIES[name](QUICK_ROUNDS if quick else ROUNDS))
+                except LabError as error:
+                    failures.append(f"{name}: {error}")
+    console.print(table(figures))
+    for failure in failures:
+        console.print(failure, style="red", markup=False)
+    if file is not None:
+        file.write_text(json.dumps([figure.as_json() for figure in figures], indent=2) + "\n")
+    sys.exit(0 if not failures and all(figure.met for figure in figures) else 1)
+
+
+def _machine() -> str:
+    """Say what all this is measured on."""
+    processor = re.search(r"^model name\s*: (.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+    switch = ground.run([services.VSWITCHD, "--version"]).splitlines()[0].rpartition(" ")[2]
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
+    return (
+        f"{os.cpu_count()} processors: {processor.group(1) if processor else platform.machine()}, "
+        f"{memory:.0f} GB, Linux {platform.release()}, Open vSwitch {switch} (userspace datapath), "
+        f"Python {platform.python_version()}, load {os.getloadavg()[0]:.1f}"
+    )
+
+
+if __name__ == "__main__":
+    bench(prog_name="./run bench")

@@ -1,0 +1,58 @@
+"""What a packet notices: round-trip time and throughput, against the same two hosts made by hand."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from statistics import median
+
+from sdnapp.lab.errors import LabError
+from tests.bench import ground
+from tests.bench.figure import Figure, as_good, interleaved
+from tests.bench.ground import Pair
+
+PINGS, BURSTS = 200, 20
+"""Echo requests in a burst, back to back; bursts of each side in a round."""
+
+TRANSFERS, SECONDS = 2, 1
+"""TCP transfers of each side in a round, and how long each takes."""
+
+
+def figures(rounds: int) -> Iterator[Figure]:
+    """Compare red1 and red2 of the example, over VXLAN, with two namespaces on standalone bridges."""
+    with (
+        tempfile.TemporaryDirectory() as directory,
+        ground.overlay(Path(directory)) as lab,
+        ground.by_hand() as reference,
+    ):
+        ours = ground.red(lab)
+        trips = interleaved(partial(round_trip, ours), partial(round_trip, reference), rounds * BURSTS)
+        yield as_good("round-trip time", trips, "ms", at_least=0.95, less_is_better=True)
+        rates = interleaved(partial(rate, ours), partial(rate, reference), rounds * TRANSFERS)
+        yield as_good("TCP throughput", rates, "Gbit/s", at_least=0.95)
+
+
+def round_trip(pair: Pair) -> float:
+    """Return the median round-trip time of a burst of pings, in milliseconds."""
+    answers = pair.near.run("ping", "-n", "-A", "-c", str(PINGS), pair.far.address)
+    return median(float(time) for time in re.findall(r" time=([\d.]+) ms", answers))
+
+
+def rate(pair: Pair) -> float:
+    """Return what arrives of one TCP stream by iperf3, in Gbit/s."""
+    listen = pair.far.command("iperf3", "--server", "--one-off", "--forceflush")
+    with subprocess.Popen(listen, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        if not any("listening" in line for line in server.stdout):
+            raise LabError("iperf3 does not start: is another one running?")
+        try:
+            report = pair.near.run("iperf3", "--client", pair.far.address, "--time", str(SECONDS), "--json")
+            server.stdout.read()
+        finally:
+            server.kill()
+    return float(json.loads(report)["end"]["sum_received"]["bits_per_second"]) / 1e9

@@ -1,0 +1,303 @@
+"""Provisioning on a real host: real namespaces, a real Open vSwitch, a neighbour that watches."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.netns.provision_fixtures import ROOT, BareHost, bare_host, eventually
+from tests.overlays import TWO_HOSTS
+
+VTEP = "192.168.4.201"
+
+
+@pytest.fixture(name="host")
+def _host(tmp_path: Path) -> Iterator[BareHost]:
+    with bare_host(tmp_path) as host:
+        host.file.write_text(TWO_HOSTS)
+        yield host
+
+
+def edit(host: BareHost, before: str, after: str) -> None:
+    """Change the file."""
+    text = host.file.read_text()
+    assert before in text
+    host.file.write_text(text.replace(before, after))
+
+
+def normal(host: BareHost) -> None:
+    """Let br-int switch as any switch does."""
+    host.run("ovs-ofctl", "-O", "OpenFlow13", "add-flow", "br-int", "actions=NORMAL")
+
+
+def test_a_dry_run_prints_what_is_then_done_and_a_second_run_does_nothing(host: BareHost) -> None:
+    planned = host.provision("--dry-run")
+    assert host.vsctl("list-br") == ""
+    assert host.run("ip", "netns") == ""
+
+    assert host.provision() == planned
+    assert "create  port red1 on br-int (tag 10)" in planned
+    assert host.provision() == ["nothing to do"]
+    assert host.provision("--dry-run") == ["nothing to do"]
+
+
+def test_the_bridge_belongs_to_its_controller_from_its_first_moment(host: BareHost) -> None:
+    host.provision()
+
+    assert host.vsctl("get-fail-mode", "br-int") == "secure"
+    assert host.vsctl("get-controller", "br-int") == "tcp:192.168.4.10:6653"
+    assert host.vsctl("get", "controller", "br-int", "connection_mode") == "out-of-band"
+    assert host.vsctl("get", "bridge", "br-int", "other-config:disable-in-band") == '"true"'
+    wanted = host.vsctl("get", "bridge", "br-int", "other-config:datapath-id")
+    assert host.vsctl("get", "bridge", "br-int", "datapath_id") == wanted
+    assert "actions" not in host.run("ovs-ofctl", "-O", "OpenFlow13", "dump-flows", "br-int")
+
+
+def test_another_controller_does_not_cost_the_bridge_its_flows(host: BareHost) -> None:
+    host.provision()
+    normal(host)
+
+    assert host.provision("--controller", "tcp:192.168.4.11:6653") == [
+        "change  bridge br-int: controllers tcp:192.168.4.10:6653 -> tcp:192.168.4.11:6653"
+    ]
+    assert "NORMAL" in host.run("ovs-ofctl", "-O", "OpenFlow13", "dump-flows", "br-int")
+
+
+def test_a_changed_port_is_all_that_changes(host: BareHost) -> None:
+    host.provision()
+    edit(host, "web: {vlan: 10, vni: 5010", "web: {vlan: 11, vni: 5010")
+    assert host.provision() == ["change  port red1 on br-int: tag 10 -> 11"]
+
+    edit(host, "address: 10.1.1.1/24}\n  red2", "address: [10.1.1.7/24, 10.1.1.8/24]}\n  red2")
+    assert host.provision() == [
+        "change  workload red1 in namespace red1: addresses +10.1.1.7/24 +10.1.1.8/24 -10.1.1.1/24"
+    ]
+    assert host.provision() == ["nothing to do"]
+
+    edit(host, "gre", "vxlan")
+    assert host.provision()[-2:] == [
+        "create  port vxlan-host2 on br-int (vxlan to 192.168.4.202)",
+        "delete  port gre-host2 on br-int",
+    ]
+
+
+def test_a_port_that_the_file_has_lost_goes_with_all_that_was_made_for_it(host: BareHost) -> None:
+    host.provision()
+    edit(host, "  blue1: {host: host1, network: blue/web, address: 10.1.1.1/24}\n", "")
+
+    assert host.provision() == [
+        "delete  port blue1 on br-int",
+        "delete  workload blue1 in namespace blue1",
+        "delete  namespace blue1",
+    ]
+    assert "blue1" not in host.run("ip", "netns") + host.run("ip", "link") + host.vsctl("show")
+
+
+def test_the_hosts_address_moves_to_br_phy_and_back(host: BareHost) -> None:
+    host.run("ip", "address", "add", "192.168.9.1/24", "dev", "eth0")
+    host.run("ip", "route", "add", "10.0.0.0/8", "via", "192.168.9.7", "metric", "70")
+    routes = host.run("ip", "route")
+    host.provision()
+
+    assert host.run("ip", "-4", "address", "show", "dev", "eth0") == ""
+    assert host.run("ip", "route") == routes.replace("eth0", "br-phy")
+    ping = host.outside("ping", "-c", "3", "-i", "0.1", VTEP)
+    assert " 3 received" in ping
+    assert "DUP" not in ping
+
+    host.provision("--remove")
+    assert host.run("ip", "route") == routes
+    assert " 3 received" in host.outside("ping", "-c", "3", "-i", "0.1", VTEP)
+    assert host.vsctl("list-br") == ""
+    assert host.run("ip", "netns") == ""
+    assert host.run("tc", "qdisc", "show", "dev", "eth0").count("qdisc") == 1
+
+
+def test_the_neighbour_is_not_told_that_tunnels_are_unreachable(host: BareHost) -> None:
+    """The kernel knows of no tunnel and would answer each of their packets with an ICMP error."""
+    host.provision()
+    send = "import socket; socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b'x' * 60, ('%s', 4789))"
+    heard = host.outside(
+        "sh", "-c", f'timeout 1 tcpdump -nn -i wire icmp 2>&1 & sleep 0.4; python3 -c "{send % VTEP}"; wait'
+    )
+    assert "0 packets captured" in heard, heard
+
+
+def test_workloads_of_one_network_talk_tcp_through_the_bridge(host: BareHost) -> None:
+    edit(host, "vni: 5010, subnet: 10.1.1.0/24", 'vni: 5010, subnet: [10.1.1.0/24, "2001:db8::/64"]')
+    edit(host, "host: host2, network: red/web,  address: 10.1.1.2/24",
+         "host: host1, network: red/web,  address: [10.1.1.2/24, '2001:db8::2/64']")  # fmt: skip
+    edit(host, "red/web,  address: 10.1.1.1/24", "red/web,  address: [10.1.1.1/24, '2001:db8::1/64']")
+    host.provision()
+    normal(host)
+
+    for address in ("10.1.1.2", "2001:db8::2"):
+        assert " 1 received" in host.run("ping", "-c", "1", "-W", "2", address, namespace="red1")
+    host.run("sh", "-c", "iperf3 --server --one-off --daemon", namespace="red2")
+    sent = host.run("iperf3", "--client", "10.1.1.2", "--time", "1", "--json", namespace="red1")
+    assert json.loads(sent)["end"]["sum_received"]["bytes"] >= 2**20
+
+
+def test_a_workload_does_not_reach_the_host_behind_the_bridge(host: BareHost) -> None:
+    host.provision()
+    mac = json.loads(host.run("ip", "-json", "link", "show", "dev", "red1"))[0]["address"]
+    host.run("sh", "-ec", f"ip route add {VTEP} dev eth0; ip neighbour add {VTEP} lladdr {mac} dev eth0",
+             namespace="red1")  # fmt: skip
+
+    assert " 0 received" in host.run("ping", "-c", "2", "-W", "1", VTEP, namespace="red1", check=False)
+
+
+def test_what_others_made_is_left_alone(host: BareHost) -> None:
+    host.run("ip", "netns", "add", "red1")
+    host.run("ip", "link", "add", "blue1", "type", "veth", "peer", "name", "elsewhere")
+    said = host.provision(status=1)
+    assert "namespace red1 on host1 exists and is not ours" in said
+    assert "device blue1 on host1 exists and is not ours" in said
+    assert host.vsctl("list-ports", "br-int") == "gre-host2"
+
+    host.run("ip", "netns", "del", "red1")
+    host.run("ip", "link", "del", "blue1")
+    host.vsctl("add-port", "br-int", "stranger", "--", "set", "interface", "stranger", "type=internal")
+    host.vsctl("set", "bridge", "br-int", "other-config:mac-aging-time=60", "external-ids:mine=1")
+    host.provision()
+    assert host.vsctl("get", "bridge", "br-int", "other-config:mac-aging-time") == '"60"'
+    assert host.vsctl("get", "bridge", "br-int", "external-ids:mine") == '"1"'
+
+    host.run("ip", "link", "add", "foreign", "netns", "red1", "type", "veth", "peer", "name", "foreign")
+    said = host.provision("--remove", status=1)
+    assert "bridge br-int on host1 stays: stranger in it is not ours" in said
+    assert "namespace red1 on host1 stays: foreign in it is not ours" in said
+    assert host.vsctl("list-ports", "br-int") == "stranger"
+
+
+def test_a_bridge_of_the_same_name_that_is_not_ours_is_left_alone(host: BareHost) -> None:
+    host.vsctl("add-br", "br-int")
+    before = host.vsctl("list", "bridge", "br-int")
+
+    assert "bridge br-int on host1 exists and is not ours" in host.provision(status=1)
+    assert host.vsctl("list", "bridge", "br-int") == before
+
+
+def test_what_cannot_be_is_said_in_words_and_the_rest_is_done(host: BareHost) -> None:
+    edit(host, "host1: {vtep: 192.168.4.201}", "host1: {vtep: 192.168.4.201, uplink: eth9}")
+    said = host.provision(status=1)
+    assert "no such uplink eth9 on host1" in said
+    assert set(host.vsctl("list-ports", "br-int").split()) == {"gre-host2", "red1", "blue1"}
+    assert host.provision(status=1) == ["nothing to do", "no such uplink eth9 on host1"]
+
+    edit(host, "{vtep: 192.168.4.201, uplink: eth9}", "{vtep: 192.168.4.203}")
+    assert "no device of host1 has its vtep address 192.168.4.203" in host.provision(status=1)
+
+
+def test_an_external_port_waits_for_its_device(host: BareHost) -> None:
+    edit(host, "red1:  {host: host1, network: red/web,  address: 10.1.1.1/24}",
+         "red1:  {host: host1, network: red/web, attach: external, interface: tap0}")  # fmt: skip
+    assert "port tap0 on br-int waits for its device" in host.provision()
+
+    host.run("ip", "tuntap", "add", "tap0", "mode", "tap")
+    assert host.provision() == ["nothing to do"]
+
+
+def test_mistakes_of_the_caller_are_one_line_and_status_2(host: BareHost) -> None:
+    for options in (["--controller", "nonsense"], ["--watch", "--dry-run"], ["--host", "host9"]):
+        assert len(host.provision(*options, status=2)) == 1
+    host.file.write_text("tenants: [")
+    assert len(host.provision(status=2)) == 1
+
+
+def test_without_open_vswitch_the_run_says_so(host: BareHost) -> None:
+    host.kill("ovsdb-server")
+    assert host.provision(status=1) == [
+        "OVSDB at unix:/var/run/openvswitch/db.sock cannot be reached: is Open vSwitch running?"
+    ]
+
+
+def test_the_mtu_of_workloads_follows_the_uplink(host: BareHost) -> None:
+    host.provision()
+    assert "mtu 1458 " in host.run("ip", "link", "show", "dev", "eth0", namespace="red1")
+    host.run("ip", "link", "set", "eth0", "mtu", "9000")
+
+    assert "change  bridge br-phy: mtu 1500 -> 9000" in host.provision()
+    assert "mtu 8958 " in host.run("ip", "link", "show", "dev", "eth0", namespace="red1")
+    assert "mtu 9000 " in host.run("ip", "link", "show", "dev", "br-phy")
+
+
+def test_killed_at_any_point_the_next_run_gets_there(host: BareHost) -> None:
+    command = (sys.executable, "-m", "tests.netns.dying", str(host.file), "12")
+    result = json.loads(host.run("env", f"--chdir={ROOT}", *command))
+    assert result == {"points": 24, "wrong": []}
+
+
+def test_two_hundred_ports_take_less_than_five_seconds(host: BareHost) -> None:
+    ports = (
+        f"  p{n}: {{host: host1, network: red/web, address: 10.1.{1 + n // 200}.{n % 200 + 10}/16}}\n"
+        for n in range(200)
+    )
+    edit(host, "subnet: 10.1.1.0/24}}}\n  blue", "subnet: 10.1.0.0/16}}}\n  blue")
+    edit(host, "address: 10.1.1.1/24}\n  red2", "address: 10.1.1.1/16}\n  red2")
+    edit(host, "address: 10.1.1.2/24}\n  blue1", "address: 10.1.1.2/16}\n  blue1")
+    host.file.write_text(host.file.read_text() + "".join(ports))
+
+    begin = time.monotonic()
+    host.provision()
+    assert time.monotonic() - begin < 5
+    assert host.provision() == ["nothing to do"]
+    host.provision("--remove")
+    assert host.run("ip", "netns") == ""
+
+
+def test_the_agent_follows_the_file_and_the_host(host: BareHost) -> None:
+    with host.agent() as agent:
+        agent.says("ready")
+        edit(host, "web: {vlan: 10, vni: 5010", "web: {vlan: 11, vni: 5010")
+        agent.says("change  port red1 on br-int: tag 10 -> 11")
+
+        valid = host.file.read_text()
+        host.file.write_text("tenants: [")
+        agent.says("the file is invalid: going on with what it said before")
+        host.file.write_text(valid)
+
+        host.run("ip", "link", "del", "red1")
+        agent.says("create  workload red1", times=2)
+        host.vsctl("del-port", "blue1")
+        agent.says("create  port blue1", times=2)
+        host.run("ip", "netns", "del", "blue1")
+        agent.says("create  workload blue1", times=2)
+
+        assert agent.stop() == 0
+        assert host.provision("--dry-run") == ["nothing to do"]
+
+
+def test_the_agent_survives_both_daemons(host: BareHost) -> None:
+    with host.agent() as agent:
+        agent.says("ready")
+        host.kill("ovs-vswitchd")
+        host.run("ip", "link", "del", "br-phy")
+        host.start_switch()
+        eventually(
+            lambda: VTEP in host.run("ip", "address", "show", "dev", "br-phy", check=False), "no address"
+        )
+        assert " 2 received" in host.outside("ping", "-c", "2", "-i", "0.2", VTEP)
+
+        host.kill("ovsdb-server")
+        agent.says("is gone; waiting")
+        host.start_database()
+        agent.says("answers", times=2)
+        host.vsctl("del-port", "red1")
+        agent.says("create  port red1", times=2)
+        assert agent.stop() == 0
+
+
+def test_the_agent_at_rest_does_nothing(host: BareHost) -> None:
+    with host.agent() as agent:
+        agent.says("ready")
+        time.sleep(3)  # until duplicate address detection on the host's own devices is over
+        ticks = Path(f"/proc/{agent.pid}/stat")
+        before = ticks.read_text().split()[13:15]
+        time.sleep(2)
+        assert ticks.read_text().split()[13:15] == before

@@ -1,0 +1,63 @@
+"""The frame of the benchmarks: what a figure says, and that both sides are measured alike."""
+
+from __future__ import annotations
+
+from io import StringIO
+
+from rich.console import Console
+
+from tests.bench.figure import Figure, absolute, as_good, interleaved, table
+
+
+def test_a_median_within_its_bar_meets_it_whatever_a_single_sample_does() -> None:
+    assert absolute("lab up", [2.0, 30.0, 4.0], "s", at_most=8) == Figure(
+        "lab up", 4.0, None, "s", None, "≤ 8 s", met=True
+    )
+    assert not absolute("lab up", [9.0, 8.01, 1.0], "s", at_most=8).met
+
+
+def test_a_ratio_above_one_means_that_ours_is_better() -> None:
+    """Of a rate more is better, of a time less."""
+    rate = as_good("rate", ([2.0, 2.0, 9.0], [1.0, 1.0, 1.0]), "Gbit/s", at_least=0.95)
+    time = as_good("time", ([2.0], [1.0]), "ms", at_least=0.95, less_is_better=True)
+
+    assert (rate.ratio, rate.met) == (2.0, True)
+    assert (time.ratio, time.met) == (0.5, False)
+
+
+def test_both_sides_are_measured_by_turns_and_each_goes_first_as_often() -> None:
+    order: list[str] = []
+
+    def measured(side: str) -> float:
+        order.append(side)
+        return float(len(order))
+
+    samples = interleaved(lambda: measured("a"), lambda: measured("b"), 4)
+
+    assert "".join(order) == "abbaabba"
+    assert samples == ([1.0, 4.0, 5.0, 8.0], [2.0, 3.0, 6.0, 7.0])
+
+
+def test_the_table_shows_every_figure_and_what_is_missed() -> None:
+    console = Console(width=120, record=True, file=StringIO())
+    console.print(
+        table([absolute("lab up", [9.5], "s", at_most=8), as_good("rate", ([2], [1]), "", at_least=1)])
+    )
+    lines = console.export_text().splitlines()
+
+    assert any("lab up" in line and "9.5 s" in line and "≤ 8 s" in line and "no" in line for line in lines)
+    assert any("rate" in line and "2" in line and "≥ 1" in line and "yes" in line for line in lines)
+
+
+def test_json_has_the_keys_of_the_table() -> None:
+    found = absolute("lab up", [2.0], "s", at_most=8).as_json()
+
+    assert found == {
+        "figure": "lab up",
+        "ours": 2.0,
+        "reference": None,
+        "unit": "s",
+        "ratio": None,
+        "bar": "≤ 8 s",
+        "met": True,
+    }

@@ -1,0 +1,288 @@
+"""What a host should have, and the way there: values in, values out."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from sdnapp.provision.desired import BR_PHY, Wanted, desire
+from sdnapp.provision.plan import Change, Move, Plan, diff
+from sdnapp.provision.world import (
+    Bridge,
+    Device,
+    Namespace,
+    Port,
+    Route,
+    Thing,
+    Uplink,
+    Workload,
+    World,
+)
+from sdnapp.source import load
+from tests.overlays import TWO_HOSTS, overlay
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+DEFAULT_ROUTE = Route("0.0.0.0/0", "192.168.4.1", None, 254, 0, 0, 3, onlink=False)
+ETH0 = Device(
+    "eth0", "02:00:00:00:00:99", 1500, True, False, ("192.168.4.201/24",), frozenset({DEFAULT_ROUTE})
+)
+
+
+def world(*things: Thing, devices: tuple[Device, ...] = (ETH0,), kernel_datapath: bool = False) -> World:
+    """A host that has these things."""
+
+    def of(kind: type[Thing]) -> dict[str, Thing]:
+        return {thing.name: thing for thing in things if isinstance(thing, kind)}
+
+    return World(
+        kernel_datapath=kernel_datapath,
+        bridges=of(Bridge),  # type: ignore[arg-type]
+        ports=of(Port),  # type: ignore[arg-type]
+        errors={},
+        namespaces=of(Namespace),  # type: ignore[arg-type]
+        workloads=of(Workload),  # type: ignore[arg-type]
+        devices={device.name: device for device in devices},
+    )
+
+
+def wanted(host: World, *, text: str = TWO_HOSTS) -> Wanted:
+    """What ``host1`` of the file should have there."""
+    meaning = overlay(text)
+    return desire(meaning, meaning.hosts["host1"], meaning.controller.target, host)
+
+
+def after(host: World, want: Wanted) -> World:
+    """The host once it has all that is wanted, its addresses on br-phy."""
+    bridge = next((t for t in want.things if isinstance(t, Bridge) and t.uplink), None)
+    if bridge is None or bridge.uplink is None:
+        return world(*want.things, devices=tuple(host.devices.values()))
+    uplink = replace(host.devices[bridge.uplink.device], addresses=(), routes=frozenset(), deaf=True)
+    moved = Device(BR_PHY, uplink.mac, 1500, True, False, bridge.uplink.addresses, bridge.uplink.routes)
+    return world(*want.things, devices=(uplink, moved))
+
+
+def lines(plan: Plan) -> list[str]:
+    """The plan, as it is printed."""
+    return [str(step) for step in plan.steps]
+
+
+def found(want: Wanted, kind: type[Thing], name: str) -> Thing:
+    """A thing that is wanted."""
+    (thing,) = (thing for thing in want.things if isinstance(thing, kind) and thing.name == name)
+    return thing
+
+
+def test_the_plan_of_a_bare_host_reads_as_it_will_be_done() -> None:
+    host = world()
+    assert lines(diff(wanted(host), host, "host1")) == [
+        "create  namespace blue1",
+        "create  namespace red1",
+        "create  workload blue1 in namespace blue1 (eth0, 02:d2:1d:c8:17:36, 10.1.1.1/24, MTU 1458)",
+        "create  workload red1 in namespace red1 (eth0, 02:bc:51:85:f4:95, 10.1.1.1/24, MTU 1458)",
+        "create  bridge br-phy (netdev, standalone, uplink eth0)",
+        "create  bridge br-int (netdev, secure, controller tcp:192.168.4.10:6653)",
+        "create  port eth0 on br-phy",
+        "create  port gre-host2 on br-int (gre to 192.168.4.202)",
+        "create  port blue1 on br-int (tag 10)",
+        "create  port red1 on br-int (tag 10)",
+        "move    192.168.4.201/24, default via 192.168.4.1 from eth0 to br-phy",
+    ]
+
+
+def test_a_host_that_has_all_needs_nothing() -> None:
+    done = after(world(), wanted(world()))
+    assert diff(wanted(done), done, "host1") == Plan((), ())
+
+
+def test_the_kernel_datapath_needs_no_br_phy() -> None:
+    host = world(kernel_datapath=True)
+    want = wanted(host)
+    assert {thing.name for thing in want.things if isinstance(thing, Bridge)} == {"br-int"}
+    workload = found(want, Workload, "red1")
+    assert isinstance(workload, Workload)
+    assert workload.datapath == "system"
+    assert not any(isinstance(step, Move) for step in diff(want, host, "host1").steps)
+
+
+def test_the_file_may_ask_for_the_userspace_datapath() -> None:
+    text = TWO_HOSTS.replace("{encapsulation: gre}", "{encapsulation: gre, datapath: netdev}")
+    bridge = found(wanted(world(kernel_datapath=True), text=text), Bridge, "br-int")
+    assert isinstance(bridge, Bridge)
+    assert bridge.datapath_type == "netdev"
+
+
+@pytest.mark.parametrize(
+    ("encapsulation", "mtu"), [("gre", 8958), ("vxlan", 8950), ("geneve", 8950), ("gre, mtu: 1300", 1300)]
+)
+def test_workloads_get_what_the_encapsulation_leaves_of_the_uplinks_mtu(encapsulation: str, mtu: int) -> None:
+    host = world(devices=(replace(ETH0, mtu=9000),))
+    workload = found(wanted(host, text=TWO_HOSTS.replace("gre", encapsulation, 1)), Workload, "red1")
+    assert isinstance(workload, Workload)
+    assert workload.mtu == mtu
+
+
+def test_a_trunk_shows_its_tags() -> None:
+    text = TWO_HOSTS.replace(
+        "red1:  {host: host1, network: red/web,  address: 10.1.1.1/24}",
+        "red1:  {host: host1, network: red/web, trunk: {blue/web: 30}, address: 10.1.1.1/24}",
+    ).replace("blue: {networks: {web: {vlan: 10, vni: 5020, subnet: 10.1.1.0/24}}}",
+              "blue: {networks: {web: {vlan: 10, vni: 5020}}}")  # fmt: skip
+    port = found(wanted(world(), text=text), Port, "red1")
+    assert isinstance(port, Port)
+    assert (port.tag, port.trunks, port.vlan_mode) == (10, (30,), "native-untagged")
+
+
+def test_the_record_of_the_uplink_survives_what_goes_wrong() -> None:
+    """br-phy and its addresses stay as they are when the uplink is gone, or another one that is not there."""
+    done = after(world(), wanted(world()))
+    gone = replace(done, devices={BR_PHY: done.devices[BR_PHY]})
+
+    plan = diff(wanted(gone), gone, "host1")
+
+    assert plan.steps == ()
+    assert plan.problems == ("no such uplink eth0 on host1",)
+
+
+def test_an_address_that_the_uplink_got_later_is_recorded_and_moves_too() -> None:
+    done = after(world(), wanted(world()))
+    late = replace(done.devices["eth0"], addresses=("192.168.9.1/24",))
+    host = replace(done, devices={**done.devices, "eth0": late})
+
+    plan = diff(wanted(host), host, "host1")
+
+    assert lines(plan) == [
+        "change  bridge br-phy: uplink +192.168.9.1/24",
+        "move    192.168.4.201/24, 192.168.9.1/24, default via 192.168.4.1 from eth0 to br-phy",
+    ]
+
+
+def test_an_address_that_an_admin_put_on_his_own_bridge_is_left_there() -> None:
+    ours = replace(ETH0, name="br-ex")
+    host = world(Bridge("br-ex", None, "netdev", "standalone"), devices=(ours,))
+    want = wanted(host)
+    assert want.problems == ()
+    assert not any(thing.name in (BR_PHY, "br-ex") for thing in want.things)
+
+
+def test_the_vtep_address_on_another_device_than_the_uplink_is_a_problem() -> None:
+    text = TWO_HOSTS.replace("{vtep: 192.168.4.201}", "{vtep: 192.168.4.201, uplink: eth1}")
+    host = world(devices=(ETH0, Device("eth1", "02:00:00:00:00:98", 1500, True)))
+    assert wanted(host, text=text).problems == (
+        "the vtep address 192.168.4.201 is on eth0, not on the uplink eth1 of host1",
+    )
+
+
+def test_removing_gives_the_addresses_back_before_the_bridge_goes() -> None:
+    done = after(world(), wanted(world()))
+    plan = lines(diff(Wanted(), done, "host1"))
+    assert plan[0] == "move    192.168.4.201/24, default via 192.168.4.1 from br-phy to eth0"
+    assert plan[-6:] == [
+        "delete  bridge br-int",
+        "delete  bridge br-phy",
+        "delete  workload blue1 in namespace blue1",
+        "delete  workload red1 in namespace red1",
+        "delete  namespace blue1",
+        "delete  namespace red1",
+    ]
+
+
+def test_a_new_tunnel_is_made_before_the_old_one_goes() -> None:
+    done = after(world(), wanted(world()))
+    plan = lines(diff(wanted(done, text=TWO_HOSTS.replace("gre", "geneve")), done, "host1"))
+    assert [line for line in plan if "host2" in line] == [
+        "create  port geneve-host2 on br-int (geneve to 192.168.4.202)",
+        "delete  port gre-host2 on br-int",
+    ]
+
+
+def test_a_workload_that_goes_to_another_namespace_is_made_anew_there() -> None:
+    done = after(world(), wanted(world()))
+    text = TWO_HOSTS.replace(
+        "address: 10.1.1.1/24}\n  red2", "address: 10.1.1.1/24, namespace: apps}\n  red2"
+    )
+    plan = lines(diff(wanted(done, text=text), done, "host1"))
+    assert [line.split(" (")[0] for line in plan] == [
+        "delete  workload red1 in namespace red1",
+        "create  namespace apps",
+        "create  workload red1 in namespace apps",
+        "delete  namespace red1",
+    ]
+
+
+def strangers() -> dict[str, tuple[Thing, str]]:
+    """Things of others that have a name we want, and what is said of each."""
+    return {
+        "bridge": (Bridge("br-int", None, "system", None), "bridge br-int on host1 exists and is not ours"),
+        "port": (Port("red1", None, "br-ex"), "port red1 on br-ex on host1 exists and is not ours"),
+        "namespace": (Namespace("red1", None), "namespace red1 on host1 exists and is not ours"),
+        "of another host": (
+            Namespace("red1", "host2"),
+            "namespace red1 on host1 exists and belongs to host2",
+        ),
+    }
+
+
+@pytest.mark.parametrize("case", strangers())
+def test_what_is_not_ours_is_refused_in_words_and_never_part_of_the_plan(case: str) -> None:
+    thing, words = strangers()[case]
+    host = world(thing)
+
+    plan = diff(wanted(host), host, "host1")
+
+    assert plan.problems == (words,)
+    assert (thing.kind, thing.name) not in {
+        (step.thing.kind, step.thing.name) for step in plan.steps if isinstance(step, Change)
+    }
+    assert any("namespace blue1" in line for line in lines(plan))
+
+
+def test_a_port_without_its_workload_goes() -> None:
+    """The device of a port was replaced by a stranger's: it must not stay in the tenant's network."""
+    done = after(world(), wanted(world()))
+    others = {name: workload for name, workload in done.workloads.items() if name != "red1"}
+    stranger = Device("red1", "02:00:00:00:00:97", 1500, True)
+    host = replace(done, workloads=others, devices={**done.devices, "red1": stranger})
+
+    plan = diff(wanted(host), host, "host1")
+
+    assert lines(plan) == ["delete  port red1 on br-int"]
+    assert plan.problems == ("device red1 on host1 exists and is not ours",)
+
+
+def test_with_strangers_in_it_nothing_is_deleted() -> None:
+    done = after(world(), wanted(world()))
+    crowded = replace(done.namespaces["red1"], strangers=frozenset({"dummy0"}))
+    ports = {**done.ports, "tap7": Port("tap7", None, "br-int")}
+    host = replace(done, namespaces={**done.namespaces, "red1": crowded}, ports=ports)
+
+    plan = diff(Wanted(), host, "host1")
+
+    assert plan.problems == (
+        "bridge br-int on host1 stays: tap7 in it is not ours",
+        "namespace red1 on host1 stays: dummy0 in it is not ours",
+    )
+    assert not {"delete  bridge br-int", "delete  namespace red1"} & set(lines(plan))
+
+
+def test_what_is_recorded_of_an_uplink_reads_back_the_same() -> None:
+    record = Uplink("eth0", ("192.168.4.201/24", "fd00::1/64"), frozenset({DEFAULT_ROUTE}))
+    assert Uplink.from_external_ids(record.to_external_ids()) == record
+
+
+@pytest.mark.parametrize("routes", ["", "{", "[1]", '[{"destination": 1}]', "null"])
+def test_a_record_that_somebody_spoilt_is_no_record(routes: str) -> None:
+    ids = {"sdnapp-uplink": "eth0", "sdnapp-addresses": "192.168.4.201/24", "sdnapp-routes": routes}
+    assert Uplink.from_external_ids(ids) is None
+
+
+@pytest.mark.parametrize("file", sorted(CONFIGS.glob("*.yaml")), ids=lambda file: file.name)
+def test_a_host_of_an_example_that_has_all_needs_nothing(file: Path) -> None:
+    meaning = load(file)
+    for name, host in meaning.hosts.items():
+        address = f"{host.vtep}/{host.vtep.max_prefixlen}"
+        uplink = replace(ETH0, name=host.uplink or "eth0", addresses=(address,))
+        bare = world(devices=(uplink,))
+        done = after(bare, desire(meaning, host, meaning.controller.target, bare))
+        assert diff(desire(meaning, host, meaning.controller.target, done), done, name) == Plan((), ())
