@@ -23,6 +23,7 @@ from sdnapp.engine.messages import (
     Event,
     FileBroken,
     FileChanged,
+    FlowsAltered,
     Later,
     Note,
     PortChanged,
@@ -64,7 +65,11 @@ ATTEMPTS = 3
 
 @dataclass(slots=True)
 class _Session:
-    """A connected bridge of ours. ``installed`` is None until it has been read."""
+    """A connected bridge of ours.
+
+    ``installed`` is None until it has been read; ``reads`` are on their way. ``suspect`` flows may not be
+    what their identity says: they count as missing.
+    """
 
     host: str
     address: str
@@ -78,12 +83,15 @@ class _Session:
     sending: Plan | None = None
     sent_dialect: Dialect = SILENT
     rejected: dict[Flow | Meter, str] = field(default_factory=dict)
+    reads: int = 1
+    suspect: frozenset[FlowKey] = frozenset()
     failures: int = 0
     failure: str | None = None
 
     @property
     def in_sync(self) -> bool:
-        return self.installed is not None and self.sending is None and not self.rejected and not self.failure
+        settled = self.installed is not None and not self.reads and self.sending is None
+        return settled and not self.rejected and self.failure is None
 
     def follow(self, state: State) -> None:
         """Bring the program up to the state. Nothing is computed when nothing that matters here is new."""
@@ -113,6 +121,7 @@ class Engine:
         self._sessions: dict[int, _Session] = {}
         self._strangers: dict[int, Connected] = {}
         self._config_error: str | None = None
+        self._drift: dict[str, int] = {}
 
     def start(self) -> list[Effect]:
         """What is to be done before anything happened, and again with each new configuration."""
@@ -150,7 +159,9 @@ class Engine:
         return [] if session is None else self._hear(session, event)
 
     def _hear(
-        self, session: _Session, event: PortChanged | SourceSeen | SourceSilent | WasRead | WasSent
+        self,
+        session: _Session,
+        event: PortChanged | SourceSeen | SourceSilent | WasRead | WasSent | FlowsAltered,
     ) -> list[Effect]:
         """Something from a bridge of ours."""
         host = session.host
@@ -168,10 +179,19 @@ class Engine:
                 self._state = step(self._state, Seen(host, (sighting,)))
             case SourceSilent(_, sighting):
                 self._state = step(self._state, Silent(host, sighting))
-            case WasRead(_, flows, meters, sightings):
+            case WasRead(_, flows, meters, sightings, monitored):
                 self._state = step(self._state, Recalled(host, sightings))
-                session.installed, session.meters = flows, meters
-                return [Note("bridge.read", {"host": host, "flows": len(flows)})]
+                session.installed, session.meters = flows - session.suspect, meters
+                session.reads -= 1
+                if not session.reads:
+                    session.suspect = frozenset()
+                fields = {"host": host, "flows": len(flows), "monitored": monitored}
+                return [Note("bridge.read", fields, warning=not monitored)]
+            case FlowsAltered(dpid, count, altered):
+                session.suspect |= altered & session.program.flows.keys()
+                session.reads += 1
+                self._drift[host] = self._drift.get(host, 0) + count
+                return [Note("bridge.drift", {"host": host, "changes": count}, warning=True), Read(dpid)]
             case WasSent(dpid, rejections):
                 return self._confirm(dpid, session, rejections)
         return []
@@ -243,12 +263,12 @@ class Engine:
         if session.failures > ATTEMPTS:
             session.failure = rejection.reason
             return []
-        session.installed = None
+        session.reads += 1
         return [Read(dpid)]
 
     def _reconcile(self, dpid: int, session: _Session) -> list[Effect]:
         """Send what the bridge lacks, unless it is being read, or written, or was given up."""
-        if session.installed is None or session.sending is not None or session.failure is not None:
+        if session.reads or session.installed is None or session.sending or session.failure:
             return []
         session.follow(self._state)
         plan = diff(session.installed, session.meters, _without(session.program, session.rejected))
@@ -272,7 +292,7 @@ class Engine:
             config_path=config_path,
             config_error=self._config_error,
             bridges={
-                host.name: _bridge_status(self._state, host, by_host.get(host.name))
+                host.name: _bridge_status(self._state, host, by_host.get(host.name), self._drift)
                 for host in self._state.overlay.hosts.values()
             },
             unknown={dpid: stranger.address for dpid, stranger in self._strangers.items()},
@@ -310,7 +330,9 @@ def _location_note(event: str, station: Station, host: str, interface: str | Non
     return Note(event, {"network": network, "mac": mac, "host": host, "port": interface or "-"})
 
 
-def _bridge_status(state: State, host: Host, session: _Session | None) -> BridgeStatus:
+def _bridge_status(
+    state: State, host: Host, session: _Session | None, drift: Mapping[str, int]
+) -> BridgeStatus:
     failures = [] if session is None else [f"{what}: {why}" for what, why in session.rejected.items()]
     if session is not None and session.failure is not None:
         failures.append(session.failure)
@@ -324,4 +346,5 @@ def _bridge_status(state: State, host: Host, session: _Session | None) -> Bridge
         since=None if session is None else session.since,
         ports=state.ports(host.name).number,
         failures=tuple(failures),
+        drift=drift.get(host.name, 0),
     )

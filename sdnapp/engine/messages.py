@@ -56,12 +56,16 @@ class SourceSilent:
 
 @dataclass(frozen=True, slots=True)
 class WasRead:
-    """All that a bridge holds: identities of its flows, its meters, the learned locations among its flows."""
+    """All that a bridge holds: identities of its flows, its meters, the learned locations among its flows.
+
+    ``monitored``: from now on it says what others do to its flows.
+    """
 
     dpid: int
     flows: frozenset[FlowKey]
     meters: frozenset[Meter]
     sightings: tuple[Sighting, ...]
+    monitored: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +82,15 @@ class WasSent:
 
     dpid: int
     rejections: tuple[Rejection, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FlowsAltered:
+    """Somebody else changed flows; ``altered`` are those that are still there under their old identity."""
+
+    dpid: int
+    count: int
+    altered: frozenset[FlowKey]
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,23 +114,13 @@ class Elapsed:
     event: Faded | Settled
 
 
-Event = (
-    Connected
-    | Disconnected
-    | PortChanged
-    | SourceSeen
-    | SourceSilent
-    | WasRead
-    | WasSent
-    | FileChanged
-    | FileBroken
-    | Elapsed
-)
+FromBridge = PortChanged | SourceSeen | SourceSilent | WasRead | WasSent | FlowsAltered
+Event = FromBridge | Connected | Disconnected | FileChanged | FileBroken | Elapsed
 
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """Read back what the bridge holds."""
+    """Read back what the bridge holds, and have it say from then on what others do to it."""
 
     dpid: int
 
