@@ -14,7 +14,7 @@ from sdnapp import log
 from sdnapp.config import Invalid
 from sdnapp.provision.agent import watch
 from sdnapp.provision.converge import Goal, Outcome, converge, look, plan
-from sdnapp.provision.ovsdb import DEFAULT_REMOTE, Database, Unreachable
+from sdnapp.provision.ovsdb import DEFAULT_REMOTE, Conflict, Database, Unreachable
 from sdnapp.source import load
 
 TARGET = re.compile(r"(tcp|ssl|unix):.+")
@@ -66,7 +66,7 @@ def provision(
             watch(file, goal, ovsdb or DEFAULT_REMOTE)
         else:
             _once(goal, ovsdb or DEFAULT_REMOTE, dry_run)
-    except Unreachable as error:
+    except (Conflict, Unreachable) as error:
         click.echo(str(error), err=True)
         sys.exit(1)
 

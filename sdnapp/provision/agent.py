@@ -35,12 +35,13 @@ _GROUPS = 0x1 | 0x10 | 0x100  # links, IPv4 addresses, IPv6 addresses: RTMGRP_* 
 def watch(path: str, goal: Goal, remote: str) -> None:
     """Keep the host as the file says, until SIGTERM or SIGINT; then exit with status 0, all left as it is.
 
-    ``goal`` holds what the file says now. Raises nothing: what is wrong is logged, and tried again when
+    ``goal`` holds what the file said last. Raises nothing: what is wrong is logged, and tried again when
     something changes.
     """
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _stop)
     with Watch(path) as file, _device_news() as devices:
+        goal = _reload(path, goal)  # it may have changed before it was watched
         database = _connect(remote)
         shown: tuple[str, ...] = ()
         connected = ready = False
@@ -106,7 +107,8 @@ def _reload(path: str, goal: Goal) -> Goal:
     if goal.host not in overlay.hosts:
         log.error("no host %s in the file any more: going on with what it said before", goal.host)
         return goal
-    log.info("the file has changed")
+    if overlay != goal.overlay:
+        log.info("the file has changed")
     return replace(goal, overlay=overlay)
 
 

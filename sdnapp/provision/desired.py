@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from ipaddress import ip_interface
 
+from sdnapp.config.devices import PHYSICAL_BRIDGE
 from sdnapp.net.model import Attachment, Host, Overlay, Tunnel
 from sdnapp.net.model import Port as Attached
 from sdnapp.net.mtu import workload_mtu
@@ -20,13 +21,6 @@ from sdnapp.provision.world import (
     World,
     pairs,
 )
-
-BR_PHY = "br-phy"
-"""The bridge of a userspace datapath that holds the uplink and, on its own device, the host's addresses.
-
-ovs-vswitchd sends and receives tunnel packets itself there, and finds its way by the addresses and routes of
-bridges of the same datapath: Open vSwitch documentation, "Connecting VMs Using Tunnels (Userspace)".
-"""
 
 USUAL_MTU = 1500
 """Assumed of an underlay whose device cannot be found, which is reported."""
@@ -80,7 +74,7 @@ def _holder(host: Host, world: World) -> Device | None:
         for device in world.devices.values()
         if any(ip_interface(address).ip == host.vtep for address in device.addresses)
     ]
-    return min(having, key=lambda device: device.name == BR_PHY, default=None)
+    return min(having, key=lambda device: device.name == PHYSICAL_BRIDGE, default=None)
 
 
 def _kernel_underlay(host: Host, world: World) -> _Underlay:
@@ -90,12 +84,16 @@ def _kernel_underlay(host: Host, world: World) -> _Underlay:
 
 
 def _userspace_underlay(host: Host, world: World) -> _Underlay:
-    """Put the uplink on br-phy, or, where that cannot be, leave br-phy as it is and say why."""
-    found = world.bridges.get(BR_PHY)
+    """Put the uplink on br-phy, or, where that cannot be, leave br-phy as it is and say why.
+
+    ovs-vswitchd itself sends and receives the packets of tunnels, by the addresses and routes that the
+    devices of netdev bridges have: Open vSwitch documentation, "Connecting VMs Using Tunnels (Userspace)".
+    """
+    found = world.bridges.get(PHYSICAL_BRIDGE)
     existing = found if found and found.owner == host.name else None
     record = existing.uplink if existing else None
     holder = _holder(host, world)
-    if holder and holder.name != BR_PHY and holder.name in world.bridges:
+    if holder and holder.name != PHYSICAL_BRIDGE and holder.name in world.bridges:
         return _Underlay(holder.mtu)  # somebody's bridge holds the address already
 
     name = host.uplink or (record.device if record else holder.name if holder else None)
@@ -116,7 +114,7 @@ def _userspace_underlay(host: Host, world: World) -> _Underlay:
         return _Underlay(mtu, tuple(thing for thing in (existing, port) if thing), (str(problem),))
 
     bridge = Bridge(
-        name=BR_PHY,
+        name=PHYSICAL_BRIDGE,
         owner=host.name,
         datapath_type="netdev",
         fail_mode="standalone",
@@ -128,7 +126,7 @@ def _userspace_underlay(host: Host, world: World) -> _Underlay:
             routes=uplink.routes | (record.routes if record else frozenset()),
         ),
     )
-    return _Underlay(uplink.mtu, (bridge, Port(uplink.name, host.name, BR_PHY)))
+    return _Underlay(uplink.mtu, (bridge, Port(uplink.name, host.name, PHYSICAL_BRIDGE)))
 
 
 def _integration_bridge(host: Host, kind: str, target: str) -> Bridge:

@@ -124,7 +124,7 @@ def _delete_address(there: IPRoute, index: int, text: str) -> None:
 def _set_vlans(there: IPRoute, inner: int, old: Workload, new: Workload) -> None:
     before, after = dict(old.vlans), dict(new.vlans)
     for tag in before.keys() - after.keys():
-        there.link("del", index=there.link_lookup(link=inner, kind="vlan", vlan_id=tag)[0])
+        there.link("del", index=_index(there, f"{new.device}.{tag}"))
     for tag, addresses in after.items():
         name = f"{new.device}.{tag}"
         if tag not in before:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from sdnapp.provision.desired import BR_PHY, Wanted, desire
+from sdnapp.config.devices import PHYSICAL_BRIDGE
+from sdnapp.provision.desired import Wanted, desire
 from sdnapp.provision.plan import Change, Move, Plan, diff
 from sdnapp.provision.world import (
     Bridge,
@@ -59,7 +60,9 @@ def after(host: World, want: Wanted) -> World:
     if bridge is None or bridge.uplink is None:
         return world(*want.things, devices=tuple(host.devices.values()))
     uplink = replace(host.devices[bridge.uplink.device], addresses=(), routes=frozenset(), deaf=True)
-    moved = Device(BR_PHY, uplink.mac, 1500, True, False, bridge.uplink.addresses, bridge.uplink.routes)
+    moved = Device(
+        PHYSICAL_BRIDGE, uplink.mac, 1500, True, False, bridge.uplink.addresses, bridge.uplink.routes
+    )
     return world(*want.things, devices=(uplink, moved))
 
 
@@ -137,7 +140,7 @@ def test_a_trunk_shows_its_tags() -> None:
 def test_the_record_of_the_uplink_survives_what_goes_wrong() -> None:
     """br-phy and its addresses stay as they are when the uplink is gone, or another one that is not there."""
     done = after(world(), wanted(world()))
-    gone = replace(done, devices={BR_PHY: done.devices[BR_PHY]})
+    gone = replace(done, devices={PHYSICAL_BRIDGE: done.devices[PHYSICAL_BRIDGE]})
 
     plan = diff(wanted(gone), gone, "host1")
 
@@ -163,7 +166,7 @@ def test_an_address_that_an_admin_put_on_his_own_bridge_is_left_there() -> None:
     host = world(Bridge("br-ex", None, "netdev", "standalone"), devices=(ours,))
     want = wanted(host)
     assert want.problems == ()
-    assert not any(thing.name in (BR_PHY, "br-ex") for thing in want.things)
+    assert not any(thing.name in (PHYSICAL_BRIDGE, "br-ex") for thing in want.things)
 
 
 def test_the_vtep_address_on_another_device_than_the_uplink_is_a_problem() -> None:
