@@ -15,13 +15,14 @@ flows of one table; ``compile_bridge`` puts them together.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import chain
+from itertools import chain, groupby
+from operator import attrgetter
 
 from flows.actions import Action, Goto, Output, PopVlan, Punt, PushVlan, SetKey, SetNetwork, SetSource
 from flows.flow import CONTROLLER_METER, Flow, Kind, Meter, Program
 from flows.match import TAGGED, UNTAGGED, Match, Source
 from flows.tables import TABLES, Table
-from flows.view import BridgeView, Member, NetworkView
+from flows.view import BridgeView, Member, NetworkView, Peer
 
 EXCEPTION = 200
 EXACT = 100
@@ -87,17 +88,17 @@ def key_to_network(view: BridgeView) -> Iterator[Flow]:
     Of the two ways to say "these peers of all", the shorter one is taken: a flow for each peer that may, or
     one flow for all and a drop for each peer that may not.
     """
-    tunnels = frozenset(view.tunnels)
     for network in view.networks:
         admit = (SetNetwork(network.vni), Goto(Table.SECURITY))
-        strangers = tunnels.difference(network.peers)
-        if len(network.peers) <= len(strangers) + 1:
-            for port in network.peers:
-                yield Flow(Table.KEY_TO_NETWORK, EXACT, Match(in_port=port, key=network.vni), admit)
-        else:
-            yield Flow(Table.KEY_TO_NETWORK, EXACT, Match(key=network.vni), admit)
-            for port in sorted(strangers):
-                yield Flow(Table.KEY_TO_NETWORK, EXCEPTION, Match(in_port=port, key=network.vni))
+        strangers = sorted(frozenset(view.tunnels).difference(network.entrances))
+        for key in network.keys:
+            if len(network.entrances) <= len(strangers) + 1:
+                for port in network.entrances:
+                    yield Flow(Table.KEY_TO_NETWORK, EXACT, Match(in_port=port, key=key), admit)
+            else:
+                yield Flow(Table.KEY_TO_NETWORK, EXACT, Match(key=key), admit)
+                for port in strangers:
+                    yield Flow(Table.KEY_TO_NETWORK, EXCEPTION, Match(in_port=port, key=key))
 
 
 def security(_view: BridgeView) -> Iterator[Flow]:
@@ -127,10 +128,11 @@ def forward(view: BridgeView) -> Iterator[Flow]:
     """A local destination from anywhere; a remote one from local ports only (split horizon)."""
     for network in view.networks:
         members = {member.port: member for member in network.members}
+        keys = {peer.port: peer.key for peer in network.peers}
         for location in network.locations:
             if location.remote:
                 match = Match(source=Source.LOCAL, network=network.vni, eth_dst=location.mac)
-                actions: tuple[Action, ...] = (SetKey(network.vni), Output(location.port))
+                actions: tuple[Action, ...] = (SetKey(keys[location.port]), Output(location.port))
             else:
                 match = Match(network=network.vni, eth_dst=location.mac)
                 actions = _out(members[location.port])
@@ -142,8 +144,14 @@ def flood(view: BridgeView) -> Iterator[Flow]:
     for network in view.networks:
         if network.peers:
             local = Match(source=Source.LOCAL, network=network.vni)
-            copies = map(Output, network.peers)
-            yield Flow(Table.FLOOD, EXACT, local, (SetKey(network.vni), *copies, Goto(Table.DELIVER)))
+            yield Flow(Table.FLOOD, EXACT, local, (*_copies(network.peers), Goto(Table.DELIVER)))
+
+
+def _copies(peers: tuple[Peer, ...]) -> Iterator[Action]:
+    """A copy to each peer, with the key that it understands."""
+    for key, ports in groupby(sorted(peers, key=attrgetter("key", "port")), key=attrgetter("key")):
+        yield SetKey(key)
+        yield from (Output(peer.port) for peer in ports)
 
 
 def deliver(view: BridgeView) -> Iterator[Flow]:

@@ -33,12 +33,26 @@ class Location:
 
 
 @dataclass(frozen=True, slots=True)
+class Peer:
+    """A host that has the network too: the tunnel port that leads there, and the key that it understands."""
+
+    port: int
+    key: int
+
+
+@dataclass(frozen=True, slots=True)
 class NetworkView:
-    """One network on one bridge. ``peers``: tunnel ports of the hosts that have it too."""
+    """One network on one bridge.
+
+    ``vni`` is its identity inside the bridge. ``keys`` are the tunnel keys that mean it, and ``entrances``
+    the tunnel ports of the hosts that have it. Every remote location is behind the port of a peer.
+    """
 
     vni: int
+    keys: tuple[int, ...]
+    entrances: tuple[int, ...]
     members: tuple[Member, ...]
-    peers: tuple[int, ...]
+    peers: tuple[Peer, ...]
     locations: tuple[Location, ...]
 
 
@@ -46,10 +60,10 @@ class NetworkView:
 class BridgeView:
     """All that a bridge's program is made from.
 
-    ``tunnels``: every tunnel port that exists. ``learn_from_tunnels``: report unknown sources behind tunnels
-    too, because nobody else tells this controller about them (a controller on every host). ``mac_age``:
-    seconds of silence until a learned location is forgotten. ``punt_rate``: frames per second that may reach
-    the controller.
+    ``tunnels``: every tunnel port that is listened to. ``learn_from_tunnels``: report unknown sources behind
+    tunnels too, because nobody else tells this controller about them (a controller on every host).
+    ``mac_age``: seconds of silence until a learned location is forgotten. ``punt_rate``: frames per second
+    that may reach the controller.
     """
 
     networks: tuple[NetworkView, ...]

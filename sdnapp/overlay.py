@@ -34,6 +34,8 @@ from sdnapp.engine.messages import (
     Event,
     FileBroken,
     FileChanged,
+    FlowsAltered,
+    Later,
     Note,
     PortChanged,
     Read,
@@ -47,7 +49,7 @@ from sdnapp.engine.messages import (
 from sdnapp.engine.status import Status
 from sdnapp.log import event as log_event
 from sdnapp.net.state import Sighting
-from sdnapp.openflow import connection, flowstats
+from sdnapp.openflow import connection, flowstats, monitor
 from sdnapp.openflow.switch import Switch
 from sdnapp.rest.application import application
 from sdnapp.rest.server import listener, serve
@@ -147,6 +149,8 @@ class OverlayApp(OSKenApp):  # type: ignore[misc]  # os-ken has no types
 
     def _run(self) -> None:
         """Feed the engine. What has piled up meanwhile is one batch: one look at the world, one plan each."""
+        for effect in self._engine.start():
+            self._perform(effect)
         while True:
             for effect in self._handle(self._take_all()):
                 self._perform(effect)
@@ -170,6 +174,8 @@ class OverlayApp(OSKenApp):  # type: ignore[misc]  # os-ken has no types
         if isinstance(effect, Note):
             level = logging.WARNING if effect.warning else logging.INFO
             log_event(LOG, effect.event, level=level, **effect.fields)
+        elif isinstance(effect, Later):
+            hub.spawn_after(effect.seconds, self._inbox.put, effect.event)
         elif effect.dpid in self._switches:
             self._tasks[self._switches[effect.dpid]].put(effect)
 
@@ -241,6 +247,18 @@ class OverlayApp(OSKenApp):  # type: ignore[misc]  # os-ken has no types
             sighting = Sighting(match["metadata"], match["eth_src"], match["in_port"])
             self._inbox.put(SourceSilent(ev.msg.datapath.id, sighting))
 
+    @set_ev_cls(ofp_event.EventOFPExperimenterStatsReply, MAIN_DISPATCHER)
+    @guarded
+    def on_monitor(self, ev: Any) -> None:
+        """Somebody else changed flows; or the bridge agrees to tell of that."""
+        if ev.msg.xid:
+            self.on_reply(ev)
+            return
+        changes = list(monitor.decode(ev.msg.body.data))
+        if changes:
+            there = frozenset((c.table, c.cookie) for c in changes if c.event is not monitor.Event.DELETED)
+            self._inbox.put(FlowsAltered(ev.msg.datapath.id, len(changes), there))
+
     @set_ev_cls(
         [
             ofp_event.EventOFPErrorMsg,
@@ -278,7 +296,7 @@ def _do(switch: Switch, task: Read | Send) -> Event:
     if isinstance(task, Read):
         contents = switch.read()
         sightings = tuple(Sighting(flow.vni, flow.mac, flow.ofport) for flow in contents.learned)
-        return WasRead(dpid, contents.flows, contents.meters, sightings)
+        return WasRead(dpid, contents.flows, contents.meters, sightings, monitored=switch.monitored)
     refused = switch.apply(task.plan, task.known_meters)
     return WasSent(dpid, tuple(Rejection(r.what, r.reason) for r in refused))
 

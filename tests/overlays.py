@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from flows.view import BridgeView
 from sdnapp.config import parse
 from sdnapp.net.build import build
+from sdnapp.net.dialect import dialect
 from sdnapp.net.model import Host, Overlay
+from sdnapp.net.project import project
+from sdnapp.net.state import State
 
 TWO_HOSTS = """
 overlay: {encapsulation: gre}
@@ -34,3 +38,8 @@ def numbers(host: Host) -> Mapping[str, int]:
     """Every interface of the host's bridge with the port number that it asks for."""
     ports = {port.interface: port.ofport for port in host.ports}
     return ports | {tunnel.interface: tunnel.ofport for tunnel in host.tunnels}
+
+
+def view_of(state: State, host: str) -> BridgeView:
+    """What the host's bridge sees of the state."""
+    return project(state, host, dialect(state, host))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from flows.view import BridgeView, Location, Member, NetworkView
+from flows.view import BridgeView, Location, Member, NetworkView, Peer
 
 RED, BLUE = 5010, 5020
 RED_PORT, BLUE_PORT, TRUNK = 1, 2, 3
@@ -22,18 +22,27 @@ def bridge(
     return BridgeView(networks, tunnels, learn_from_tunnels=per_host, mac_age=300, punt_rate=5000)
 
 
+def alone(vni: int, *members: Member, peers: tuple[int, ...] = ()) -> NetworkView:
+    """A network of which nobody's place is known. Peers send and take its own number as the key."""
+    return NetworkView(vni, (vni,), peers, members, tuple(Peer(port, vni) for port in peers), ())
+
+
 def two_tenants() -> BridgeView:
     """Red and blue, equal tags, a port and a far station each, and a trunk that carries both."""
     red = NetworkView(
         RED,
-        (Member(RED_PORT, 10, tagged=False), Member(TRUNK, 30, tagged=True)),
+        (RED,),
         (TUNNEL,),
+        (Member(RED_PORT, 10, tagged=False), Member(TRUNK, 30, tagged=True)),
+        (Peer(TUNNEL, RED),),
         (Location(RED_MAC, RED_PORT, False, False), Location(RED_FAR, TUNNEL, True, False)),
     )
     blue = NetworkView(
         BLUE,
-        (Member(BLUE_PORT, 10, tagged=False), Member(TRUNK, 40, tagged=True)),
+        (BLUE,),
         (TUNNEL,),
+        (Member(BLUE_PORT, 10, tagged=False), Member(TRUNK, 40, tagged=True)),
+        (Peer(TUNNEL, BLUE),),
         (Location(BLUE_MAC, BLUE_PORT, False, True), Location(BLUE_FAR, TUNNEL, True, True)),
     )
     return bridge(red, blue, tunnels=(TUNNEL, OTHER_TUNNEL))
@@ -47,7 +56,9 @@ TUNNELS = list(range(40001, 40005))
 
 @st.composite
 def views(draw: st.DrawFn) -> BridgeView:
-    """Any sound view: a port is untagged in one network at most, and carries a tag for one at most."""
+    """Any sound view: a port is untagged in one network at most, and carries a tag for one at most; a key
+    means one network at most.
+    """
     vnis = draw(st.lists(st.sampled_from(VNIS), unique=True, max_size=4))
     tunnels = draw(st.lists(st.sampled_from(TUNNELS), unique=True, max_size=4).map(sorted))
     members: dict[int, list[Member]] = {vni: [] for vni in vnis}
@@ -63,18 +74,25 @@ def views(draw: st.DrawFn) -> BridgeView:
             if vni != untagged and tag not in tags:
                 tags.add(tag)
                 members[vni].append(Member(port, tag, tagged=True))
-    networks = tuple(draw(_network(vni, tuple(members[vni]), tunnels)) for vni in vnis if members[vni])
+    owners = {key: draw(st.sampled_from([None, *vnis])) for key in VNIS}
+    networks = tuple(
+        draw(_network(vni, tuple(key for key in VNIS if owners[key] == vni), tuple(members[vni]), tunnels))
+        for vni in vnis
+        if members[vni]
+    )
     return BridgeView(networks, tuple(tunnels), draw(st.booleans()), draw(st.integers(1, 600)), 5000)
 
 
 @st.composite
-def _network(draw: st.DrawFn, vni: int, members: tuple[Member, ...], tunnels: list[int]) -> NetworkView:
-    peers = draw(st.lists(st.sampled_from(tunnels), unique=True).map(sorted)) if tunnels else []
-    ports = [(member.port, False) for member in members] + [(peer, True) for peer in peers]
+def _network(
+    draw: st.DrawFn, vni: int, keys: tuple[int, ...], members: tuple[Member, ...], tunnels: list[int]
+) -> NetworkView:
+    some_tunnels = st.lists(st.sampled_from(tunnels), unique=True).map(sorted) if tunnels else st.just([])
+    peers = tuple(Peer(port, draw(st.sampled_from(VNIS))) for port in draw(some_tunnels))
+    ports = [(member.port, False) for member in members] + [(peer.port, True) for peer in peers]
     locations = [
         Location(mac, *draw(st.sampled_from(ports)), draw(st.booleans()))
         for mac in draw(st.lists(st.sampled_from(MACS), unique=True))
     ]
-    return NetworkView(
-        vni, members, tuple(peers), tuple(sorted(locations, key=lambda location: location.mac))
-    )
+    by_mac = tuple(sorted(locations, key=lambda location: location.mac))
+    return NetworkView(vni, keys, tuple(draw(some_tunnels)), members, peers, by_mac)

@@ -19,9 +19,12 @@ from sdnapp.engine.messages import (
     Connected,
     Disconnected,
     Effect,
+    Elapsed,
     Event,
     FileBroken,
     FileChanged,
+    FlowsAltered,
+    Later,
     Note,
     PortChanged,
     Read,
@@ -33,54 +36,81 @@ from sdnapp.engine.messages import (
     WasSent,
 )
 from sdnapp.engine.status import BridgeStatus, Status, locations
+from sdnapp.net.dialect import SILENT, Dialect, dialect, in_change
 from sdnapp.net.model import Host, Overlay
 from sdnapp.net.project import project
 from sdnapp.net.state import (
     BridgeFound,
     Configured,
+    Confirmed,
+    Faded,
     PortFound,
     PortLost,
     Recalled,
     Seen,
+    Settled,
     Silent,
     State,
     Station,
     step,
 )
 
+FADE = 1.0
+"""Seconds after which nothing is on its way any more that a bridge sent before."""
+SETTLE = 30.0
+"""Seconds after a new configuration until bridges that were never heard of do not count any more."""
 ATTEMPTS = 3
 """How often in a row a bridge is read anew after it refused a whole plan, before it is left alone."""
 
 
 @dataclass(slots=True)
 class _Session:
-    """A connected bridge of ours. ``installed`` is None until it has been read."""
+    """A connected bridge of ours.
+
+    ``installed`` is None until it has been read; ``reads`` are on their way. ``suspect`` flows may not be
+    what their identity says: they count as missing.
+    """
 
     host: str
     address: str
     since: float
     installed: frozenset[FlowKey] | None = None
     meters: frozenset[Meter] = frozenset()
-    state: State | None = None
+    inputs: tuple[object, ...] = ()
     view: BridgeView | None = None
+    dialect: Dialect = SILENT
     program: Program = EMPTY
     sending: Plan | None = None
+    sent_dialect: Dialect = SILENT
     rejected: dict[Flow | Meter, str] = field(default_factory=dict)
+    reads: int = 1
+    suspect: frozenset[FlowKey] = frozenset()
     failures: int = 0
     failure: str | None = None
 
     @property
     def in_sync(self) -> bool:
-        return self.installed is not None and self.sending is None and not self.rejected and not self.failure
+        settled = self.installed is not None and not self.reads and self.sending is None
+        return settled and not self.rejected and self.failure is None
 
     def follow(self, state: State) -> None:
-        """Bring the program up to the state. Nothing is compiled when this bridge sees no difference."""
-        if state is self.state:
+        """Bring the program up to the state. Nothing is computed when nothing that matters here is new."""
+        inputs = _inputs(state, self.host)
+        if len(inputs) == len(self.inputs) and all(a is b for a, b in zip(inputs, self.inputs, strict=True)):
             return
-        view = project(state, self.host)
+        self.inputs = inputs
+        self.dialect = dialect(state, self.host)
+        view = project(state, self.host, self.dialect)
         if view != self.view:
             self.view, self.program = view, compile_bridge(view)
-        self.state = state
+
+
+def _inputs(state: State, host: str) -> tuple[object, ...]:
+    """All of the state that a bridge's program depends on; what others confirmed, only while ways change."""
+    inputs = (state.overlay, state.ports(host), state.learned, state.claims)
+    if not in_change(state, host):
+        return inputs
+    return (*inputs, state.confirmed, state.spoken, state.settled)
 
 
 class Engine:
@@ -91,6 +121,11 @@ class Engine:
         self._sessions: dict[int, _Session] = {}
         self._strangers: dict[int, Connected] = {}
         self._config_error: str | None = None
+        self._drift: dict[str, int] = {}
+
+    def start(self) -> list[Effect]:
+        """What is to be done before anything happened, and again with each new configuration."""
+        return [Later(SETTLE, Elapsed(Settled(self._state.overlay)))]
 
     def handle(self, events: Iterable[Event]) -> list[Effect]:
         """Take in what happened, in order; return what is to be done, in order."""
@@ -99,14 +134,20 @@ class Engine:
         for event in events:
             effects += self._take(event)
         effects += _learning_notes(before, self._state)
-        for dpid, session in self._sessions.items():
-            effects += _reconcile(dpid, session, self._state)
+        reconciled: State | None = None
+        while reconciled is not self._state:  # what one bridge confirms may be what its peers wait for
+            reconciled = self._state
+            for dpid, session in self._sessions.items():
+                effects += self._reconcile(dpid, session)
         return effects
 
     def _take(self, event: Event) -> list[Effect]:
         match event:
             case FileChanged(overlay):
                 return self._configure(overlay)
+            case Elapsed(later):
+                self._state = step(self._state, later)
+                return []
             case FileBroken(reason):
                 self._config_error = reason
                 return [Note("config.broken", {"reason": reason}, warning=True)]
@@ -118,7 +159,9 @@ class Engine:
         return [] if session is None else self._hear(session, event)
 
     def _hear(
-        self, session: _Session, event: PortChanged | SourceSeen | SourceSilent | WasRead | WasSent
+        self,
+        session: _Session,
+        event: PortChanged | SourceSeen | SourceSilent | WasRead | WasSent | FlowsAltered,
     ) -> list[Effect]:
         """Something from a bridge of ours."""
         host = session.host
@@ -136,10 +179,19 @@ class Engine:
                 self._state = step(self._state, Seen(host, (sighting,)))
             case SourceSilent(_, sighting):
                 self._state = step(self._state, Silent(host, sighting))
-            case WasRead(_, flows, meters, sightings):
+            case WasRead(_, flows, meters, sightings, monitored):
                 self._state = step(self._state, Recalled(host, sightings))
-                session.installed, session.meters = flows, meters
-                return [Note("bridge.read", {"host": host, "flows": len(flows)})]
+                session.installed, session.meters = flows - session.suspect, meters
+                session.reads -= 1
+                if not session.reads:
+                    session.suspect = frozenset()
+                fields = {"host": host, "flows": len(flows), "monitored": monitored}
+                return [Note("bridge.read", fields, warning=not monitored)]
+            case FlowsAltered(dpid, count, altered):
+                session.suspect |= altered & session.program.flows.keys()
+                session.reads += 1
+                self._drift[host] = self._drift.get(host, 0) + count
+                return [Note("bridge.drift", {"host": host, "changes": count}, warning=True), Read(dpid)]
             case WasSent(dpid, rejections):
                 return self._confirm(dpid, session, rejections)
         return []
@@ -200,7 +252,8 @@ class Engine:
         session.meters = _replace_meters(session.meters, plan.meters)
         session.failures, session.failure = 0, None
         fields = {"host": session.host, "added": len(plan.add), "deleted": len(plan.delete)}
-        return [*notes, Note("bridge.programmed", fields)]
+        in_force = self._in_force(session.host, session.sent_dialect)
+        return [*notes, Note("bridge.programmed", fields), *in_force]
 
     def _retry(self, dpid: int, session: _Session, rejection: Rejection) -> list[Effect]:
         """Nothing of the plan took effect. Without the flow to blame, look at the bridge again."""
@@ -210,8 +263,26 @@ class Engine:
         if session.failures > ATTEMPTS:
             session.failure = rejection.reason
             return []
-        session.installed = None
+        session.reads += 1
         return [Read(dpid)]
+
+    def _reconcile(self, dpid: int, session: _Session) -> list[Effect]:
+        """Send what the bridge lacks, unless it is being read, or written, or was given up."""
+        if session.reads or session.installed is None or session.sending or session.failure:
+            return []
+        session.follow(self._state)
+        plan = diff(session.installed, session.meters, _without(session.program, session.rejected))
+        if not plan:
+            return self._in_force(session.host, session.dialect)
+        session.sending, session.sent_dialect = plan, session.dialect
+        return [Send(dpid, plan, frozenset(meter.id for meter in session.meters))]
+
+    def _in_force(self, host: str, spoken: Dialect) -> list[Effect]:
+        """A bridge holds what it should, and with it a dialect. What it no longer says fades away."""
+        before = self._state.confirmed.get(host, SILENT)
+        self._state = step(self._state, Confirmed(host, spoken))
+        ended = before.speeches(host) - spoken.speeches(host)
+        return [Later(FADE, Elapsed(Faded(ended)))] if ended else []
 
     def status(self, config_path: str) -> Status:
         """A picture of now; ``config_path`` is the file that the configuration comes from."""
@@ -221,24 +292,12 @@ class Engine:
             config_path=config_path,
             config_error=self._config_error,
             bridges={
-                host.name: _bridge_status(self._state, host, by_host.get(host.name))
+                host.name: _bridge_status(self._state, host, by_host.get(host.name), self._drift)
                 for host in self._state.overlay.hosts.values()
             },
             unknown={dpid: stranger.address for dpid, stranger in self._strangers.items()},
             locations=tuple(locations(self._state)),
         )
-
-
-def _reconcile(dpid: int, session: _Session, state: State) -> list[Effect]:
-    """Send what the bridge lacks, unless it is being read, or written, or was given up."""
-    if session.installed is None or session.sending is not None or session.failure is not None:
-        return []
-    session.follow(state)
-    plan = diff(session.installed, session.meters, _without(session.program, session.rejected))
-    if not plan:
-        return []
-    session.sending = plan
-    return [Send(dpid, plan, frozenset(meter.id for meter in session.meters))]
 
 
 def _without(program: Program, rejected: Mapping[Flow | Meter, str]) -> Program:
@@ -271,7 +330,9 @@ def _location_note(event: str, station: Station, host: str, interface: str | Non
     return Note(event, {"network": network, "mac": mac, "host": host, "port": interface or "-"})
 
 
-def _bridge_status(state: State, host: Host, session: _Session | None) -> BridgeStatus:
+def _bridge_status(
+    state: State, host: Host, session: _Session | None, drift: Mapping[str, int]
+) -> BridgeStatus:
     failures = [] if session is None else [f"{what}: {why}" for what, why in session.rejected.items()]
     if session is not None and session.failure is not None:
         failures.append(session.failure)
@@ -285,4 +346,5 @@ def _bridge_status(state: State, host: Host, session: _Session | None) -> Bridge
         since=None if session is None else session.since,
         ports=state.ports(host.name).number,
         failures=tuple(failures),
+        drift=drift.get(host.name, 0),
     )

@@ -9,7 +9,7 @@ from typing import Any
 from flows.diff import Plan
 from flows.flow import Flow, FlowKey, Meter
 from sdnapp.net.model import Overlay
-from sdnapp.net.state import Sighting
+from sdnapp.net.state import Faded, Settled, Sighting
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +56,16 @@ class SourceSilent:
 
 @dataclass(frozen=True, slots=True)
 class WasRead:
-    """All that a bridge holds: identities of its flows, its meters, the learned locations among its flows."""
+    """All that a bridge holds: identities of its flows, its meters, the learned locations among its flows.
+
+    ``monitored``: from now on it says what others do to its flows.
+    """
 
     dpid: int
     flows: frozenset[FlowKey]
     meters: frozenset[Meter]
     sightings: tuple[Sighting, ...]
+    monitored: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +85,15 @@ class WasSent:
 
 
 @dataclass(frozen=True, slots=True)
+class FlowsAltered:
+    """Somebody else changed flows; ``altered`` are those that are still there under their old identity."""
+
+    dpid: int
+    count: int
+    altered: frozenset[FlowKey]
+
+
+@dataclass(frozen=True, slots=True)
 class FileChanged:
     """There is a new good configuration."""
 
@@ -94,22 +107,20 @@ class FileBroken:
     reason: str
 
 
-Event = (
-    Connected
-    | Disconnected
-    | PortChanged
-    | SourceSeen
-    | SourceSilent
-    | WasRead
-    | WasSent
-    | FileChanged
-    | FileBroken
-)
+@dataclass(frozen=True, slots=True)
+class Elapsed:
+    """The time that ``Later`` asked for is over."""
+
+    event: Faded | Settled
+
+
+FromBridge = PortChanged | SourceSeen | SourceSilent | WasRead | WasSent | FlowsAltered
+Event = FromBridge | Connected | Disconnected | FileChanged | FileBroken | Elapsed
 
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """Read back what the bridge holds."""
+    """Read back what the bridge holds, and have it say from then on what others do to it."""
 
     dpid: int
 
@@ -132,4 +143,12 @@ class Note:
     warning: bool = False
 
 
-Effect = Read | Send | Note
+@dataclass(frozen=True, slots=True)
+class Later:
+    """Tell the engine of ``event`` when so many seconds are over."""
+
+    seconds: float
+    event: Elapsed
+
+
+Effect = Read | Send | Note | Later

@@ -12,7 +12,9 @@ from sdnapp.net.state import State
 
 @dataclass(frozen=True, slots=True)
 class BridgeStatus:
-    """What is known of one host's bridge. ``flows``: how many it should hold; ``since``: epoch seconds."""
+    """What is known of one host's bridge. ``flows``: how many it should hold; ``since``: epoch seconds;
+    ``drift``: how many changes by others were healed since the controller started.
+    """
 
     host: str
     datapath_id: int
@@ -23,6 +25,7 @@ class BridgeStatus:
     since: float | None
     ports: Mapping[str, int]
     failures: tuple[str, ...]
+    drift: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from itertools import chain
 
-from flows.view import BridgeView, Location, Member, NetworkView
+from flows.view import BridgeView, Location, Member, NetworkView, Peer
+from sdnapp.net.dialect import Dialect
 from sdnapp.net.model import Host, Port
 from sdnapp.net.state import Place, Ports, State
 
@@ -13,23 +14,23 @@ PUNT_RATE = 5000
 """Frames per second that one bridge may send to the controller; what it drops comes again."""
 
 
-def project(state: State, host_name: str) -> BridgeView:
-    """The view of this host's bridge. Ports that the bridge does not have, and what is behind them, are
-    left out: they come in when they appear.
+def project(state: State, host_name: str, speech: Dialect) -> BridgeView:
+    """The view of this host's bridge, which speaks this dialect.
+
+    Ports that the bridge does not have, and what is behind them, are left out until they appear.
     """
     host = state.overlay.hosts[host_name]
     ports = state.ports(host_name)
-    tunnels = {t.peer: ports.number[t.interface] for t in host.tunnels if t.interface in ports.number}
     learned: dict[str, list[tuple[str, Place, bool]]] = {}
     for (path, mac), place in state.learned.items():
         learned.setdefault(path, []).append((mac, place, True))
     networks = (
-        _network(state, host, ports, tunnels, path=path, learned=learned.get(path, ()))
+        _network(state, host, speech, path=path, learned=learned.get(path, ()))
         for path in sorted(host.networks)
     )
     return BridgeView(
         networks=tuple(network for network in networks if network.members),
-        tunnels=tuple(sorted(tunnels.values())),
+        tunnels=tuple(sorted(ports.tunnels[peer][kind] for peer, kind in speech.hears)),
         learn_from_tunnels=state.overlay.controller.per_host,
         mac_age=state.overlay.mac_age,
         punt_rate=PUNT_RATE,
@@ -37,27 +38,26 @@ def project(state: State, host_name: str) -> BridgeView:
 
 
 def _network(
-    state: State,
-    host: Host,
-    ports: Ports,
-    tunnels: dict[str, int],
-    *,
-    path: str,
-    learned: Iterable[tuple[str, Place, bool]],
+    state: State, host: Host, speech: Dialect, *, path: str, learned: Iterable[tuple[str, Place, bool]]
 ) -> NetworkView:
+    ports = state.ports(host.name)
     members = (
         m for port in state.members[path] if port.host == host.name for m in _members(port, ports, path)
     )
-    peers = {port.host for port in state.members[path]} & tunnels.keys()
+    having = {port.host for port in state.members[path]}
+    ways = {peer: way for (of, peer), way in speech.speaks.items() if of == path}
+    peers = {peer: Peer(ports.tunnels[peer][way.encapsulation], way.key) for peer, way in ways.items()}
     locations = (
         location
         for mac, place, is_learned in chain(_fixed(state, path), learned)
-        if (location := _location(host, ports, tunnels, mac, place, learned=is_learned)) is not None
+        if (location := _location(host, ports, peers, mac, place, learned=is_learned)) is not None
     )
     return NetworkView(
         vni=state.overlay.networks[path].vni,
+        keys=tuple(sorted(key for of, key in speech.understands if of == path)),
+        entrances=tuple(sorted(ports.tunnels[peer][kind] for peer, kind in speech.hears if peer in having)),
         members=tuple(sorted(members, key=lambda member: member.port)),
-        peers=tuple(sorted(tunnels[peer] for peer in peers)),
+        peers=tuple(sorted(peers.values(), key=lambda peer: peer.port)),
         locations=tuple(sorted(locations, key=lambda location: location.mac)),
     )
 
@@ -76,10 +76,10 @@ def _fixed(state: State, path: str) -> Iterator[tuple[str, Place, bool]]:
 
 
 def _location(
-    host: Host, ports: Ports, tunnels: dict[str, int], mac: str, place: Place, *, learned: bool
+    host: Host, ports: Ports, peers: dict[str, Peer], mac: str, place: Place, *, learned: bool
 ) -> Location | None:
     if place.host != host.name:
-        return Location(mac, tunnels[place.host], True, learned) if place.host in tunnels else None
+        return Location(mac, peers[place.host].port, True, learned) if place.host in peers else None
     if place.interface is None or place.interface not in ports.number:
         return None
     return Location(mac, ports.number[place.interface], False, learned)

@@ -1,7 +1,8 @@
 """What is known of the world, and how an event changes it. ``step`` is the only way to a new state.
 
-A state is the configuration, the ports that each bridge has, and the locations that the network taught us.
-What a bridge must hold depends on the current state alone, never on the order in which things happened.
+A state is the configuration, the ports that each bridge has, the locations that the network taught us, and
+what bridges confirmed that they understand and speak. What a bridge must hold depends on the current state
+alone, never on the order in which things happened.
 """
 
 from __future__ import annotations
@@ -9,7 +10,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from sdnapp.net.model import Host, Overlay, Port
+from sdnapp.config.names import tunnel_interface
+from sdnapp.net.dialect import Dialect, Speech, Way
+from sdnapp.net.model import Encapsulation, Host, Overlay, Port
+
+ENCAPSULATIONS: tuple[Encapsulation, ...] = ("vxlan", "gre", "geneve")
+
+MAX_KEY = 2**24 - 1
+"""Of VXLAN and Geneve; GRE has more (RFC 7348 §5, RFC 8926 §3.4, RFC 2890 §2.1)."""
 
 Station = tuple[str, str]
 """(network path, MAC): whose location it is. Equal MACs in two networks are two stations."""
@@ -34,24 +42,40 @@ class Sighting:
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """The ports that a bridge has now, both ways round."""
+    """The ports that a bridge has now, both ways round, and those of them that lead to its peers."""
 
     number: Mapping[str, int]
     name: Mapping[int, str]
+    tunnels: Mapping[str, Mapping[Encapsulation, int]]
 
     @classmethod
-    def of(cls, number: Mapping[str, int]) -> Ports:
-        """From interface name to port number."""
-        return cls(number, {ofport: name for name, ofport in number.items()})
+    def of(cls, number: Mapping[str, int], host: Host) -> Ports:
+        """From interface name to port number. Tunnels go by their names, whatever the file wants now."""
+        tunnels: dict[str, dict[Encapsulation, int]] = {}
+        for tunnel in host.tunnels:
+            for kind in ENCAPSULATIONS:
+                ofport = number.get(tunnel_interface(kind, tunnel.peer))
+                if ofport is not None:
+                    tunnels.setdefault(tunnel.peer, {})[kind] = ofport
+        return cls(number, {ofport: name for name, ofport in number.items()}, tunnels)
+
+    def peer_behind(self, ofport: int) -> str | None:
+        """The host at the other end of this tunnel; None if the port is no tunnel."""
+        return next((peer for peer, kinds in self.tunnels.items() if ofport in kinds.values()), None)
 
 
-NO_PORTS = Ports({}, {})
+NO_PORTS = Ports({}, {}, {})
 
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """``bridges``: the ports of each host heard of. ``read``: hosts whose bridge has told what it holds, so
-    that its word on learned locations is the last one. The next three follow from ``overlay``.
+    """``static``, ``members`` (by network) and ``paths`` (by VNI) follow from ``overlay``.
+
+    ``bridges``: the ports of each host heard of. ``read``: hosts whose bridge has told what it holds, so
+    that its word on learned locations is the last one. ``claims``: what each tunnel key means; an older claim
+    keeps a newer one waiting, so that no key ever means two networks. ``confirmed``: the dialect that each
+    bridge has in force. ``spoken``: by listener, what is sent to it or may still be on its way. ``settled``:
+    enough time has passed since the last configuration that what was never heard of may be forgotten.
     """
 
     overlay: Overlay
@@ -61,6 +85,10 @@ class State:
     bridges: Mapping[str, Ports] = field(default_factory=dict)
     learned: Mapping[Station, Place] = field(default_factory=dict)
     read: frozenset[str] = frozenset()
+    claims: Mapping[int, str] = field(default_factory=dict)
+    confirmed: Mapping[str, Dialect] = field(default_factory=dict)
+    spoken: Mapping[str, frozenset[Speech]] = field(default_factory=dict)
+    settled: bool = False
 
     @classmethod
     def of(cls, overlay: Overlay) -> State:
@@ -73,7 +101,13 @@ class State:
                 if port.mac is not None:
                     static[attachment.network, port.mac] = Place(port.host, port.interface)
         paths = {network.vni: path for path, network in overlay.networks.items()}
-        return cls(overlay, static, {path: tuple(ports) for path, ports in members.items()}, paths)
+        by_path = {path: tuple(ports) for path, ports in members.items()}
+        return cls(overlay, static, by_path, paths, claims=paths)
+
+    def spoken_now(self, speaker: str, listener: str, network: str) -> Way | None:
+        """The way in which the speaker has confirmed to send."""
+        dialect = self.confirmed.get(speaker)
+        return None if dialect is None else dialect.speaks.get((network, listener))
 
     def ports(self, host: str) -> Ports:
         """The ports of this host's bridge; none if it was never heard of."""
@@ -136,7 +170,31 @@ class Recalled:
     sightings: tuple[Sighting, ...]
 
 
-Event = Configured | BridgeFound | PortFound | PortLost | Seen | Silent | Recalled
+@dataclass(frozen=True, slots=True)
+class Confirmed:
+    """This dialect is in force on the host's bridge."""
+
+    host: str
+    dialect: Dialect
+
+
+@dataclass(frozen=True, slots=True)
+class Faded:
+    """So long after their speakers stopped, nothing of these is on its way any more."""
+
+    speeches: frozenset[Speech]
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """Long enough after a configuration: whoever has not been heard of since does not count."""
+
+    overlay: Overlay
+
+
+Event = (
+    Configured | BridgeFound | PortFound | PortLost | Seen | Silent | Recalled | Confirmed | Faded | Settled
+)
 
 
 def step(state: State, event: Event) -> State:
@@ -157,20 +215,79 @@ def step(state: State, event: Event) -> State:
             return _forget(state, host, sighting)
         case Recalled(host, sightings):
             return _recall(state, host, sightings)
+        case Confirmed(host, dialect):
+            return _confirm(state, host, dialect)
+        case Faded(speeches):
+            return _fade(state, speeches)
+        case Settled(overlay):
+            return _renew_claims(replace(state, settled=True)) if overlay is state.overlay else state
 
 
 def _configure(state: State, overlay: Overlay) -> State:
-    """Ports and learned locations outlive the change where they still make sense."""
-    fresh = State.of(overlay)
-    bridges = {host: ports for host, ports in state.bridges.items() if host in overlay.hosts}
-    known = replace(fresh, bridges=bridges, read=state.read & overlay.hosts.keys())
-    return replace(known, learned=_sound(known, state.learned))
+    """Ports, learned locations and what bridges confirmed outlive the change where they still make sense."""
+    hosts = overlay.hosts
+    known = replace(
+        State.of(overlay),
+        bridges={h: Ports.of(p.number, hosts[h]) for h, p in state.bridges.items() if h in hosts},
+        read=state.read & hosts.keys(),
+        claims=state.claims,
+        confirmed={h: dialect for h, dialect in state.confirmed.items() if h in hosts},
+        spoken={h: speeches for h, speeches in state.spoken.items() if h in hosts},
+    )
+    return _renew_claims(replace(known, learned=_sound(known, state.learned)))
+
+
+def _renew_claims(state: State) -> State:
+    """A claim ends when the file no longer makes it and nobody speaks by it; then its key is free."""
+    in_use = {(s.way.key, s.network) for speeches in state.spoken.values() for s in speeches}
+    unheard = not state.settled and not state.overlay.hosts.keys() <= state.confirmed.keys()
+    kept = {
+        key: path
+        for key, path in state.claims.items()
+        if state.paths.get(key) == path or (key, path) in in_use or unheard
+    }
+    claims: Mapping[int, str] = {**state.paths, **kept}
+    # The very same as paths says that no key is changing.
+    claims = state.paths if claims == state.paths else _with_spares(state, claims)
+    return state if claims is state.claims or claims == state.claims else replace(state, claims=claims)
+
+
+def _with_spares(state: State, claims: Mapping[int, str]) -> Mapping[int, str]:
+    """Networks that exchange their keys would wait for each other forever: a spare key lets them go round."""
+    holding: dict[str, list[int]] = {}
+    for key, path in claims.items():
+        holding.setdefault(path, []).append(key)
+    spares = (key for key in range(MAX_KEY, 0, -1) if key not in claims)
+    needed = {
+        next(spares): path
+        for key, path in state.paths.items()
+        if claims[key] != path and all(held in state.paths for held in holding.get(path, [0]))
+    }
+    return {**claims, **needed} if needed else claims
+
+
+def _confirm(state: State, host: str, dialect: Dialect) -> State:
+    before = state.confirmed.get(host)
+    if before == dialect or host not in state.overlay.hosts:
+        return state
+    spoken = dict(state.spoken)
+    for speech in dialect.speeches(host) - (before.speeches(host) if before else frozenset()):
+        spoken[speech.listener] = spoken.get(speech.listener, frozenset()) | {speech}
+    return _renew_claims(replace(state, confirmed={**state.confirmed, host: dialect}, spoken=spoken))
+
+
+def _fade(state: State, speeches: frozenset[Speech]) -> State:
+    """Forget them, but for those that were taken up again."""
+    gone = {s for s in speeches if state.spoken_now(s.speaker, s.listener, s.network) != s.way}
+    spoken = {listener: heard - gone for listener, heard in state.spoken.items()}
+    return _renew_claims(replace(state, spoken=spoken))
 
 
 def _set_ports(state: State, host: str, number: Mapping[str, int]) -> State:
     if host in state.bridges and state.ports(host).number == number:
         return state
-    known = replace(state, bridges={**state.bridges, host: Ports.of(number)})
+    ports = Ports.of(number, state.overlay.hosts[host])
+    known = replace(state, bridges={**state.bridges, host: ports})
     return replace(known, learned=_sound(known, state.learned))
 
 
@@ -208,14 +325,9 @@ def _locate(state: State, host: str, sighting: Sighting) -> tuple[Station, Place
     interface = state.ports(host).name.get(sighting.ofport)
     if network is None or interface is None:
         return None
-    peer = peer_behind(state.overlay.hosts[host], interface)
+    peer = state.ports(host).peer_behind(sighting.ofport)
     place = Place(host, interface) if peer is None else Place(peer, None)
     return ((network, sighting.mac), place) if _exists(state, network, place) else None
-
-
-def peer_behind(host: Host, interface: str) -> str | None:
-    """The host at the other end of this tunnel; None if the interface is no tunnel."""
-    return next((t.peer for t in host.tunnels if t.interface == interface), None)
 
 
 def _forget(state: State, host: str, sighting: Sighting) -> State:

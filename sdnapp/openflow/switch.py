@@ -18,7 +18,7 @@ from flows.diff import Plan
 from flows.flow import CONTROLLER_METER, Flow, FlowKey, Meter, is_learned
 from flows.match import Source
 from flows.tables import Table
-from sdnapp.openflow import encode
+from sdnapp.openflow import encode, monitor
 
 TIMEOUT = 30.0
 """Seconds without any reply after which a bridge is taken for gone."""
@@ -57,6 +57,7 @@ class Switch:
 
     def __init__(self, datapath: Any) -> None:
         self.datapath = datapath
+        self.monitored = False
         self._waiting: dict[int, Any] = {}
         self._bundle = 0
 
@@ -93,7 +94,12 @@ class Switch:
             self._waiting.pop(xid, None)
 
     def read(self) -> Contents:
-        """All that the bridge holds. Matches are parsed only for flows of learned locations."""
+        """All that the bridge holds; from before that on, it says what others do to its flows.
+
+        Matches are parsed only for flows of learned locations.
+        """
+        if not self.monitored:
+            self.monitored = self._monitor()
         keys: set[FlowKey] = set()
         learned: list[LearnedFlow] = []
         for reply in self.request(_all_flows(self.datapath)):
@@ -103,6 +109,15 @@ class Switch:
                     learned.append(found)
             hub.sleep(0)
         return Contents(frozenset(keys), self._read_meters(), tuple(learned))
+
+    def _monitor(self) -> bool:
+        """Whether the bridge agrees to tell what others do; Open vSwitch before 3.0 does not."""
+        try:
+            for _ in self.request(monitor.request(self.datapath)):
+                pass
+        except ValueError:
+            return False
+        return True
 
     def _read_meters(self) -> frozenset[Meter]:
         request = parser.OFPMeterConfigStatsRequest(self.datapath, 0, CONTROLLER_METER)

@@ -15,10 +15,9 @@ from flows.pipeline import compile_bridge
 from flows.render import render
 from flows.tables import check
 from sdnapp.net.model import Overlay
-from sdnapp.net.project import project
 from sdnapp.net.state import BridgeFound, State, step
 from sdnapp.source import load
-from tests.overlays import numbers
+from tests.overlays import numbers, view_of
 
 HERE = Path(__file__).parent
 CONFIGS = HERE.parents[1] / "configs"
@@ -37,7 +36,7 @@ def programs() -> Iterator[tuple[str, Program]]:
     for path in sorted(CONFIGS.glob("*.yaml")):
         state = everything_up(load(path))
         for host in state.overlay.hosts:
-            yield f"{path.stem}.{host}.txt", compile_bridge(project(state, host))
+            yield f"{path.stem}.{host}.txt", compile_bridge(view_of(state, host))
 
 
 PROGRAMS = dict(programs())

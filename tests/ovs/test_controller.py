@@ -19,10 +19,9 @@ import pytest
 
 from flows.pipeline import compile_bridge
 from sdnapp.net.model import Host
-from sdnapp.net.project import project
 from sdnapp.net.state import BridgeFound, State, step
 from sdnapp.source import load
-from tests.overlays import TWO_HOSTS, numbers
+from tests.overlays import TWO_HOSTS, numbers, view_of
 from tests.ovs.switchd import PrivateOvs, private_ovs
 
 GUEST = "02:aa:00:00:00:01"
@@ -145,7 +144,7 @@ def test_each_bridge_holds_exactly_its_program(world: World) -> None:
     for host in world.hosts.values():
         state = step(state, BridgeFound(host.name, numbers(host)))
     for name in world.hosts:
-        cookies = {f"{cookie:x}" for _, cookie in compile_bridge(project(state, name)).flows}
+        cookies = {f"{cookie:x}" for _, cookie in compile_bridge(view_of(state, name)).flows}
         flows = " ".join(world.ovs.flows(world.bridge(name)))
 
         assert set(re.findall(r"cookie=0x([0-9a-f]+)", flows)) == cookies
@@ -246,6 +245,38 @@ def test_a_switch_that_restarts_gets_everything_back(world: World) -> None:
 
     socket_file = world.ovs.directory / "br-host1.mgmt"
     until(lambda: socket_file.exists() and world.ovs.flows("br-host1") == fixed, seconds=20)
+
+
+@pytest.mark.parametrize(
+    "deed",
+    [
+        pytest.param(["del-flows"], id="deletes everything"),
+        pytest.param(["del-flows", "table=60"], id="deletes a table"),
+        pytest.param(["add-flow", "table=3,priority=7,actions=drop"], id="adds a flow"),
+        pytest.param(["add-flow", "table=60,priority=0,actions=drop"], id="replaces a flow"),
+        pytest.param(["mod-flows", "table=60,actions=drop"], id="alters actions, cookies stay"),
+    ],
+)
+def test_what_somebody_else_does_is_healed_within_a_second_and_told(
+    world: World, deed: list[str]
+) -> None:
+    before = world.ovs.flows("br-host1")
+    told = world.controller.events("bridge.drift")
+
+    world.ovs.ofctl(deed[0], "br-host1", *deed[1:])
+
+    until(lambda: world.controller.events("bridge.drift") > told, seconds=1)
+    until(lambda: world.ovs.flows("br-host1") == before, seconds=1)
+
+
+def test_its_own_deeds_are_no_drift(world: World) -> None:
+    told = world.controller.events("bridge.drift")
+
+    world.receive("red1", "02:aa:00:00:00:77")
+    until(lambda: world.flows_about("host2", "02:aa:00:00:00:77"))
+    until(world.controller.in_sync)
+
+    assert world.controller.events("bridge.drift") == told
 
 
 def test_it_rests_when_nothing_happens(world: World) -> None:

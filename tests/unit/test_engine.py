@@ -45,7 +45,7 @@ class Fake:
     def tell(self, *events: Event) -> list[Effect]:
         """Tell the engine, carry out what it asks, and so on until it asks no more; all its effects."""
         effects = self.engine.handle(events)
-        answers = [self._answer(effect) for effect in effects if not isinstance(effect, Note)]
+        answers = [self._answer(effect) for effect in effects if isinstance(effect, Read | Send)]
         return effects + (self.tell(*answers) if answers else [])
 
     def _answer(self, effect: Read | Send) -> Event:

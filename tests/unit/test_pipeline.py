@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from flows.diff import diff
@@ -9,7 +11,7 @@ from flows.flow import CONTROLLER_METER, EMPTY, Program, is_learned, is_ours
 from flows.pipeline import compile_bridge
 from flows.tables import TABLES, Table
 from flows.trace import Copy, Frame, Walk, walk
-from flows.view import Location, Member, NetworkView
+from flows.view import Location, Member, NetworkView, Peer
 from tests.views import (
     BLUE,
     BLUE_FAR,
@@ -24,6 +26,7 @@ from tests.views import (
     STRANGER,
     TRUNK,
     TUNNEL,
+    alone,
     bridge,
     two_tenants,
 )
@@ -65,9 +68,8 @@ def test_red_never_reaches_blue(destination: str) -> None:
 
 def test_equal_macs_in_two_tenants_are_two_stations() -> None:
     def network(vni: int, port: int) -> NetworkView:
-        return NetworkView(
-            vni, (Member(port, 10, tagged=False),), (), (Location(RED_MAC, port, False, False),)
-        )
+        here = (Location(RED_MAC, port, False, False),)
+        return replace(alone(vni, Member(port, 10, tagged=False)), locations=here)
 
     program = compile_bridge(bridge(network(RED, RED_PORT), network(BLUE, BLUE_PORT), tunnels=(TUNNEL,)))
 
@@ -111,14 +113,14 @@ def test_an_unknown_source_goes_its_way_and_the_controller_hears_of_it() -> None
 
 @pytest.mark.parametrize("per_host", [False, True])
 def test_sources_behind_tunnels_are_reported_only_where_nobody_else_tells(per_host: bool) -> None:
-    network = NetworkView(RED, (Member(RED_PORT, 10, tagged=False),), (TUNNEL,), ())
+    network = alone(RED, Member(RED_PORT, 10, tagged=False), peers=(TUNNEL,))
     program = compile_bridge(bridge(network, per_host=per_host))
 
     assert walk(program, Frame(TUNNEL, STRANGER, RED_MAC, key=RED)).punted is per_host
 
 
 def test_a_network_without_a_tag_is_entered_untagged_and_only_so() -> None:
-    network = NetworkView(RED, (Member(RED_PORT, None, tagged=False),), (TUNNEL,), ())
+    network = alone(RED, Member(RED_PORT, None, tagged=False), peers=(TUNNEL,))
     program = compile_bridge(bridge(network))
 
     assert walk(program, Frame(RED_PORT, STRANGER, BROADCAST)).ports == {TUNNEL}
@@ -129,9 +131,8 @@ def test_a_network_without_a_tag_is_entered_untagged_and_only_so() -> None:
 def test_keys_are_taken_from_peers_that_have_the_network_and_in_few_flows(having: int) -> None:
     tunnels = tuple(range(40001, 40006))
     peers = tunnels[:having]
-    program = compile_bridge(
-        bridge(NetworkView(RED, (Member(RED_PORT, 10, False),), peers, ()), tunnels=tunnels)
-    )
+    network = alone(RED, Member(RED_PORT, 10, tagged=False), peers=peers)
+    program = compile_bridge(bridge(network, tunnels=tunnels))
 
     for tunnel in tunnels:
         admitted = bool(walk(program, Frame(tunnel, STRANGER, BROADCAST, key=RED)).copies)
@@ -185,3 +186,18 @@ def test_a_program_refuses_two_flows_of_one_identity() -> None:
     with pytest.raises(ValueError, match="share cookie"):
         Program.of([flow, forged])
     assert not EMPTY.flows
+
+
+def test_while_a_key_changes_both_are_understood_and_each_peer_hears_its_own() -> None:
+    """Half of the peers understand the new key, half only the old one."""
+    network = replace(
+        alone(RED, Member(RED_PORT, 10, tagged=False), peers=(TUNNEL, OTHER_TUNNEL)),
+        keys=(RED, 4999),
+        peers=(Peer(TUNNEL, RED), Peer(OTHER_TUNNEL, 4999)),
+    )
+    program = compile_bridge(bridge(network, tunnels=(TUNNEL, OTHER_TUNNEL)))
+
+    flooded = walk(program, Frame(RED_PORT, STRANGER, BROADCAST)).copies
+    assert set(flooded) == {Copy(TUNNEL, (), RED), Copy(OTHER_TUNNEL, (), 4999)}
+    for key in network.keys:
+        assert walk(program, Frame(TUNNEL, STRANGER, BROADCAST, key=key)).ports == {RED_PORT}

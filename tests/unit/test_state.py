@@ -6,7 +6,6 @@ import itertools
 
 import pytest
 
-from sdnapp.net.project import project
 from sdnapp.net.state import (
     BridgeFound,
     Configured,
@@ -21,7 +20,7 @@ from sdnapp.net.state import (
     State,
     step,
 )
-from tests.overlays import TWO_HOSTS, numbers, overlay
+from tests.overlays import TWO_HOSTS, numbers, overlay, view_of
 
 OVERLAY = overlay()
 HOST1, HOST2 = OVERLAY.hosts["host1"], OVERLAY.hosts["host2"]
@@ -103,7 +102,7 @@ def test_a_lost_port_takes_its_locations_along() -> None:
 def test_a_new_number_of_a_port_keeps_its_locations() -> None:
     state = after(both_up(), Seen("host1", (at(RED1.ofport),)), PortFound("host1", "red1", 77))
 
-    (red,) = (n for n in project(state, "host1").networks if n.vni == 5010)
+    (red,) = (n for n in view_of(state, "host1").networks if n.vni == 5010)
     assert (GUEST, 77) in {(location.mac, location.port) for location in red.locations}
 
 
@@ -143,7 +142,7 @@ def test_the_order_in_which_bridges_and_sources_appear_does_not_matter() -> None
         Seen("host1", (at(RED1.ofport),)),
     ]
     orders = [o for o in itertools.permutations(events) if o.index(events[0]) < o.index(events[3])]
-    views = {project(after(State.of(OVERLAY), *order), host) for order in orders for host in ("host2",)}
+    views = {view_of(after(State.of(OVERLAY), *order), host) for order in orders for host in ("host2",)}
 
     assert len(views) == 1
 
@@ -151,7 +150,7 @@ def test_the_order_in_which_bridges_and_sources_appear_does_not_matter() -> None
 def test_a_port_that_the_bridge_lacks_is_left_out_of_its_view() -> None:
     state = step(State.of(OVERLAY), BridgeFound("host1", {"red1": 1}))
 
-    view = project(state, "host1")
+    view = view_of(state, "host1")
 
     assert [network.vni for network in view.networks] == [5010]
     assert view.tunnels == ()

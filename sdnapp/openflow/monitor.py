@@ -1,0 +1,64 @@
+"""Flow monitoring: a bridge tells when somebody else changes its flows.
+
+The ONF extension 1870 to OpenFlow 1.3, as Open vSwitch 3.0 and later have it (ovs-ofctl(8), ``monitor``;
+include/openflow/openflow-1.3.h). Only what identifies a flow is decoded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import IntEnum
+from struct import Struct
+from typing import Any
+
+from os_ken.ofproto import ofproto_v1_3 as ofproto
+from os_ken.ofproto import ofproto_v1_3_parser as parser
+
+_ONF = 0x4F4E4600
+_FLOW_MONITOR = 1870
+_ADD_DELETE_MODIFY = 0b1110
+_ABBREVIATED = 3
+_TIMED_OUT = (ofproto.OFPRR_IDLE_TIMEOUT, ofproto.OFPRR_HARD_TIMEOUT)
+
+_request = Struct("!IHHIBxxx")
+_any_match = bytes.fromhex("0001000400000000")
+_update = Struct("!HH")
+_full = Struct("!HHHHHHHBxQ")
+
+
+class Event(IntEnum):
+    """What happened to a flow."""
+
+    ADDED = 0
+    DELETED = 1
+    MODIFIED = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Somebody else changed the flow with this cookie in this table."""
+
+    event: Event
+    table: int
+    cookie: int
+
+
+def request(datapath: Any) -> Any:
+    """Ask to be told of all that others do to any flow, from now on."""
+    wanted = _request.pack(1, _ADD_DELETE_MODIFY, len(_any_match), ofproto.OFPP_ANY, ofproto.OFPTT_ALL)
+    return parser.OFPExperimenterStatsRequest(datapath, 0, _ONF, _FLOW_MONITOR, wanted + _any_match)
+
+
+def decode(data: bytes) -> Iterator[Change]:
+    """The changes in the body of a reply; what timed out and what was our own doing is left out."""
+    offset = 0
+    while offset + _update.size <= len(data):
+        length, event = _update.unpack_from(data, offset)
+        if length < _update.size:
+            return
+        if event != _ABBREVIATED:
+            _, _, reason, _, _, _, _, table, cookie = _full.unpack_from(data, offset)
+            if event != Event.DELETED or reason not in _TIMED_OUT:
+                yield Change(Event(event), table, cookie)
+        offset += length

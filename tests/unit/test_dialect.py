@@ -1,0 +1,176 @@
+"""Changing keys and encapsulation under traffic: whatever is sent, at every moment somebody takes it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sdnapp.net.dialect import SILENT, Dialect, Speech, Way, dialect
+from sdnapp.net.model import Encapsulation, Overlay
+from sdnapp.net.state import (
+    BridgeFound,
+    Configured,
+    Confirmed,
+    Event,
+    Faded,
+    PortFound,
+    PortLost,
+    Settled,
+    State,
+    step,
+)
+from tests.overlays import TWO_HOSTS, numbers, overlay
+
+OVERLAY = overlay()
+HOSTS = ("host1", "host2")
+
+
+@dataclass
+class World:
+    """Two hosts, whose bridges and agents do what they should when they are told to, and not before."""
+
+    state: State
+    faded: list[frozenset[Speech]] = field(default_factory=list)
+
+    @classmethod
+    def running(cls, overlay: Overlay = OVERLAY) -> World:
+        world = cls(State.of(overlay))
+        for host in overlay.hosts.values():
+            world.tell(BridgeFound(host.name, numbers(host)))
+        for name in HOSTS * 2:
+            world.program(name)
+        world.tell(Settled(overlay))
+        return world
+
+    def tell(self, event: Event) -> None:
+        self.state = step(self.state, event)
+
+    def program(self, host: str) -> None:
+        """The bridge takes its program."""
+        before = self.in_force(host)
+        spoken = dialect(self.state, host)
+        self.tell(Confirmed(host, spoken))
+        self.faded.append(before.speeches(host) - spoken.speeches(host))
+
+    def in_force(self, host: str) -> Dialect:
+        return self.state.confirmed.get(host, SILENT)
+
+    def fade(self) -> None:
+        for speeches in self.faded:
+            self.tell(Faded(speeches))
+        self.faded.clear()
+
+    def make_tunnels(self, host: str) -> None:
+        """The agent makes what the file wants."""
+        for tunnel in self.state.overlay.hosts[host].tunnels:
+            self.tell(PortFound(host, tunnel.interface, tunnel.ofport))
+
+    def remove_tunnels(self, host: str) -> None:
+        """The agent removes what the file does not want and no flow mentions."""
+        ports, spoken = self.state.ports(host), self.in_force(host)
+        wanted = {tunnel.interface for tunnel in self.state.overlay.hosts[host].tunnels}
+        mentioned = spoken.hears | {(to, way.encapsulation) for (_, to), way in spoken.speaks.items()}
+        for peer, kinds in ports.tunnels.items():
+            for kind, number in kinds.items():
+                if ports.name[number] not in wanted and (peer, kind) not in mentioned:
+                    self.tell(PortLost(host, ports.name[number]))
+
+    def assert_nothing_is_lost(self, network: str = "red/web") -> None:
+        """Whoever sends in its way is heard, and the tunnel is there at both ends."""
+        for host, peer in (HOSTS, HOSTS[::-1]):
+            way = self.in_force(host).speaks[network, peer]
+            assert self.in_force(peer).takes(host, network, way)
+            assert way.encapsulation in self.state.ports(host).tunnels[peer]
+            assert way.encapsulation in self.state.ports(peer).tunnels[host]
+
+    def finish(self) -> None:
+        """Everybody does all that there is to be done."""
+        for _ in range(4):
+            for host in HOSTS:
+                self.make_tunnels(host)
+            for host in HOSTS * 2:
+                self.program(host)
+            self.fade()
+            for host in HOSTS:
+                self.program(host)
+                self.remove_tunnels(host)
+
+
+def changed(vni: int = 5010, kind: Encapsulation = "gre", blue: int = 5020) -> Overlay:
+    text = TWO_HOSTS.replace("5010", "RED").replace("5020", str(blue)).replace("RED", str(vni))
+    return overlay(text.replace("encapsulation: gre", f"encapsulation: {kind}"))
+
+
+TARGETS = [changed(5011), changed(kind="vxlan"), changed(5011, "geneve"), changed(5020, blue=5010), OVERLAY]
+
+deeds = st.lists(
+    st.tuples(st.sampled_from(["program", "make_tunnels", "remove_tunnels", "fade"]), st.sampled_from(HOSTS)),
+    max_size=40,
+)
+
+
+@given(st.lists(st.tuples(st.integers(0, len(TARGETS) - 1), deeds), min_size=1, max_size=3))
+@settings(max_examples=300)
+def test_whatever_comes_when_nothing_is_lost(story: list[tuple[int, list[tuple[str, str]]]]) -> None:
+    """Files change at any time, bridges and agents act in any order, some not at all."""
+    world = World.running()
+    for target, acts in story:
+        world.tell(Configured(TARGETS[target]))
+        for deed, host in acts:
+            world.fade() if deed == "fade" else getattr(world, deed)(host)
+            world.assert_nothing_is_lost()
+            world.assert_nothing_is_lost("blue/web")
+            assert_no_key_means_two_networks(world)
+    world.finish()
+
+    last = TARGETS[story[-1][0]]
+    for host in HOSTS:
+        assert {way.encapsulation for way in world.in_force(host).speaks.values()} == {last.encapsulation}
+        assert world.in_force(host).understands == {(p, n.vni) for p, n in last.networks.items()}
+        assert set(world.state.ports(host).number) == set(numbers(last.hosts[host]))
+
+
+def assert_no_key_means_two_networks(world: World) -> None:
+    """Neither on one bridge, nor for a frame that may still be on its way to it."""
+    for host in HOSTS:
+        meaning = {key: network for network, key in world.in_force(host).understands}
+        assert len(meaning) == len(world.in_force(host).understands)
+        for speech in world.state.spoken[host]:
+            assert meaning.get(speech.way.key, speech.network) == speech.network
+
+
+@pytest.mark.parametrize("target", TARGETS[:4])
+def test_a_host_that_is_away_holds_up_nobody_and_is_spoken_to_as_it_understands(target: Overlay) -> None:
+    world = World.running()
+    world.tell(Configured(target))
+    world.make_tunnels("host1")
+    for _ in range(3):
+        world.program("host1")
+        world.fade()
+
+    world.assert_nothing_is_lost()
+    assert world.in_force("host1").speaks["red/web", "host2"] == Way("gre", 5010)
+
+
+def test_in_steady_state_nothing_depends_on_what_others_confirmed() -> None:
+    world = World.running()
+    alone = World(State.of(OVERLAY))
+    alone.tell(BridgeFound("host1", numbers(OVERLAY.hosts["host1"])))
+
+    assert dialect(world.state, "host1") == dialect(alone.state, "host1")
+
+
+def test_a_key_of_a_removed_network_stays_closed_until_nobody_sends_it() -> None:
+    """Or a frame of the old network, still on its way, would come out in the new one."""
+    without_blue = "\n".join(line for line in TWO_HOSTS.splitlines() if "blue" not in line)
+    world = World.running()
+
+    world.tell(Configured(overlay(without_blue.replace("5010", "5020"))))
+    world.program("host1")
+    assert ("red/web", 5020) not in world.in_force("host1").understands
+
+    world.finish()
+    assert world.in_force("host1").understands == {("red/web", 5020)}
