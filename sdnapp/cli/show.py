@@ -153,6 +153,8 @@ def _remarks(seen: dict[str, Any]) -> Iterator[str]:
     for host in seen["hosts"]:
         for failure in host["failures"]:
             yield f"{host['name']}: {failure}"
+        if host["drift"]:
+            yield f"{host['name']}: {host['drift']} changes of flows by somebody else were undone"
     for stranger in status["unknown"]:
         yield f"unknown bridge {stranger['datapath_id']:016x} from {stranger['address']}: left empty"
 

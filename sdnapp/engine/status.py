@@ -25,7 +25,7 @@ class BridgeStatus:
     since: float | None
     ports: Mapping[str, int]
     failures: tuple[str, ...]
-    drift: int
+    drift: int = 0
 
 
 @dataclass(frozen=True, slots=True)

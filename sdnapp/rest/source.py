@@ -43,6 +43,10 @@ class Bridge(Protocol):
     def failures(self) -> tuple[str, ...]:
         """What the bridge refused, a sentence each."""
 
+    @property
+    def drift(self) -> int:
+        """Changes by somebody else's hand that were healed."""
+
 
 class Location(Protocol):
     """Where a MAC lives."""

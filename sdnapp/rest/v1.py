@@ -55,7 +55,9 @@ class Tunnel(_Read):
 
 
 class Host(BaseModel):
-    """A machine with OVS. ``flows``: what its bridge must hold; ``since``: Unix time of its connection."""
+    """A machine with OVS. ``flows``: what its bridge must hold; ``since``: Unix time of its connection;
+    ``drift``: changes by somebody else's hand that were healed.
+    """
 
     name: str
     vtep: model.Address
@@ -69,6 +71,7 @@ class Host(BaseModel):
     networks: list[str]
     tunnels: list[Tunnel]
     failures: list[str]
+    drift: int
 
 
 class Attachment(_Read):
@@ -196,6 +199,7 @@ def _host_of(host: model.Host, bridge: seam.Bridge) -> Host:
             for tunnel in host.tunnels
         ],
         failures=list(bridge.failures),
+        drift=bridge.drift,
     )
 
 
