@@ -46,9 +46,18 @@ class Flow:
     cookie: int = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
-        digest = int.from_bytes(blake2b(str(self).encode(), digest_size=8).digest(), "big")
+        digest = int.from_bytes(blake2b(self._content().encode(), digest_size=8).digest(), "big")
         cookie = OWNER << _OWNER_SHIFT | self.kind << _KIND_SHIFT | digest & _DIGEST_MASK
         object.__setattr__(self, "cookie", cookie)
+
+    def _content(self) -> str:
+        """All that the flow says, in the form that is fastest to write: it is done for every flow."""
+        match = self.match
+        source = "" if match.source is None else int(match.source)
+        return (
+            f"{int(self.table)} {self.priority} {self.idle} {match.in_port} {source} {match.key} "
+            f"{match.network} {match.vlan} {match.eth_src} {match.eth_dst} {' '.join(map(str, self.actions))}"
+        )
 
     @property
     def key(self) -> FlowKey:

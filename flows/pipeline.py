@@ -37,7 +37,7 @@ def compile_bridge(view: BridgeView) -> Program:
     """Everything that the bridge with this view must hold."""
     tables = (classify, vlan_to_key, key_to_network, security, learn, forward, flood, deliver)
     flows = chain(misses(), *(table(view) for table in tables))
-    return Program.of(flows, [Meter(CONTROLLER_METER, view.punt_rate, view.punt_rate)])
+    return Program.of(flows, [Meter(CONTROLLER_METER, view.punt_rate, 2 * view.punt_rate)])
 
 
 def misses() -> Iterator[Flow]:
@@ -127,15 +127,12 @@ def learn(view: BridgeView) -> Iterator[Flow]:
 def forward(view: BridgeView) -> Iterator[Flow]:
     """A local destination from anywhere; a remote one from local ports only (split horizon)."""
     for network in view.networks:
-        members = {member.port: member for member in network.members}
-        keys = {peer.port: peer.key for peer in network.peers}
+        out = {member.port: _out(member) for member in network.members}
+        away = {peer.port: (SetKey(peer.key), Output(peer.port)) for peer in network.peers}
         for location in network.locations:
-            if location.remote:
-                match = Match(source=Source.LOCAL, network=network.vni, eth_dst=location.mac)
-                actions: tuple[Action, ...] = (SetKey(keys[location.port]), Output(location.port))
-            else:
-                match = Match(network=network.vni, eth_dst=location.mac)
-                actions = _out(members[location.port])
+            source = Source.LOCAL if location.remote else None
+            match = Match(source=source, network=network.vni, eth_dst=location.mac)
+            actions = (away if location.remote else out)[location.port]
             yield Flow(Table.FORWARD, EXACT, match, actions, kind=_kind(location.learned))
 
 

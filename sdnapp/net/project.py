@@ -10,7 +10,7 @@ from sdnapp.net.dialect import Dialect
 from sdnapp.net.model import Host, Port
 from sdnapp.net.state import Place, Ports, State
 
-PUNT_RATE = 5000
+PUNT_RATE = 10_000
 """Frames per second that one bridge may send to the controller; what it drops comes again."""
 
 

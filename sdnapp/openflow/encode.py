@@ -8,6 +8,7 @@ bundles are ONF extension 230, as OVS and os-ken have it; the register is an NXM
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 from struct import Struct
 
 from flows.actions import (
@@ -175,8 +176,12 @@ def _mac(exact: int, masked: int, text: str) -> bytes:
     return (exact if len(octets) == 6 else masked).to_bytes(4, "big") + octets
 
 
+@lru_cache(maxsize=4096)
 def _instructions(actions: tuple[Action, ...]) -> bytes:
-    """Apply-actions, write-metadata, goto-table: the order in which a switch executes them (§5.9)."""
+    """Apply-actions, write-metadata, goto-table: the order in which a switch executes them (§5.9).
+
+    Thousands of flows share a handful of instructions: those to one peer of one network are all the same.
+    """
     applied = b"".join(_action(action) for action in actions)
     onward = b"".join(_instruction(action) for action in actions)
     apply = _apply.pack(4, _apply.size + len(applied)) + applied if applied else b""

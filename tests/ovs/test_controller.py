@@ -148,7 +148,7 @@ def test_each_bridge_holds_exactly_its_program(world: World) -> None:
         flows = " ".join(world.ovs.flows(world.bridge(name)))
 
         assert set(re.findall(r"cookie=0x([0-9a-f]+)", flows)) == cookies
-        assert "rate=5000" in world.ovs.ofctl("dump-meters", world.bridge(name))
+        assert "rate=10000" in world.ovs.ofctl("dump-meters", world.bridge(name))
 
 
 def test_a_source_is_learned_everywhere_moves_at_once_and_leaves_with_its_port(world: World) -> None:
