@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 PATIENCE = 10.0
-"""Seconds that a killed process has to disappear."""
+"""Seconds that a process has to disappear after its signal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +38,8 @@ def alive(process: Process) -> bool:
     return _started(process.pid) == process.started
 
 
-def kill(processes: Iterable[Process]) -> None:
-    """SIGKILL them all, then wait until they are gone. Raises TimeoutError naming one that stays.
+def kill(processes: Iterable[Process], by: signal.Signals = signal.SIGKILL) -> None:
+    """Signal them all, then wait until they are gone. Raises TimeoutError naming one that stays.
 
     Killing the first process of a PID namespace ends every process in it (pid_namespaces(7)), and the
     kernel reports its end only after theirs.
@@ -51,7 +51,7 @@ def kill(processes: Iterable[Process]) -> None:
         except ProcessLookupError:
             continue
         if alive(process):
-            signal.pidfd_send_signal(handle, signal.SIGKILL)
+            signal.pidfd_send_signal(handle, by)
             ending.append((process, handle))
         else:
             os.close(handle)
