@@ -1,0 +1,75 @@
+"""A controller on every host: each knows the file and its own bridge, and nothing of the others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import pytest
+
+from sdnapp.lab import services
+from sdnapp.lab.machine import serve
+from sdnapp.lab.process import Process, kill
+from tests.netns.conftest import Running, until
+
+TARGET = "tcp:127.0.0.1:6653"
+GUEST = "02:aa:00:00:00:99"
+
+
+@pytest.fixture(scope="module")
+def running(bring_up: Callable[..., Running]) -> Iterator[Running]:
+    """A lab whose controller and agents made way for a controller and an agent on each host."""
+    central = bring_up("minimal.yaml")
+    lab = replace(central.lab, targets=dict.fromkeys(central.lab.hosts, TARGET))
+    assert lab.controller is not None
+    kill([lab.controller.services[services.CONTROLLER]])
+    kill([host.services[services.AGENT] for host in lab.hosts.values()])
+    started: list[Process] = []
+    for host in lab.hosts.values():
+        command = [services.script("osken-manager"), "sdnapp.overlay", "--overlay-config", lab.file]
+        started.append(serve(host, command, lab.log(host.name, services.CONTROLLER)))
+        started.append(services.start_agent(lab, host))
+    running = Running(lab)
+    until(lambda: all(programmed(running, host) for host in lab.hosts), patience=20)
+    yield running
+    kill(started)
+
+
+def programmed(running: Running, host: str) -> bool:
+    """Its own controller has looked at the bridge of this host."""
+    log = running.lab.log(host, services.CONTROLLER)
+    return log.exists() and "bridge.read" in log.read_text()
+
+
+def flows_about(running: Running, host: str, mac: str) -> list[str]:
+    dump = running.run(host, "ovs-ofctl", "-O", "OpenFlow13", "dump-flows", "br-int", "--no-stats")
+    return [line for line in dump.splitlines() if mac in line]
+
+
+def test_bridges_connect_to_their_own_host(running: Running) -> None:
+    for host in running.lab.hosts:
+        shown = running.run(host, "ovs-vsctl", "--columns=target,is_connected", "list", "controller")
+        assert TARGET in shown
+        assert "true" in shown
+
+
+def test_who_reaches_whom_is_what_the_file_promises(running: Running) -> None:
+    assert running.broken() == {}
+
+
+def test_a_station_that_only_another_host_knows_is_learned_from_its_tunnel(running: Running) -> None:
+    """And the way to it is direct from then on, not flooded."""
+    running.run("red1", "ip", "link", "set", "eth0", "address", GUEST)
+
+    running.run("red1", "ping", "-c", "1", "-W", "2", "10.1.1.2")
+
+    tunnel = "idle_timeout=300"
+    until(lambda: any(tunnel in flow for flow in flows_about(running, "host2", GUEST)))
+    assert any("tun_id" in flow and "output" in flow for flow in flows_about(running, "host2", GUEST))
+    assert any(tunnel in flow for flow in flows_about(running, "host1", GUEST))
+
+
+def test_a_host_goes_on_when_the_controller_of_another_is_gone(running: Running) -> None:
+    running.run("host1", "pkill", "-KILL", "-f", "osken-manager")
+
+    assert running.run("red2", "ping", "-c", "3", "-i", "0.2", "-W", "2", "10.1.1.1").count("bytes from") == 3
