@@ -12,8 +12,9 @@ import click
 
 from sdnapp import log
 from sdnapp.config import Invalid
+from sdnapp.provision import linger
 from sdnapp.provision.agent import watch
-from sdnapp.provision.converge import Goal, Outcome, converge, look, plan
+from sdnapp.provision.converge import Goal, Outcome, converge_patiently, look, plan
 from sdnapp.provision.ovsdb import DEFAULT_REMOTE, Conflict, Database, Unreachable
 from sdnapp.source import load
 
@@ -76,16 +77,19 @@ def _once(goal: Goal, remote: str, dry_run: bool) -> NoReturn:
     database = Database(remote)
     if dry_run:
         planned = plan(goal, look(database))
-        for step in planned.steps:
+        steps = (*planned.steps, *planned.ends)
+        for step in steps:
             click.echo(str(step))
-        outcome = Outcome(planned.steps, planned.problems)
+        outcome = Outcome(steps, planned.problems)
     else:
-        outcome = converge(goal, database, click.echo)
+        outcome = converge_patiently(goal, database, click.echo)
     for words in outcome.waiting:
         click.echo(words)
+    for words in linger.words(outcome.lingering):
+        click.echo(f"{words}; run again or use --watch")
     for problem in outcome.problems:
         click.echo(problem, err=True)
-    if not outcome.steps:
+    if not outcome.steps and not outcome.lingering:
         click.echo("nothing to do")
     sys.exit(1 if outcome.problems else 0)
 

@@ -1,7 +1,7 @@
 """Provisioning that stays: converge, then wait until the file, OVSDB or a device changes, and converge again.
 
-It waits in one poll(2) and looks at nothing in between. What it is told only makes it look; what it then does
-depends on what it sees.
+It waits in one poll(2), and looks at nothing in between but the flows that use a port which is to go. What it
+is told only makes it look; what it then does depends on what it sees.
 """
 
 from __future__ import annotations
@@ -16,9 +16,11 @@ from dataclasses import replace
 from types import FrameType
 
 from sdnapp.config import Invalid
+from sdnapp.provision import linger
 from sdnapp.provision.converge import Goal, Outcome, converge
 from sdnapp.provision.ovs_library import Poller
 from sdnapp.provision.ovsdb import Database, Unreachable
+from sdnapp.provision.world import Port
 from sdnapp.source import Watch, load
 
 log = logging.getLogger(__name__)
@@ -44,6 +46,7 @@ def watch(path: str, goal: Goal, remote: str) -> None:
         goal = _reload(path, goal)  # it may have changed before it was watched
         database = _connect(remote)
         shown: tuple[str, ...] = ()
+        since: dict[Port, float] = {}
         connected = ready = False
         while True:
             seen = database.generation
@@ -51,12 +54,21 @@ def watch(path: str, goal: Goal, remote: str) -> None:
                 connected = database.connected
                 log.info("OVSDB at %s %s", remote, "answers" if connected else "is gone; waiting")
             if connected:
-                outcome = _converge(goal, database)
+                now = time.monotonic()
+                outcome = _converge(goal, database, linger.overdue(since, now))
+                since = {port: since.get(port, now) for port in outcome.lingering}
                 shown = _log_problems(outcome, shown)
                 if not ready:
                     log.info("ready")
                     ready = True
-            _wait(database, seen, file, devices)
+            for pause in linger.pauses():
+                if _wait(database, seen, file, devices, pause if since and connected else None):
+                    break
+                if (
+                    linger.overdue(since, time.monotonic())
+                    or linger.in_use(since, database)[0] != since.keys()
+                ):
+                    break
             if file.changed(0):
                 goal = _reload(path, goal)
 
@@ -77,9 +89,9 @@ def _connect(remote: str) -> Database:
             time.sleep(RETRY)
 
 
-def _converge(goal: Goal, database: Database) -> Outcome:
+def _converge(goal: Goal, database: Database, overdue: frozenset[Port]) -> Outcome:
     try:
-        return converge(goal, database, log.info)
+        return converge(goal, database, log.info, overdue)
     except Unreachable as error:
         return Outcome(problems=(str(error),))
 
@@ -89,10 +101,11 @@ def _log_problems(outcome: Outcome, shown: tuple[str, ...]) -> tuple[str, ...]:
     for problem in outcome.problems:
         if problem not in shown:
             log.error(problem)
-    for words in outcome.waiting:
+    waiting = (*outcome.waiting, *linger.words(outcome.lingering))
+    for words in waiting:
         if words not in shown:
             log.info(words)
-    return (*outcome.problems, *outcome.waiting)
+    return (*outcome.problems, *waiting)
 
 
 def _reload(path: str, goal: Goal) -> Goal:
@@ -119,19 +132,27 @@ def _device_news() -> socket.socket:
     return news
 
 
-def _wait(database: Database, seen: int, file: Watch, devices: socket.socket) -> None:
-    """Return when OVSDB is another than ``seen``, or a device or the file has changed."""
+def _wait(database: Database, seen: int, file: Watch, devices: socket.socket, timeout: float | None) -> bool:
+    """Return True when OVSDB is another than ``seen``, or a device or the file has changed.
+
+    False after ``timeout`` seconds.
+    """
+    end = None if timeout is None else time.monotonic() + timeout
     while True:
         poller = Poller()
         database.wait(poller)
         poller.fd_wait(file.fileno(), select.POLLIN)
         poller.fd_wait(devices.fileno(), select.POLLIN)
+        if end is not None:
+            poller.timer_wait(max(0, round((end - time.monotonic()) * 1000)))
         if database.generation == seen:
             poller.block()
         news = _drain(devices)
         database.take_in()
         if news or database.generation != seen or select.select([file], [], [], 0)[0]:
-            return
+            return True
+        if end is not None and time.monotonic() >= end:
+            return False
 
 
 def _drain(devices: socket.socket) -> bool:

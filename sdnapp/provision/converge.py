@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import socket
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -12,7 +13,7 @@ from itertools import groupby
 from pyroute2.netlink.exceptions import NetlinkError
 
 from sdnapp.net.model import Overlay
-from sdnapp.provision import execute, kernel
+from sdnapp.provision import execute, kernel, linger
 from sdnapp.provision.desired import Wanted, desire
 from sdnapp.provision.execute import Failed
 from sdnapp.provision.ovsdb import Conflict, Database, Rejected, Unreachable
@@ -51,6 +52,8 @@ class Outcome:
     steps: tuple[Step, ...] = ()
     problems: tuple[str, ...] = ()
     waiting: tuple[str, ...] = ()
+    lingering: frozenset[Port] = frozenset()
+    """Ports that are to go, and stay until no flow uses them."""
 
 
 def look(database: Database) -> World:
@@ -77,10 +80,12 @@ def plan(goal: Goal, world: World) -> Plan:
     return diff(goal.wanted(world), world, goal.host)
 
 
-def converge(goal: Goal, database: Database, say: Callable[[str], None]) -> Outcome:
+def converge(
+    goal: Goal, database: Database, say: Callable[[str], None], overdue: frozenset[Port] = frozenset()
+) -> Outcome:
     """Bring the host to the goal, saying each step as it is done, and wait until ovs-vswitchd is there too.
 
-    Raises ``Unreachable`` if OVSDB is.
+    A port that flows use does not go, unless it is ``overdue``. Raises ``Unreachable`` if OVSDB is.
     """
     reason = ""
     for _ in range(ATTEMPTS):
@@ -89,13 +94,33 @@ def converge(goal: Goal, database: Database, say: Callable[[str], None]) -> Outc
             wanted = goal.wanted(world)
             planned = diff(wanted, world, goal.host)
             problems = _execute(planned.steps, goal.host, database, say)
+            awaited = frozenset(port for end in planned.ends for port in end.awaits)
+            lingering, silence = linger.in_use(awaited - overdue, database)
+            ends = [replace(end, awaits=frozenset()) for end in planned.ends if not end.awaits & lingering]
+            problems += silence + _execute(ends, goal.host, database, say)
         except Conflict as conflict:
             reason = str(conflict)
             database.wait_for_news()
             continue
         waiting, errors = _complaints(wanted, database)
-        return Outcome(planned.steps, (*planned.problems, *problems, *errors), waiting)
+        return Outcome((*planned.steps, *ends), (*planned.problems, *problems, *errors), waiting, lingering)
     raise Unreachable(f"no quiet moment in {ATTEMPTS} attempts: {reason}")
+
+
+def converge_patiently(goal: Goal, database: Database, say: Callable[[str], None]) -> Outcome:
+    """Converge, and give the controller some time to free the ports that are to go."""
+    outcome = converge(goal, database, say)
+    steps, began, pauses = outcome.steps, time.monotonic(), linger.pauses()
+    patient = True
+    while outcome.lingering and patient:
+        time.sleep(next(pauses))
+        now = time.monotonic()
+        patient = now - began < linger.PATIENCE
+        if not patient or linger.in_use(outcome.lingering, database)[0] != outcome.lingering:
+            overdue = linger.overdue(dict.fromkeys(outcome.lingering, began), now)
+            outcome = converge(goal, database, say, overdue)
+            steps += outcome.steps
+    return replace(outcome, steps=steps)
 
 
 def _execute(steps: Iterable[Step], owner: str, database: Database, say: Callable[[str], None]) -> list[str]:

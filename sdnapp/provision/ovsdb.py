@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from sdnapp.provision.ovs_library import (
@@ -126,6 +127,18 @@ class Database:
 
         self._run_until(lambda: not errors(), NOTICE_TIMEOUT)
         return errors()
+
+    def numbers(self, bridge: str) -> dict[str, int]:
+        """Return the numbers that the ports of a bridge have in OpenFlow, of those that have one."""
+        rows = (row for row in self._rows("Bridge") if row.name == bridge)
+        interfaces = (port.interfaces[0] for row in rows for port in row.ports if port.interfaces)
+        return {i.name: i.ofport[0] for i in interfaces if i.ofport and i.ofport[0] > 0}
+
+    def management(self, bridge: str) -> Path:
+        """Return where ovs-vswitchd answers for a bridge: beside OVSDB's socket, or in the usual place."""
+        scheme, _, address = self.remote.partition(":")
+        directory = Path(address if scheme == "unix" else DEFAULT_REMOTE.partition(":")[2]).parent
+        return directory / f"{bridge}.mgmt"
 
     def wait_for_news(self) -> None:
         """Wait until something arrived, for a second at most."""

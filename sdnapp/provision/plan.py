@@ -1,13 +1,14 @@
 """The ordered difference between what a host should have and what it has. Pure.
 
 The order is such that a run may end after any step and the next one goes on from there: devices before the
-ports that need them, the record of the host's addresses before they move, new tunnels before old ones go.
+ports that need them, the record of the host's addresses before they move. What a bridge's flows may still use
+goes last, and waits until none does: the controller moves traffic away from it first.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from sdnapp.provision.desired import Wanted
@@ -22,6 +23,8 @@ class Change:
 
     old: Thing | None
     new: Thing | None
+    awaits: frozenset[Port] = frozenset()
+    """The ports that no flow may use any more before this is done."""
 
     @property
     def thing(self) -> Thing:
@@ -36,7 +39,7 @@ class Change:
         if self.old is None:
             return f"{'create':{VERB_WIDTH}} {subject}" + (f" ({thing})" if str(thing) else "")
         if self.new is None:
-            return f"{'delete':{VERB_WIDTH}} {subject}"
+            return f"{'delete':{VERB_WIDTH}} {subject}" + (" when no flow uses it" if self.awaits else "")
         return f"{'change':{VERB_WIDTH}} {subject}: {_differences(self.old, self.new)}"
 
 
@@ -75,10 +78,14 @@ Step = Change | Move | Hand
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Steps in the order of their execution, and in words what is wanted but cannot be planned."""
+    """Steps in the order of their execution, and in words what is wanted but cannot be planned.
 
-    steps: tuple[Step, ...]
-    problems: tuple[str, ...]
+    ``ends`` come after the steps, each when the ports that it awaits are free.
+    """
+
+    steps: tuple[Step, ...] = ()
+    problems: tuple[str, ...] = ()
+    ends: tuple[Change, ...] = ()
 
 
 def diff(wanted: Wanted, world: World, owner: str) -> Plan:
@@ -101,6 +108,14 @@ def diff(wanted: Wanted, world: World, owner: str) -> Plan:
     staying = [c.thing for c in strangers if isinstance(c.thing, Bridge) and c.thing.uplink]
     lifelines = {(Port.kind, bridge.uplink.device) for bridge in staying if bridge.uplink}
     gone = [c for c in gone if c not in strangers and (c.thing.kind, c.thing.name) not in lifelines]
+    programmed = {t.name for t in things.values() if isinstance(t, Bridge) and t.controllers}
+    used = (c.thing for c in gone if isinstance(c.thing, Port) and c.thing.bridge in programmed)
+    gone = list(_awaiting(gone, {p.name: p for p in used if (p.kind, p.name) not in blocked}))
+    late = [change for change in gone if change.awaits]
+    gone = [change for change in gone if not change.awaits]
+    ends = [
+        change for kind in (Port, Workload, Namespace) for change in late if change.thing.kind == kind.kind
+    ]
 
     def of(kind: type[Thing], some: Iterable[Change]) -> list[Step]:
         return [change for change in some if isinstance(change.thing, kind)]
@@ -129,7 +144,7 @@ def diff(wanted: Wanted, world: World, owner: str) -> Plan:
         f"{c.thing.kind} {c.thing.name} on {owner} stays: {', '.join(names)} in it is not ours"
         for c, names in strangers.items()
     )
-    return Plan(tuple(steps), tuple(problems))
+    return Plan(tuple(steps), tuple(problems), tuple(ends))
 
 
 Key = tuple[str, str]
@@ -174,6 +189,22 @@ def _strangers(thing: Thing, world: World, owner: str) -> list[str]:
     if isinstance(thing, Bridge):
         return sorted(p.name for p in world.ports.values() if p.bridge == thing.name and p.owner != owner)
     return sorted(thing.strangers) if isinstance(thing, Namespace) else []
+
+
+def _awaiting(gone: Iterable[Change], used: Mapping[str, Port]) -> Iterable[Change]:
+    """What goes, with those of the ports that flows may use which are the thing itself or lead to it."""
+    inside: dict[str, set[Port]] = {}
+    for change in gone:
+        if isinstance(change.thing, Workload) and change.thing.name in used:
+            inside.setdefault(change.thing.namespace, set()).add(used[change.thing.name])
+    for change in gone:
+        match change.thing:
+            case Namespace(name=name):
+                yield replace(change, awaits=frozenset(inside.get(name, ())))
+            case (Port() | Workload()) as thing if thing.name in used:
+                yield replace(change, awaits=frozenset({used[thing.name]}))
+            case _:
+                yield change
 
 
 def _is_another(old: Workload, new: Thing | None) -> bool:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from sdnapp.provision.linger import PATIENCE
 from tests.netns.provision_fixtures import ROOT, BareHost, bare_host, eventually
 from tests.overlays import TWO_HOSTS
 
@@ -85,6 +86,89 @@ def test_a_changed_port_is_all_that_changes(host: BareHost) -> None:
         "create  port vxlan-host2 on br-int (vxlan to 192.168.4.202)",
         "delete  port gre-host2 on br-int",
     ]
+
+
+def use(host: BareHost, port: str, flow: str) -> None:
+    """Add a flow that uses the port's number."""
+    number = host.vsctl("get", "interface", port, "ofport")
+    host.run("ovs-ofctl", "-O", "OpenFlow13", "add-flow", "br-int", flow.format(number))
+
+
+def free(host: BareHost) -> None:
+    """Delete all flows."""
+    host.run("ovs-ofctl", "-O", "OpenFlow13", "del-flows", "br-int")
+
+
+@pytest.mark.parametrize(
+    "flow", ["table=40,in_port={},actions=drop", "table=60,dl_vlan=7,actions=pop_vlan,output:{}"]
+)
+def test_an_old_tunnel_stays_until_no_flow_uses_it(host: BareHost, flow: str) -> None:
+    with host.agent() as agent:
+        agent.says("ready")
+        use(host, "gre-host2", flow)
+        edit(host, "gre", "vxlan")
+        agent.says("create  port vxlan-host2 on br-int")
+        agent.says("tunnel gre-host2 stays until no flow uses it")
+        time.sleep(1)
+        assert "gre-host2" in host.vsctl("list-ports", "br-int").split()
+
+        free(host)
+        eventually(
+            lambda: "gre-host2" not in host.vsctl("list-ports", "br-int").split(), "it is there", timeout=1
+        )
+        agent.says("delete  port gre-host2 on br-int")
+        assert agent.stop() == 0
+    assert host.provision() == ["nothing to do"]
+
+
+def test_an_agent_killed_while_a_tunnel_lingers_leaves_it_to_the_next(host: BareHost) -> None:
+    with host.agent() as agent:
+        agent.says("ready")
+        use(host, "gre-host2", "in_port={},actions=drop")
+        edit(host, "gre", "vxlan")
+        agent.says("stays until no flow uses it")
+    assert host.provision("--dry-run") == ["delete  port gre-host2 on br-int when no flow uses it"]
+    assert host.provision() == ["tunnel gre-host2 stays until no flow uses it; run again or use --watch"]
+
+    free(host)
+    assert host.provision() == ["delete  port gre-host2 on br-int"]
+
+
+def test_a_workload_goes_when_no_flow_uses_its_port_or_when_that_takes_too_long(host: BareHost) -> None:
+    with host.agent() as agent:
+        agent.says("ready")
+        use(host, "blue1", "in_port={},actions=drop")
+        edit(host, "  blue1: {host: host1", "  blue1: {host: host2")
+        agent.says("port blue1 stays until no flow uses it")
+        assert "blue1" in host.run("ip", "netns")
+        free(host)
+        agent.says("delete  namespace blue1")
+        assert agent.stop() == 0
+
+    use(host, "red1", "in_port={},actions=drop")
+    edit(host, "  red1:  {host: host1", "  red1:  {host: host2")
+    began = time.monotonic()
+    assert "delete  workload red1 in namespace red1" in host.provision()
+    assert time.monotonic() - began > PATIENCE
+
+
+def test_a_bridge_that_does_not_say_what_its_flows_use_keeps_its_ports(host: BareHost) -> None:
+    host.provision()
+    edit(host, "gre", "vxlan")
+    host.run("mv", "/run/openvswitch/br-int.mgmt", "/run/openvswitch/hidden")
+    said = host.provision(status=1)
+    assert any(line.startswith("bridge br-int does not say what its flows use: ") for line in said)
+    assert "gre-host2" in host.vsctl("list-ports", "br-int").split()
+
+    host.run("mv", "/run/openvswitch/hidden", "/run/openvswitch/br-int.mgmt")
+    assert host.provision() == ["delete  port gre-host2 on br-int"]
+
+
+def test_taking_all_down_waits_for_no_flow(host: BareHost) -> None:
+    host.provision()
+    use(host, "gre-host2", "in_port={},actions=drop")
+    host.provision("--remove")
+    assert host.vsctl("list-br") == ""
 
 
 def test_a_port_that_the_file_has_lost_goes_with_all_that_was_made_for_it(host: BareHost) -> None:

@@ -68,7 +68,7 @@ def after(host: World, want: Wanted) -> World:
 
 def lines(plan: Plan) -> list[str]:
     """The plan, as it is printed."""
-    return [str(step) for step in plan.steps]
+    return [str(step) for step in (*plan.steps, *plan.ends)]
 
 
 def found(want: Wanted, kind: type[Thing], name: str) -> Thing:
@@ -232,13 +232,40 @@ def test_removing_gives_the_addresses_back_before_the_bridge_goes() -> None:
     ]
 
 
-def test_a_new_tunnel_is_made_before_the_old_one_goes() -> None:
+def test_a_new_tunnel_is_made_at_once_and_the_old_one_goes_when_no_flow_uses_it() -> None:
     done = after(world(), wanted(world()))
-    plan = lines(diff(wanted(done, text=TWO_HOSTS.replace("gre", "geneve")), done, "host1"))
-    assert [line for line in plan if "host2" in line] == [
-        "create  port geneve-host2 on br-int (geneve to 192.168.4.202)",
-        "delete  port gre-host2 on br-int",
+    plan = diff(wanted(done, text=TWO_HOSTS.replace("gre", "geneve")), done, "host1")
+    assert "create  port geneve-host2 on br-int (geneve to 192.168.4.202)" in map(str, plan.steps)
+    assert list(map(str, plan.ends)) == ["delete  port gre-host2 on br-int when no flow uses it"]
+
+
+def test_a_workload_goes_after_its_port_when_no_flow_uses_that() -> None:
+    done = after(world(), wanted(world()))
+    plan = diff(
+        wanted(done, text=TWO_HOSTS.replace("red1:  {host: host1", "red1:  {host: host2")), done, "host1"
+    )
+    assert plan.steps == ()
+    assert list(map(str, plan.ends)) == [
+        "delete  port red1 on br-int when no flow uses it",
+        "delete  workload red1 in namespace red1 when no flow uses it",
+        "delete  namespace red1 when no flow uses it",
     ]
+    assert {port.name for end in plan.ends for port in end.awaits} == {"red1"}
+
+
+def test_a_namespace_awaits_every_port_that_leads_into_it() -> None:
+    text = TWO_HOSTS.replace("10.1.1.1/24}", "10.1.1.1/24, namespace: apps}")
+    done = after(world(), wanted(world(), text=text))
+    gone = "\n".join(line for line in text.splitlines() if "apps" not in line)
+    plan = diff(wanted(done, text=gone), done, "host1")
+    namespace = plan.ends[-1]
+    assert isinstance(namespace.thing, Namespace)
+    assert {port.name for port in namespace.awaits} == {"red1", "blue1"}
+
+
+def test_what_is_taken_down_whole_waits_for_no_flow() -> None:
+    done = after(world(), wanted(world()))
+    assert diff(Wanted(), done, "host1").ends == ()
 
 
 def test_a_workload_that_goes_to_another_namespace_is_made_anew_there() -> None:
@@ -276,9 +303,8 @@ def test_what_is_not_ours_is_refused_in_words_and_never_part_of_the_plan(case: s
     plan = diff(wanted(host), host, "host1")
 
     assert plan.problems == (words,)
-    assert (thing.kind, thing.name) not in {
-        (step.thing.kind, step.thing.name) for step in plan.steps if isinstance(step, Change)
-    }
+    changes = [step for step in (*plan.steps, *plan.ends) if isinstance(step, Change)]
+    assert (thing.kind, thing.name) not in {(change.thing.kind, change.thing.name) for change in changes}
     assert any("namespace blue1" in line for line in lines(plan))
 
 

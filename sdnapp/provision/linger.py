@@ -1,0 +1,57 @@
+"""Ports that are wanted no more, and stay until no flow of their bridge uses them.
+
+The controller moves traffic from the old port to a new one, here or on another host, and goes on hearing
+through the old one until every bridge has confirmed the new way. Its flows tell when that is over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import groupby
+from operator import attrgetter
+
+from sdnapp.provision.ovsdb import Database
+from sdnapp.provision.usage import Unanswered, used
+from sdnapp.provision.world import Port
+
+PATIENCE = 3.0
+"""Seconds after which a workload goes although flows use its port: whoever deletes one wants it gone."""
+
+_FIRST, _LONGEST = 0.1, 0.5
+"""Seconds between looks at the flows: they double."""
+
+
+def in_use(ports: Iterable[Port], database: Database) -> tuple[frozenset[Port], list[str]]:
+    """Of these ports, those that flows use, and those of bridges that do not say; and that in words."""
+    found: set[Port] = set()
+    silence = []
+    for bridge, group in groupby(sorted(ports, key=attrgetter("bridge")), key=attrgetter("bridge")):
+        numbers = database.numbers(bridge)
+        there = {port.name: port for port in group if port.name in numbers}
+        if not there:
+            continue
+        try:
+            names = used(database.management(bridge), {name: numbers[name] for name in there})
+        except Unanswered as error:
+            silence.append(f"bridge {bridge} does not say what its flows use: {error}")
+            names = frozenset(there)
+        found.update(there[name] for name in names)
+    return frozenset(found), silence
+
+
+def words(ports: Iterable[Port]) -> list[str]:
+    """Say that these ports linger."""
+    return sorted(f"{'tunnel' if p.type else 'port'} {p.name} stays until no flow uses it" for p in ports)
+
+
+def overdue(since: Mapping[Port, float], now: float) -> frozenset[Port]:
+    """Of ports that linger, those that have done so for too long; tunnels may as long as it takes."""
+    return frozenset(port for port, then in since.items() if not port.type and now - then >= PATIENCE)
+
+
+def pauses() -> Iterator[float]:
+    """Say how long to wait before each look at the flows."""
+    pause = _FIRST
+    while True:
+        yield pause
+        pause = min(2 * pause, _LONGEST)
