@@ -18,7 +18,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NoReturn
 
-os.environ.setdefault("OSKEN_HUB_TYPE", "eventlet")  # read when os_ken.lib.hub is imported
+if os.environ.setdefault("OSKEN_HUB_TYPE", "eventlet") not in {
+    "eventlet",
+    "native",
+}:  # os_ken.lib.hub reads it
+    print("osken-manager: OSKEN_HUB_TYPE is eventlet or native", file=sys.stderr)
+    sys.exit(2)
 os.environ.setdefault("EVENTLET_NO_GREENDNS", "yes")  # 15 MB for a resolver that nothing here asks
 warnings.filterwarnings("ignore", message=r"\s*Eventlet is deprecated")  # os-ken's hub, not ours to choose
 
