@@ -113,11 +113,10 @@ def diff(wanted: Wanted, world: World, owner: str) -> Plan:
     gone = list(_awaiting(gone, {p.name: p for p in used if (p.kind, p.name) not in blocked}))
     late = [change for change in gone if change.awaits]
     gone = [change for change in gone if not change.awaits]
-    ends = [
-        change for kind in (Port, Workload, Namespace) for change in late if change.thing.kind == kind.kind
-    ]
+    changes, raised = _raising_late(changes, frozenset(port for c in late for port in c.awaits if port.type))
+    late += raised
 
-    def of(kind: type[Thing], some: Iterable[Change]) -> list[Step]:
+    def of(kind: type[Thing], some: Iterable[Change]) -> list[Change]:
         return [change for change in some if isinstance(change.thing, kind)]
 
     back, unreturnable = _moves_back(gone, world)
@@ -144,6 +143,7 @@ def diff(wanted: Wanted, world: World, owner: str) -> Plan:
         f"{c.thing.kind} {c.thing.name} on {owner} stays: {', '.join(names)} in it is not ours"
         for c, names in strangers.items()
     )
+    ends = [*of(Port, late), *of(Workload, late), *of(Namespace, late)]
     return Plan(tuple(steps), tuple(problems), tuple(ends))
 
 
@@ -205,6 +205,20 @@ def _awaiting(gone: Iterable[Change], used: Mapping[str, Port]) -> Iterable[Chan
                 yield replace(change, awaits=frozenset({used[thing.name]}))
             case _:
                 yield change
+
+
+def _raising_late(changes: list[Change], tunnels: frozenset[Port]) -> tuple[list[Change], list[Change]]:
+    """Put off longer packets until the tunnels that go, which may have no room for them, are out of use."""
+    prompt, late = [], []
+    for change in changes:
+        old, new = change.old, change.new
+        if tunnels and isinstance(old, Workload) and isinstance(new, Workload) and old.mtu < new.mtu:
+            kept = replace(new, mtu=old.mtu)
+            prompt += [Change(old, kept)] if kept != old else []
+            late.append(Change(kept, new, tunnels))
+        else:
+            prompt.append(change)
+    return prompt, late
 
 
 def _is_another(old: Workload, new: Thing | None) -> bool:

@@ -239,6 +239,25 @@ def test_a_new_tunnel_is_made_at_once_and_the_old_one_goes_when_no_flow_uses_it(
     assert list(map(str, plan.ends)) == ["delete  port gre-host2 on br-int when no flow uses it"]
 
 
+def test_longer_packets_wait_until_the_tunnels_without_room_for_them_are_out_of_use() -> None:
+    vxlan = TWO_HOSTS.replace("gre", "vxlan")
+    done = after(world(), wanted(world(), text=vxlan))
+    moved = TWO_HOSTS.replace("10.1.1.1/24}\n  red2", "10.1.1.7/24}\n  red2")
+    plan = diff(wanted(done, text=moved), done, "host1")
+    assert [line for line in map(str, plan.steps) if "workload" in line] == [
+        "change  workload red1 in namespace red1: addresses +10.1.1.7/24 -10.1.1.1/24"
+    ]
+    assert list(map(str, plan.ends)) == [
+        "delete  port vxlan-host2 on br-int when no flow uses it",
+        "change  workload blue1 in namespace blue1: mtu 1450 -> 1458",
+        "change  workload red1 in namespace red1: mtu 1450 -> 1458",
+    ]
+
+    back = wanted(world(), text=vxlan)
+    shorter = [str(step) for step in diff(back, after(world(), wanted(world())), "host1").steps]
+    assert "change  workload red1 in namespace red1: mtu 1458 -> 1450" in shorter
+
+
 def test_a_workload_goes_after_its_port_when_no_flow_uses_that() -> None:
     done = after(world(), wanted(world()))
     plan = diff(
