@@ -125,7 +125,7 @@ class Engine:
 
     def start(self) -> list[Effect]:
         """What is to be done before anything happened, and again with each new configuration."""
-        return [Later(SETTLE, Elapsed(Settled(self._state.overlay)))]
+        return [Later(SETTLE, Elapsed(Settled(self._state.wanted)))]
 
     def handle(self, events: Iterable[Event]) -> list[Effect]:
         """Take in what happened, in order; return what is to be done, in order."""
@@ -200,7 +200,8 @@ class Engine:
         self._config_error = None
         self._state = step(self._state, Configured(overlay))
         effects: list[Effect] = [
-            Note("config.loaded", {"hosts": len(overlay.hosts), "ports": len(overlay.ports)})
+            Note("config.loaded", {"hosts": len(overlay.hosts), "ports": len(overlay.ports)}),
+            *self.start(),
         ]
         for dpid, session in list(self._sessions.items()):
             host = self._host_of(dpid)

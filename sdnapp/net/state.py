@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from sdnapp.config.names import tunnel_interface
 from sdnapp.net.dialect import Dialect, Speech, Way
 from sdnapp.net.model import Encapsulation, Host, Overlay, Port
+from sdnapp.net.moving import meanwhile
 
 ENCAPSULATIONS: tuple[Encapsulation, ...] = ("vxlan", "gre", "geneve")
 
@@ -69,7 +70,9 @@ NO_PORTS = Ports({}, {}, {})
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """``static``, ``members`` (by network) and ``paths`` (by VNI) follow from ``overlay``.
+    """``wanted`` is the configuration; ``overlay`` is what is true of it already: a port that moves to
+    another host is where it was until its interface has arrived. ``static``, ``members`` (by network) and
+    ``paths`` (by VNI) follow from ``overlay``.
 
     ``bridges``: the ports of each host heard of. ``read``: hosts whose bridge has told what it holds, so
     that its word on learned locations is the last one. ``claims``: what each tunnel key means; an older claim
@@ -78,6 +81,7 @@ class State:
     enough time has passed since the last configuration that what was never heard of may be forgotten.
     """
 
+    wanted: Overlay
     overlay: Overlay
     static: Mapping[Station, Place]
     members: Mapping[str, tuple[Port, ...]]
@@ -102,7 +106,7 @@ class State:
                     static[attachment.network, port.mac] = Place(port.host, port.interface)
         paths = {network.vni: path for path, network in overlay.networks.items()}
         by_path = {path: tuple(ports) for path, ports in members.items()}
-        return cls(overlay, static, by_path, paths, claims=paths)
+        return cls(overlay, overlay, static, by_path, paths, claims=paths)
 
     def spoken_now(self, speaker: str, listener: str, network: str) -> Way | None:
         """The way in which the speaker has confirmed to send."""
@@ -220,19 +224,23 @@ def step(state: State, event: Event) -> State:
         case Faded(speeches):
             return _fade(state, speeches)
         case Settled(overlay):
-            return _renew_claims(replace(state, settled=True)) if overlay is state.overlay else state
+            return _renew_claims(replace(state, settled=True)) if overlay is state.wanted else state
 
 
-def _configure(state: State, overlay: Overlay) -> State:
+def _configure(state: State, wanted: Overlay) -> State:
     """Ports, learned locations and what bridges confirmed outlive the change where they still make sense."""
+    interfaces = {host: ports.number for host, ports in state.bridges.items()}
+    overlay = meanwhile(wanted, state.overlay, interfaces)
     hosts = overlay.hosts
     known = replace(
         State.of(overlay),
+        wanted=wanted,
         bridges={h: Ports.of(p.number, hosts[h]) for h, p in state.bridges.items() if h in hosts},
         read=state.read & hosts.keys(),
         claims=state.claims,
         confirmed={h: dialect for h, dialect in state.confirmed.items() if h in hosts},
         spoken={h: speeches for h, speeches in state.spoken.items() if h in hosts},
+        settled=state.settled and wanted is state.wanted,
     )
     return _renew_claims(replace(known, learned=_sound(known, state.learned)))
 
@@ -288,6 +296,8 @@ def _set_ports(state: State, host: str, number: Mapping[str, int]) -> State:
         return state
     ports = Ports.of(number, state.overlay.hosts[host])
     known = replace(state, bridges={**state.bridges, host: ports})
+    if state.overlay is not state.wanted:  # a port that moves may have arrived
+        return _configure(known, state.wanted)
     return replace(known, learned=_sound(known, state.learned))
 
 
