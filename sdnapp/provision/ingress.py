@@ -20,10 +20,15 @@ from pyroute2.netlink.exceptions import NetlinkError
 from pyroute2.netlink.rtnl import RTM_NEWTFILTER
 from pyroute2.netlink.rtnl.tcmsg import tcmsg
 
+from sdnapp.provision import netlink
+
 _PREFERENCE = 0x5D4A
 """Marks the filter as ours."""
 
 _INGRESS = 0xFFFFFFF2  # TC_H_CLSACT with TC_H_MIN_INGRESS: linux/pkt_sched.h
+_EGRESS = 0xFFFFFFF3  # and TC_H_MIN_EGRESS
+_TCMSG = struct.Struct("=B3xiIII")  # struct tcmsg of linux/rtnetlink.h: family, index, handle, parent, info
+_KIND = 1  # TCA_KIND
 _EVERY_PROTOCOL = socket.htons(3)  # ETH_P_ALL
 _DIRECT_ACTION = 1  # TCA_BPF_FLAG_ACT_DIRECT: what the program returns is what happens
 _DROP = struct.pack("=HBBI", 0x06, 0, 0, 2)  # one instruction of classic BPF: return TC_ACT_SHOT
@@ -43,18 +48,21 @@ class _Filter(nlmsg):  # type: ignore[misc]
     program = _Program
 
 
-def deaf(route: IPRoute, index: int, qdiscs: frozenset[int]) -> bool:
-    """Whether the host's stack is kept from device ``index``; ``qdiscs`` as of ``with_qdisc``."""
-    if index not in qdiscs:
-        return False
-    return any(
-        found["info"] >> 16 == _PREFERENCE for found in route.get_filters(index=index, parent=_INGRESS)
-    )
+def deaf(rtnetlink: socket.socket) -> frozenset[int]:
+    """Find the devices of a namespace whose host's stack is kept from them, by index. Raises OSError."""
+    return frozenset(i for i in _with_qdisc(rtnetlink) if _PREFERENCE in _preferences(rtnetlink, i, _INGRESS))
 
 
-def with_qdisc(route: IPRoute) -> frozenset[int]:
-    """Find the devices that can have such a filter at all, by index."""
-    return frozenset(q["index"] for q in route.get_qdiscs() if q.get("kind") == "clsact")
+def _with_qdisc(rtnetlink: socket.socket) -> frozenset[int]:
+    """Find the devices that can have such a filter at all."""
+    found = netlink.dump(rtnetlink, netlink.QDISC, _TCMSG.pack(0, 0, 0, 0, 0))
+    return frozenset(_TCMSG.unpack(q.fixed)[1] for q in found if q.attributes.get(_KIND) == b"clsact\0")
+
+
+def _preferences(rtnetlink: socket.socket, index: int, parent: int) -> frozenset[int]:
+    """List the preferences of the filters that a device has at one hook."""
+    found = netlink.dump(rtnetlink, netlink.FILTER, _TCMSG.pack(0, index, 0, parent, 0))
+    return frozenset(_TCMSG.unpack(answer.fixed)[4] >> 16 for answer in found)
 
 
 def deafen(route: IPRoute, index: int) -> None:
@@ -80,11 +88,13 @@ def deafen(route: IPRoute, index: int) -> None:
 
 def undeafen(route: IPRoute, index: int) -> None:
     """Let the host's stack have what device ``index`` receives; the qdisc goes unless others use it."""
-    qdiscs = with_qdisc(route)
-    if deaf(route, index, qdiscs):
-        route.tc("del-filter", "bpf", index, info=_PREFERENCE << 16 | _EVERY_PROTOCOL, parent=_INGRESS)
-    if index in qdiscs and not list(route.get_filters(index=index)):
-        route.tc("del", "clsact", index)
+    with netlink.rtnetlink() as questions:
+        if index not in _with_qdisc(questions):
+            return
+        if _PREFERENCE in _preferences(questions, index, _INGRESS):
+            route.tc("del-filter", "bpf", index, info=_PREFERENCE << 16 | _EVERY_PROTOCOL, parent=_INGRESS)
+        if not any(_preferences(questions, index, hook) for hook in (_INGRESS, _EGRESS)):
+            route.tc("del", "clsact", index)
 
 
 def _tolerating(code: int, call: Any, *args: Any) -> None:

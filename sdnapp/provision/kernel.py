@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import functools
 import socket
+import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
-from ipaddress import ip_interface
+from ipaddress import ip_address, ip_interface
 from pathlib import Path
-from typing import Any
 
-from pyroute2 import GenericNetlinkSocket, IPRoute
+from pyroute2 import GenericNetlinkSocket
 from pyroute2.netlink.exceptions import NetlinkError
-from pyroute2.netlink.rtnl import rt_type
 from pyroute2.netlink.rtnl.ifaddrmsg import IFA_F_PERMANENT
 
-from sdnapp.provision import ethtool, ingress, netns
+from sdnapp.net.model import Interface
+from sdnapp.provision import ethtool, ingress, netlink, netns
 from sdnapp.provision.world import Device, Namespace, Route, Workload
 
 GROUP = int.from_bytes(b"sdn", "big")
@@ -28,6 +29,14 @@ KEPT_PROTOCOLS = frozenset({3, 4, 16})
 
 LOCAL_TABLE = 255
 RTNH_F_ONLINK = 4
+
+# struct ifinfomsg, ifaddrmsg and rtmsg of linux/rtnetlink.h, linux/if_addr.h
+_IFINFOMSG = struct.Struct("=BxHiII")
+_IFADDRMSG = struct.Struct("=BBBBI")
+_RTMSG = struct.Struct("=BBBBBBBBI")
+_IFF_UP = 1
+_UNICAST = 1  # RTN_UNICAST
+_EVERYWHERE = {int(socket.AF_INET): "0.0.0.0/0", int(socket.AF_INET6): "::/0"}
 
 FALLBACK_KINDS = frozenset(
     {"ipip", "sit", "gre", "gretap", "erspan", "ip6tnl", "ip6gre", "ip6gretap", "vti", "vti6"}
@@ -58,12 +67,27 @@ def has_datapath() -> bool:
     return True
 
 
+@dataclass(frozen=True, slots=True)
+class _Link:
+    """A device as rtnetlink(7) tells of it; ``link`` is the index of the one below, or at the other end."""
+
+    index: int
+    name: str
+    mac: str
+    mtu: int
+    up: bool
+    link: int | None
+    kind: str | None
+    vlan: int | None
+    group: int
+    alias: str | None
+
+
 def read() -> Kernel:
-    """Read the devices of this namespace, and all namespaces that have a name."""
-    with IPRoute() as home:
-        links = {link["index"]: link for link in home.get_links()}
-        filtering = ingress.with_qdisc(home)
-        deaf = frozenset(index for index in links if ingress.deaf(home, index, filtering))
+    """Read the devices of this namespace, and all namespaces that have a name. Raises OSError."""
+    with netlink.rtnetlink() as home:
+        links = _links(home)
+        deaf = ingress.deaf(home)
         devices = _devices(home, links, deaf)
     namespaces: dict[str, Namespace] = {}
     workloads: dict[str, Workload] = {}
@@ -73,132 +97,154 @@ def read() -> Kernel:
     return Kernel(devices, namespaces, workloads)
 
 
-def _devices(home: IPRoute, links: dict[int, Any], deaf: frozenset[int]) -> dict[str, Device]:
+def _links(rtnetlink: socket.socket) -> dict[int, _Link]:
+    answers = netlink.dump(rtnetlink, netlink.LINK, _IFINFOMSG.pack(0, 0, 0, 0, 0))
+    return {link.index: link for link in map(_link, answers)}
+
+
+def _link(answer: netlink.Answer) -> _Link:
+    """Read one device: IFLA_* of linux/if_link.h."""
+    _, _, index, flags, _ = _IFINFOMSG.unpack(answer.fixed)
+    of = answer.attributes
+    info = netlink.attributes(of.get(18, b""))
+    data = netlink.attributes(info.get(2, b""))
+    return _Link(
+        index=index,
+        name=netlink.text(of[3]),
+        mac=of.get(1, b"").hex(":"),
+        mtu=netlink.number(of.get(4)) or 0,
+        up=bool(flags & _IFF_UP),
+        link=netlink.number(of.get(5)),
+        kind=netlink.text(info[1]) if 1 in info else None,
+        vlan=netlink.number(data.get(1)) if info.get(1) == b"vlan\0" else None,
+        group=netlink.number(of.get(27)) or 0,
+        alias=netlink.text(of[20]) if 20 in of else None,
+    )
+
+
+def _addresses(rtnetlink: socket.socket) -> Iterator[tuple[int, Interface, int, int]]:
+    """Read the addresses of all devices, ours of a point-to-point one, with their scopes and flags."""
+    for answer in netlink.dump(rtnetlink, netlink.ADDRESS, _IFADDRMSG.pack(0, 0, 0, 0, 0)):
+        _, length, flags, scope, index = _IFADDRMSG.unpack(answer.fixed)
+        of = answer.attributes  # IFA_ADDRESS, IFA_LOCAL, IFA_FLAGS of linux/if_addr.h
+        address = ip_interface((of.get(2) or of[1], length))
+        yield index, address, scope, netlink.number(of.get(8)) or flags
+
+
+def _devices(home: socket.socket, links: dict[int, _Link], deaf: frozenset[int]) -> dict[str, Device]:
     addresses: dict[int, list[str]] = {index: [] for index in links}
-    for message in home.get_addr():
-        address = ip_interface(f"{_local(message)}/{message['prefixlen']}")
-        flags = message.get("flags") or 0
+    for index, address, _, flags in _addresses(home):
         learned = address.version == 6 and not flags & IFA_F_PERMANENT
         if not (address.is_link_local and address.version == 6) and not learned:
-            addresses.setdefault(message["index"], []).append(str(address))
+            addresses.setdefault(index, []).append(str(address))
     routes: dict[int, set[Route]] = {index: set() for index in links}
-    for family, everywhere in ((socket.AF_INET, "0.0.0.0/0"), (socket.AF_INET6, "::/0")):
-        for message in home.get_routes(family=family):
-            index = message.get("oif")
-            if (
-                index in routes
-                and message["proto"] in KEPT_PROTOCOLS
-                and message["type"] == rt_type["unicast"]
-            ):
-                routes[index].add(_route(message, everywhere))
+    for answer in netlink.dump(home, netlink.ROUTE, _RTMSG.pack(0, 0, 0, 0, 0, 0, 0, 0, 0)):
+        oif, route = _route(answer)
+        if oif in routes and route is not None and route.table != LOCAL_TABLE:
+            routes[oif].add(route)
     return {
-        link.get("ifname"): Device(
-            name=link.get("ifname"),
-            mac=link.get("address") or "",
-            mtu=link.get("mtu") or 0,
-            up=link.get("state") == "up",
+        link.name: Device(
+            name=link.name,
+            mac=link.mac,
+            mtu=link.mtu,
+            up=link.up,
             deaf=index in deaf,
             addresses=tuple(addresses[index]),
-            routes=frozenset(route for route in routes[index] if route.table != LOCAL_TABLE),
+            routes=frozenset(routes[index]),
         )
         for index, link in links.items()
     }
 
 
-def _local(message: Any) -> str:
-    """Of a point-to-point address, ours."""
-    return str(message.get("local") or message.get("address"))
-
-
-def _route(message: Any, everywhere: str) -> Route:
-    destination = message.get("dst")
-    return Route(
-        destination=f"{destination}/{message['dst_len']}" if destination else everywhere,
-        gateway=message.get("gateway"),
-        source=message.get("prefsrc"),
-        table=message.get("table") or 0,
-        metric=message.get("priority") or 0,
-        scope=message["scope"],
-        protocol=message["proto"],
-        onlink=bool(message["flags"] & RTNH_F_ONLINK),
+def _route(answer: netlink.Answer) -> tuple[int | None, Route | None]:
+    """Read the device and, of a route that somebody set, the route: RTA_* of linux/rtnetlink.h."""
+    family, length, _, _, table, protocol, scope, kind, flags = _RTMSG.unpack(answer.fixed)
+    of = answer.attributes
+    oif = netlink.number(of.get(4))
+    if protocol not in KEPT_PROTOCOLS or kind != _UNICAST or family not in _EVERYWHERE:
+        return oif, None
+    return oif, Route(
+        destination=f"{ip_address(of[1])}/{length}" if 1 in of else _EVERYWHERE[family],
+        gateway=str(ip_address(of[5])) if 5 in of else None,
+        source=str(ip_address(of[7])) if 7 in of else None,
+        table=netlink.number(of.get(15)) or table,
+        metric=netlink.number(of.get(6)) or 0,
+        scope=scope,
+        protocol=protocol,
+        onlink=bool(flags & RTNH_F_ONLINK),
     )
 
 
 def _namespace(
-    name: str, host_links: dict[int, Any], deaf: frozenset[int]
+    name: str, host_links: dict[int, _Link], deaf: frozenset[int]
 ) -> tuple[Namespace, list[Workload]]:
     """Read namespace ``name`` and the veths of ours that lead into it; of a stranger's, nothing more."""
     try:
         with netns.inside(name):
-            there = IPRoute()
+            there = netlink.rtnetlink()
             control = ethtool.control_socket()
     except OSError:
         owner = netns.leftover(name)
         return Namespace(name, owner, complete=owner is None), []
     with there, control:
-        owner = netns.owner(there.get_links(netns.LOOPBACK)[0].get("ifalias"))
+        links = _links(there)
+        owner = netns.owner(links[netns.LOOPBACK].alias)
         if owner is None:
             return Namespace(name, None), []
-        links = {link["index"]: link for link in there.get_links()}
         addresses: dict[int, set[str]] = {index: set() for index in links}
-        for message in there.get_addr():
-            if message["scope"] == 0 and (message.get("flags") or 0) & IFA_F_PERMANENT:
-                addresses[message["index"]].add(f"{_local(message)}/{message['prefixlen']}")
+        for index, address, scope, flags in _addresses(there):
+            if scope == 0 and flags & IFA_F_PERMANENT:
+                addresses[index].add(str(address))
         workloads = {}
         for index, inner in links.items():
-            end = host_links.get(inner.get("link"))
-            if end is None or _kind(inner) != "veth" or not _is_our_end(end, index):
+            end = host_links.get(inner.link) if inner.link else None
+            if end is None or inner.kind != "veth" or not _is_our_end(end, index):
                 continue
-            offloads = ethtool.get(control, inner.get("ifname"), ethtool.TX_CHECKSUM)
-            hears = end["index"] not in deaf
+            offloads = ethtool.get(control, inner.name, ethtool.TX_CHECKSUM)
+            hears = end.index not in deaf
             workloads[index] = Workload(
-                name=end.get("ifname"),
+                name=end.name,
                 owner=owner,
                 namespace=name,
-                device=inner.get("ifname"),
-                mac=inner.get("address"),
-                mtu=inner.get("mtu"),
+                device=inner.name,
+                mac=inner.mac,
+                mtu=inner.mtu,
                 addresses=frozenset(addresses[index]),
                 vlans=_vlans(index, links, addresses),
                 datapath="neither" if offloads != hears else "system" if offloads else "netdev",
                 ready=_is_ready(inner, end, links[netns.LOOPBACK]),
             )
     strangers = frozenset(
-        link.get("ifname")
+        link.name
         for index, link in links.items()
         if index not in {netns.LOOPBACK, *workloads}
-        and link.get("link") not in workloads
-        and _kind(link) not in FALLBACK_KINDS
+        and link.link not in workloads
+        and link.kind not in FALLBACK_KINDS
     )
     return Namespace(name, owner, strangers=strangers), list(workloads.values())
 
 
 def _vlans(
-    parent: int, links: dict[int, Any], addresses: dict[int, set[str]]
+    parent: int, links: dict[int, _Link], addresses: dict[int, set[str]]
 ) -> tuple[tuple[int, frozenset[str]], ...]:
     """Tag and addresses of the VLAN devices on ``parent``, sorted by tag."""
     return tuple(
         sorted(
-            (link.get(("linkinfo", "data", "vlan_id")), frozenset(addresses[index]))
+            (link.vlan, frozenset(addresses[index]))
             for index, link in links.items()
-            if _kind(link) == "vlan" and link.get("link") == parent
+            if link.vlan is not None and link.link == parent
         )
     )
 
 
-def _kind(link: Any) -> str | None:
-    kind = link.get(("linkinfo", "kind"))
-    return str(kind) if kind else None
-
-
-def _is_our_end(link: Any, peer: int) -> bool:
+def _is_our_end(link: _Link, peer: int) -> bool:
     """Whether ``link`` is ours, and the host's end of the veth whose other end is ``peer``."""
-    return _kind(link) == "veth" and link.get("link") == peer and link.get("group") in (GROUP, DOOMED)
+    return link.kind == "veth" and link.link == peer and link.group in (GROUP, DOOMED)
 
 
-def _is_ready(inner: Any, end: Any, loopback: Any) -> bool:
-    up = all(link.get("state") == "up" for link in (inner, end, loopback)) and end.get("group") == GROUP
-    return up and inner.get("mtu") == end.get("mtu") and not _speaks_ipv6(end.get("ifname"))
+def _is_ready(inner: _Link, end: _Link, loopback: _Link) -> bool:
+    up = inner.up and end.up and loopback.up and end.group == GROUP
+    return up and inner.mtu == end.mtu and not _speaks_ipv6(end.name)
 
 
 def ipv6_switch(device: str) -> Path:
