@@ -31,20 +31,20 @@ def request(version: int, run: bytes, number: int) -> bytes:
     """
     payload = _MAGIC + run + _NUMBER.pack(number)
     head = struct.pack("!BBHHH", _REQUEST[version], 0, 0, number >> 16, number & 0xFFFF)
-    return _checked(head + payload, 2, b"") if version == 4 else head + payload
+    return checked(head + payload, 2, b"") if version == 4 else head + payload
 
 
 def frame(source_mac: str, destination_mac: str, source: Address, destination: Address, echo: bytes) -> bytes:
     """Return the Ethernet frame, untagged, that carries an echo request past any kernel."""
-    ethernet = _mac(destination_mac) + _mac(source_mac)
+    ethernet = octets(destination_mac) + octets(source_mac)
     if source.version == 4:
         length = 20 + len(echo)
         header = struct.pack("!BBHHHBBH", 0x45, 0, length, 0, 0, 64, 1, 0)
-        header = _checked(header + source.packed + destination.packed, 10, b"")
+        header = checked(header + source.packed + destination.packed, 10, b"")
         return ethernet + b"\x08\x00" + header + echo
     header = struct.pack("!IHBB", 6 << 28, len(echo), _ICMPV6, 64) + source.packed + destination.packed
     pseudo = source.packed + destination.packed + struct.pack("!II", len(echo), _ICMPV6)
-    return ethernet + b"\x86\xdd" + header + _checked(echo, 2, pseudo)
+    return ethernet + b"\x86\xdd" + header + checked(echo, 2, pseudo)
 
 
 def tagged(untagged: bytes, tag: int | None) -> bytes:
@@ -62,7 +62,7 @@ def sighting(data: bytes, run: bytes) -> Sighting | None:
     return Sighting(number, data[start - 8] in _REQUEST.values())
 
 
-def _checked(data: bytes, at: int, pseudo: bytes) -> bytes:
+def checked(data: bytes, at: int, pseudo: bytes) -> bytes:
     """Return ``data`` with its Internet checksum (RFC 1071), over ``pseudo`` too, filled in at ``at``."""
     whole = pseudo + data + b"\0" * (len(data) % 2)
     total = sum(struct.unpack(f"!{len(whole) // 2}H", whole))
@@ -71,5 +71,6 @@ def _checked(data: bytes, at: int, pseudo: bytes) -> bytes:
     return data[:at] + struct.pack("!H", ~total & 0xFFFF) + data[at + 2 :]
 
 
-def _mac(text: str) -> bytes:
-    return bytes.fromhex(text.replace(":", ""))
+def octets(mac: str) -> bytes:
+    """Return the six bytes of a MAC."""
+    return bytes.fromhex(mac.replace(":", ""))

@@ -1,0 +1,117 @@
+"""A port moves to another host of a running lab, as in a live migration: same name, MAC and addresses.
+
+The file is all that changes; agents and controller do the rest. The workload then announces itself.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import struct
+import tempfile
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import yaml
+
+from sdnapp.config import parse
+from sdnapp.lab.echo import BROADCAST, checked, octets, tagged
+from sdnapp.lab.errors import LabError
+from sdnapp.lab.faults import machine_of
+from sdnapp.lab.lifecycle import get
+from sdnapp.lab.machine import entered
+from sdnapp.lab.model import Lab
+from sdnapp.lab.promise import endpoints
+from sdnapp.net.build import build
+from sdnapp.net.model import Address
+from sdnapp.source import load, read
+
+PATIENCE = 15.0
+"""Seconds until a port must be at its new place."""
+
+_ALL_NODES = "33:33:00:00:00:01", bytes.fromhex("ff02" + "00" * 13 + "01")
+_OVERRIDE = 0x20000000
+
+
+def move(lab: Lab, port: str, host: str) -> None:
+    """Have a port live on another host, wait until it is there, and announce it.
+
+    Raises LabError for a port or a host that there is not, and when it does not get there.
+    """
+    machine_of(lab, host)
+    _write(Path(os.path.realpath(lab.file)), moved(read(lab.file).decode(), port, host))
+    deadline = time.monotonic() + PATIENCE
+    while not _arrived(lab, port, host):
+        if time.monotonic() > deadline:
+            raise LabError(f"{port} is not on {host} after {PATIENCE:.0f} s; lab status says more")
+        time.sleep(0.01)
+    announce(lab, port)
+
+
+def moved(text: str, port: str, host: str) -> str:
+    """Return the text of a file with another host for one port, everything else as it was written.
+
+    Raises LabError where that cannot be done in the text, and ``Invalid`` where it would break the file.
+    """
+    overlay = build(parse(text.encode(), "the file"))
+    if port not in overlay.ports:
+        raise LabError(f"no port named '{port}'; there is {', '.join(overlay.ports)}")
+    value = _value(yaml.compose(text, yaml.SafeLoader), "ports", port, "host")
+    if value is None:
+        raise LabError(f"the host of {port} is not written where it can be changed: edit the file")
+    edited = text[: value.start_mark.index] + host + text[value.end_mark.index :]
+    after = build(parse(edited.encode(), f"the file with {port} on {host}"))
+    others = {name: of.host for name, of in after.ports.items() if of.host != overlay.ports[name].host}
+    if others.keys() - {port}:
+        raise LabError(f"the host of {port} is written together with that of others: edit the file")
+    return edited
+
+
+def announce(lab: Lab, port: str) -> None:
+    """Tell everyone in the port's networks where it is now: gratuitous ARP, unsolicited ND."""
+    for end in endpoints(load(lab.file)):
+        if end.port == port:
+            with entered(lab.hosts[end.host], end.namespace):
+                wire = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+            with wire:
+                wire.bind((end.wire, 0))
+                for address in end.addresses:
+                    wire.send(tagged(announcement(end.mac, address.ip), end.tag))
+
+
+def announcement(mac: str, address: Address) -> bytes:
+    """Return the frame that says whose address it is: RFC 5227 section 3, RFC 4861 section 7.2.6."""
+    if address.version == 4:
+        head = octets(BROADCAST) + octets(mac) + struct.pack("!HHHBBH", 0x0806, 1, 0x0800, 6, 4, 1)
+        return head + octets(mac) + address.packed + bytes(6) + address.packed
+    everyone, group = _ALL_NODES
+    link_address = struct.pack("!BB", 2, 1) + octets(mac)
+    message = struct.pack("!BBHI", 136, 0, 0, _OVERRIDE) + address.packed + link_address
+    pseudo = address.packed + group + struct.pack("!II", len(message), socket.IPPROTO_ICMPV6)
+    header = struct.pack("!IHBB", 6 << 28, len(message), socket.IPPROTO_ICMPV6, 255) + address.packed + group
+    return octets(everyone) + octets(mac) + b"\x86\xdd" + header + checked(message, 2, pseudo)
+
+
+def _arrived(lab: Lab, port: str, host: str) -> bool:
+    with suppress(LabError):
+        there = [p for p in get(lab, "/v1/ports", patience=1.0) if p["name"] == port]
+        synced = {h["name"] for h in get(lab, "/v1/hosts", patience=1.0) if h["in_sync"]}
+        return host in synced and any(p["host"] == host and p["ofport"] for p in there)
+    return False
+
+
+def _value(node: yaml.Node | None, *path: str) -> yaml.ScalarNode | None:
+    """Find the scalar at a path of keys, where it is written out."""
+    for key in path:
+        entries = node.value if isinstance(node, yaml.MappingNode) else []
+        node = next((value for name, value in entries if name.value == key), None)
+    return node if isinstance(node, yaml.ScalarNode) else None
+
+
+def _write(path: Path, text: str) -> None:
+    """Replace a file at once, so that nobody ever reads half of it."""
+    with tempfile.NamedTemporaryFile(mode="w", encoding="utf-8", dir=path.parent, delete=False) as draft:
+        draft.write(text)
+    os.chmod(draft.name, path.stat().st_mode)
+    os.replace(draft.name, path)
