@@ -23,7 +23,7 @@ from rich.console import Console
 from rich.table import Table
 
 import sdnapp
-from sdnapp.cli.lab import as_root, interrupted_by_sigterm, plain_errors
+from sdnapp.cli.terminal import as_root, interrupted_by_sigterm, plain_errors
 from sdnapp.lab import lifecycle, model, services
 from sdnapp.lab.errors import LabError
 from sdnapp.lab.process import alive

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Sequence
 from itertools import permutations
 from pathlib import Path
 from typing import Any, NoReturn
 
 import click
-from rich.console import Console
 from rich.table import Table
 
-from sdnapp.config import Invalid
+from sdnapp.cli.disturb import controller, move, ovsdb, stream, vswitchd
+from sdnapp.cli.terminal import as_root, console, interrupted_by_sigterm, name_option, plain_errors, progress
 from sdnapp.lab import lifecycle, model, services
 from sdnapp.lab.errors import LabError
+from sdnapp.lab.faults import machine_of
 from sdnapp.lab.machine import Machine, environment, inside
 from sdnapp.lab.ping import measure
 from sdnapp.lab.promise import Cell, endpoints
@@ -26,52 +25,15 @@ from sdnapp.lab.status import status as look
 from sdnapp.net.model import Overlay
 from sdnapp.source import load
 
-console = Console(highlight=False)
-if not console.is_terminal and "COLUMNS" not in os.environ:
-    console.width = 160  # for a file or a pipe nothing needs to be cut
-
-name_option = click.option("--name", envvar="SDNAPP_LAB", default="lab", show_default=True, help="Which lab.")
-
-
-@contextmanager
-def plain_errors() -> Iterator[None]:
-    """Turn what can go wrong into its sentence on stderr, and an exit code: 2 for a mistake of the caller."""
-    try:
-        yield
-    except Invalid as invalid:
-        for problem in invalid.problems:
-            click.echo(str(problem), err=True)
-        raise SystemExit(2) from None
-    except LabError as error:
-        click.echo(f"sdnapp: {error}", err=True)
-        raise SystemExit(1) from None
-
-
-@contextmanager
-def interrupted_by_sigterm() -> Iterator[None]:
-    """Make SIGTERM clean up as Ctrl-C does."""
-
-    def interrupt(_signal: int, _frame: object) -> NoReturn:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-def as_root() -> None:
-    """End with one sentence and exit code 2 unless we may make namespaces."""
-    if os.geteuid() != 0:
-        click.echo("sdnapp: a lab makes network namespaces, which needs root: use sudo", err=True)
-        raise SystemExit(2)
-
 
 @click.group()
 def lab() -> None:
     """Run real hosts on this machine: namespaces, each with an Open vSwitch of its own."""
     as_root()
+
+
+for _command in (stream, controller, vswitchd, ovsdb, move):
+    lab.add_command(_command)
 
 
 @lab.command()
@@ -118,7 +80,7 @@ def execute(name: str, where: str, command: Sequence[str]) -> None:
             raise LabError(f"no host or port named '{where}' in lab '{name}'; there is {known}")
         if port.namespace is None:
             raise LabError(f"port {where} is external: it has no namespace of the lab's making")
-        _become(_host(there, port.host), command, namespace=port.namespace)
+        _become(machine_of(there, port.host), command, namespace=port.namespace)
 
 
 @lab.command()
@@ -152,7 +114,7 @@ def capture(name: str, host: str, arguments: Sequence[str]) -> None:
     with plain_errors():
         services.require("tcpdump")
         there = model.read(name)
-        machine = _host(there, host)
+        machine = machine_of(there, host)
         _become(machine, ["tcpdump", "-n", "-i", there.uplinks[host], *arguments])
 
 
@@ -190,21 +152,6 @@ def print_matrix(overlay: Overlay, cells: dict[tuple[str, str, int], Cell]) -> N
     console.print("✓ reached, as promised   · kept apart, as promised   ✗ promise broken")
 
 
-@contextmanager
-def progress() -> Iterator[Callable[[str], None]]:
-    """Show the steps as they get done, each with the time it took."""
-    last = time.monotonic()
-
-    def report(step: str) -> None:
-        nonlocal last
-        now = time.monotonic()
-        console.print(f"✓ {step} [dim]({now - last:.1f} s)[/dim]")
-        last = now
-
-    with console.status("bringing it up …") if console.is_terminal else nullcontext():
-        yield report
-
-
 def _mark(cell: Cell | None) -> str:
     if cell is None:
         return ""
@@ -223,12 +170,6 @@ def _pairs(overlay: Overlay, source: str | None, destination: str | None) -> set
         if port not in probed:
             raise LabError(f"no port named '{port}' that can be probed; there is {', '.join(sorted(probed))}")
     return {(source, destination)}
-
-
-def _host(there: model.Lab, name: str) -> Machine:
-    if name not in there.hosts:
-        raise LabError(f"no host named '{name}' in lab '{there.name}'; there is {', '.join(there.hosts)}")
-    return there.hosts[name]
 
 
 def _become(machine: Machine, command: Sequence[str], *, namespace: str | None = None) -> NoReturn:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import click
 
-from sdnapp.cli.lab import as_root, console, interrupted_by_sigterm, plain_errors
+from sdnapp.cli.terminal import as_root, console, interrupted_by_sigterm, plain_errors
 from sdnapp.lab import services
 from sdnapp.lab.errors import LabError
 from tests.bench import controller, ground, lab, provision, traffic

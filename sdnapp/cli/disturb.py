@@ -1,0 +1,133 @@
+"""``sdnapp lab stream`` and what may happen meanwhile: processes end and come back, a port moves."""
+
+from __future__ import annotations
+
+import json
+import time
+from contextlib import suppress
+from dataclasses import asdict
+
+import click
+from rich.table import Table
+
+from sdnapp.cli.terminal import console, interrupted_by_sigterm, name_option, plain_errors
+from sdnapp.lab import faults, model
+from sdnapp.lab.count import Count
+from sdnapp.lab.move import move as move_port
+from sdnapp.lab.stream import streaming
+
+
+@click.command()
+@click.argument("a", metavar="A")
+@click.argument("b", metavar="B")
+@name_option
+@click.option("--rate", type=click.IntRange(1, 20_000), default=1000, show_default=True, help="Packets/s.")
+@click.option("--seconds", type=click.FloatRange(min=0.1), help="How long; default: until Ctrl-C.")
+@click.option("--both/--one-way", default=True, show_default=True, help="From B to A as well.")
+@click.option("--json", "as_json", is_flag=True, help="As one JSON document.")
+def stream(a: str, b: str, name: str, rate: int, seconds: float | None, *, both: bool, as_json: bool) -> None:
+    """Send numbered UDP packets between ports A and B, and count what becomes of them.
+
+    Follows a port that moves. Exit code 1 if something was lost.
+    """
+    pairs = [(a, b), (b, a)] if both else [(a, b)]
+    with plain_errors(), streaming(model.read(name), pairs, rate) as flow:
+        with suppress(KeyboardInterrupt), interrupted_by_sigterm():
+            time.sleep(1e9 if seconds is None else seconds)
+        flow.stop()
+        counts = flow.counts()
+    if as_json:
+        click.echo(json.dumps([{**asdict(count), "lost": count.lost} for count in counts], indent=2))
+    else:
+        _print_counts(counts)
+    raise SystemExit(any(count.lost for count in counts))
+
+
+@click.group()
+def controller() -> None:
+    """Stop, kill or start the controller."""
+
+
+@controller.command(name="stop")
+@name_option
+def controller_stop(name: str) -> None:
+    """End it with SIGTERM, as a service manager does."""
+    with plain_errors():
+        faults.stop_controller(model.read(name))
+
+
+@controller.command(name="kill")
+@name_option
+def controller_kill(name: str) -> None:
+    """End it with SIGKILL."""
+    with plain_errors():
+        faults.kill_controller(model.read(name))
+
+
+@controller.command(name="start")
+@name_option
+def controller_start(name: str) -> None:
+    """Start it again."""
+    with plain_errors():
+        there = faults.start_controller(model.read(name))
+    console.print(f"REST answers at {there.rest}")
+
+
+@click.group()
+def vswitchd() -> None:
+    """Kill or start the switch daemon of a host."""
+
+
+@vswitchd.command(name="kill")
+@click.argument("host")
+@name_option
+def vswitchd_kill(host: str, name: str) -> None:
+    """End ovs-vswitchd of HOST with SIGKILL: its userspace datapath ends with it."""
+    with plain_errors():
+        faults.kill_switch(model.read(name), host)
+
+
+@vswitchd.command(name="start")
+@click.argument("host")
+@name_option
+def vswitchd_start(host: str, name: str) -> None:
+    """Start ovs-vswitchd of HOST again."""
+    with plain_errors():
+        faults.start_switch(model.read(name), host)
+
+
+@click.group()
+def ovsdb() -> None:
+    """Restart the OVSDB server of a host."""
+
+
+@ovsdb.command(name="restart")
+@click.argument("host")
+@name_option
+def ovsdb_restart(host: str, name: str) -> None:
+    """End ovsdb-server of HOST with SIGTERM, and start it again on the same database."""
+    with plain_errors():
+        faults.restart_database(model.read(name), host)
+
+
+@click.command()
+@click.argument("port")
+@click.argument("host")
+@name_option
+def move(port: str, host: str, name: str) -> None:
+    """Have PORT live on HOST, as a live migration would: the lab's file is changed, the rest follows."""
+    began = time.monotonic()
+    with plain_errors():
+        move_port(model.read(name), port, host)
+    console.print(f"{port} is on {host} after {time.monotonic() - began:.2f} s")
+
+
+def _print_counts(counts: tuple[Count, ...]) -> None:
+    table = Table("from", "to", "sent", "received", "lost", "longest gap", "twice", "reordered", "overrun")
+    for count in counts:
+        ends = (count.source, count.destination)
+        figures = (count.sent, count.received, count.lost, f"{count.gap_ms:.1f} ms")
+        table.add_row(*ends, *map(str, (*figures, count.duplicates, count.reordered, count.overrun)))
+    console.print(table)
+    if any(count.overrun for count in counts):
+        console.print("overrun: arrived, but this machine was too slow to take them")

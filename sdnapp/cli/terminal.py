@@ -1,0 +1,72 @@
+"""What the commands that make and use labs share: their terminal, their errors, their options."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from typing import NoReturn
+
+import click
+from rich.console import Console
+
+from sdnapp.config import Invalid
+from sdnapp.lab.errors import LabError
+
+console = Console(highlight=False)
+if not console.is_terminal and "COLUMNS" not in os.environ:
+    console.width = 160  # for a file or a pipe nothing needs to be cut
+
+name_option = click.option("--name", envvar="SDNAPP_LAB", default="lab", show_default=True, help="Which lab.")
+
+
+@contextmanager
+def plain_errors() -> Iterator[None]:
+    """Turn what can go wrong into its sentence on stderr, and an exit code: 2 for a mistake of the caller."""
+    try:
+        yield
+    except Invalid as invalid:
+        for problem in invalid.problems:
+            click.echo(str(problem), err=True)
+        raise SystemExit(2) from None
+    except LabError as error:
+        click.echo(f"sdnapp: {error}", err=True)
+        raise SystemExit(1) from None
+
+
+@contextmanager
+def interrupted_by_sigterm() -> Iterator[None]:
+    """Make SIGTERM clean up as Ctrl-C does."""
+
+    def interrupt(_signal: int, _frame: object) -> NoReturn:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def as_root() -> None:
+    """End with one sentence and exit code 2 unless we may make namespaces."""
+    if os.geteuid() != 0:
+        click.echo("sdnapp: a lab makes network namespaces, which needs root: use sudo", err=True)
+        raise SystemExit(2)
+
+
+@contextmanager
+def progress() -> Iterator[Callable[[str], None]]:
+    """Show the steps as they get done, each with the time it took."""
+    last = time.monotonic()
+
+    def report(step: str) -> None:
+        nonlocal last
+        now = time.monotonic()
+        console.print(f"✓ {step} [dim]({now - last:.1f} s)[/dim]")
+        last = now
+
+    with console.status("bringing it up …") if console.is_terminal else nullcontext():
+        yield report
