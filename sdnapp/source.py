@@ -6,6 +6,7 @@ import ctypes
 import os
 import select
 import stat
+import struct
 import time
 from hashlib import blake2b
 from types import TracebackType
@@ -15,12 +16,14 @@ from sdnapp.config.document import MAX_BYTES, too_big
 from sdnapp.net.build import build
 from sdnapp.net.model import Overlay
 
-_SETTLE = 0.05
-"""Seconds without an event after which a burst of them is over."""
+_SETTLE, _SETTLE_COMPLETE = 0.05, 0.005
+"""Seconds without an event after which a burst of them is over: in doubt, and once the file is complete."""
 
 # <sys/inotify.h>: attributes, close after writing, moved from, moved to, created, deleted, and the watched
 # directory itself deleted or moved. Writes that have not been closed are left out: they are half a file.
 _EVENTS = 0x004 | 0x008 | 0x040 | 0x080 | 0x100 | 0x200 | 0x400 | 0x800
+_COMPLETE, _AWAY = 0x008 | 0x080, 0x040 | 0x100 | 0x200
+_EVENT = struct.Struct("=iIII")  # struct inotify_event of inotify(7), less the name: its length is the last
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -72,6 +75,7 @@ class Watch:
         self._path = os.path.abspath(path)
         self._fd = _checked(_libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC))
         self._watched: set[int] = set()
+        self._complete = False
         self._renew()
         self._seen = self._content()
 
@@ -88,7 +92,7 @@ class Watch:
         end = None if timeout is None else time.monotonic() + timeout
         while self._event(None if end is None else max(0.0, end - time.monotonic())):
             settled = time.monotonic() + 10 * _SETTLE
-            while self._event(_SETTLE) and time.monotonic() < settled:
+            while self._event(_SETTLE_COMPLETE if self._complete else _SETTLE) and time.monotonic() < settled:
                 pass
             self._renew()
             if (content := self._content()) != self._seen:
@@ -109,9 +113,15 @@ class Watch:
         self.close()
 
     def _event(self, timeout: float | None) -> bool:
+        """Take in what there is. Which events it was does not matter, but for the time to wait for others."""
         if not select.select([self._fd], [], [], timeout)[0]:
             return False
-        os.read(self._fd, 65536)  # which event it was does not matter: the content decides
+        position, events, own = 0, os.read(self._fd, 65536), os.fsencode(os.path.basename(self._path))
+        while position < len(events):
+            _, mask, _, length = _EVENT.unpack_from(events, position)
+            position += _EVENT.size + length
+            if events[position - length : position].rstrip(b"\0") in (b"", own):
+                self._complete = bool(mask & _COMPLETE) or (self._complete and not mask & _AWAY)
         return True
 
     def _content(self) -> bytes:

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import groupby
 
+from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
 from sdnapp.net.model import Overlay
@@ -68,7 +69,6 @@ def look(database: Database) -> World:
         kernel_datapath=kernel_datapath,
         bridges=switch.bridges,
         ports=switch.ports,
-        errors=switch.errors,
         namespaces=found.namespaces,
         workloads=found.workloads,
         devices=found.devices,
@@ -127,34 +127,35 @@ def _execute(steps: Iterable[Step], owner: str, database: Database, say: Callabl
     """Do all the steps that can be done; returns what went wrong, in words."""
     problems: list[str] = []
     without_device: set[str] = set()
-    for batch in _batches(steps):
-        changes = [step for step in batch if isinstance(step, Change)]
-        try:
-            if _is_for_switch(batch[0]):
-                changes = [change for change in changes if change.thing.name not in without_device]
-                database.apply(changes, owner)
+    with IPRoute() as home:
+        for batch in _batches(steps):
+            changes = [step for step in batch if isinstance(step, Change)]
+            try:
+                if _is_for_switch(batch[0]):
+                    changes = [change for change in changes if change.thing.name not in without_device]
+                    database.apply(changes, owner)
+                else:
+                    with _undisturbed():
+                        _change_kernel(batch[0], changes, owner, home)
+            except (Failed, Rejected, Unreachable) as error:
+                problems.append(f"{_subject(batch[0])}: {error}" if len(batch) == 1 else str(error))
+                failed = [c.new.name for c in changes if isinstance(c.new, Workload)]
+                without_device.update(name for name in failed if not _exists(name))
             else:
-                with _undisturbed():
-                    _change_kernel(batch[0], changes, owner)
-        except (Failed, Rejected, Unreachable) as error:
-            problems.append(f"{_subject(batch[0])}: {error}" if len(batch) == 1 else str(error))
-            failed = [c.new.name for c in changes if isinstance(c.new, Workload)]
-            without_device.update(name for name in failed if not _exists(name))
-        else:
-            for step in changes or batch:
-                say(str(step))
+                for step in changes or batch:
+                    say(str(step))
     return problems
 
 
-def _change_kernel(first: Step, changes: list[Change], owner: str) -> None:
+def _change_kernel(first: Step, changes: list[Change], owner: str, home: IPRoute) -> None:
     if isinstance(first, Move):
-        execute.move(first)
+        execute.move(first, home)
     elif isinstance(first, Hand):
-        execute.hand(first)
+        execute.hand(first, home)
     elif _is_end_of_veth(first):
-        execute.delete([change.thing.name for change in changes])
+        execute.delete([change.thing.name for change in changes], home)
     else:
-        execute.apply(first, owner)
+        execute.apply(first, owner, home)
 
 
 @contextmanager

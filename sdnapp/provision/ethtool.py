@@ -7,7 +7,7 @@ import fcntl
 import socket
 import struct
 
-_SIOCETHTOOL = 0x8946
+_SIOCGIFINDEX, _SIOCETHTOOL = 0x8933, 0x8946
 TX_CHECKSUM = (0x16, 0x17)
 """Leave checksums of what is sent to hardware: ETHTOOL_GTXCSUM, ETHTOOL_STXCSUM of linux/ethtool.h."""
 GRO = (0x2B, 0x2C)
@@ -22,6 +22,12 @@ def get(control: socket.socket, device: str, knob: tuple[int, int]) -> bool:
 def turn(control: socket.socket, device: str, knob: tuple[int, int], *, on: bool) -> None:
     """Turn ``knob`` of ``device``, in the namespace of ``control``, on or off. Raises OSError."""
     _ioctl(control, device, knob[1], int(on))
+
+
+def index(control: socket.socket, device: str) -> int:
+    """Return the index of ``device`` in the namespace of ``control``: netdevice(7). Raises OSError."""
+    request = fcntl.ioctl(control, _SIOCGIFINDEX, struct.pack("16si20x", device.encode(), 0))
+    return int(struct.unpack_from("i", request, 16)[0])
 
 
 def control_socket() -> socket.socket:

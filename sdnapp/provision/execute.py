@@ -37,7 +37,7 @@ def _in_words() -> Iterator[None]:
         raise Failed(error.strerror or str(error)) from error
 
 
-def apply(change: Change, owner: str) -> None:
+def apply(change: Change, owner: str, home: IPRoute) -> None:
     """Create, change or delete one namespace, or create or change a workload. Raises ``Failed``."""
     with _in_words():
         match change.old, change.new:
@@ -46,28 +46,28 @@ def apply(change: Change, owner: str) -> None:
             case Namespace(name=name), None:
                 netns.remove(name)
             case (Workload() | None) as old, Workload() as new:
-                _apply_workload(old, new)
+                _apply_workload(old, new, home)
 
 
-def delete(devices: Iterable[str]) -> None:
+def delete(devices: Iterable[str], home: IPRoute) -> None:
     """Delete these devices of the host, all at once. Raises ``Failed``."""
-    with _in_words(), IPRoute() as home:
+    with _in_words():
         for device in devices:
-            for index in home.link_lookup(ifname=device):
-                home.link("set", index=index, group=DOOMED)
+            with contextlib.suppress(OSError):  # it may have gone by itself
+                home.link("set", index=socket.if_nametoindex(device), group=DOOMED)
         with contextlib.suppress(NetlinkError):  # there may be none left
             home.link("del", group=DOOMED)
 
 
-def _apply_workload(old: Workload | None, new: Workload) -> None:
+def _apply_workload(old: Workload | None, new: Workload, home: IPRoute) -> None:
     with netns.inside(new.namespace):
         there = IPRoute()
         control = ethtool.control_socket()
-    with there, control, IPRoute() as home:
+    with there, control:
         if old is None:
             _create_veth(home, new)
             old = replace(new, addresses=frozenset(), vlans=(), datapath="neither")
-        end, inner = _index(home, new.name), _index(there, new.device)
+        end, inner = _index(new.name), ethtool.index(control, new.device)
         if ipv6_switch(new.name).exists():
             ipv6_switch(new.name).write_text("1", encoding="ascii")
         home.link("set", index=end, group=GROUP, mtu=new.mtu, state="up")
@@ -77,7 +77,7 @@ def _apply_workload(old: Workload | None, new: Workload) -> None:
             ethtool.turn(control, new.device, ethtool.TX_CHECKSUM, on=new.datapath == "system")
             (ingress.undeafen if new.datapath == "system" else ingress.deafen)(home, end)
         _set_addresses(there, inner, old.addresses, new.addresses)
-        _set_vlans(there, inner, old, new)
+        _set_vlans(there, control, inner, old, new)
 
 
 def _create_veth(home: IPRoute, new: Workload) -> None:
@@ -123,10 +123,10 @@ def _delete_address(there: IPRoute, index: int, text: str) -> None:
             raise
 
 
-def _set_vlans(there: IPRoute, inner: int, old: Workload, new: Workload) -> None:
+def _set_vlans(there: IPRoute, control: socket.socket, inner: int, old: Workload, new: Workload) -> None:
     before, after = dict(old.vlans), dict(new.vlans)
     for tag in before.keys() - after.keys():
-        there.link("del", index=_index(there, f"{new.device}.{tag}"))
+        there.link("del", index=ethtool.index(control, f"{new.device}.{tag}"))
     for tag, addresses in after.items():
         name = f"{new.device}.{tag}"
         if tag not in before:
@@ -136,15 +136,15 @@ def _set_vlans(there: IPRoute, inner: int, old: Workload, new: Workload) -> None
                 if error.code == errno.EOPNOTSUPP:
                     raise Failed(f"this kernel has no VLAN devices (8021q): no {name}") from error
                 raise
-        index = _index(there, name)
+        index = ethtool.index(control, name)
         there.link("set", index=index, state="up")
         _set_addresses(there, index, before.get(tag, frozenset()), addresses)
 
 
-def move(step: Move) -> None:
+def move(step: Move, home: IPRoute) -> None:
     """Bring addresses and routes from device to device; for a moment both have them. Raises ``Failed``."""
-    with _in_words(), IPRoute() as home:
-        target = _index(home, step.target)
+    with _in_words():
+        target = _index(step.target)
         home.link("set", index=target, state="up")
         for address in step.addresses:
             _add_address(home, target, address)
@@ -170,20 +170,21 @@ def _ask_soon(device: str) -> None:
             (knobs / "mcast_solicit").write_text("150", encoding="ascii")
 
 
-def hand(step: Hand) -> None:
+def hand(step: Hand, home: IPRoute) -> None:
     """Let Open vSwitch alone have what an uplink receives, or the host's stack too. Raises ``Failed``.
 
     Open vSwitch reads into buffers of the device's MTU: what the device had joined would not fit.
     """
-    with _in_words(), IPRoute() as home, ethtool.control_socket() as control:
+    with _in_words(), ethtool.control_socket() as control:
         ethtool.turn(control, step.device, ethtool.GRO, on=not step.to_switch)
-        (ingress.deafen if step.to_switch else ingress.undeafen)(home, _index(home, step.device))
+        (ingress.deafen if step.to_switch else ingress.undeafen)(home, _index(step.device))
 
 
-def _index(route: IPRoute, device: str) -> int:
-    for index in route.link_lookup(ifname=device):
-        return int(index)
-    raise Failed(f"there is no device {device}")
+def _index(device: str) -> int:
+    try:
+        return socket.if_nametoindex(device)
+    except OSError as error:
+        raise Failed(f"there is no device {device}") from error
 
 
 def _set_route(home: IPRoute, device: int, route: Route) -> None:

@@ -83,8 +83,6 @@ class Switch:
 
     bridges: dict[str, Bridge]
     ports: dict[str, Port]
-    errors: dict[str, str]
-    """What ovs-vswitchd says of a port that it cannot make work."""
 
 
 class Database:
@@ -123,7 +121,8 @@ class Database:
         """What ovs-vswitchd says is wrong with these ports, once it had the time to notice a new device."""
 
         def errors() -> dict[str, str]:
-            return {name: words for name, words in self.read().errors.items() if name in ports}
+            there = (row for row in self._rows("Interface") if row.name in ports)
+            return {row.name: words for row in there if (words := _error(row))}
 
         self._run_until(lambda: not errors(), NOTICE_TIMEOUT)
         return errors()
@@ -154,18 +153,14 @@ class Database:
         self._idl.run()
         bridges: dict[str, Bridge] = {}
         ports: dict[str, Port] = {}
-        errors: dict[str, str] = {}
         for row in self._rows("Bridge"):
             own = next((port for port in row.ports if port.name == row.name), None)
             bridges[row.name] = _bridge(row, own.interfaces[0] if own and own.interfaces else None)
             for port in row.ports:
                 interfaces = port.interfaces
-                if port is own or not interfaces:
-                    continue
-                ports[port.name] = _port(port, interfaces[0], row.name)
-                if error := _error(interfaces[0]):
-                    errors[port.name] = error
-        return Switch(bridges, ports, errors)
+                if port is not own and interfaces:
+                    ports[port.name] = _port(port, interfaces[0], row.name)
+        return Switch(bridges, ports)
 
     def apply(self, changes: Iterable[Change], owner: str) -> None:
         """Do all of it in one transaction and wait until ovs-vswitchd has.

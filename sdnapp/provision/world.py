@@ -220,8 +220,6 @@ class World:
     """Whether this kernel has Open vSwitch's datapath."""
     bridges: Mapping[str, Bridge]
     ports: Mapping[str, Port]
-    errors: Mapping[str, str]
-    """What ovs-vswitchd says is wrong with a port, in its words."""
     namespaces: Mapping[str, Namespace]
     workloads: Mapping[str, Workload]
     """Only those that are ours."""

@@ -41,7 +41,6 @@ def world(*things: Thing, devices: tuple[Device, ...] = (ETH0,), kernel_datapath
         kernel_datapath=kernel_datapath,
         bridges=of(Bridge),  # type: ignore[arg-type]
         ports=of(Port),  # type: ignore[arg-type]
-        errors={},
         namespaces=of(Namespace),  # type: ignore[arg-type]
         workloads=of(Workload),  # type: ignore[arg-type]
         devices={device.name: device for device in devices},
