@@ -32,7 +32,12 @@ _number = itertools.count(1)
 class Running:
     """A lab that is up, with what tests ask of it."""
 
-    lab: model.Lab
+    name: str
+
+    @property
+    def lab(self) -> model.Lab:
+        """The lab as it is now."""
+        return model.read(self.name)
 
     @property
     def overlay(self) -> Overlay:
@@ -137,7 +142,7 @@ def bring_up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[...,
         file = tmp_path_factory.mktemp("lab") / "overlay.yaml"
         file.write_text(text)
         names.append(new_name())
-        return Running(lifecycle.up(names[-1], file, print))
+        return Running(lifecycle.up(names[-1], file, print).name)
 
     yield start
     for name in names:

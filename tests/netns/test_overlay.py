@@ -10,14 +10,12 @@ import subprocess
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from sdnapp.lab import services
+from sdnapp.lab import faults
 from sdnapp.lab.machine import environment
-from sdnapp.lab.process import Process, kill
 from tests.netns.conftest import Running, until
 from tests.netns.wire import Outer, send_encapsulated, transfer, underlay_tap, watched_ports
 
@@ -142,9 +140,6 @@ def test_every_example_keeps_its_promises(bring_up: Callable[..., Running], exam
 
 
 def test_a_killed_controller_costs_no_packet_and_its_successor_changes_nothing(two: Running) -> None:
-    lab = two.lab
-    assert lab.controller is not None
-    controller = lab.controller.services[services.CONTROLLER]
     two.settled()
     with (
         subprocess.Popen(
@@ -162,10 +157,9 @@ def test_a_killed_controller_costs_no_packet_and_its_successor_changes_nothing(t
         ) as changes,
     ):
         time.sleep(0.5)
-        kill([controller])
+        faults.kill_controller(two.lab)
         time.sleep(1.5)
-        with services.listen(int(lab.rest.rpartition(":")[2])) as listener:
-            successor = services.start_controller(lab, listener)
+        faults.start_controller(two.lab)
         until(lambda: all(host["connected"] and host["in_sync"] for host in two.get("/v1/hosts")))
         report = ping.communicate(timeout=30)[0]
         two.run(
@@ -187,7 +181,6 @@ def test_a_killed_controller_costs_no_packet_and_its_successor_changes_nothing(t
     events = [line for line in seen.splitlines() if "event=" in line]
     assert events
     assert all("table=99" in line for line in events), seen
-    _replace_controller(two, successor)
 
 
 def test_editing_the_file_is_all_it_takes(two: Running) -> None:
@@ -231,11 +224,3 @@ def test_the_encapsulation_changes_while_the_lab_runs(two: Running, encapsulatio
 def _give_address(pid: int, address: str) -> None:
     enter = ["nsenter", f"--target={pid}", "--net", "ip", "address", "replace", address, "dev", "segment"]
     subprocess.run([*enter, *(["nodad"] if ":" in address else [])], check=True)
-
-
-def _replace_controller(running: Running, successor: Process) -> None:
-    """Write down who controls the lab now, for the tests that follow."""
-    lab = running.lab
-    assert lab.controller is not None
-    machine = replace(lab.controller, services={services.CONTROLLER: successor})
-    object.__setattr__(running, "lab", replace(lab, controller=machine))

@@ -29,7 +29,7 @@ def running(bring_up: Callable[..., Running]) -> Iterator[Running]:
         command = [services.script("osken-manager"), "sdnapp.overlay", "--overlay-config", lab.file]
         started.append(serve(host, command, lab.log(host.name, services.CONTROLLER)))
         started.append(services.start_agent(lab, host))
-    running = Running(lab)
+    running = Running(lab.name)
     until(lambda: all(programmed(running, host) for host in lab.hosts), patience=20)
     yield running
     kill(started)
