@@ -3,15 +3,17 @@
 A flow's cookie is derived from all that it says, so two flows are the same exactly if their cookies are,
 and the difference between desired and installed is set arithmetic on (table, cookie). Cookie layout, from
 the top: 8 bits owner (0x5d), 4 bits kind, 52 bits digest. A program of 50,000 flows meets a collision with
-probability 3e-7; ``Program.of`` refuses one by name.
+probability 3e-7; ``collect`` refuses one by name.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import IntEnum
+from functools import lru_cache
 from hashlib import blake2b
+from typing import NamedTuple
 
 from flows.actions import Action, Goto
 from flows.match import Match
@@ -33,31 +35,39 @@ class Kind(IntEnum):
     LEARNED = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Flow:
-    """One entry of one table. ``idle``: seconds without a frame after which the bridge drops it and tells."""
-
+class _Said(NamedTuple):
     table: Table
     priority: int
     match: Match
-    actions: tuple[Action, ...] = ()
-    idle: int = 0
-    kind: Kind = Kind.FIXED
-    cookie: int = field(init=False, compare=False)
+    actions: tuple[Action, ...]
+    idle: int
+    kind: Kind
+    cookie: int
 
-    def __post_init__(self) -> None:
-        digest = int.from_bytes(blake2b(self._content().encode(), digest_size=8).digest(), "big")
-        cookie = OWNER << _OWNER_SHIFT | self.kind << _KIND_SHIFT | digest & _DIGEST_MASK
-        object.__setattr__(self, "cookie", cookie)
 
-    def _content(self) -> str:
-        """All that the flow says, in the form that is fastest to write: it is done for every flow."""
-        match = self.match
-        source = "" if match.source is None else int(match.source)
-        return (
-            f"{int(self.table)} {self.priority} {self.idle} {match.in_port} {source} {match.key} "
-            f"{match.network} {match.vlan} {match.eth_src} {match.eth_dst} {' '.join(map(str, self.actions))}"
+class Flow(_Said):
+    """One entry of one table. ``idle``: seconds without a frame after which the bridge drops it and tells."""
+
+    __slots__ = ()
+
+    def __new__(  # noqa: PLR0917  # a flow says six things
+        cls,
+        table: Table,
+        priority: int,
+        match: Match,
+        actions: tuple[Action, ...] = (),
+        idle: int = 0,
+        kind: Kind = Kind.FIXED,
+    ) -> Flow:
+        """The flow, with the cookie that follows from all that it says."""
+        in_port, source, key, network, vlan, eth_src, eth_dst = match
+        content = (
+            f"{table:d} {priority} {idle} {in_port} {'' if source is None else int(source)} {key} "
+            f"{network} {vlan} {eth_src} {eth_dst} {_written(actions)}"
         )
+        digest = int.from_bytes(blake2b(content.encode(), digest_size=8).digest(), "big")
+        cookie = OWNER << _OWNER_SHIFT | kind << _KIND_SHIFT | digest & _DIGEST_MASK
+        return super().__new__(cls, table, priority, match, actions, idle, kind, cookie)
 
     @property
     def key(self) -> FlowKey:
@@ -75,6 +85,15 @@ class Flow:
         actions = " ".join(map(str, self.actions)) or "drop"
         idle = f" idle={self.idle}" if self.idle else ""
         return f"{self.table.label} {self.priority} {self.match}{idle} -> {actions}"
+
+
+@lru_cache(maxsize=4096)
+def _written(actions: tuple[Action, ...]) -> str:
+    """Thousands of flows share a handful of these."""
+    return " ".join(map(str, actions))
+
+
+Flows = Mapping[FlowKey, Flow]
 
 
 def is_ours(cookie: int) -> bool:
@@ -104,18 +123,28 @@ CONTROLLER_METER = 0xFFFFFFFE
 class Program:
     """All that one bridge must hold."""
 
-    flows: Mapping[FlowKey, Flow]
+    flows: Flows
     meters: Mapping[int, Meter]
-
-    @classmethod
-    def of(cls, flows: Iterable[Flow], meters: Iterable[Meter] = ()) -> Program:
-        """Collect; ``ValueError`` if two different flows share an identity."""
-        by_key: dict[FlowKey, Flow] = {}
-        for flow in flows:
-            other = by_key.setdefault(flow.key, flow)
-            if other is not flow and other != flow:
-                raise ValueError(f"two flows share cookie {flow.cookie:#x}: {other} / {flow}")
-        return cls(by_key, {meter.id: meter for meter in meters})
 
 
 EMPTY = Program({}, {})
+
+
+def collect(flows: Iterable[Flow]) -> Flows:
+    """The flows by identity; ``ValueError`` if two different ones share it."""
+    by_key: dict[FlowKey, Flow] = {}
+    for flow in flows:
+        other = by_key.setdefault(flow.key, flow)
+        if other is not flow and other != flow:
+            raise ValueError(f"two flows share cookie {flow.cookie:#x}: {other} / {flow}")
+    return by_key
+
+
+def together(*parts: Flows) -> Flows:
+    """All of them; ``ValueError`` if two different flows share an identity."""
+    union: dict[FlowKey, Flow] = {}
+    for part in parts:
+        union.update(part)
+    if len(union) < sum(map(len, parts)):
+        return collect(flow for part in parts for flow in part.values())
+    return union

@@ -6,8 +6,8 @@ metadata (the VNI, 24 bits), ``source`` is register 0 (0: a local port, 1: a tun
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
 from enum import IntEnum
+from typing import NamedTuple
 
 UNTAGGED = 0
 """``Match.vlan`` of frames without an 802.1Q header."""
@@ -22,8 +22,7 @@ class Source(IntEnum):
     TUNNEL = 1
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Match:
+class Match(NamedTuple):
     """None matches anything.
 
     ``in_port``: OpenFlow port number. ``vlan``: tag 1..4094, ``UNTAGGED`` or ``TAGGED``. ``key``: tunnel key.
@@ -50,7 +49,7 @@ class Match:
         )
 
 
-FIELDS: tuple[str, ...] = tuple(field.name for field in fields(Match))
+FIELDS: tuple[str, ...] = Match._fields
 
 
 def _text(name: str, value: int | str | Source) -> str:

@@ -8,21 +8,22 @@
                                                               controller  port/tunnel  tunnels   local ports
 
 Inside, a frame carries its network in the metadata and no tag of ours; the push and the pop of the edge tag
-cancel out in the datapath, so mapping tags to keys costs the fast path nothing. Each function yields the
-flows of one table; ``compile_bridge`` puts them together.
+cancel out in the datapath, so mapping tags to keys costs the fast path nothing. Each function yields flows
+of one table: those that every bridge has, those of a network, those of its locations. ``flows.compile`` puts
+them together.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import chain, groupby
 from operator import attrgetter
 
 from flows.actions import Action, Goto, Output, PopVlan, Punt, PushVlan, SetKey, SetNetwork, SetSource
-from flows.flow import CONTROLLER_METER, Flow, Kind, Meter, Program
+from flows.flow import Flow, Kind
 from flows.match import TAGGED, UNTAGGED, Match, Source
 from flows.tables import TABLES, Table
-from flows.view import BridgeView, Member, NetworkView, Peer
+from flows.view import BridgeView, Location, Member, NetworkView, Peer
 
 EXCEPTION = 200
 EXACT = 100
@@ -31,13 +32,6 @@ MISS = 0
 
 PUNT_BYTES = 128
 """Enough for the Ethernet header and an ARP or ND message behind two tags."""
-
-
-def compile_bridge(view: BridgeView) -> Program:
-    """Everything that the bridge with this view must hold."""
-    tables = (classify, vlan_to_key, key_to_network, security, learn, forward, flood, deliver)
-    flows = chain(misses(), *(table(view) for table in tables))
-    return Program.of(flows, [Meter(CONTROLLER_METER, view.punt_rate, 2 * view.punt_rate)])
 
 
 def misses() -> Iterator[Flow]:
@@ -49,20 +43,21 @@ def misses() -> Iterator[Flow]:
 
 
 def classify(view: BridgeView) -> Iterator[Flow]:
-    """Untagged on an access port: push the edge tag. Tagged on a trunk: keep it. A tunnel: say so."""
-    trunks = set()
-    for network in view.networks:
-        for member in network.members:
-            if member.tagged:
-                trunks.add(member.port)
-            else:
-                untagged = Match(in_port=member.port, vlan=UNTAGGED)
-                yield Flow(Table.CLASSIFY, EXACT, untagged, _enter(network, member))
+    """Tagged on a trunk: keep the tag. From a tunnel: say so."""
+    trunks = {member.port for network in view.networks for member in network.members if member.tagged}
     for port in sorted(trunks):
         yield Flow(Table.CLASSIFY, EXACT, Match(in_port=port, vlan=TAGGED), (Goto(Table.VLAN_TO_KEY),))
     for port in view.tunnels:
         from_tunnel = (SetSource(Source.TUNNEL), Goto(Table.KEY_TO_NETWORK))
         yield Flow(Table.CLASSIFY, EXACT, Match(in_port=port), from_tunnel)
+
+
+def classify_untagged(network: NetworkView) -> Iterator[Flow]:
+    """Untagged on an access port: push the edge tag."""
+    for member in network.members:
+        if not member.tagged:
+            untagged = Match(in_port=member.port, vlan=UNTAGGED)
+            yield Flow(Table.CLASSIFY, EXACT, untagged, _enter(network, member))
 
 
 def _enter(network: NetworkView, member: Member) -> tuple[Action, ...]:
@@ -72,76 +67,72 @@ def _enter(network: NetworkView, member: Member) -> tuple[Action, ...]:
     return (PushVlan(member.vlan), Goto(Table.VLAN_TO_KEY))
 
 
-def vlan_to_key(view: BridgeView) -> Iterator[Flow]:
+def vlan_to_key(network: NetworkView) -> Iterator[Flow]:
     """Port by port, so that one tag may mean different networks on different ports."""
-    for network in view.networks:
-        for member in network.members:
-            if member.vlan is not None:
-                here = Match(in_port=member.port, vlan=member.vlan)
-                actions = (PopVlan(), SetNetwork(network.vni), Goto(Table.SECURITY))
-                yield Flow(Table.VLAN_TO_KEY, EXACT, here, actions)
+    for member in network.members:
+        if member.vlan is not None:
+            here = Match(in_port=member.port, vlan=member.vlan)
+            actions = (PopVlan(), SetNetwork(network.vni), Goto(Table.SECURITY))
+            yield Flow(Table.VLAN_TO_KEY, EXACT, here, actions)
 
 
-def key_to_network(view: BridgeView) -> Iterator[Flow]:
+def key_to_network(network: NetworkView, tunnels: tuple[int, ...]) -> Iterator[Flow]:
     """Only keys of networks that are here, only from peers that have them; the rest is one counted drop.
 
     Of the two ways to say "these peers of all", the shorter one is taken: a flow for each peer that may, or
     one flow for all and a drop for each peer that may not.
     """
-    for network in view.networks:
-        admit = (SetNetwork(network.vni), Goto(Table.SECURITY))
-        strangers = sorted(frozenset(view.tunnels).difference(network.entrances))
-        for key in network.keys:
-            if len(network.entrances) <= len(strangers) + 1:
-                for port in network.entrances:
-                    yield Flow(Table.KEY_TO_NETWORK, EXACT, Match(in_port=port, key=key), admit)
-            else:
-                yield Flow(Table.KEY_TO_NETWORK, EXACT, Match(key=key), admit)
-                for port in strangers:
-                    yield Flow(Table.KEY_TO_NETWORK, EXCEPTION, Match(in_port=port, key=key))
+    admit = (SetNetwork(network.vni), Goto(Table.SECURITY))
+    strangers = sorted(frozenset(tunnels).difference(network.entrances))
+    for key in network.keys:
+        if len(network.entrances) <= len(strangers) + 1:
+            for port in network.entrances:
+                yield Flow(Table.KEY_TO_NETWORK, EXACT, Match(in_port=port, key=key), admit)
+        else:
+            yield Flow(Table.KEY_TO_NETWORK, EXACT, Match(key=key), admit)
+            for port in strangers:
+                yield Flow(Table.KEY_TO_NETWORK, EXCEPTION, Match(in_port=port, key=key))
 
 
-def security(_view: BridgeView) -> Iterator[Flow]:
+def security() -> Iterator[Flow]:
     """A source is one station (IEEE 802.3 §3.2.3); 01-80-c2-00-00-0x stays on its link (802.1Q §8.6.3)."""
     for nobody in ("01:00:00:00:00:00/01:00:00:00:00:00", "00:00:00:00:00:00"):
         yield Flow(Table.SECURITY, EXACT, Match(eth_src=nobody))
     yield Flow(Table.SECURITY, EXACT, Match(eth_dst="01:80:c2:00:00:00/ff:ff:ff:ff:ff:f0"))
 
 
-def learn(view: BridgeView) -> Iterator[Flow]:
-    """A source where we know it goes on. What a peer vouches for is believed, unless nobody else tells us.
+def believe(view: BridgeView) -> Iterator[Flow]:
+    """What a peer vouches for is believed, unless nobody else tells us."""
+    if not view.learn_from_tunnels:
+        yield Flow(Table.LEARN, GENERAL, Match(source=Source.TUNNEL), (Goto(Table.FORWARD),))
+
+
+def learn(view: BridgeView, vni: int, locations: Iterable[Location]) -> Iterator[Flow]:
+    """A source where we know it goes on.
 
     The flow of a learned location is also its age: silence lets it expire, and the bridge says so.
     """
     onward = (Goto(Table.FORWARD),)
-    if not view.learn_from_tunnels:
-        yield Flow(Table.LEARN, GENERAL, Match(source=Source.TUNNEL), onward)
-    for network in view.networks:
-        for location in network.locations:
-            if not location.remote or view.learn_from_tunnels:
-                known = Match(in_port=location.port, network=network.vni, eth_src=location.mac)
-                idle = view.mac_age if location.learned else 0
-                yield Flow(Table.LEARN, EXACT, known, onward, idle, _kind(location.learned))
+    for mac, port, remote, learned in locations:
+        if not remote or view.learn_from_tunnels:
+            known = Match(in_port=port, network=vni, eth_src=mac)
+            yield Flow(Table.LEARN, EXACT, known, onward, view.mac_age if learned else 0, _kind(learned))
 
 
-def forward(view: BridgeView) -> Iterator[Flow]:
+def forward(network: NetworkView, locations: Iterable[Location]) -> Iterator[Flow]:
     """A local destination from anywhere; a remote one from local ports only (split horizon)."""
-    for network in view.networks:
-        out = {member.port: _out(member) for member in network.members}
-        away = {peer.port: (SetKey(peer.key), Output(peer.port)) for peer in network.peers}
-        for location in network.locations:
-            source = Source.LOCAL if location.remote else None
-            match = Match(source=source, network=network.vni, eth_dst=location.mac)
-            actions = (away if location.remote else out)[location.port]
-            yield Flow(Table.FORWARD, EXACT, match, actions, kind=_kind(location.learned))
+    out = {member.port: _out(member) for member in network.members}
+    away = {peer.port: (SetKey(peer.key), Output(peer.port)) for peer in network.peers}
+    for mac, port, remote, learned in locations:
+        match = Match(source=Source.LOCAL if remote else None, network=network.vni, eth_dst=mac)
+        yield Flow(Table.FORWARD, EXACT, match, (away if remote else out)[port], kind=_kind(learned))
 
 
-def flood(view: BridgeView) -> Iterator[Flow]:
+def flood(network: NetworkView) -> Iterator[Flow]:
     """From a local port: one copy to each peer that has the network, then on to the local ports."""
-    for network in view.networks:
-        if network.peers:
-            local = Match(source=Source.LOCAL, network=network.vni)
-            yield Flow(Table.FLOOD, EXACT, local, (*_copies(network.peers), Goto(Table.DELIVER)))
+    if network.peers:
+        local = Match(source=Source.LOCAL, network=network.vni)
+        yield Flow(Table.FLOOD, EXACT, local, (*_copies(network.peers), Goto(Table.DELIVER)))
 
 
 def _copies(peers: tuple[Peer, ...]) -> Iterator[Action]:
@@ -151,14 +142,13 @@ def _copies(peers: tuple[Peer, ...]) -> Iterator[Action]:
         yield from (Output(peer.port) for peer in ports)
 
 
-def deliver(view: BridgeView) -> Iterator[Flow]:
+def deliver(network: NetworkView) -> Iterator[Flow]:
     """Every local port of the network; the bridge leaves out the one that the frame came in on.
 
     Plain outputs, not groups: they cost no resubmits, of which OVS allows 4,096 for one frame.
     """
-    for network in view.networks:
-        copies = chain.from_iterable(_out(m, last=False) for m in network.members)
-        yield Flow(Table.DELIVER, EXACT, Match(network=network.vni), tuple(copies))
+    copies = chain.from_iterable(_out(member, last=False) for member in network.members)
+    yield Flow(Table.DELIVER, EXACT, Match(network=network.vni), tuple(copies))
 
 
 def _out(member: Member, *, last: bool = True) -> tuple[Action, ...]:

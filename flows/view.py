@@ -7,6 +7,7 @@ number, or a peer without a tunnel port, is left out by whoever projects the vie
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,8 +23,7 @@ class Member:
     tagged: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Location:
+class Location(NamedTuple):
     """Where a MAC lives: behind a local port, or behind the tunnel port of a peer (``remote``)."""
 
     mac: str

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import groupby
+from operator import is_
 from typing import Any
 
+from flows.compile import NOTHING, Compiled, recompile
 from flows.diff import Plan, diff
-from flows.flow import EMPTY, Flow, FlowKey, Meter, Program
-from flows.pipeline import compile_bridge
-from flows.view import BridgeView
+from flows.flow import Flow, FlowKey, Meter, Program
 from sdnapp.engine.messages import (
     Connected,
     Disconnected,
@@ -38,12 +39,14 @@ from sdnapp.engine.messages import (
 from sdnapp.engine.status import BridgeStatus, Status, locations
 from sdnapp.net.dialect import SILENT, Dialect, dialect, in_change
 from sdnapp.net.model import Host, Overlay
-from sdnapp.net.project import project
+from sdnapp.net.project import Memo, project
 from sdnapp.net.state import (
+    NOWHERE,
     BridgeFound,
     Configured,
     Confirmed,
     Faded,
+    Place,
     PortFound,
     PortLost,
     Recalled,
@@ -51,7 +54,6 @@ from sdnapp.net.state import (
     Settled,
     Silent,
     State,
-    Station,
     step,
 )
 
@@ -68,7 +70,8 @@ class _Session:
     """A connected bridge of ours.
 
     ``installed`` is None until it has been read; ``reads`` are on their way. ``suspect`` flows may not be
-    what their identity says: they count as missing.
+    what their identity says: they count as missing. ``due``: something is
+    new since the bridge was last compared. ``greeted``: it was in sync since it connected.
     """
 
     host: str
@@ -77,13 +80,15 @@ class _Session:
     installed: frozenset[FlowKey] | None = None
     meters: frozenset[Meter] = frozenset()
     inputs: tuple[object, ...] = ()
-    view: BridgeView | None = None
     dialect: Dialect = SILENT
-    program: Program = EMPTY
+    memo: Memo = field(default_factory=dict)
+    compiled: Compiled = NOTHING
+    due: bool = True
     sending: Plan | None = None
     sent_dialect: Dialect = SILENT
     rejected: dict[Flow | Meter, str] = field(default_factory=dict)
     reads: int = 1
+    greeted: bool = False
     suspect: frozenset[FlowKey] = frozenset()
     failures: int = 0
     failure: str | None = None
@@ -93,24 +98,36 @@ class _Session:
         settled = self.installed is not None and not self.reads and self.sending is None
         return settled and not self.rejected and self.failure is None
 
+    @property
+    def program(self) -> Program:
+        return self.compiled.program
+
     def follow(self, state: State) -> None:
-        """Bring the program up to the state. Nothing is computed when nothing that matters here is new."""
-        inputs = _inputs(state, self.host)
-        if len(inputs) == len(self.inputs) and all(a is b for a, b in zip(inputs, self.inputs, strict=True)):
+        """Bring the program up to the state. Nothing is computed but what depends on something new."""
+        speaking = _speaking(state, self.host)
+        inputs = (*speaking, state.members, state.learned)
+        if _same(inputs, self.inputs):
             return
+        if not _same(speaking, self.inputs[:-2]):
+            now = dialect(state, self.host)
+            if now != self.dialect:
+                self.dialect, self.due = now, True
         self.inputs = inputs
-        self.dialect = dialect(state, self.host)
-        view = project(state, self.host, self.dialect)
-        if view != self.view:
-            self.view, self.program = view, compile_bridge(view)
+        view = project(state, self.host, self.dialect, self.memo)
+        if view != self.compiled.view:
+            self.compiled, self.due = recompile(view, self.compiled), True
 
 
-def _inputs(state: State, host: str) -> tuple[object, ...]:
-    """All of the state that a bridge's program depends on; what others confirmed, only while ways change."""
-    inputs = (state.overlay, state.ports(host), state.learned, state.claims)
+def _speaking(state: State, host: str) -> tuple[object, ...]:
+    """All of the state that a dialect depends on; what others confirmed, only while ways change."""
+    inputs = (state.overlay, state.ports(host), state.claims)
     if not in_change(state, host):
         return inputs
-    return (*inputs, state.confirmed, state.spoken, state.settled)
+    return (*inputs, state.confirmed, state.fading, state.settled)
+
+
+def _same(a: tuple[object, ...], b: tuple[object, ...]) -> bool:
+    return len(a) == len(b) and all(map(is_, a, b))
 
 
 class Engine:
@@ -123,6 +140,11 @@ class Engine:
         self._config_error: str | None = None
         self._drift: dict[str, int] = {}
 
+    @property
+    def state(self) -> State:
+        """What is known of the world."""
+        return self._state
+
     def start(self) -> list[Effect]:
         """What is to be done before anything happened, and again with each new configuration."""
         return [Later(SETTLE, Elapsed(Settled(self._state.wanted)))]
@@ -131,8 +153,13 @@ class Engine:
         """Take in what happened, in order; return what is to be done, in order."""
         effects: list[Effect] = []
         before = self._state
-        for event in events:
-            effects += self._take(event)
+        for seen_by, run in groupby(events, lambda e: e.dpid if isinstance(e, SourceSeen) else None):
+            if seen_by is None:
+                for event in run:
+                    effects += self._take(event)
+            elif seen_by in self._sessions:
+                sightings = tuple(event.sighting for event in run if isinstance(event, SourceSeen))
+                self._state = step(self._state, Seen(self._sessions[seen_by].host, sightings))
         effects += _learning_notes(before, self._state)
         reconciled: State | None = None
         while reconciled is not self._state:  # what one bridge confirms may be what its peers wait for
@@ -175,13 +202,11 @@ class Engine:
                 if self._state is before:
                     return []
                 return [Note("port.added", {"host": host, "port": interface, "ofport": ofport})]
-            case SourceSeen(_, sighting):
-                self._state = step(self._state, Seen(host, (sighting,)))
             case SourceSilent(_, sighting):
                 self._state = step(self._state, Silent(host, sighting))
             case WasRead(_, flows, meters, sightings, monitored):
                 self._state = step(self._state, Recalled(host, sightings))
-                session.installed, session.meters = flows - session.suspect, meters
+                session.installed, session.meters, session.due = flows - session.suspect, meters, True
                 session.reads -= 1
                 if not session.reads:
                     session.suspect = frozenset()
@@ -234,7 +259,7 @@ class Engine:
         return [] if session is None else [Note("bridge.down", {"host": session.host}, warning=True)]
 
     def _confirm(self, dpid: int, session: _Session, rejections: tuple[Rejection, ...]) -> list[Effect]:
-        plan, session.sending = session.sending, None
+        plan, session.sending, session.due = session.sending, None, True
         if plan is None or session.installed is None:
             return []
         notes: list[Effect] = []
@@ -272,17 +297,19 @@ class Engine:
         if session.reads or session.installed is None or session.sending or session.failure:
             return []
         session.follow(self._state)
+        if not session.due:
+            return []
+        session.due = False
         plan = diff(session.installed, session.meters, _without(session.program, session.rejected))
         if not plan:
-            return self._in_force(session.host, session.dialect)
+            return [*_greet(session), *self._in_force(session.host, session.dialect)]
         session.sending, session.sent_dialect = plan, session.dialect
         return [Send(dpid, plan, frozenset(meter.id for meter in session.meters))]
 
     def _in_force(self, host: str, spoken: Dialect) -> list[Effect]:
         """A bridge holds what it should, and with it a dialect. What it no longer says fades away."""
-        before = self._state.confirmed.get(host, SILENT)
+        ended = self._state.confirmed.get(host, SILENT).ended(host, spoken)
         self._state = step(self._state, Confirmed(host, spoken))
-        ended = before.speeches(host) - spoken.speeches(host)
         return [Later(FADE, Elapsed(Faded(ended)))] if ended else []
 
     def status(self, config_path: str) -> Status:
@@ -301,6 +328,14 @@ class Engine:
         )
 
 
+def _greet(session: _Session) -> list[Effect]:
+    """Say once in each connection that the bridge holds what it should."""
+    if session.greeted or not session.in_sync:
+        return []
+    session.greeted = True
+    return [Note("bridge.in_sync", {"host": session.host, "flows": len(session.program.flows)})]
+
+
 def _without(program: Program, rejected: Mapping[Flow | Meter, str]) -> Program:
     if not rejected:
         return program
@@ -317,18 +352,19 @@ def _learning_notes(before: State, after: State) -> list[Effect]:
     if before.learned is after.learned:
         return []
     notes: list[Effect] = []
-    for station, place in after.learned.items():
-        if before.learned.get(station) != place:
-            notes.append(_location_note("location.learned", station, place.host, place.interface))
-    for station, place in before.learned.items():
-        if station not in after.learned:
-            notes.append(_location_note("location.forgotten", station, place.host, place.interface))
+    for network in sorted(before.learned.keys() | after.learned.keys()):
+        old, new = before.learned.get(network, NOWHERE), after.learned.get(network, NOWHERE)
+        if old is not new:
+            here = ((mac, place) for mac, place in new.items() if old.get(mac) != place)
+            gone = ((mac, place) for mac, place in old.items() if mac not in new)
+            notes += [_location_note("learned", network, mac, place) for mac, place in here]
+            notes += [_location_note("forgotten", network, mac, place) for mac, place in gone]
     return notes
 
 
-def _location_note(event: str, station: Station, host: str, interface: str | None) -> Note:
-    network, mac = station
-    return Note(event, {"network": network, "mac": mac, "host": host, "port": interface or "-"})
+def _location_note(what: str, network: str, mac: str, place: Place) -> Note:
+    fields = {"network": network, "mac": mac, "host": place.host, "port": place.interface or "-"}
+    return Note(f"location.{what}", fields)
 
 
 def _bridge_status(

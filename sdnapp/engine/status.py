@@ -60,6 +60,7 @@ def locations(state: State) -> Iterable[LocationStatus]:
                 addresses = (str(i.ip) for a in port.attachments if a.network == path for i in a.addresses)
                 yield LocationStatus(path, port.mac, port.host, port.name, tuple(addresses), "static")
     names = {(port.host, port.interface): port.name for port in state.overlay.ports.values()}
-    for (path, mac), place in state.learned.items():
-        port_name = names.get((place.host, place.interface or ""))
-        yield LocationStatus(path, mac, place.host, port_name, (), "learned")
+    for path, places in state.learned.items():
+        for mac, place in places.items():
+            port_name = names.get((place.host, place.interface or ""))
+            yield LocationStatus(path, mac, place.host, port_name, (), "learned")

@@ -47,9 +47,15 @@ class Dialect:
     understands: frozenset[tuple[str, int]] = frozenset()
     speaks: Mapping[tuple[str, str], Way] = field(default_factory=dict)
 
-    def speeches(self, speaker: str) -> frozenset[Speech]:
-        """What the host that speaks this dialect sends."""
-        return frozenset(Speech(speaker, peer, network, way) for (network, peer), way in self.speaks.items())
+    def ended(self, speaker: str, after: Dialect) -> frozenset[Speech]:
+        """What the host that speaks this dialect sends no more, once it speaks the one ``after``."""
+        if after.speaks == self.speaks:
+            return frozenset()
+        return frozenset(
+            Speech(speaker, peer, network, way)
+            for (network, peer), way in self.speaks.items()
+            if after.speaks.get((network, peer)) != way
+        )
 
     def takes(self, peer: str, network: str, way: Way) -> bool:
         """Whether a frame from this peer arrives, if it is sent in this way."""
@@ -70,33 +76,40 @@ def dialect(state: State, host: str) -> Dialect:
 
 def in_change(state: State, host: str) -> bool:
     """Whether this host has a choice of ways: only then does its dialect depend on what others confirmed."""
-    wanted = state.overlay.encapsulation
-    tunnels = state.ports(host).tunnels.values()
-    return state.claims is not state.paths or any(kinds.keys() != {wanted} for kinds in tunnels)
+    return state.claims is not state.paths or not state.ports(host).kinds <= {state.overlay.encapsulation}
 
 
 def _hears(state: State, host: str) -> Iterator[tuple[str, Encapsulation]]:
     """The tunnels of the encapsulation that the file wants, and others as long as a peer uses them."""
-    used = {(speech.speaker, speech.way.encapsulation) for speech in state.spoken.get(host, ())}
+    wanted = state.overlay.encapsulation
+    used = {(s.speaker, s.way.encapsulation) for s in state.fading if s.listener == host}
     for peer, kinds in state.ports(host).tunnels.items():
+        silent = peer not in state.confirmed and not state.settled
         for kind in kinds:
-            silent = peer not in state.confirmed and not state.settled
-            if kind == state.overlay.encapsulation or (peer, kind) in used or silent:
+            if kind == wanted or silent or (peer, kind) in used or _says(state, peer, host, kind):
                 yield peer, kind
+
+
+def _says(state: State, speaker: str, listener: str, kind: Encapsulation) -> bool:
+    """Whether any network goes this way."""
+    said = state.confirmed.get(speaker, SILENT).speaks.items()
+    return any(to == listener and way.encapsulation == kind for (_, to), way in said)
 
 
 def _understands(state: State, host: str) -> Iterator[tuple[str, int]]:
     """The key that each network has, once it is free, and those that it had as long as a peer uses them."""
-    here = state.overlay.hosts[host].networks
+    here = state.here[host]
     return ((path, key) for key, path in state.claims.items() if path in here)
 
 
 def _speaks(state: State, host: str) -> Iterator[tuple[tuple[str, str], Way]]:
     before = state.confirmed.get(host, SILENT).speaks
-    for path in sorted(state.overlay.hosts[host].networks):
-        keys = _keys(state, path)
-        for peer in sorted({port.host for port in state.members[path]}):
-            ways = [Way(kind, key) for kind, key in product(_kinds(state, host, peer), keys)]
+    keys = _keys(state)
+    for path in sorted(state.here[host]):
+        choices: dict[tuple[Encapsulation, ...], list[Way]] = {}
+        for peer in state.having[path]:
+            kinds = _kinds(state, host, peer)
+            ways = choices.setdefault(kinds, [Way(kind, key) for kind, key in product(kinds, keys[path])])
             if ways:
                 yield (path, peer), _choose(state, host, (path, peer), ways, before.get((path, peer)))
 
@@ -111,13 +124,17 @@ def _choose(state: State, host: str, to: tuple[str, str], ways: list[Way], befor
     return next(taken, before if before in ways and before is not None else ways[0])
 
 
-def _kinds(state: State, host: str, peer: str) -> list[Encapsulation]:
+def _kinds(state: State, host: str, peer: str) -> tuple[Encapsulation, ...]:
     """The encapsulations of the tunnels that lead there, the one that the file wants first."""
     kinds = state.ports(host).tunnels.get(peer, {})
-    return sorted(kinds, key=lambda kind: (kind != state.overlay.encapsulation, kind))
+    return tuple(sorted(kinds, key=lambda kind: (kind != state.overlay.encapsulation, kind)))
 
 
-def _keys(state: State, path: str) -> list[int]:
-    """The keys that mean this network: its own first, last those that another network waits for."""
-    own = [key for key, of in state.claims.items() if of == path]
-    return sorted(own, key=lambda key: (state.paths.get(key) != path, key in state.paths, key))
+def _keys(state: State) -> Mapping[str, list[int]]:
+    """The keys that mean each network: its own first, last those that another network waits for."""
+    keys: dict[str, list[int]] = {path: [] for path in state.overlay.networks}
+    for key, path in state.claims.items():
+        keys.setdefault(path, []).append(key)
+    for path, own in keys.items():
+        own.sort(key=lambda key, of=path: (state.paths.get(key) != of, key in state.paths, key))  # type: ignore[misc]
+    return keys

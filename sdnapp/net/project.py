@@ -2,32 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from itertools import chain
+from collections.abc import Collection, Iterator, Mapping
 
 from flows.view import BridgeView, Location, Member, NetworkView, Peer
-from sdnapp.net.dialect import Dialect
-from sdnapp.net.model import Host, Port
-from sdnapp.net.state import Place, Ports, State
+from sdnapp.net.dialect import Dialect, Way
+from sdnapp.net.model import Port
+from sdnapp.net.state import NOWHERE, Ports, State
 
 PUNT_RATE = 10_000
 """Frames per second that one bridge may send to the controller; what it drops comes again."""
 
+Memo = dict[str, tuple[tuple[object, ...], NetworkView]]
+"""By network: what its view was made from, and the view."""
 
-def project(state: State, host_name: str, speech: Dialect) -> BridgeView:
+
+def project(state: State, host: str, speech: Dialect, memo: Memo | None = None) -> BridgeView:
     """The view of this host's bridge, which speaks this dialect.
 
-    Ports that the bridge does not have, and what is behind them, are left out until they appear.
+    Ports that the bridge does not have, and what is behind them, are left out until they appear. With a
+    ``memo`` of what was projected for this bridge before, only networks of which anything is new are looked
+    at, and those that turn out equal are the same object.
     """
-    host = state.overlay.hosts[host_name]
-    ports = state.ports(host_name)
-    learned: dict[str, list[tuple[str, Place, bool]]] = {}
-    for (path, mac), place in state.learned.items():
-        learned.setdefault(path, []).append((mac, place, True))
-    networks = (
-        _network(state, host, speech, path=path, learned=learned.get(path, ()))
-        for path in sorted(host.networks)
-    )
+    memo = {} if memo is None else memo
+    ports = state.ports(host)
+    ways: dict[str, dict[str, Way]] = {path: {} for path in sorted(state.here[host])}
+    for (path, peer), way in speech.speaks.items():
+        ways[path][peer] = way
+    keys: dict[str, list[int]] = {path: [] for path in ways}
+    for path, key in speech.understands:
+        keys[path].append(key)
+    for path in memo.keys() - ways.keys():
+        del memo[path]
+    for path, peers in ways.items():
+        inputs = (ports, speech, state.members[path], state.static[path], state.learned.get(path))
+        before = memo.get(path)
+        if before is None or any(a is not b for a, b in zip(inputs, before[0], strict=True)):
+            network = _network(state, host, speech, path=path, ways=peers, keys=keys[path])
+            memo[path] = (inputs, before[1] if before is not None and before[1] == network else network)
+    networks = (memo[path][1] for path in ways)
     return BridgeView(
         networks=tuple(network for network in networks if network.members),
         tunnels=tuple(sorted(ports.tunnels[peer][kind] for peer, kind in speech.hears)),
@@ -38,27 +50,19 @@ def project(state: State, host_name: str, speech: Dialect) -> BridgeView:
 
 
 def _network(
-    state: State, host: Host, speech: Dialect, *, path: str, learned: Iterable[tuple[str, Place, bool]]
+    state: State, host: str, speech: Dialect, *, path: str, ways: Mapping[str, Way], keys: Collection[int]
 ) -> NetworkView:
-    ports = state.ports(host.name)
-    members = (
-        m for port in state.members[path] if port.host == host.name for m in _members(port, ports, path)
-    )
-    having = {port.host for port in state.members[path]}
-    ways = {peer: way for (of, peer), way in speech.speaks.items() if of == path}
+    ports = state.ports(host)
+    members = (m for port in state.members[path] if port.host == host for m in _members(port, ports, path))
+    having = frozenset(state.having[path])
     peers = {peer: Peer(ports.tunnels[peer][way.encapsulation], way.key) for peer, way in ways.items()}
-    locations = (
-        location
-        for mac, place, is_learned in chain(_fixed(state, path), learned)
-        if (location := _location(host, ports, peers, mac, place, learned=is_learned)) is not None
-    )
     return NetworkView(
         vni=state.overlay.networks[path].vni,
-        keys=tuple(sorted(key for of, key in speech.understands if of == path)),
+        keys=tuple(sorted(keys)),
         entrances=tuple(sorted(ports.tunnels[peer][kind] for peer, kind in speech.hears if peer in having)),
         members=tuple(sorted(members, key=lambda member: member.port)),
         peers=tuple(sorted(peers.values(), key=lambda peer: peer.port)),
-        locations=tuple(sorted(locations, key=lambda location: location.mac)),
+        locations=tuple(sorted(_locations(state, host, path, peers))),
     )
 
 
@@ -69,17 +73,13 @@ def _members(port: Port, ports: Ports, path: str) -> Iterator[Member]:
                 yield Member(ports.number[port.interface], attachment.vlan, attachment.tagged)
 
 
-def _fixed(state: State, path: str) -> Iterator[tuple[str, Place, bool]]:
-    for port in state.members[path]:
-        if port.mac is not None:
-            yield port.mac, Place(port.host, port.interface), False
-
-
-def _location(
-    host: Host, ports: Ports, peers: dict[str, Peer], mac: str, place: Place, *, learned: bool
-) -> Location | None:
-    if place.host != host.name:
-        return Location(mac, peers[place.host].port, True, learned) if place.host in peers else None
-    if place.interface is None or place.interface not in ports.number:
-        return None
-    return Location(mac, ports.number[place.interface], False, learned)
+def _locations(state: State, host: str, path: str, peers: Mapping[str, Peer]) -> Iterator[Location]:
+    number = state.ports(host).number
+    away = {peer: way.port for peer, way in peers.items()}
+    for learned, places in ((False, state.static[path]), (True, state.learned.get(path, NOWHERE))):
+        for mac, (at, interface) in places.items():
+            if at == host:
+                if interface is not None and interface in number:
+                    yield Location(mac, number[interface], False, learned)
+            elif at in away:
+                yield Location(mac, away[at], True, learned)

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from sdnapp.config.names import tunnel_interface
-from sdnapp.net.dialect import Dialect, Speech, Way
+from sdnapp.net.dialect import Dialect, Speech
 from sdnapp.net.model import Encapsulation, Host, Overlay, Port
 from sdnapp.net.moving import meanwhile
 
@@ -20,20 +21,20 @@ ENCAPSULATIONS: tuple[Encapsulation, ...] = ("vxlan", "gre", "geneve")
 MAX_KEY = 2**24 - 1
 """Of VXLAN and Geneve; GRE has more (RFC 7348 §5, RFC 8926 §3.4, RFC 2890 §2.1)."""
 
-Station = tuple[str, str]
-"""(network path, MAC): whose location it is. Equal MACs in two networks are two stations."""
 
-
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """Where a station lives: on an interface of a host; None: somewhere behind that host's tunnel."""
 
     host: str
     interface: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Sighting:
+Places = Mapping[str, Place]
+"""Of one network, by MAC."""
+NOWHERE: Places = {}
+
+
+class Sighting(NamedTuple):
     """A bridge saw ``mac`` in the network with this VNI come in on this port."""
 
     vni: int
@@ -43,11 +44,16 @@ class Sighting:
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """The ports that a bridge has now, both ways round, and those of them that lead to its peers."""
+    """The ports that a bridge has now, both ways round, and those of them that lead to its peers.
+
+    ``peer``: the host at the other end of each tunnel. ``kinds``: the encapsulations of them all.
+    """
 
     number: Mapping[str, int]
     name: Mapping[int, str]
     tunnels: Mapping[str, Mapping[Encapsulation, int]]
+    peer: Mapping[int, str]
+    kinds: frozenset[Encapsulation]
 
     @classmethod
     def of(cls, number: Mapping[str, int], host: Host) -> Ports:
@@ -58,60 +64,78 @@ class Ports:
                 ofport = number.get(tunnel_interface(kind, tunnel.peer))
                 if ofport is not None:
                     tunnels.setdefault(tunnel.peer, {})[kind] = ofport
-        return cls(number, {ofport: name for name, ofport in number.items()}, tunnels)
+        return cls(
+            number=number,
+            name={ofport: name for name, ofport in number.items()},
+            tunnels=tunnels,
+            peer={ofport: peer for peer, kinds in tunnels.items() for ofport in kinds.values()},
+            kinds=frozenset(kind for kinds in tunnels.values() for kind in kinds),
+        )
 
-    def peer_behind(self, ofport: int) -> str | None:
-        """The host at the other end of this tunnel; None if the port is no tunnel."""
-        return next((peer for peer, kinds in self.tunnels.items() if ofport in kinds.values()), None)
 
-
-NO_PORTS = Ports({}, {}, {})
+NO_PORTS = Ports({}, {}, {}, {}, frozenset())
 
 
 @dataclass(frozen=True, slots=True)
 class State:
     """``wanted`` is the configuration; ``overlay`` is what is true of it already: a port that moves to
-    another host is where it was until its interface has arrived. ``static``, ``members`` (by network) and
-    ``paths`` (by VNI) follow from ``overlay``.
+    another host is where it was until its interface has arrived. What follows from ``overlay``: ``members``
+    and ``having``, the ports and the hosts of each network; ``static``, its fixed locations; ``paths``, by
+    VNI; ``here``, the networks of each host; ``attached``, those of each interface of a host.
 
-    ``bridges``: the ports of each host heard of. ``read``: hosts whose bridge has told what it holds, so
-    that its word on learned locations is the last one. ``claims``: what each tunnel key means; an older claim
-    keeps a newer one waiting, so that no key ever means two networks. ``confirmed``: the dialect that each
-    bridge has in force. ``spoken``: by listener, what is sent to it or may still be on its way. ``settled``:
-    enough time has passed since the last configuration that what was never heard of may be forgotten.
+    ``bridges``: the ports of each host heard of. ``learned``: locations by network. ``read``: hosts whose
+    bridge has told what it holds, so that its word on learned locations is the last one. ``claims``: what
+    each tunnel key means; an older claim keeps a newer one waiting, so that no key ever means two networks.
+    ``confirmed``: the dialect that each bridge has in force. ``fading``: what nobody says any more, but may
+    still be on its way. ``settled``: enough time has passed since the last configuration that what was never
+    heard of may be forgotten.
     """
 
     wanted: Overlay
     overlay: Overlay
-    static: Mapping[Station, Place]
     members: Mapping[str, tuple[Port, ...]]
+    having: Mapping[str, tuple[str, ...]]
+    static: Mapping[str, Places]
     paths: Mapping[int, str]
+    here: Mapping[str, frozenset[str]]
+    attached: Mapping[tuple[str, str], frozenset[str]]
     bridges: Mapping[str, Ports] = field(default_factory=dict)
-    learned: Mapping[Station, Place] = field(default_factory=dict)
+    learned: Mapping[str, Places] = field(default_factory=dict)
     read: frozenset[str] = frozenset()
     claims: Mapping[int, str] = field(default_factory=dict)
     confirmed: Mapping[str, Dialect] = field(default_factory=dict)
-    spoken: Mapping[str, frozenset[Speech]] = field(default_factory=dict)
+    fading: frozenset[Speech] = frozenset()
     settled: bool = False
 
     @classmethod
     def of(cls, overlay: Overlay) -> State:
         """A configuration, and nothing seen yet."""
-        static: dict[Station, Place] = {}
+        static: dict[str, dict[str, Place]] = {path: {} for path in overlay.networks}
         members: dict[str, list[Port]] = {path: [] for path in overlay.networks}
+        attached = {}
         for port in overlay.ports.values():
+            attached[port.host, port.interface] = frozenset(a.network for a in port.attachments)
+            place = Place(port.host, port.interface)
             for attachment in port.attachments:
                 members[attachment.network].append(port)
                 if port.mac is not None:
-                    static[attachment.network, port.mac] = Place(port.host, port.interface)
+                    static[attachment.network][port.mac] = place
         paths = {network.vni: path for path, network in overlay.networks.items()}
-        by_path = {path: tuple(ports) for path, ports in members.items()}
-        return cls(overlay, overlay, static, by_path, paths, claims=paths)
+        return cls(
+            overlay,
+            overlay,
+            members={path: tuple(ports) for path, ports in members.items()},
+            having={path: tuple(sorted({port.host for port in ports})) for path, ports in members.items()},
+            static=static,
+            paths=paths,
+            here={name: host.networks for name, host in overlay.hosts.items()},
+            attached=attached,
+            claims=paths,
+        )
 
-    def spoken_now(self, speaker: str, listener: str, network: str) -> Way | None:
-        """The way in which the speaker has confirmed to send."""
-        dialect = self.confirmed.get(speaker)
-        return None if dialect is None else dialect.speaks.get((network, listener))
+    def place_of(self, network: str, mac: str) -> Place | None:
+        """Where the MAC was learned to be."""
+        return self.learned.get(network, NOWHERE).get(mac)
 
     def ports(self, host: str) -> Ports:
         """The ports of this host's bridge; none if it was never heard of."""
@@ -239,7 +263,7 @@ def _configure(state: State, wanted: Overlay) -> State:
         read=state.read & hosts.keys(),
         claims=state.claims,
         confirmed={h: dialect for h, dialect in state.confirmed.items() if h in hosts},
-        spoken={h: speeches for h, speeches in state.spoken.items() if h in hosts},
+        fading=frozenset(speech for speech in state.fading if speech.listener in hosts),
         settled=state.settled and wanted is state.wanted,
     )
     return _renew_claims(replace(known, learned=_sound(known, state.learned)))
@@ -247,7 +271,10 @@ def _configure(state: State, wanted: Overlay) -> State:
 
 def _renew_claims(state: State) -> State:
     """A claim ends when the file no longer makes it and nobody speaks by it; then its key is free."""
-    in_use = {(s.way.key, s.network) for speeches in state.spoken.values() for s in speeches}
+    if state.claims is state.paths:
+        return state
+    in_use = {(way.key, path) for said in state.confirmed.values() for (path, _), way in said.speaks.items()}
+    in_use |= {(speech.way.key, speech.network) for speech in state.fading}
     unheard = not state.settled and not state.overlay.hosts.keys() <= state.confirmed.keys()
     kept = {
         key: path
@@ -278,84 +305,98 @@ def _confirm(state: State, host: str, dialect: Dialect) -> State:
     before = state.confirmed.get(host)
     if before == dialect or host not in state.overlay.hosts:
         return state
-    spoken = dict(state.spoken)
-    for speech in dialect.speeches(host) - (before.speeches(host) if before else frozenset()):
-        spoken[speech.listener] = spoken.get(speech.listener, frozenset()) | {speech}
-    return _renew_claims(replace(state, confirmed={**state.confirmed, host: dialect}, spoken=spoken))
+    ended = frozenset() if before is None else before.ended(host, dialect)
+    confirmed = {**state.confirmed, host: dialect}
+    return _renew_claims(replace(state, confirmed=confirmed, fading=state.fading | ended))
 
 
 def _fade(state: State, speeches: frozenset[Speech]) -> State:
-    """Forget them, but for those that were taken up again."""
-    gone = {s for s in speeches if state.spoken_now(s.speaker, s.listener, s.network) != s.way}
-    spoken = {listener: heard - gone for listener, heard in state.spoken.items()}
-    return _renew_claims(replace(state, spoken=spoken))
+    return _renew_claims(replace(state, fading=state.fading - speeches))
 
 
 def _set_ports(state: State, host: str, number: Mapping[str, int]) -> State:
     if host in state.bridges and state.ports(host).number == number:
         return state
-    ports = Ports.of(number, state.overlay.hosts[host])
-    known = replace(state, bridges={**state.bridges, host: ports})
+    gone = state.ports(host).number.keys() - number.keys()
+    known = replace(state, bridges={**state.bridges, host: Ports.of(number, state.overlay.hosts[host])})
     if state.overlay is not state.wanted:  # a port that moves may have arrived
         return _configure(known, state.wanted)
-    return replace(known, learned=_sound(known, state.learned))
+    return replace(known, learned=_sound(known, state.learned)) if gone else known
 
 
-def _sound(state: State, learned: Mapping[Station, Place]) -> Mapping[Station, Place]:
+def _sound(state: State, learned: Mapping[str, Places]) -> Mapping[str, Places]:
     """Those learned locations that can be: the network is at that place, and nothing fixed says otherwise."""
-    kept = {s: p for s, p in learned.items() if s not in state.static and _exists(state, s[0], p)}
-    return learned if len(kept) == len(learned) else kept
+    kept: dict[str, Places] = {}
+    for path, places in learned.items():
+        fixed = state.static.get(path, NOWHERE)
+        sound = {m: p for m, p in places.items() if m not in fixed and _exists(state, path, p)}
+        if sound:
+            kept[path] = places if len(sound) == len(places) else sound
+    return kept
 
 
 def _exists(state: State, network: str, place: Place) -> bool:
-    host = state.overlay.hosts.get(place.host)
-    if host is None or network not in host.networks:
-        return False
     if place.interface is None:
-        return True
-    return place.interface in state.ports(place.host).number and any(
-        port.interface == place.interface and port.host == place.host for port in state.members[network]
-    )
+        return network in state.here.get(place.host, ())
+    there = state.attached.get((place.host, place.interface), ())
+    return network in there and place.interface in state.ports(place.host).number
 
 
 def _learn(state: State, host: str, sightings: Iterable[Sighting]) -> State:
-    found = {}
+    found: dict[str, dict[str, Place]] = {}
     for sighting in sightings:
         located = _locate(state, host, sighting)
         if located is not None:
-            station, place = located
-            if station not in state.static and state.learned.get(station) != place:
-                found[station] = place
-    return replace(state, learned={**state.learned, **found}) if found else state
+            path, mac, place = located
+            if mac not in state.static[path] and state.place_of(path, mac) != place:
+                found.setdefault(path, {})[mac] = place
+    if not found:
+        return state
+    learned = {path: {**state.learned.get(path, NOWHERE), **places} for path, places in found.items()}
+    return replace(state, learned={**state.learned, **learned})
 
 
-def _locate(state: State, host: str, sighting: Sighting) -> tuple[Station, Place] | None:
-    """The station and the place that a bridge's numbers mean; None if they mean nothing (any more)."""
+def _locate(state: State, host: str, sighting: Sighting) -> tuple[str, str, Place] | None:
+    """Network, MAC and place that a bridge's numbers mean; None if they mean nothing (any more)."""
     network = state.paths.get(sighting.vni)
     interface = state.ports(host).name.get(sighting.ofport)
     if network is None or interface is None:
         return None
-    peer = state.ports(host).peer_behind(sighting.ofport)
+    peer = state.ports(host).peer.get(sighting.ofport)
     place = Place(host, interface) if peer is None else Place(peer, None)
-    return ((network, sighting.mac), place) if _exists(state, network, place) else None
+    return (network, sighting.mac, place) if _exists(state, network, place) else None
 
 
 def _forget(state: State, host: str, sighting: Sighting) -> State:
     located = _locate(state, host, sighting)
-    if located is None or state.learned.get(located[0]) != located[1]:
+    if located is None:
         return state
-    return replace(state, learned={s: p for s, p in state.learned.items() if s != located[0]})
+    path, mac, place = located
+    if state.place_of(path, mac) != place:
+        return state
+    left = {known: at for known, at in state.learned[path].items() if known != mac}
+    others = {of: places for of, places in state.learned.items() if of != path}
+    return replace(state, learned={**others, path: left} if left else others)
 
 
 def _recall(state: State, host: str, sightings: tuple[Sighting, ...]) -> State:
     """The bridge's word on its own ports is final. On a peer it counts until the peer has spoken itself."""
     located = [found for sighting in sightings if (found := _locate(state, host, sighting)) is not None]
-    own = {station: place for station, place in located if place.host == host}
-    others = {
-        station: place
-        for station, place in located
-        if place.host not in state.read | {host} and station not in state.learned
-    }
-    kept = {station: place for station, place in state.learned.items() if place.host != host}
+    learned: dict[str, dict[str, Place]] = {}
+    for path, mac, place in located:
+        heard = place.host in state.read or state.place_of(path, mac) is not None
+        if place.host != host and not heard:
+            learned.setdefault(path, {})[mac] = place
+    for path, places in state.learned.items():
+        learned.setdefault(path, {}).update({mac: at for mac, at in places.items() if at.host != host})
+    for path, mac, place in located:
+        if place.host == host:
+            learned.setdefault(path, {})[mac] = place
     known = replace(state, read=state.read | {host})
-    return replace(known, learned=_sound(known, {**kept, **others, **own}))
+    return replace(known, learned=_with_same(state.learned, _sound(known, learned)))
+
+
+def _with_same(old: Mapping[str, Places], new: Mapping[str, Places]) -> Mapping[str, Places]:
+    """The new mapping; of what is equal, the very objects of the old one."""
+    same = {path: old[path] if old.get(path) == places else places for path, places in new.items()}
+    return old if len(same) == len(old) and all(old.get(p) is at for p, at in same.items()) else same

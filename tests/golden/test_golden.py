@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from flows.compile import compile_bridge
 from flows.flow import Program
-from flows.pipeline import compile_bridge
 from flows.render import render
 from flows.tables import check
 from sdnapp.net.model import Overlay

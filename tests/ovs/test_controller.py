@@ -3,76 +3,23 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import signal
-import socket
-import subprocess
-import sys
 import time
-import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from flows.pipeline import compile_bridge
+from flows.compile import compile_bridge
 from sdnapp.net.model import Host
 from sdnapp.net.state import BridgeFound, State, step
 from sdnapp.source import load
 from tests.overlays import TWO_HOSTS, numbers, view_of
+from tests.ovs.controller import Controller, until
 from tests.ovs.switchd import PrivateOvs, private_ovs
 
 GUEST = "02:aa:00:00:00:01"
-
-
-class Controller:
-    """The controller's process, its file, its log."""
-
-    def __init__(self, directory: Path, hub: str) -> None:
-        self.file = directory / "overlay.yaml"
-        self.log = directory / "controller.log"
-        self.hub = hub
-        self.openflow, rest = free_port(), free_port()
-        self.rest = f"http://127.0.0.1:{rest}"
-        self.write(TWO_HOSTS)
-        self.process: subprocess.Popen[bytes] | None = None
-
-    def write(self, text: str) -> None:
-        """Replace the file, as an editor does."""
-        target = "target: "
-        ours = f'listen: "tcp:127.0.0.1:{self.openflow}", rest: "{self.rest}", {target}'
-        new = self.file.with_suffix(".new")
-        new.write_text(text.replace(target, ours, 1), encoding="utf-8")
-        new.rename(self.file)
-
-    def start(self, *options: str) -> None:
-        command = [str(Path(sys.executable).with_name("osken-manager")), "sdnapp.overlay"]
-        command += ["--overlay-config", str(self.file), *options]
-        with self.log.open("ab") as log:
-            environment = {**os.environ, "OSKEN_HUB_TYPE": self.hub}
-            self.process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
-
-    def end(self, number: signal.Signals) -> int:
-        assert self.process is not None
-        self.process.send_signal(number)
-        code = self.process.wait(10)
-        self.process = None
-        return code
-
-    def get(self, path: str) -> Any:
-        with urllib.request.urlopen(self.rest + path, timeout=10) as answer:
-            return json.load(answer)
-
-    def in_sync(self) -> bool:
-        try:
-            return all(host["connected"] and host["in_sync"] for host in self.get("/v1/hosts"))
-        except OSError:
-            return False
-
-    def events(self, name: str) -> int:
-        return len(re.findall(rf"\b{re.escape(name)}\b", self.log.read_text(encoding="utf-8")))
 
 
 class World:
@@ -110,24 +57,10 @@ class World:
         return [float(seconds) for seconds in re.findall(r"duration=([\d.]+)s", dump)]
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        port: int = listening.getsockname()[1]
-        return port
-
-
-def until(condition: Callable[[], Any], seconds: float = 10) -> None:
-    """Wait for what an event will bring about; fail after ``seconds``."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come about in time"
-        time.sleep(0.02)
-
-
 @pytest.fixture(scope="module", params=["eventlet", "native"])
 def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     directory = tmp_path_factory.mktemp("controller")
-    controller = Controller(directory, request.param)
+    controller = Controller(directory, request.param, TWO_HOSTS)
     controller.start()
     with private_ovs(directory) as ovs:
         world = World(ovs, controller)
@@ -297,7 +230,7 @@ def test_it_rests_when_nothing_happens(world: World) -> None:
 
 
 def test_log_lines_are_json_objects_when_asked_for(world: World, tmp_path: Path) -> None:
-    controller = Controller(tmp_path, world.controller.hub)
+    controller = Controller(tmp_path, world.controller.hub, TWO_HOSTS)
     controller.start("--log-format", "json", "--pid-file", str(tmp_path / "pid"))
     until(lambda: (tmp_path / "pid").exists() and controller.log.read_text())
     assert controller.process is not None
@@ -319,7 +252,7 @@ def test_what_keeps_it_from_starting_is_said_in_a_line(world: World, tmp_path: P
         code = controller.process.wait(10)
         return code, controller.log.read_text().splitlines()[-1]
 
-    taken = Controller(tmp_path, world.controller.hub)
+    taken = Controller(tmp_path, world.controller.hub, TWO_HOSTS)
     taken.openflow = world.controller.openflow
     taken.write(TWO_HOSTS)
     where = f"127.0.0.1 port {taken.openflow}"

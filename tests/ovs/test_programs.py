@@ -10,9 +10,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from flows.compile import compile_bridge
 from flows.diff import diff
 from flows.flow import EMPTY, Program
-from flows.pipeline import compile_bridge
 from flows.trace import Frame, walk
 from flows.view import BridgeView
 from tests.ovs.client import Client

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flows.compile import NOTHING, compile_bridge, recompile
 from flows.diff import Plan, diff
 from flows.flow import FlowKey, Meter, Program
-from flows.pipeline import compile_bridge
 from flows.tables import check
 from flows.trace import Frame, walk
 from flows.view import BridgeView, Peer
@@ -49,6 +51,26 @@ def test_applying_the_difference_gives_the_other_program(a: BridgeView, b: Bridg
     plan = diff(old.flows, old.meters.values(), new)
 
     assert carried_out(old, plan) == (set(new.flows), set(new.meters.values()))
+
+
+@given(st.lists(views(), min_size=1, max_size=4), st.data())
+def test_what_is_compiled_step_by_step_is_what_is_compiled_at_once(
+    steps: list[BridgeView], data: st.DataObject
+) -> None:
+    """Whatever came before: other views, or the same one with other locations."""
+    last = NOTHING
+    for view in steps:
+        last = recompile(view, last)
+        some = [data.draw(st.sets(st.sampled_from(n.locations or [None]))) for n in view.networks]
+        fewer = (
+            replace(n, locations=tuple(at for at in n.locations if at in kept))
+            for n, kept in zip(view.networks, some, strict=True)
+        )
+        without = replace(view, networks=tuple(fewer))
+        for now in (without, view):
+            last = recompile(now, last)
+
+            assert last.program == compile_bridge(now)
 
 
 def carried_out(program: Program, plan: Plan) -> tuple[set[FlowKey], set[Meter]]:

@@ -11,9 +11,9 @@ from os_ken.ofproto import ofproto_v1_3_parser as parser
 from os_ken.ofproto.ofproto_protocol import ProtocolDesc
 
 from flows.actions import Action, Goto, Output, PopVlan, Punt, PushVlan, SetKey, SetNetwork, SetSource
+from flows.compile import compile_bridge
 from flows.flow import CONTROLLER_METER, Flow, Meter
 from flows.match import TAGGED, UNTAGGED, Match
-from flows.pipeline import compile_bridge
 from flows.view import BridgeView
 from sdnapp.openflow import encode
 from tests.views import two_tenants, views

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from typing import TypeVar
 
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flows.compile import compile_bridge
 from flows.diff import Plan
 from flows.flow import FlowKey, Meter
 from flows.tables import Table
+from flows.view import BridgeView
 from sdnapp.engine import Engine
 from sdnapp.engine.messages import (
     Connected,
@@ -26,7 +31,7 @@ from sdnapp.engine.messages import (
 )
 from sdnapp.net.model import Host
 from sdnapp.net.state import Sighting
-from tests.overlays import TWO_HOSTS, numbers, overlay
+from tests.overlays import TWO_HOSTS, numbers, overlay, view_of
 
 OVERLAY = overlay()
 HOST1, HOST2 = OVERLAY.hosts["host1"], OVERLAY.hosts["host2"]
@@ -47,6 +52,10 @@ class Fake:
         effects = self.engine.handle(events)
         answers = [self._answer(effect) for effect in effects if isinstance(effect, Read | Send)]
         return effects + (self.tell(*answers) if answers else [])
+
+    def view(self, host: str) -> BridgeView:
+        """What the bridge should be made from now, projected without any memory."""
+        return view_of(self.engine.state, host)
 
     def _answer(self, effect: Read | Send) -> Event:
         held = self.flows.setdefault(effect.dpid, set())
@@ -204,3 +213,34 @@ def test_a_reload_sends_only_the_difference_and_only_where_there_is_one() -> Non
     for plan in plans(effects):
         assert all("5021" in str(flow) for flow in plan.add)
     assert not plans(fake.tell(FileChanged(renumbered)))
+
+
+events = st.lists(
+    st.one_of(
+        st.builds(
+            lambda host, mac, port: SourceSeen(host, Sighting(5010, f"02:aa:00:00:00:0{mac}", port)),
+            *(st.sampled_from([HOST1.datapath_id, HOST2.datapath_id]), st.integers(1, 3)),
+            st.sampled_from([port.ofport for port in OVERLAY.ports.values()]),
+        ),
+        st.builds(
+            PortChanged,
+            *(st.just(HOST1.datapath_id), st.sampled_from(["red1", "blue1", HOST1.tunnels[0].interface])),
+            st.sampled_from([None, 7, 8]),
+        ),
+        st.builds(FileChanged, st.sampled_from([OVERLAY, overlay(TWO_HOSTS.replace("5020", "5021"))])),
+        st.builds(connected, st.sampled_from([HOST1, HOST2])),
+    ),
+    max_size=12,
+)
+
+
+@given(events)
+def test_whatever_happened_bridges_hold_what_follows_from_the_state_alone(story: list[Event]) -> None:
+    """Recomputing everything is the oracle for what the engine computes in proportion to the change."""
+    fake = Fake()
+    fake.tell(connected(HOST1), connected(HOST2))
+    for event in story:
+        fake.tell(event)
+
+        for host in (HOST1, HOST2):
+            assert fake.flows[host.datapath_id] == set(compile_bridge(fake.view(host.name)).flows)

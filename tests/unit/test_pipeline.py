@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
+from flows.compile import compile_bridge
 from flows.diff import diff
-from flows.flow import CONTROLLER_METER, EMPTY, Program, is_learned, is_ours
-from flows.pipeline import compile_bridge
+from flows.flow import CONTROLLER_METER, EMPTY, collect, is_learned, is_ours, together
 from flows.tables import TABLES, Table
 from flows.trace import Copy, Frame, Walk, walk
 from flows.view import Location, Member, NetworkView, Peer
@@ -181,10 +181,12 @@ def test_somebody_elses_flow_is_deleted_and_a_wrong_meter_set() -> None:
 
 def test_a_program_refuses_two_flows_of_one_identity() -> None:
     flow, other = list(PROGRAM.flows.values())[:2]
-    object.__setattr__(forged := type(other)(flow.table, 7, other.match), "cookie", flow.cookie)
+    forged = flow._replace(priority=7, match=other.match)
 
     with pytest.raises(ValueError, match="share cookie"):
-        Program.of([flow, forged])
+        collect([flow, forged])
+    with pytest.raises(ValueError, match="share cookie"):
+        together(collect([flow]), collect([forged]))
     assert not EMPTY.flows
 
 

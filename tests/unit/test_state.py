@@ -44,7 +44,7 @@ def at(port: int, mac: str = GUEST, vni: int = 5010) -> Sighting:
 
 
 def place_of(state: State, mac: str = GUEST, network: str = "red/web") -> Place | None:
-    return state.learned.get((network, mac))
+    return state.place_of(network, mac)
 
 
 def test_a_source_seen_on_a_port_is_a_location_there() -> None:
@@ -130,7 +130,7 @@ def test_a_reload_keeps_what_still_makes_sense() -> None:
 
     state = after(both_up(), seen, Configured(without_blue))
 
-    assert set(state.learned) == {("red/web", GUEST)}
+    assert {path: set(places) for path, places in state.learned.items()} == {"red/web": {GUEST}}
     assert state.ports("host1").number == numbers(HOST1)
 
 

@@ -1,0 +1,78 @@
+"""From a view to its program, in proportion to what is new.
+
+A program is put together from parts: what every bridge has, and what each network adds. With the last result
+at hand, a network that is the very same costs nothing, and one in which only locations came or went costs
+just these. That is nothing but an optimisation: the result is equal to that of starting anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from itertools import chain
+
+from flows import pipeline
+from flows.flow import CONTROLLER_METER, EMPTY, Flow, Flows, Meter, Program, collect, together
+from flows.view import BridgeView, Location, NetworkView
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """The program of a view; ``parts`` are those of its networks, by VNI."""
+
+    view: BridgeView
+    program: Program
+    parts: Mapping[int, tuple[NetworkView, Flows]]
+
+
+NOTHING = Compiled(BridgeView((), (), False, 0, 0), EMPTY, {})
+
+
+def compile_bridge(view: BridgeView) -> Program:
+    """Everything that the bridge with this view must hold."""
+    return recompile(view, NOTHING).program
+
+
+def recompile(view: BridgeView, last: Compiled) -> Compiled:
+    """The same, with what was compiled last at hand. ``ValueError`` if different flows share an identity."""
+    parts = last.parts if _bare(view) == _bare(last.view) else {}
+    now = {network.vni: (network, _part(view, network, parts.get(network.vni))) for network in view.networks}
+    flows = together(collect(_everywhere(view)), *(part for _, part in now.values()))
+    meters = {CONTROLLER_METER: Meter(CONTROLLER_METER, view.punt_rate, 2 * view.punt_rate)}
+    return Compiled(view, Program(flows, meters), now)
+
+
+def _bare(view: BridgeView) -> BridgeView:
+    """All but the networks: what the flows of any network may depend on."""
+    return replace(view, networks=())
+
+
+def _part(view: BridgeView, network: NetworkView, last: tuple[NetworkView, Flows] | None) -> Flows:
+    if last is not None and last[0] is network:
+        return last[1]
+    if last is None or replace(network, locations=()) != replace(last[0], locations=()):
+        return collect(chain(_of_network(view, network), _located(view, network, network.locations)))
+    old, new = frozenset(last[0].locations), frozenset(network.locations)
+    flows = dict(last[1])
+    for flow in _located(view, network, old - new):
+        del flows[flow.key]
+    return together(flows, collect(_located(view, network, sorted(new - old))))
+
+
+def _everywhere(view: BridgeView) -> Iterator[Flow]:
+    return chain(pipeline.misses(), pipeline.classify(view), pipeline.security(), pipeline.believe(view))
+
+
+def _of_network(view: BridgeView, network: NetworkView) -> Iterator[Flow]:
+    return chain(
+        pipeline.classify_untagged(network),
+        pipeline.vlan_to_key(network),
+        pipeline.key_to_network(network, view.tunnels),
+        pipeline.flood(network),
+        pipeline.deliver(network),
+    )
+
+
+def _located(view: BridgeView, network: NetworkView, locations: Iterable[Location]) -> Iterator[Flow]:
+    places = tuple(locations)
+    return chain(pipeline.learn(view, network.vni, places), pipeline.forward(network, places))

@@ -1,0 +1,78 @@
+"""``osken-manager sdnapp.overlay`` as a process, started as users start it: its file, its log, its REST."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+
+class Controller:
+    """The controller's process, its file, its log."""
+
+    def __init__(self, directory: Path, hub: str, text: str) -> None:
+        self.file = directory / "overlay.yaml"
+        self.log = directory / "controller.log"
+        self.hub = hub
+        self.openflow, rest = free_port(), free_port()
+        self.rest = f"http://127.0.0.1:{rest}"
+        self.write(text)
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def write(self, text: str) -> None:
+        """Replace the file, as an editor does."""
+        target = "target: "
+        ours = f'listen: "tcp:127.0.0.1:{self.openflow}", rest: "{self.rest}", {target}'
+        new = self.file.with_suffix(".new")
+        new.write_text(text.replace(target, ours, 1), encoding="utf-8")
+        new.rename(self.file)
+
+    def start(self, *options: str) -> None:
+        command = [str(Path(sys.executable).with_name("osken-manager")), "sdnapp.overlay"]
+        command += ["--overlay-config", str(self.file), *options]
+        with self.log.open("ab") as log:
+            environment = {**os.environ, "OSKEN_HUB_TYPE": self.hub}
+            self.process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
+
+    def end(self, number: signal.Signals) -> int:
+        assert self.process is not None
+        self.process.send_signal(number)
+        code = self.process.wait(10)
+        self.process = None
+        return code
+
+    def get(self, path: str) -> Any:
+        with urllib.request.urlopen(self.rest + path, timeout=10) as answer:
+            return json.load(answer)
+
+    def in_sync(self) -> bool:
+        try:
+            return all(host["connected"] and host["in_sync"] for host in self.get("/v1/hosts"))
+        except OSError:
+            return False
+
+    def events(self, name: str) -> int:
+        return len(re.findall(rf"\b{re.escape(name)}\b", self.log.read_text(encoding="utf-8")))
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port: int = listening.getsockname()[1]
+        return port
+
+
+def until(condition: Callable[[], Any], seconds: float = 10) -> None:
+    """Wait for what an event will bring about; fail after ``seconds``."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come about in time"
+        time.sleep(0.02)
