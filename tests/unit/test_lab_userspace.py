@@ -29,7 +29,7 @@ def test_the_lab_decides_only_what_the_file_leaves_open(
 ) -> None:
     goal = Goal("host1", replace(OVERLAY, datapath=asked), userspace=userspace)
     uplink = Device("eth0", "02:00:00:00:00:01", 1500, up=True, addresses=("192.168.4.201/24",))
-    world = World(True, {}, {}, {}, {}, {}, {"eth0": uplink})
+    world = World(True, {}, {}, {}, {}, {"eth0": uplink})
 
     bridges = {thing.name: thing for thing in goal.wanted(world).things if isinstance(thing, Bridge)}
 
