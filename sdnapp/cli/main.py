@@ -10,6 +10,7 @@ COMMANDS = {
     "check": "sdnapp.cli.check:check",
     "controller": "sdnapp.cli.controller:controller",
     "demo": "sdnapp.cli.demo:demo",
+    "diff": "sdnapp.cli.diff:diff",
     "flows": "sdnapp.cli.show:flows",
     "lab": "sdnapp.cli.lab:lab",
     "provision": "sdnapp.cli.provision:provision",

@@ -239,6 +239,10 @@ def _status(source: Source, _: Call) -> Status:
     )
 
 
+def _config(source: Source, _: Call) -> model.Overlay:
+    return source.status().overlay
+
+
 def _health(source: Source, _: Call) -> Health:
     problems = list(_problems(source.status()))
     return Health(status="degraded" if problems else "ok", problems=problems)
@@ -257,6 +261,7 @@ def _problems(status: seam.Status) -> Iterator[str]:
 ROUTES = (
     Route("GET", "/healthz", "Is the controller alive, and is anything wrong?", _health, Health),
     Route("GET", "/v1/status", "The controller", _status, Status),
+    Route("GET", "/v1/config", "The overlay in force, with all that is derived", _config, model.Overlay),
     Route("GET", "/v1/tenants", "All tenants", _tenants, list[Tenant]),
     Route("GET", "/v1/tenants/{tenant}", "One tenant", _tenant, Tenant),
     Route("GET", "/v1/networks", "All networks", _networks, list[Network]),

@@ -1,0 +1,164 @@
+"""What one overlay would change against another, in words and flow by flow. Nothing is sent anywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from flows.compile import compile_bridge
+from flows.flow import EMPTY, Flow, Program
+from sdnapp.net.dialect import dialect
+from sdnapp.net.model import Attachment, Host, Overlay
+from sdnapp.net.project import project
+from sdnapp.net.state import BridgeFound, State, step
+
+Fields = Mapping[str, str | None]
+"""What is known of a thing, each in a word or a few; None: it has none."""
+
+Name = tuple[str, str]
+"""A kind of thing and its name, such as ``("network", "red/web")``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A thing that is added, removed or changed; ``words`` say what is, was or becomes of it."""
+
+    verb: Literal["add", "remove", "change"]
+    kind: str
+    name: str
+    words: tuple[str, ...]
+
+    def __str__(self) -> str:
+        sign = {"add": "+", "remove": "-", "change": "~"}[self.verb]
+        subject = f"{sign} {self.kind} {self.name}".rstrip()
+        return f"{subject}: {', '.join(self.words)}" if self.words else subject
+
+
+@dataclass(frozen=True, slots=True)
+class FlowDifference:
+    """What a host's bridge would get and lose, with all of its ports there, in the order of its tables."""
+
+    host: str
+    add: tuple[Flow, ...]
+    remove: tuple[Flow, ...]
+
+
+def differences(old: Overlay, new: Overlay) -> tuple[Difference, ...]:
+    """Every difference that the file makes, kind by kind; none between overlays that mean the same."""
+    before, after = dict(_things(old)), dict(_things(new))
+    return tuple(
+        difference
+        for name in sorted({**before, **after}, key=_order)
+        if (difference := _difference(name, before.get(name), after.get(name))) is not None
+    )
+
+
+def flow_differences(old: Overlay, new: Overlay) -> tuple[FlowDifference, ...]:
+    """By host, the flows that differ; hosts without any are left out."""
+    found = []
+    programs_before, programs_after = _programs(old), _programs(new)
+    for host in sorted(old.hosts.keys() | new.hosts.keys()):
+        before, after = programs_before.get(host, EMPTY), programs_after.get(host, EMPTY)
+        add = [flow for key, flow in after.flows.items() if key not in before.flows]
+        remove = [flow for key, flow in before.flows.items() if key not in after.flows]
+        if add or remove:
+            found.append(FlowDifference(host, _in_order(add), _in_order(remove)))
+    return tuple(found)
+
+
+_KINDS = ("overlay", "controller", "tenant", "network", "host", "tunnel", "port")
+
+
+def _order(name: Name) -> tuple[int, str]:
+    return (_KINDS.index(name[0]), name[1])
+
+
+def _things(overlay: Overlay) -> Iterator[tuple[Name, Fields]]:
+    tunnels = [tunnel for host in overlay.hosts.values() for tunnel in host.tunnels]
+    yield (
+        ("overlay", ""),
+        {
+            "encapsulation": overlay.encapsulation,
+            "UDP port": _words(sorted({t.dst_port for t in tunnels if t.dst_port is not None})),
+            "checksums": _words(sorted({"yes" if t.csum else "no" for t in tunnels})),
+            "datapath": overlay.datapath,
+            "mtu": None if overlay.mtu is None else str(overlay.mtu),
+            "mac_age": str(overlay.mac_age),
+        },
+    )
+    controller = overlay.controller
+    yield (
+        ("controller", ""),
+        {
+            "listens at": f"{controller.listen_host} port {controller.listen_port}",
+            "target": controller.target,
+            "rest": f"{controller.rest_host} port {controller.rest_port}",
+        },
+    )
+    for tenant in overlay.tenants:
+        yield ("tenant", tenant), {}
+    for path, network in overlay.networks.items():
+        vlan = None if network.vlan is None else str(network.vlan)
+        yield (
+            ("network", path),
+            {"vni": str(network.vni), "vlan": vlan, "subnet": _words(map(str, network.subnets))},
+        )
+    for host in overlay.hosts.values():
+        yield ("host", host.name), _host(host)
+        yield from ((("tunnel", f"{host.name} to {tunnel.peer}"), {}) for tunnel in host.tunnels)
+    for port in overlay.ports.values():
+        yield (
+            ("port", port.name),
+            {
+                "host": port.host,
+                "interface": port.interface,
+                "mac": port.mac,
+                "namespace": port.namespace,
+                "device": port.device,
+                **{f"in {a.network}": _attachment(a) for a in port.attachments},
+            },
+        )
+
+
+def _host(host: Host) -> Fields:
+    return {
+        "vtep": str(host.vtep),
+        "bridge": host.bridge,
+        "datapath id": f"{host.datapath_id:016x}",
+        "uplink": host.uplink,
+    }
+
+
+def _attachment(attachment: Attachment) -> str:
+    tag = "untagged" if not attachment.tagged else "tagged"
+    vlan = "" if attachment.vlan is None else f" {attachment.vlan}"
+    return " ".join([f"{tag}{vlan}", *map(str, attachment.addresses)])
+
+
+def _difference(name: Name, before: Fields | None, after: Fields | None) -> Difference | None:
+    if before is None or after is None:
+        fields = after or before or {}
+        words = tuple(f"{field} {value}" for field, value in fields.items() if value is not None)
+        return Difference("remove" if after is None else "add", *name, words)
+    changed = [field for field in {**before, **after} if before.get(field) != after.get(field)]
+    words = tuple(f"{f} {before.get(f) or 'none'} -> {after.get(f) or 'none'}" for f in changed)
+    return Difference("change", *name, words) if words else None
+
+
+def _words(values: Iterable[object]) -> str | None:
+    return " ".join(map(str, values)) or None
+
+
+def _programs(overlay: Overlay) -> Mapping[str, Program]:
+    """What each host's bridge must hold when every port and every tunnel of the overlay is there."""
+    state = State.of(overlay)
+    for host in overlay.hosts.values():
+        numbers = {port.interface: port.ofport for port in host.ports}
+        numbers |= {tunnel.interface: tunnel.ofport for tunnel in host.tunnels}
+        state = step(state, BridgeFound(host.name, numbers))
+    return {host: compile_bridge(project(state, host, dialect(state, host))) for host in overlay.hosts}
+
+
+def _in_order(flows: Iterable[Flow]) -> tuple[Flow, ...]:
+    return tuple(sorted(flows, key=lambda flow: (flow.table, -flow.priority, str(flow))))
