@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import groupby
 
-from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
 from sdnapp.net.model import Overlay
@@ -127,35 +126,34 @@ def _execute(steps: Iterable[Step], owner: str, database: Database, say: Callabl
     """Do all the steps that can be done; returns what went wrong, in words."""
     problems: list[str] = []
     without_device: set[str] = set()
-    with IPRoute() as home:
-        for batch in _batches(steps):
-            changes = [step for step in batch if isinstance(step, Change)]
-            try:
-                if _is_for_switch(batch[0]):
-                    changes = [change for change in changes if change.thing.name not in without_device]
-                    database.apply(changes, owner)
-                else:
-                    with _undisturbed():
-                        _change_kernel(batch[0], changes, owner, home)
-            except (Failed, Rejected, Unreachable) as error:
-                problems.append(f"{_subject(batch[0])}: {error}" if len(batch) == 1 else str(error))
-                failed = [c.new.name for c in changes if isinstance(c.new, Workload)]
-                without_device.update(name for name in failed if not _exists(name))
+    for batch in _batches(steps):
+        changes = [step for step in batch if isinstance(step, Change)]
+        try:
+            if _is_for_switch(batch[0]):
+                changes = [change for change in changes if change.thing.name not in without_device]
+                database.apply(changes, owner)
             else:
-                for step in changes or batch:
-                    say(str(step))
+                with _undisturbed():
+                    _change_kernel(batch[0], changes, owner)
+        except (Failed, Rejected, Unreachable) as error:
+            problems.append(f"{_subject(batch[0])}: {error}" if len(batch) == 1 else str(error))
+            failed = [c.new.name for c in changes if isinstance(c.new, Workload)]
+            without_device.update(name for name in failed if not _exists(name))
+        else:
+            for step in changes or batch:
+                say(str(step))
     return problems
 
 
-def _change_kernel(first: Step, changes: list[Change], owner: str, home: IPRoute) -> None:
+def _change_kernel(first: Step, changes: list[Change], owner: str) -> None:
     if isinstance(first, Move):
-        execute.move(first, home)
+        execute.move(first)
     elif isinstance(first, Hand):
-        execute.hand(first, home)
+        execute.hand(first)
     elif _is_end_of_veth(first):
-        execute.delete([change.thing.name for change in changes], home)
+        execute.delete([change.thing.name for change in changes])
     else:
-        execute.apply(first, owner, home)
+        execute.apply(first, owner)
 
 
 @contextmanager

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 import socket
+import struct
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from ipaddress import ip_interface
 from pathlib import Path
@@ -16,17 +17,24 @@ from pyroute2.netlink.exceptions import NetlinkError
 from pyroute2.netlink.rtnl.ifaddrmsg import IFA_F_NODAD
 
 from sdnapp.config.devices import PHYSICAL_BRIDGE
-from sdnapp.provision import ethtool, ingress, netns
+from sdnapp.provision import ethtool, ingress, netlink, netns
 from sdnapp.provision.kernel import DOOMED, GROUP, RTNH_F_ONLINK, ipv6_switch
 from sdnapp.provision.plan import Change, Hand, Move
 from sdnapp.provision.world import Namespace, Route, Workload
+
+# Attributes: IFLA_* and VETH_INFO_PEER of linux/if_link.h and linux/veth.h, IFA_* of linux/if_addr.h.
+_ADDRESS, _NAME, _MTU, _LINK, _INFO, _GROUP, _NAMESPACE = 1, 3, 4, 5, 18, 27, 28
+_INFO_KIND, _INFO_DATA = 1, 2
+_VETH_PEER = 1
+_VLAN_ID = 1
+_ADDRESS_ADDRESS, _ADDRESS_LOCAL, _ADDRESS_FLAGS = 1, 2, 8
 
 
 class Failed(Exception):
     """A step could not be done; the text says why, in words."""
 
 
-@contextlib.contextmanager
+@contextmanager
 def _in_words() -> Iterator[None]:
     """Turn what the kernel answers into words."""
     try:
@@ -37,7 +45,7 @@ def _in_words() -> Iterator[None]:
         raise Failed(error.strerror or str(error)) from error
 
 
-def apply(change: Change, owner: str, home: IPRoute) -> None:
+def apply(change: Change, owner: str) -> None:
     """Create, change or delete one namespace, or create or change a workload. Raises ``Failed``."""
     with _in_words():
         match change.old, change.new:
@@ -46,33 +54,34 @@ def apply(change: Change, owner: str, home: IPRoute) -> None:
             case Namespace(name=name), None:
                 netns.remove(name)
             case (Workload() | None) as old, Workload() as new:
-                _apply_workload(old, new, home)
+                _apply_workload(old, new)
 
 
-def delete(devices: Iterable[str], home: IPRoute) -> None:
+def delete(devices: Iterable[str]) -> None:
     """Delete these devices of the host, all at once. Raises ``Failed``."""
-    with _in_words():
+    doomed = netlink.attribute(_GROUP, DOOMED)
+    with _in_words(), netlink.rtnetlink() as home:
         for device in devices:
-            with contextlib.suppress(OSError):  # it may have gone by itself
-                home.link("set", index=socket.if_nametoindex(device), group=DOOMED)
-        with contextlib.suppress(NetlinkError):  # there may be none left
-            home.link("del", group=DOOMED)
+            with suppress(OSError):  # it may have gone by itself
+                netlink.set_link(home, socket.if_nametoindex(device), doomed)
+        with suppress(OSError):  # there may be none left
+            netlink.change(home, netlink.LINK + netlink.DELETE, netlink.IFINFOMSG.pack(0, 0, 0, 0, 0), doomed)
 
 
-def _apply_workload(old: Workload | None, new: Workload, home: IPRoute) -> None:
+def _apply_workload(old: Workload | None, new: Workload) -> None:
     with netns.inside(new.namespace):
-        there = IPRoute()
-        control = ethtool.control_socket()
-    with there, control:
+        there, control = netlink.rtnetlink(), ethtool.control_socket()
+    with there, control, netlink.rtnetlink() as home:
         if old is None:
             _create_veth(home, new)
             old = replace(new, addresses=frozenset(), vlans=(), datapath="neither")
         end, inner = _index(new.name), ethtool.index(control, new.device)
         if ipv6_switch(new.name).exists():
             ipv6_switch(new.name).write_text("1", encoding="ascii")
-        home.link("set", index=end, group=GROUP, mtu=new.mtu, state="up")
-        there.link("set", index=inner, mtu=new.mtu, address=new.mac, state="up")
-        there.link("set", index=netns.LOOPBACK, state="up")
+        mtu = netlink.attribute(_MTU, new.mtu)
+        netlink.set_link(home, end, mtu, netlink.attribute(_GROUP, GROUP))
+        netlink.set_link(there, inner, mtu, netlink.attribute(_ADDRESS, _octets(new.mac)))
+        netlink.set_link(there, netns.LOOPBACK)
         if old.datapath != new.datapath:
             ethtool.turn(control, new.device, ethtool.TX_CHECKSUM, on=new.datapath == "system")
             (ingress.undeafen if new.datapath == "system" else ingress.deafen)(home, end)
@@ -80,79 +89,110 @@ def _apply_workload(old: Workload | None, new: Workload, home: IPRoute) -> None:
         _set_vlans(there, control, inner, old, new)
 
 
-def _create_veth(home: IPRoute, new: Workload) -> None:
+def _octets(mac: str) -> bytes:
+    return bytes.fromhex(mac.replace(":", ""))
+
+
+def _create_veth(home: socket.socket, new: Workload) -> None:
     """Create both ends at once, the inner one in its namespace: no step in between to be killed in."""
+    mtu, attribute = netlink.attribute(_MTU, new.mtu), netlink.attribute
     namespace = os.open(netns.DIRECTORY / new.namespace, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        peer = {"ifname": new.device, "net_ns_fd": namespace, "address": new.mac, "mtu": new.mtu}
-        home.link("add", ifname=new.name, kind="veth", group=GROUP, mtu=new.mtu, peer=peer)
+        peer = attribute(
+            _VETH_PEER,
+            netlink.IFINFOMSG.pack(0, 0, 0, 0, 0),
+            attribute(_NAME, new.device),
+            attribute(_ADDRESS, _octets(new.mac)),
+            attribute(_NAMESPACE, namespace),
+            mtu,
+        )
+        kind = attribute(_INFO, b"", attribute(_INFO_KIND, "veth"), attribute(_INFO_DATA, b"", peer))
+        of = attribute(_NAME, new.name), attribute(_GROUP, GROUP), mtu, kind
+        fixed = netlink.IFINFOMSG.pack(0, 0, 0, 0, 0)
+        netlink.change(home, netlink.LINK + netlink.NEW, fixed, *of, flags=netlink.CREATE)
     finally:
         os.close(namespace)
 
 
-def _set_addresses(there: IPRoute, index: int, old: frozenset[str], new: frozenset[str]) -> None:
-    """Bring the addresses of one device from ``old`` to ``new``.
-
-    Without duplicate address detection (RFC 4862 section 5.4): it would keep an IPv6 address unusable for a
-    second or more, and what it looks for cannot be: the configuration is checked for duplicates.
-    """
+def _set_addresses(there: socket.socket, index: int, old: frozenset[str], new: frozenset[str]) -> None:
+    """Bring the addresses of one device from ``old`` to ``new``."""
     for address in sorted(old - new):
         _delete_address(there, index, address)
     for address in sorted(new):  # all: with the first IPv4 address of a subnet, the kernel deletes the others
         _add_address(there, index, address)
 
 
-def _add_address(there: IPRoute, index: int, text: str) -> None:
-    address = ip_interface(text)
-    flags = IFA_F_NODAD if address.version == 6 else 0
+def _add_address(there: socket.socket, index: int, address: str) -> None:
+    """Add an address, if it is not there.
+
+    Without duplicate address detection (RFC 4862 section 5.4): it would keep an IPv6 address unusable for a
+    second or more, and what it looks for cannot be: the configuration is checked for duplicates.
+    """
+    fixed, local = _address(index, address)
+    flags = netlink.attribute(_ADDRESS_FLAGS, IFA_F_NODAD if ":" in address else 0)
+    with suppress(FileExistsError):
+        netlink.change(there, netlink.ADDRESS + netlink.NEW, fixed, *local, flags, flags=netlink.CREATE)
+
+
+def _delete_address(there: socket.socket, index: int, address: str) -> None:
+    fixed, local = _address(index, address)
     try:
-        there.addr(
-            "add", index=index, address=str(address.ip), prefixlen=address.network.prefixlen, flags=flags
-        )
-    except NetlinkError as error:
-        if error.code != errno.EEXIST:
+        netlink.change(there, netlink.ADDRESS + netlink.DELETE, fixed, *local)
+    except OSError as error:
+        if error.errno != errno.EADDRNOTAVAIL:
             raise
 
 
-def _delete_address(there: IPRoute, index: int, text: str) -> None:
+def _address(index: int, text: str) -> tuple[bytes, tuple[bytes, bytes]]:
     address = ip_interface(text)
-    try:
-        there.addr("del", index=index, address=str(address.ip), prefixlen=address.network.prefixlen)
-    except NetlinkError as error:
-        if error.code != errno.EADDRNOTAVAIL:
-            raise
+    family = socket.AF_INET6 if address.version == 6 else socket.AF_INET
+    fixed = netlink.IFADDRMSG.pack(family, address.network.prefixlen, 0, 0, index)
+    octets = address.ip.packed
+    return fixed, (netlink.attribute(_ADDRESS_LOCAL, octets), netlink.attribute(_ADDRESS_ADDRESS, octets))
 
 
-def _set_vlans(there: IPRoute, control: socket.socket, inner: int, old: Workload, new: Workload) -> None:
+def _set_vlans(
+    there: socket.socket, control: socket.socket, inner: int, old: Workload, new: Workload
+) -> None:
     before, after = dict(old.vlans), dict(new.vlans)
     for tag in before.keys() - after.keys():
-        there.link("del", index=ethtool.index(control, f"{new.device}.{tag}"))
+        index = ethtool.index(control, f"{new.device}.{tag}")
+        netlink.change(there, netlink.LINK + netlink.DELETE, netlink.IFINFOMSG.pack(0, 0, index, 0, 0))
     for tag, addresses in after.items():
         name = f"{new.device}.{tag}"
         if tag not in before:
-            try:
-                there.link("add", ifname=name, kind="vlan", link=inner, vlan_id=tag)
-            except NetlinkError as error:
-                if error.code == errno.EOPNOTSUPP:
-                    raise Failed(f"this kernel has no VLAN devices (8021q): no {name}") from error
-                raise
+            _create_vlan(there, inner, name, tag)
         index = ethtool.index(control, name)
-        there.link("set", index=index, state="up")
+        netlink.set_link(there, index)
         _set_addresses(there, index, before.get(tag, frozenset()), addresses)
 
 
-def move(step: Move, home: IPRoute) -> None:
+def _create_vlan(there: socket.socket, inner: int, name: str, tag: int) -> None:
+    attribute = netlink.attribute
+    data = attribute(_INFO_DATA, b"", attribute(_VLAN_ID, struct.pack("=H", tag)))
+    of = attribute(_NAME, name), attribute(_LINK, inner)
+    kind = attribute(_INFO, b"", attribute(_INFO_KIND, "vlan"), data)
+    fixed = netlink.IFINFOMSG.pack(0, 0, 0, 0, 0)
+    try:
+        netlink.change(there, netlink.LINK + netlink.NEW, fixed, *of, kind, flags=netlink.CREATE)
+    except OSError as error:
+        if error.errno == errno.EOPNOTSUPP:
+            raise Failed(f"this kernel has no VLAN devices (8021q): no {name}") from error
+        raise
+
+
+def move(step: Move) -> None:
     """Bring addresses and routes from device to device; for a moment both have them. Raises ``Failed``."""
-    with _in_words():
+    with _in_words(), netlink.rtnetlink() as home, IPRoute() as routes:
         target = _index(step.target)
-        home.link("set", index=target, state="up")
+        netlink.set_link(home, target)
         for address in step.addresses:
             _add_address(home, target, address)
-        for source in home.link_lookup(ifname=step.source):
+        if any(name == step.source for _, name in socket.if_nameindex()):
             for address in step.addresses:
-                _delete_address(home, source, address)
+                _delete_address(home, _index(step.source), address)
         for route in sorted(step.routes, key=lambda route: (route.gateway is not None, repr(route))):
-            _set_route(home, target, route)
+            _set_route(routes, target, route)
         if step.target == PHYSICAL_BRIDGE:
             _ask_soon(step.target)
 
@@ -170,12 +210,12 @@ def _ask_soon(device: str) -> None:
             (knobs / "mcast_solicit").write_text("150", encoding="ascii")
 
 
-def hand(step: Hand, home: IPRoute) -> None:
+def hand(step: Hand) -> None:
     """Let Open vSwitch alone have what an uplink receives, or the host's stack too. Raises ``Failed``.
 
     Open vSwitch reads into buffers of the device's MTU: what the device had joined would not fit.
     """
-    with _in_words(), ethtool.control_socket() as control:
+    with _in_words(), netlink.rtnetlink() as home, ethtool.control_socket() as control:
         ethtool.turn(control, step.device, ethtool.GRO, on=not step.to_switch)
         (ingress.deafen if step.to_switch else ingress.undeafen)(home, _index(step.device))
 

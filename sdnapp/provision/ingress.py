@@ -9,16 +9,9 @@ qdisc, as ovs-vswitchd removes an ingress qdisc whenever it configures a device.
 
 from __future__ import annotations
 
-import errno
 import socket
 import struct
-from typing import Any
-
-from pyroute2 import IPRoute
-from pyroute2.netlink import NLM_F_ACK, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REQUEST, nla, nlmsg
-from pyroute2.netlink.exceptions import NetlinkError
-from pyroute2.netlink.rtnl import RTM_NEWTFILTER
-from pyroute2.netlink.rtnl.tcmsg import tcmsg
+from contextlib import suppress
 
 from sdnapp.provision import netlink
 
@@ -27,25 +20,11 @@ _PREFERENCE = 0x5D4A
 
 _INGRESS = 0xFFFFFFF2  # TC_H_CLSACT with TC_H_MIN_INGRESS: linux/pkt_sched.h
 _EGRESS = 0xFFFFFFF3  # and TC_H_MIN_EGRESS
-_TCMSG = struct.Struct("=B3xiIII")  # struct tcmsg of linux/rtnetlink.h: family, index, handle, parent, info
-_KIND = 1  # TCA_KIND
-_EVERY_PROTOCOL = socket.htons(3)  # ETH_P_ALL
+_CLSACT = 0xFFFFFFF1
+_KIND, _OPTIONS = 1, 2  # TCA_KIND, TCA_OPTIONS
+_OURS = _PREFERENCE << 16 | socket.htons(3)  # ETH_P_ALL
 _DIRECT_ACTION = 1  # TCA_BPF_FLAG_ACT_DIRECT: what the program returns is what happens
 _DROP = struct.pack("=HBBI", 0x06, 0, 0, 2)  # one instruction of classic BPF: return TC_ACT_SHOT
-
-
-class _Program(nla):  # type: ignore[misc]
-    nla_map = (
-        (4, "TCA_BPF_OPS_LEN", "uint16"),
-        (5, "TCA_BPF_OPS", "cdata"),
-        (8, "TCA_BPF_FLAGS", "uint32"),
-    )
-
-
-class _Filter(nlmsg):  # type: ignore[misc]
-    fields = tcmsg.fields
-    nla_map = ((1, "TCA_KIND", "asciiz"), (2, "TCA_OPTIONS", "program"))
-    program = _Program
 
 
 def deaf(rtnetlink: socket.socket) -> frozenset[int]:
@@ -55,51 +34,42 @@ def deaf(rtnetlink: socket.socket) -> frozenset[int]:
 
 def _with_qdisc(rtnetlink: socket.socket) -> frozenset[int]:
     """Find the devices that can have such a filter at all."""
-    found = netlink.dump(rtnetlink, netlink.QDISC, _TCMSG.pack(0, 0, 0, 0, 0))
-    return frozenset(_TCMSG.unpack(q.fixed)[1] for q in found if q.attributes.get(_KIND) == b"clsact\0")
+    found = netlink.dump(rtnetlink, netlink.QDISC, netlink.TCMSG.pack(0, 0, 0, 0, 0))
+    return frozenset(
+        netlink.TCMSG.unpack(q.fixed)[1] for q in found if q.attributes.get(_KIND) == b"clsact\0"
+    )
 
 
 def _preferences(rtnetlink: socket.socket, index: int, parent: int) -> frozenset[int]:
     """List the preferences of the filters that a device has at one hook."""
-    found = netlink.dump(rtnetlink, netlink.FILTER, _TCMSG.pack(0, index, 0, parent, 0))
-    return frozenset(_TCMSG.unpack(answer.fixed)[4] >> 16 for answer in found)
+    found = netlink.dump(rtnetlink, netlink.FILTER, netlink.TCMSG.pack(0, index, 0, parent, 0))
+    return frozenset(netlink.TCMSG.unpack(answer.fixed)[4] >> 16 for answer in found)
 
 
-def deafen(route: IPRoute, index: int) -> None:
-    """Keep the host's stack from what device ``index`` receives. Raises NetlinkError."""
-    _tolerating(errno.EEXIST, route.tc, "add", "clsact", index)
-    request = _Filter()
-    request["index"] = index
-    request["handle"] = 1
-    request["parent"] = _INGRESS
-    request["info"] = _PREFERENCE << 16 | _EVERY_PROTOCOL
-    program = {
-        "attrs": [
-            ("TCA_BPF_OPS_LEN", len(_DROP) // 8),
-            ("TCA_BPF_OPS", _DROP),
-            ("TCA_BPF_FLAGS", _DIRECT_ACTION),
-        ]
-    }
-    request["attrs"] = [("TCA_KIND", "bpf"), ("TCA_OPTIONS", program)]
-    request["header"]["type"] = RTM_NEWTFILTER
-    request["header"]["flags"] = NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL
-    _tolerating(errno.EEXIST, route.nlm_request_batch, [request])
+def deafen(rtnetlink: socket.socket, index: int) -> None:
+    """Keep the host's stack from what device ``index`` receives. Raises OSError."""
+    qdisc, one = netlink.QDISC + netlink.NEW, netlink.FILTER + netlink.NEW
+    program = (
+        netlink.attribute(4, struct.pack("=H", len(_DROP) // 8)),  # TCA_BPF_OPS_LEN
+        netlink.attribute(5, _DROP),  # TCA_BPF_OPS
+        netlink.attribute(8, _DIRECT_ACTION),  # TCA_BPF_FLAGS
+    )
+    options = netlink.attribute(_OPTIONS, b"", *program)
+    with suppress(FileExistsError):
+        fixed = netlink.TCMSG.pack(0, index, 0, _CLSACT, 0)
+        netlink.change(rtnetlink, qdisc, fixed, netlink.attribute(_KIND, "clsact"), flags=netlink.CREATE)
+    with suppress(FileExistsError):
+        fixed = netlink.TCMSG.pack(0, index, 1, _INGRESS, _OURS)
+        netlink.change(rtnetlink, one, fixed, netlink.attribute(_KIND, "bpf"), options, flags=netlink.CREATE)
 
 
-def undeafen(route: IPRoute, index: int) -> None:
+def undeafen(rtnetlink: socket.socket, index: int) -> None:
     """Let the host's stack have what device ``index`` receives; the qdisc goes unless others use it."""
-    with netlink.rtnetlink() as questions:
-        if index not in _with_qdisc(questions):
-            return
-        if _PREFERENCE in _preferences(questions, index, _INGRESS):
-            route.tc("del-filter", "bpf", index, info=_PREFERENCE << 16 | _EVERY_PROTOCOL, parent=_INGRESS)
-        if not any(_preferences(questions, index, hook) for hook in (_INGRESS, _EGRESS)):
-            route.tc("del", "clsact", index)
-
-
-def _tolerating(code: int, call: Any, *args: Any) -> None:
-    try:
-        call(*args)
-    except NetlinkError as error:
-        if error.code != code:
-            raise
+    if index not in _with_qdisc(rtnetlink):
+        return
+    if _PREFERENCE in _preferences(rtnetlink, index, _INGRESS):
+        fixed = netlink.TCMSG.pack(0, index, 0, _INGRESS, _OURS)
+        netlink.change(rtnetlink, netlink.FILTER + netlink.DELETE, fixed, netlink.attribute(_KIND, "bpf"))
+    if not any(_preferences(rtnetlink, index, hook) for hook in (_INGRESS, _EGRESS)):
+        fixed = netlink.TCMSG.pack(0, index, 0, _CLSACT, 0)
+        netlink.change(rtnetlink, netlink.QDISC + netlink.DELETE, fixed, netlink.attribute(_KIND, "clsact"))

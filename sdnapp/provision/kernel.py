@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import socket
-import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from ipaddress import ip_address, ip_interface
@@ -30,11 +29,6 @@ KEPT_PROTOCOLS = frozenset({3, 4, 16})
 LOCAL_TABLE = 255
 RTNH_F_ONLINK = 4
 
-# struct ifinfomsg, ifaddrmsg and rtmsg of linux/rtnetlink.h, linux/if_addr.h
-_IFINFOMSG = struct.Struct("=BxHiII")
-_IFADDRMSG = struct.Struct("=BBBBI")
-_RTMSG = struct.Struct("=BBBBBBBBI")
-_IFF_UP = 1
 _UNICAST = 1  # RTN_UNICAST
 _EVERYWHERE = {int(socket.AF_INET): "0.0.0.0/0", int(socket.AF_INET6): "::/0"}
 
@@ -98,13 +92,13 @@ def read() -> Kernel:
 
 
 def _links(rtnetlink: socket.socket) -> dict[int, _Link]:
-    answers = netlink.dump(rtnetlink, netlink.LINK, _IFINFOMSG.pack(0, 0, 0, 0, 0))
+    answers = netlink.dump(rtnetlink, netlink.LINK, netlink.IFINFOMSG.pack(0, 0, 0, 0, 0))
     return {link.index: link for link in map(_link, answers)}
 
 
 def _link(answer: netlink.Answer) -> _Link:
     """Read one device: IFLA_* of linux/if_link.h."""
-    _, _, index, flags, _ = _IFINFOMSG.unpack(answer.fixed)
+    _, _, index, flags, _ = netlink.IFINFOMSG.unpack(answer.fixed)
     of = answer.attributes
     info = netlink.attributes(of.get(18, b""))
     data = netlink.attributes(info.get(2, b""))
@@ -113,7 +107,7 @@ def _link(answer: netlink.Answer) -> _Link:
         name=netlink.text(of[3]),
         mac=of.get(1, b"").hex(":"),
         mtu=netlink.number(of.get(4)) or 0,
-        up=bool(flags & _IFF_UP),
+        up=bool(flags & netlink.IFF_UP),
         link=netlink.number(of.get(5)),
         kind=netlink.text(info[1]) if 1 in info else None,
         vlan=netlink.number(data.get(1)) if info.get(1) == b"vlan\0" else None,
@@ -124,8 +118,8 @@ def _link(answer: netlink.Answer) -> _Link:
 
 def _addresses(rtnetlink: socket.socket) -> Iterator[tuple[int, Interface, int, int]]:
     """Read the addresses of all devices, ours of a point-to-point one, with their scopes and flags."""
-    for answer in netlink.dump(rtnetlink, netlink.ADDRESS, _IFADDRMSG.pack(0, 0, 0, 0, 0)):
-        _, length, flags, scope, index = _IFADDRMSG.unpack(answer.fixed)
+    for answer in netlink.dump(rtnetlink, netlink.ADDRESS, netlink.IFADDRMSG.pack(0, 0, 0, 0, 0)):
+        _, length, flags, scope, index = netlink.IFADDRMSG.unpack(answer.fixed)
         of = answer.attributes  # IFA_ADDRESS, IFA_LOCAL, IFA_FLAGS of linux/if_addr.h
         address = ip_interface((of.get(2) or of[1], length))
         yield index, address, scope, netlink.number(of.get(8)) or flags
@@ -138,7 +132,7 @@ def _devices(home: socket.socket, links: dict[int, _Link], deaf: frozenset[int])
         if not (address.is_link_local and address.version == 6) and not learned:
             addresses.setdefault(index, []).append(str(address))
     routes: dict[int, set[Route]] = {index: set() for index in links}
-    for answer in netlink.dump(home, netlink.ROUTE, _RTMSG.pack(0, 0, 0, 0, 0, 0, 0, 0, 0)):
+    for answer in netlink.dump(home, netlink.ROUTE, netlink.RTMSG.pack(0, 0, 0, 0, 0, 0, 0, 0, 0)):
         oif, route = _route(answer)
         if oif in routes and route is not None and route.table != LOCAL_TABLE:
             routes[oif].add(route)
@@ -158,7 +152,7 @@ def _devices(home: socket.socket, links: dict[int, _Link], deaf: frozenset[int])
 
 def _route(answer: netlink.Answer) -> tuple[int | None, Route | None]:
     """Read the device and, of a route that somebody set, the route: RTA_* of linux/rtnetlink.h."""
-    family, length, _, _, table, protocol, scope, kind, flags = _RTMSG.unpack(answer.fixed)
+    family, length, _, _, table, protocol, scope, kind, flags = netlink.RTMSG.unpack(answer.fixed)
     of = answer.attributes
     oif = netlink.number(of.get(4))
     if protocol not in KEPT_PROTOCOLS or kind != _UNICAST or family not in _EVERYWHERE:

@@ -13,7 +13,9 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from pyroute2 import IPRoute, netns
+from pyroute2 import netns
+
+from sdnapp.provision import netlink
 
 DIRECTORY = Path("/run/netns")
 OWN = "/proc/self/ns/net"
@@ -22,6 +24,7 @@ LOOPBACK = 1
 """The index of ``lo`` in every namespace."""
 
 _MARK = "sdnapp:"
+_ALIAS = 20  # IFLA_IFALIAS of linux/if_link.h
 _CLONE_NEWNET = 0x40000000
 _MS_BIND, _MS_REC, _MS_SHARED = 0x1000, 0x4000, 0x100000
 
@@ -71,8 +74,8 @@ def create(name: str, of: str) -> None:
     _link_marked_file(path, _MARK + of)
     with _returning():
         _check(_libc.unshare(_CLONE_NEWNET), "unshare")
-        with IPRoute() as here:
-            here.link("set", index=LOOPBACK, ifalias=_MARK + of, state="up")
+        with netlink.rtnetlink() as here:
+            netlink.set_link(here, LOOPBACK, netlink.attribute(_ALIAS, (_MARK + of).encode()))
         _mount(OWN, path, _MS_BIND)
 
 
