@@ -1,22 +1,18 @@
-"""The grounds of a comparison: the overlay in a lab, and the same hosts made by hand as people make them.
-
-Both are hosts of ``sdnapp.lab``, so that machines, Open vSwitch and underlay are the same; what differs is
-who built the bridges. Labs end with the benchmark, whatever becomes of it.
-"""
+"""Where it is measured: the example of two hosts as a lab of ``sdnapp``, and commands that run in it."""
 
 from __future__ import annotations
 
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sdnapp.lab import lifecycle, model, services, underlay
+from sdnapp.lab import lifecycle, model
 from sdnapp.lab.errors import LabError
-from sdnapp.lab.machine import Birth, Machine, environment, inside
+from sdnapp.lab.machine import Machine, environment, inside
 from sdnapp.source import load
 
 EXAMPLE = Path(__file__).parents[2] / "configs" / "two-hosts.yaml"
@@ -25,39 +21,7 @@ OURS, BY_HAND = "bench", "bench-by-hand"
 
 NETWORK = "10.1.1"
 MTU = 1446
-"""Of every workload: by hand the tunnel carries the tag inside, which costs four bytes more than ours."""
-
-# The userspace datapath wants the host's address on a bridge, the uplink to itself in packets of the MTU, and
-# checksums computed by the workload. The overlay's hosts have all that too, and as many ports, as each costs
-# the datapath a look whenever it looks for packets: what is compared is who forwards, and how.
-_HOST = """
-vtep=$1 peer=$2 address=$3 mtu=$4
-alone() {
-    tc qdisc add dev "$1" clsact
-    tc filter add dev "$1" ingress bpf direct-action bytecode '1,6 0 0 2'
-}
-workload() {
-    ip netns add "$1"
-    ip link add "$1-port" type veth peer name eth0 netns "$1"
-    alone "$1-port"
-    ip link set "$1-port" mtu "$mtu" up
-    ip -n "$1" link set eth0 mtu "$mtu" up
-    ip -n "$1" address add "$address/24" dev eth0
-    ip netns exec "$1" ethtool -K eth0 tx off
-    ovs-vsctl add-port br-int "$1-port" tag="$2"
-}
-ovs-vsctl add-br br-phy -- set bridge br-phy datapath_type=netdev \
-    other_config:hwaddr="$(cat /sys/class/net/eth0/address)" -- add-port br-phy eth0
-ip address flush dev eth0
-ip address add "$vtep/24" dev br-phy
-ip link set br-phy up
-ethtool -K eth0 gro off
-alone eth0
-ovs-vsctl add-br br-int -- set bridge br-int datapath_type=netdev
-ovs-vsctl add-port br-int vxlan0 -- set interface vxlan0 type=vxlan options:remote_ip="$peer"
-workload red 10
-workload blue 20
-"""
+"""Of every workload: by hand the tunnel carries the tag inside, four bytes more than ours does."""
 
 _PATIENCE = 10.0
 
@@ -106,30 +70,6 @@ def overlay(directory: Path) -> Iterator[model.Lab]:
         lifecycle.down(OURS)
 
 
-@contextmanager
-def by_hand() -> Iterator[Pair]:
-    """Make the hosts of the example as in the classic experiment: standalone bridges, a tag, a tunnel."""
-    plan = load(EXAMPLE)
-    segments = underlay.plan(plan)
-    lab = model.Lab(BY_HAND, str(EXAMPLE), rest="", listen="")
-    model.claim(BY_HAND)
-    with ExitStack() as births:
-        births.callback(model.erase, BY_HAND)
-        machines = {name: _machine(lab, name, births) for name in ("underlay", "controller", *plan.hosts)}
-        hosts = {name: machines[name] for name in plan.hosts}
-        underlay.wire(plan, segments, machines["underlay"], machines["controller"], hosts)
-        vteps = [str(host.vtep) for host in plan.hosts.values()]
-        workloads = []
-        for number, host in enumerate(hosts.values()):
-            services.start_database(lab, host)
-            services.start_switch(lab, host)
-            address = f"{NETWORK}.{number + 1}"
-            arguments = (vteps[number], vteps[1 - number], address, str(MTU))
-            run(inside(host, ["sh", "-euc", _HOST, "sh", *arguments]))
-            workloads.append(Workload(host, "red", address))
-        yield reaching(Pair(*workloads))
-
-
 def red(lab: model.Lab) -> Pair:
     """Return the pair red1, red2 of the example."""
     return reaching(Pair(workload(lab, "red1"), workload(lab, "red2")))
@@ -166,13 +106,3 @@ def until(condition: Callable[[], Any], otherwise: str) -> None:
         if time.monotonic() > deadline:
             raise LabError(f"{otherwise} after {_PATIENCE:.0f} s")
         time.sleep(0.01)
-
-
-def _machine(lab: model.Lab, name: str, births: ExitStack) -> Machine:
-    """Start a machine that ends with the stack, or with this process."""
-    home = lab.home(name)
-    for part in ("openvswitch", "etc"):
-        (home / part).mkdir(parents=True)
-    birth = Birth(name, home)
-    births.callback(birth.close)
-    return birth.machine()

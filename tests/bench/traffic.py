@@ -12,14 +12,14 @@ from pathlib import Path
 from statistics import median
 
 from sdnapp.lab.errors import LabError
-from tests.bench import ground
+from tests.bench import by_hand, ground
 from tests.bench.figure import Figure, as_good, interleaved
 from tests.bench.ground import Pair
 
-PINGS, BURSTS = 200, 20
+PINGS, BURSTS = 300, 30
 """Echo requests in a burst, back to back; bursts of each side in a round."""
 
-TRANSFERS, SECONDS = 2, 1
+TRANSFERS, SECONDS = 4, 1
 """TCP transfers of each side in a round, and how long each takes."""
 
 
@@ -28,7 +28,7 @@ def figures(rounds: int) -> Iterator[Figure]:
     with (
         tempfile.TemporaryDirectory() as directory,
         ground.overlay(Path(directory)) as lab,
-        ground.by_hand() as reference,
+        by_hand.like(lab) as reference,
     ):
         ours = ground.red(lab)
         trips = interleaved(partial(round_trip, ours), partial(round_trip, reference), rounds * BURSTS)

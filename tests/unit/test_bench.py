@@ -25,6 +25,11 @@ def test_a_ratio_above_one_means_that_ours_is_better() -> None:
     assert (time.ratio, time.met) == (0.5, False)
 
 
+def test_a_machine_that_gets_slower_does_so_for_both_sides() -> None:
+    """Each turn is compared with itself: medians of the sides alone could come from different times."""
+    assert as_good("rate", ([10.0, 4.0, 1.0], [10.0, 5.0, 1.0]), "Gbit/s", at_least=0.95).ratio == 1.0
+
+
 def test_both_sides_are_measured_by_turns_and_each_goes_first_as_often() -> None:
     order: list[str] = []
 
