@@ -70,7 +70,7 @@ def like(ours: model.Lab) -> Iterator[Pair]:
     a third of the round-trip time is saved. That is nobody's merit: both sides get the same numbers.
     """
     plan = load(ours.file)
-    lab = model.Lab(ground.BY_HAND, ours.file, rest="", listen="")
+    lab = model.Lab(f"{ours.name}-by-hand", ours.file, rest="", listen="")
     model.claim(lab.name)
     with ExitStack() as births:
         births.callback(model.erase, lab.name)
