@@ -70,7 +70,7 @@ def like(ours: model.Lab) -> Iterator[Pair]:
     a third of the round-trip time is saved. That is nobody's merit: both sides get the same numbers.
     """
     plan = load(ours.file)
-    lab = model.Lab(f"{ours.name}-by-hand", ours.file, rest="", listen="")
+    lab = model.Lab(name_of(ours), ours.file, rest="", listen="")
     model.claim(lab.name)
     with ExitStack() as births:
         births.callback(model.erase, lab.name)
@@ -81,6 +81,11 @@ def like(ours: model.Lab) -> Iterator[Pair]:
             _host(lab, machines[h.name], h, _numbers(ours.hosts[h.name])) for h in plan.hosts.values()
         ]
         yield ground.reaching(Pair(*workloads))
+
+
+def name_of(ours: model.Lab) -> str:
+    """Return the name of the lab that is like ours."""
+    return f"{ours.name}-by-hand"
 
 
 def _machine(lab: model.Lab, name: str, births: ExitStack) -> Machine:
