@@ -18,7 +18,7 @@ from sdnapp.source import load
 EXAMPLE = Path(__file__).parents[2] / "configs" / "two-hosts.yaml"
 
 OURS = "bench"
-"""What our labs are named; the hosts made by hand add to it."""
+"""What our lab is named."""
 
 NETWORK = "10.1.1"
 MTU = 1446
@@ -53,10 +53,9 @@ class Pair:
 
 
 def free() -> None:
-    """Raise LabError when a lab has a name of ours: another benchmark runs, or one was killed."""
-    for name in model.names():
-        if name == OURS or name.startswith(f"{OURS}-"):
-            raise LabError(f"a lab named '{name}' is up: sdnapp lab down --name {name}")
+    """Raise LabError when a lab has our name: another benchmark runs, or one was killed."""
+    if OURS in model.names():
+        raise LabError(f"a lab named '{OURS}' is up: sdnapp lab down --name {OURS}")
 
 
 @contextmanager
