@@ -80,7 +80,9 @@ def _apply_workload(old: Workload | None, new: Workload) -> None:
             ipv6_switch(new.name).write_text("1", encoding="ascii")
         mtu = netlink.attribute(_MTU, new.mtu)
         netlink.set_link(home, end, mtu, netlink.attribute(_GROUP, GROUP))
-        netlink.set_link(there, inner, mtu, netlink.attribute(_ADDRESS, _octets(new.mac)))
+        netlink.set_link(there, inner, mtu)
+        if old.mac != new.mac:  # setting it, even to what it is, makes the device forget its neighbours
+            netlink.set_link(there, inner, netlink.attribute(_ADDRESS, _octets(new.mac)))
         netlink.set_link(there, netns.LOOPBACK)
         if old.datapath != new.datapath:
             ethtool.turn(control, new.device, ethtool.TX_CHECKSUM, on=new.datapath == "system")
