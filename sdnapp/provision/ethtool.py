@@ -7,7 +7,7 @@ import fcntl
 import socket
 import struct
 
-_SIOCGIFINDEX, _SIOCETHTOOL = 0x8933, 0x8946
+_SIOCGIFMTU, _SIOCGIFINDEX, _SIOCETHTOOL = 0x8921, 0x8933, 0x8946
 TX_CHECKSUM = (0x16, 0x17)
 """Leave checksums of what is sent to hardware: ETHTOOL_GTXCSUM, ETHTOOL_STXCSUM of linux/ethtool.h."""
 GRO = (0x2B, 0x2C)
@@ -26,13 +26,22 @@ def turn(control: socket.socket, device: str, knob: tuple[int, int], *, on: bool
 
 def index(control: socket.socket, device: str) -> int:
     """Return the index of ``device`` in the namespace of ``control``: netdevice(7). Raises OSError."""
-    request = fcntl.ioctl(control, _SIOCGIFINDEX, struct.pack("16si20x", device.encode(), 0))
-    return int(struct.unpack_from("i", request, 16)[0])
+    return _number(control, device, _SIOCGIFINDEX)
+
+
+def mtu(control: socket.socket, device: str) -> int:
+    """Return the MTU of ``device`` in the namespace of ``control``. Raises OSError."""
+    return _number(control, device, _SIOCGIFMTU)
 
 
 def control_socket() -> socket.socket:
     """Open a socket to reach the devices of this namespace through."""
     return socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
+
+
+def _number(control: socket.socket, device: str, command: int) -> int:
+    request = fcntl.ioctl(control, command, struct.pack("16si20x", device.encode(), 0))
+    return int(struct.unpack_from("i", request, 16)[0])
 
 
 def _ioctl(control: socket.socket, device: str, command: int, value: int) -> int:

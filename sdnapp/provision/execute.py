@@ -30,6 +30,14 @@ _VLAN_ID = 1
 _ADDRESS_ADDRESS, _ADDRESS_LOCAL, _ADDRESS_FLAGS = 1, 2, 8
 
 
+_ROOM = 100
+"""Bytes by which the MTU of a veth's end on the host is larger when it is made.
+
+Open vSwitch loses packets for some milliseconds when it is changed; so it stays, while the workload's MTU
+follows the encapsulation.
+"""
+
+
 class Failed(Exception):
     """A step could not be done; the text says why, in words."""
 
@@ -71,16 +79,17 @@ def delete(devices: Iterable[str]) -> None:
 def _apply_workload(old: Workload | None, new: Workload) -> None:
     with netns.inside(new.namespace):
         there, control = netlink.rtnetlink(), ethtool.control_socket()
-    with there, control, netlink.rtnetlink() as home:
+    with there, control, netlink.rtnetlink() as home, ethtool.control_socket() as ours:
         if old is None:
             _create_veth(home, new)
             old = replace(new, addresses=frozenset(), vlans=(), datapath="neither")
         end, inner = _index(new.name), ethtool.index(control, new.device)
         if ipv6_switch(new.name).exists():
             ipv6_switch(new.name).write_text("1", encoding="ascii")
-        mtu = netlink.attribute(_MTU, new.mtu)
-        netlink.set_link(home, end, mtu, netlink.attribute(_GROUP, GROUP))
-        netlink.set_link(there, inner, mtu)
+        if ethtool.mtu(ours, new.name) < new.mtu:
+            netlink.set_link(home, end, netlink.attribute(_MTU, new.mtu + _ROOM))
+        netlink.set_link(home, end, netlink.attribute(_GROUP, GROUP))
+        netlink.set_link(there, inner, netlink.attribute(_MTU, new.mtu))
         if old.mac != new.mac:  # setting it, even to what it is, makes the device forget its neighbours
             netlink.set_link(there, inner, netlink.attribute(_ADDRESS, _octets(new.mac)))
         netlink.set_link(there, netns.LOOPBACK)
@@ -97,7 +106,7 @@ def _octets(mac: str) -> bytes:
 
 def _create_veth(home: socket.socket, new: Workload) -> None:
     """Create both ends at once, the inner one in its namespace: no step in between to be killed in."""
-    mtu, attribute = netlink.attribute(_MTU, new.mtu), netlink.attribute
+    attribute = netlink.attribute
     namespace = os.open(netns.DIRECTORY / new.namespace, os.O_RDONLY | os.O_CLOEXEC)
     try:
         peer = attribute(
@@ -106,10 +115,10 @@ def _create_veth(home: socket.socket, new: Workload) -> None:
             attribute(_NAME, new.device),
             attribute(_ADDRESS, _octets(new.mac)),
             attribute(_NAMESPACE, namespace),
-            mtu,
+            attribute(_MTU, new.mtu),
         )
         kind = attribute(_INFO, b"", attribute(_INFO_KIND, "veth"), attribute(_INFO_DATA, b"", peer))
-        of = attribute(_NAME, new.name), attribute(_GROUP, GROUP), mtu, kind
+        of = attribute(_NAME, new.name), attribute(_GROUP, GROUP), attribute(_MTU, new.mtu + _ROOM), kind
         fixed = netlink.IFINFOMSG.pack(0, 0, 0, 0, 0)
         netlink.change(home, netlink.LINK + netlink.NEW, fixed, *of, flags=netlink.CREATE)
     finally:

@@ -238,7 +238,7 @@ def _is_our_end(link: _Link, peer: int) -> bool:
 
 def _is_ready(inner: _Link, end: _Link, loopback: _Link) -> bool:
     up = inner.up and end.up and loopback.up and end.group == GROUP
-    return up and inner.mtu == end.mtu and not _speaks_ipv6(end.name)
+    return up and inner.mtu <= end.mtu and not _speaks_ipv6(end.name)
 
 
 def ipv6_switch(device: str) -> Path:

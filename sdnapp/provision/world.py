@@ -183,7 +183,7 @@ class Workload:
     not, and what arrives at the host's end is for Open vSwitch alone.
     """
     ready: bool = True
-    """Both ends up, ``lo`` up, both of one MTU, no IPv6 of the host's own on its end."""
+    """Both ends up, ``lo`` up, no less MTU and no IPv6 of the host's own on its end."""
 
     @property
     def place(self) -> str:
