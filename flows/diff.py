@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 from flows.flow import Flow, FlowKey, Meter, Program
@@ -27,12 +28,12 @@ class Plan:
         return len(self.add) + len(self.delete) + len(self.meters)
 
 
-def diff(installed: Iterable[FlowKey], meters: Iterable[Meter], program: Program) -> Plan:
+def diff(installed: AbstractSet[FlowKey], meters: Iterable[Meter], program: Program) -> Plan:
     """From what is installed to the program, in a stable order. Whatever is not in the program goes."""
-    have = frozenset(installed)
+    wrong = sorted(installed ^ program.flows.keys()) if installed else list(program.flows)
     have_meters = frozenset(meters)
     return Plan(
-        add=tuple(flow for key, flow in program.flows.items() if key not in have),
-        delete=tuple(sorted(key for key in have if key not in program.flows)),
+        add=tuple(program.flows[key] for key in wrong if key in program.flows),
+        delete=tuple(key for key in wrong if key not in program.flows),
         meters=tuple(meter for meter in program.meters.values() if meter not in have_meters),
     )

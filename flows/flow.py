@@ -62,12 +62,12 @@ class Flow(_Said):
         """The flow, with the cookie that follows from all that it says."""
         in_port, source, key, network, vlan, eth_src, eth_dst = match
         content = (
-            f"{table:d} {priority} {idle} {in_port} {'' if source is None else int(source)} {key} "
+            f"{int(table)} {priority} {idle} {in_port} {'' if source is None else int(source)} {key} "
             f"{network} {vlan} {eth_src} {eth_dst} {_written(actions)}"
         )
         digest = int.from_bytes(blake2b(content.encode(), digest_size=8).digest(), "big")
         cookie = OWNER << _OWNER_SHIFT | kind << _KIND_SHIFT | digest & _DIGEST_MASK
-        return super().__new__(cls, table, priority, match, actions, idle, kind, cookie)
+        return tuple.__new__(cls, (table, priority, match, actions, idle, kind, cookie))
 
     @property
     def key(self) -> FlowKey:

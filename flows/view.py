@@ -15,7 +15,7 @@ class Member:
     """One network on one local port.
 
     ``tagged``: frames carry ``vlan`` on the wire. Otherwise they are untagged, and ``vlan`` is the edge tag
-    of the network on this host, or None where it has none.
+    of the network on this host: None where it has none, and on a port that carries other networks with tags.
     """
 
     port: int

@@ -56,8 +56,8 @@ TUNNELS = list(range(40001, 40005))
 
 @st.composite
 def views(draw: st.DrawFn) -> BridgeView:
-    """Any sound view: a port is untagged in one network at most, and carries a tag for one at most; a key
-    means one network at most.
+    """Any sound view: a port is untagged in one network at most, and carries a tag for one at most; only
+    where it carries none is there an edge tag; a key means one network at most.
     """
     vnis = draw(st.lists(st.sampled_from(VNIS), unique=True, max_size=4))
     tunnels = draw(st.lists(st.sampled_from(TUNNELS), unique=True, max_size=4).map(sorted))
@@ -65,15 +65,14 @@ def views(draw: st.DrawFn) -> BridgeView:
     for port in draw(st.lists(st.sampled_from(PORTS), unique=True)) if vnis else []:
         untagged = draw(st.sampled_from([None, *vnis]))
         tags: set[int] = set()
-        if untagged is not None:
-            vlan = draw(st.one_of(st.none(), st.integers(1, 5)))
-            members[untagged].append(Member(port, vlan, tagged=False))
-            tags |= {vlan} if vlan else set()
         for vni in draw(st.lists(st.sampled_from(vnis), unique=True)):
             tag = draw(st.integers(1, 9))
             if vni != untagged and tag not in tags:
                 tags.add(tag)
                 members[vni].append(Member(port, tag, tagged=True))
+        if untagged is not None:
+            vlan = draw(st.none() if tags else st.one_of(st.none(), st.integers(1, 5)))
+            members[untagged].append(Member(port, vlan, tagged=False))
     owners = {key: draw(st.sampled_from([None, *vnis])) for key in VNIS}
     networks = tuple(
         draw(_network(vni, tuple(key for key in VNIS if owners[key] == vni), tuple(members[vni]), tunnels))

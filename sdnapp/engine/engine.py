@@ -77,7 +77,7 @@ class _Session:
     host: str
     address: str
     since: float
-    installed: frozenset[FlowKey] | None = None
+    installed: set[FlowKey] | None = None
     meters: frozenset[Meter] = frozenset()
     inputs: tuple[object, ...] = ()
     dialect: Dialect = SILENT
@@ -206,7 +206,7 @@ class Engine:
                 self._state = step(self._state, Silent(host, sighting))
             case WasRead(_, flows, meters, sightings, monitored):
                 self._state = step(self._state, Recalled(host, sightings))
-                session.installed, session.meters, session.due = flows - session.suspect, meters, True
+                session.installed, session.meters, session.due = set(flows - session.suspect), meters, True
                 session.reads -= 1
                 if not session.reads:
                     session.suspect = frozenset()
@@ -274,7 +274,8 @@ class Engine:
                 session.rejected[rejection.what] = rejection.reason
         if any(not isinstance(r.what, Meter) for r in rejections):
             return [*notes, *self._retry(dpid, session, rejections[0])]
-        session.installed = (session.installed | {flow.key for flow in plan.add}) - set(plan.delete)
+        session.installed.update(flow.key for flow in plan.add)
+        session.installed.difference_update(plan.delete)
         session.meters = _replace_meters(session.meters, plan.meters)
         session.failures, session.failure = 0, None
         fields = {"host": session.host, "added": len(plan.add), "deleted": len(plan.delete)}
@@ -355,10 +356,12 @@ def _learning_notes(before: State, after: State) -> list[Effect]:
     for network in sorted(before.learned.keys() | after.learned.keys()):
         old, new = before.learned.get(network, NOWHERE), after.learned.get(network, NOWHERE)
         if old is not new:
-            here = ((mac, place) for mac, place in new.items() if old.get(mac) != place)
-            gone = ((mac, place) for mac, place in old.items() if mac not in new)
-            notes += [_location_note("learned", network, mac, place) for mac, place in here]
-            notes += [_location_note("forgotten", network, mac, place) for mac, place in gone]
+            here = [(mac, place) for mac, place in new.items() if old.get(mac) is not place]
+            gone = [(mac, place) for mac, place in old.items() if mac not in new]
+            notes += [
+                _location_note("learned", network, *found) for found in here if old.get(found[0]) != found[1]
+            ]
+            notes += [_location_note("forgotten", network, *lost) for lost in gone]
     return notes
 
 

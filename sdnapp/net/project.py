@@ -68,9 +68,11 @@ def _network(
 
 def _members(port: Port, ports: Ports, path: str) -> Iterator[Member]:
     if port.interface in ports.number:
+        trunk = any(attachment.tagged for attachment in port.attachments)
         for attachment in port.attachments:
             if attachment.network == path:
-                yield Member(ports.number[port.interface], attachment.vlan, attachment.tagged)
+                vlan = attachment.vlan if attachment.tagged or not trunk else None
+                yield Member(ports.number[port.interface], vlan, attachment.tagged)
 
 
 def _locations(state: State, host: str, path: str, peers: Mapping[str, Peer]) -> Iterator[Location]:

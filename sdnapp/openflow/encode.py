@@ -77,12 +77,13 @@ _REG0 = _oxm(0, 4, register=True)
 
 def add_flow(flow: Flow, xid: int) -> bytes:
     """A flow-mod that adds the flow, or replaces the one with its table, priority and match."""
-    body = _match_bytes(flow.match) + _instructions(flow.actions)
-    flags = _SEND_FLOW_REMOVED if flow.idle else 0
-    return _flow_mod.pack(
-        *(VERSION, _FLOW_MOD, _flow_mod.size + len(body), xid, flow.cookie, 0, flow.table, _ADD),
-        *(flow.idle, 0, flow.priority, _NO_BUFFER, _ANY, _ANY, flags),
-    ) + body  # fmt: skip
+    table, priority, match, actions, idle, _, cookie = flow
+    body = _match_bytes(match) + _instructions(actions)
+    length = _flow_mod.size + len(body)
+    flags = _SEND_FLOW_REMOVED if idle else 0
+    of_any = (_NO_BUFFER, _ANY, _ANY)
+    head = (VERSION, _FLOW_MOD, length, xid, cookie, 0, table, _ADD, idle, 0, priority)
+    return _flow_mod.pack(*head, *of_any, flags) + body
 
 
 def delete_flow(key: FlowKey, xid: int) -> bytes:
@@ -148,21 +149,22 @@ def flow_mods(plan: Plan, first_xid: int) -> Iterator[tuple[int, bytes]]:
 
 def _match_bytes(match: Match) -> bytes:
     """OXM fields in the order of their headers, as os-ken sorts them: the register comes first."""
-    oxm = b"" if match.source is None else _u32.pack(_REG0, match.source)
-    if match.in_port is not None:
-        oxm += _u32.pack(_IN_PORT, match.in_port)
-    if match.network is not None:
-        oxm += _u64.pack(_METADATA, match.network)
-    if match.eth_dst is not None:
-        oxm += _mac(_ETH_DST, _ETH_DST_MASKED, match.eth_dst)
-    if match.eth_src is not None:
-        oxm += _mac(_ETH_SRC, _ETH_SRC_MASKED, match.eth_src)
-    if match.vlan == TAGGED:
+    in_port, source, key, network, vlan, eth_src, eth_dst = match
+    oxm = b"" if source is None else _u32.pack(_REG0, source)
+    if in_port is not None:
+        oxm += _u32.pack(_IN_PORT, in_port)
+    if network is not None:
+        oxm += _u64.pack(_METADATA, network)
+    if eth_dst is not None:
+        oxm += _mac(_ETH_DST, _ETH_DST_MASKED, eth_dst)
+    if eth_src is not None:
+        oxm += _mac(_ETH_SRC, _ETH_SRC_MASKED, eth_src)
+    if vlan == TAGGED:
         oxm += _u16_masked.pack(_VLAN_VID_MASKED, _VLAN_PRESENT, _VLAN_PRESENT)
-    elif match.vlan is not None:
-        oxm += _u16.pack(_VLAN_VID, 0 if match.vlan == UNTAGGED else _VLAN_PRESENT | match.vlan)
-    if match.key is not None:
-        oxm += _u64.pack(_TUNNEL_ID, match.key)
+    elif vlan is not None:
+        oxm += _u16.pack(_VLAN_VID, 0 if vlan == UNTAGGED else _VLAN_PRESENT | vlan)
+    if key is not None:
+        oxm += _u64.pack(_TUNNEL_ID, key)
     return _padded_match(oxm)
 
 
@@ -172,8 +174,9 @@ def _padded_match(oxm: bytes) -> bytes:
 
 
 def _mac(exact: int, masked: int, text: str) -> bytes:
-    octets = bytes.fromhex(text.replace(":", "").replace("/", ""))
-    return (exact if len(octets) == 6 else masked).to_bytes(4, "big") + octets
+    if "/" in text:
+        return masked.to_bytes(4, "big") + bytes.fromhex(text.replace(":", "").replace("/", ""))
+    return exact.to_bytes(4, "big") + bytes.fromhex(text.replace(":", ""))
 
 
 @lru_cache(maxsize=4096)

@@ -6,7 +6,7 @@ is for, or what a reply means to the overlay, is not its business.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,17 +59,19 @@ class Switch:
         self.datapath = datapath
         self.monitored = False
         self._waiting: dict[int, Any] = {}
+        self._sent = range(0)
+        self._answers: Any = None
         self._bundle = 0
 
     def reply(self, message: Any) -> None:
         """Hand a reply or an error to whoever waits for its xid. Called by the event handlers."""
-        queue = self._waiting.get(message.xid)
+        queue = self._answers if message.xid in self._sent else self._waiting.get(message.xid)
         if queue is not None:
             queue.put(message)
 
     def close(self) -> None:
         """The connection ended: everybody who waits hears of it."""
-        for queue in list(self._waiting.values()):
+        for queue in [*self._waiting.values(), *([self._answers] if self._sent else [])]:
             queue.put(None)
 
     def request(self, message: Any) -> Iterator[Any]:
@@ -132,51 +134,42 @@ class Switch:
     def apply(self, plan: Plan, known_meters: frozenset[int]) -> tuple[Refused, ...]:
         """Send the plan and wait until the bridge is through with it.
 
-        Flows take effect together or not at all: after a refusal none of them did. Everything is encoded
-        before the bundle opens, because OVS discards a bundle that is idle for 10 s.
+        Flows take effect together or not at all: after a refusal none of them did. The bridge takes in one
+        part while the next is encoded: that is a matter of milliseconds, and OVS discards only a bundle that
+        is idle for 10 s.
         """
-        count = len(plan.add) + len(plan.delete)
-        first = self._reserve(count + len(plan.meters) + 3)
-        blame: dict[int, Flow | Meter | None] = {}
-        messages: list[bytes] = []
-        xid = first
-        for meter in plan.meters:
-            blame[xid] = meter
-            messages.append(encode.set_meter(meter, xid, exists=meter.id in known_meters))
-            xid += 1
-        if count:
-            self._bundle += 1
-            blame |= {xid: None, xid + 1: None}
-            messages.append(encode.open_bundle(self._bundle, xid))
-            commit = encode.commit_bundle(self._bundle, xid + 1)
-            blame |= dict(enumerate(plan.add, xid + 2))
-            for number, (flow_xid, message) in enumerate(encode.flow_mods(plan, xid + 2)):
-                messages.append(encode.in_bundle(self._bundle, message, flow_xid))
-                if number % 500 == 499:
-                    hub.sleep(0)
-            messages.append(commit)
-        return self._deliver(messages, blame, barrier=first + count + len(plan.meters) + 2)
-
-    def _deliver(
-        self, messages: list[bytes], blame: dict[int, Flow | Meter | None], barrier: int
-    ) -> tuple[Refused, ...]:
-        """Send, and collect errors until the barrier comes back."""
-        queue = self._expect(barrier)
-        for xid in blame:
-            self._waiting[xid] = queue
+        self._bundle += 1
+        blame = (*plan.meters, None, *plan.add)
+        first = self._reserve(len(blame) + len(plan.delete) + 2)
+        self._sent = range(first, self.datapath.xid)
+        self._answers = hub.Queue()
         try:
-            for chunk in _chunks([*messages, encode.barrier(barrier)]):
+            for chunk in _chunks(self._messages(plan, known_meters, first)):
                 self.datapath.send(chunk)
                 hub.sleep(0)
             refused = []
-            while (reply := self._next(queue)).xid != barrier:
+            while (reply := self._next(self._answers)).xid != self._sent[-1]:
                 if isinstance(reply, parser.OFPErrorMsg):
-                    refused.append(Refused(blame[reply.xid], _reason(reply)))
+                    number = reply.xid - first
+                    what = blame[number] if number < len(blame) else None
+                    refused.append(Refused(what, _reason(reply)))
             named = tuple(r for r in refused if r.what is not None)
             return named or tuple(refused)
         finally:
-            for xid in (*blame, barrier):
-                self._waiting.pop(xid, None)
+            self._sent = range(0)
+
+    def _messages(self, plan: Plan, known_meters: frozenset[int], first: int) -> Iterator[bytes]:
+        """Meters, the bundle with all flows, a barrier, with consecutive xids."""
+        xid = first
+        for meter in plan.meters:
+            yield encode.set_meter(meter, xid, exists=meter.id in known_meters)
+            xid += 1
+        yield encode.open_bundle(self._bundle, xid)
+        for flow_xid, message in encode.flow_mods(plan, xid + 1):
+            xid = flow_xid
+            yield encode.in_bundle(self._bundle, message, xid)
+        yield encode.commit_bundle(self._bundle, xid + 1)
+        yield encode.barrier(xid + 2)
 
     def _reserve(self, count: int) -> int:
         """The first of ``count`` consecutive xids that os-ken will not use."""
@@ -201,7 +194,7 @@ class Switch:
         return reply
 
 
-def _chunks(messages: list[bytes]) -> Iterator[bytes]:
+def _chunks(messages: Iterable[bytes]) -> Iterator[bytes]:
     chunk = bytearray()
     for message in messages:
         chunk += message

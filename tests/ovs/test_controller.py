@@ -190,9 +190,7 @@ def test_a_switch_that_restarts_gets_everything_back(world: World) -> None:
         pytest.param(["mod-flows", "table=60,actions=drop"], id="alters actions, cookies stay"),
     ],
 )
-def test_what_somebody_else_does_is_healed_within_a_second_and_told(
-    world: World, deed: list[str]
-) -> None:
+def test_what_somebody_else_does_is_healed_within_a_second_and_told(world: World, deed: list[str]) -> None:
     before = world.ovs.flows("br-host1")
     told = world.controller.events("bridge.drift")
 

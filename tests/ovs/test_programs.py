@@ -49,7 +49,7 @@ class Bench:
         self.numbers = {int(datapath): int(openflow) for openflow, datapath in shown}
 
     def load(self, program: Program) -> None:
-        plan = diff(self.program.flows, self.program.meters.values(), program)
+        plan = diff(self.program.flows.keys(), self.program.meters.values(), program)
         assert self.client.apply(plan) == []
         self.program = program
 

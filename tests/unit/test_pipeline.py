@@ -165,14 +165,14 @@ def test_cookies_are_ours_and_follow_the_content() -> None:
 
 
 def test_nothing_to_do_is_an_empty_plan() -> None:
-    plan = diff(PROGRAM.flows, PROGRAM.meters.values(), PROGRAM)
+    plan = diff(PROGRAM.flows.keys(), PROGRAM.meters.values(), PROGRAM)
 
     assert not plan
     assert len(plan) == 0
 
 
 def test_somebody_elses_flow_is_deleted_and_a_wrong_meter_set() -> None:
-    plan = diff([*PROGRAM.flows, (0, 0)], [], PROGRAM)
+    plan = diff({*PROGRAM.flows, (0, 0)}, [], PROGRAM)
 
     assert plan.add == ()
     assert plan.delete == ((0, 0),)
