@@ -58,7 +58,8 @@ def moved(text: str, port: str, host: str) -> str:
     if port not in overlay.ports:
         raise LabError(f"no port named '{port}'; there is {', '.join(overlay.ports)}")
     value = _value(yaml.compose(text, yaml.SafeLoader), "ports", port, "host")
-    if value is None:
+    written = text[value.start_mark.index : value.end_mark.index] if value else ""
+    if value is None or written.strip("'\"") != overlay.ports[port].host:
         raise LabError(f"the host of {port} is not written where it can be changed: edit the file")
     edited = text[: value.start_mark.index] + host + text[value.end_mark.index :]
     after = build(parse(edited.encode(), f"the file with {port} on {host}"))
