@@ -32,8 +32,8 @@ RELINKED = 30.0
 """Milliseconds that a change of links may cost those on the same host."""
 
 STALE = 30.0
-"""Milliseconds that a key may cost which meant something else, or nothing, a few seconds ago: a bridge that has
-confirmed its new flows takes a moment longer to revise what its datapath has cached for that key.
+"""Milliseconds that a key may cost which meant something else, or nothing, a few seconds ago: a bridge that
+has confirmed its new flows takes a moment longer to revise what its datapath has cached for that key.
 """
 
 QUIET, FADING = 0.7, 1.6
