@@ -18,14 +18,15 @@ from flows.view import BridgeView, Location, NetworkView
 
 @dataclass(frozen=True, slots=True)
 class Compiled:
-    """The program of a view; ``parts`` are those of its networks, by VNI."""
+    """The program of a view; ``parts`` are those of its networks, by VNI, ``rest`` is what no network has."""
 
     view: BridgeView
     program: Program
+    rest: Flows
     parts: Mapping[int, tuple[NetworkView, Flows]]
 
 
-NOTHING = Compiled(BridgeView((), (), False, 0, 0), EMPTY, {})
+NOTHING = Compiled(BridgeView((), (), False, 0, 0), EMPTY, {}, {})
 
 
 def compile_bridge(view: BridgeView) -> Program:
@@ -35,16 +36,22 @@ def compile_bridge(view: BridgeView) -> Program:
 
 def recompile(view: BridgeView, last: Compiled) -> Compiled:
     """The same, with what was compiled last at hand. ``ValueError`` if different flows share an identity."""
-    parts = last.parts if _bare(view) == _bare(last.view) else {}
+    same = last is not NOTHING and _bare(view) == _bare(last.view)
+    parts = last.parts if same else {}
     now = {network.vni: (network, _part(view, network, parts.get(network.vni))) for network in view.networks}
-    flows = together(collect(_everywhere(view)), *(part for _, part in now.values()))
+    rest = last.rest if same and _trunks(view) == _trunks(last.view) else collect(_rest(view))
+    flows = together(rest, *(part for _, part in now.values()))
     meters = {CONTROLLER_METER: Meter(CONTROLLER_METER, view.punt_rate, 2 * view.punt_rate)}
-    return Compiled(view, Program(flows, meters), now)
+    return Compiled(view, Program(flows, meters), rest, now)
 
 
 def _bare(view: BridgeView) -> BridgeView:
     """All but the networks: what the flows of any network may depend on."""
     return replace(view, networks=())
+
+
+def _trunks(view: BridgeView) -> frozenset[int]:
+    return frozenset(member.port for network in view.networks for member in network.members if member.tagged)
 
 
 def _part(view: BridgeView, network: NetworkView, last: tuple[NetworkView, Flows] | None) -> Flows:
@@ -59,8 +66,13 @@ def _part(view: BridgeView, network: NetworkView, last: tuple[NetworkView, Flows
     return together(flows, collect(_located(view, network, sorted(new - old))))
 
 
-def _everywhere(view: BridgeView) -> Iterator[Flow]:
-    return chain(pipeline.misses(), pipeline.classify(view), pipeline.security(), pipeline.believe(view))
+def _rest(view: BridgeView) -> Iterator[Flow]:
+    return chain(
+        pipeline.misses(),
+        pipeline.classify(view.tunnels, _trunks(view)),
+        pipeline.security(),
+        pipeline.believe(view),
+    )
 
 
 def _of_network(view: BridgeView, network: NetworkView) -> Iterator[Flow]:

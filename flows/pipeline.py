@@ -42,12 +42,11 @@ def misses() -> Iterator[Flow]:
         yield Flow(table, MISS, Match(), punt + onward)
 
 
-def classify(view: BridgeView) -> Iterator[Flow]:
+def classify(tunnels: Iterable[int], trunks: Iterable[int]) -> Iterator[Flow]:
     """Tagged on a trunk: keep the tag. From a tunnel: say so."""
-    trunks = {member.port for network in view.networks for member in network.members if member.tagged}
     for port in sorted(trunks):
         yield Flow(Table.CLASSIFY, EXACT, Match(in_port=port, vlan=TAGGED), (Goto(Table.VLAN_TO_KEY),))
-    for port in view.tunnels:
+    for port in tunnels:
         from_tunnel = (SetSource(Source.TUNNEL), Goto(Table.KEY_TO_NETWORK))
         yield Flow(Table.CLASSIFY, EXACT, Match(in_port=port), from_tunnel)
 

@@ -6,6 +6,7 @@ The same name gives the same result on every machine and in every version: runni
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 from hashlib import blake2b
 
 MAX_INTERFACE = 15
@@ -17,6 +18,7 @@ TUNNEL_NUMBERS = range(32768, 65280)
 """And for tunnels; OVS takes requests up to 65279 (ovs-vswitchd.conf.db(5), Interface, ofport_request)."""
 
 
+@lru_cache(maxsize=2**16)  # a controller asks for the same ones with every change of the file
 def _digest(purpose: str, name: str, size: int) -> bytes:
     return blake2b(name.encode(), digest_size=size, person=purpose.encode()).digest()
 

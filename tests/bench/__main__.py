@@ -15,7 +15,7 @@ import click
 from sdnapp.cli.terminal import as_root, console, interrupted_by_sigterm, plain_errors
 from sdnapp.lab import services
 from sdnapp.lab.errors import LabError
-from tests.bench import controller, ground, lab, provision, traffic
+from tests.bench import controller, ground, lab, learning, programming, provision, scale, traffic
 from tests.bench.figure import Figure, table
 
 Family = Callable[[int], Iterator[Figure]]
@@ -25,6 +25,9 @@ FAMILIES: dict[str, Family] = {
     "lab": lab.figures,
     "provision": provision.figures,
     "controller": controller.figures,
+    "programming": programming.figures,
+    "scale": scale.figures,
+    "learning": learning.figures,
 }
 """Figures that are measured together; each gets the number of rounds."""
 

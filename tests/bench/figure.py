@@ -41,6 +41,20 @@ def absolute(name: str, samples: Sequence[float], unit: str, *, at_most: float) 
     return Figure(name, ours, None, unit, None, f"≤ {at_most:g} {unit}", ours <= at_most)
 
 
+def at_least(name: str, samples: Sequence[float], unit: str, *, bar: float) -> Figure:
+    """Compare the median of ours, of which more is better, with a number."""
+    ours = median(samples)
+    return Figure(name, ours, None, unit, None, f"≥ {bar:g} {unit}".rstrip(), ours >= bar)
+
+
+def within(name: str, samples: tuple[Sequence[float], Sequence[float]], unit: str, *, times: float) -> Figure:
+    """Compare the medians of ours and of the reference, of which we may take so many times as much."""
+    ours, reference = map(median, samples)
+    return Figure(
+        name, ours, reference, unit, ours / reference, f"≤ {times:g} times", ours <= times * reference
+    )
+
+
 def as_good(
     name: str,
     samples: tuple[Sequence[float], Sequence[float]],

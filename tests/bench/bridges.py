@@ -1,0 +1,262 @@
+"""Bridges of many hosts in real Open vSwitches on dummy devices, and a real controller for them all.
+
+Programming is what is measured here: nothing is forwarded, so the devices cost nothing. A dozen bridges share
+one Open vSwitch, as one that holds thousands of ports takes minutes to start.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from signal import SIGKILL
+from typing import Any
+
+from sdnapp.lab.errors import LabError
+from sdnapp.net.model import Host, Overlay
+from sdnapp.source import load
+from tests.ovs.controller import Controller
+from tests.ovs.switchd import PrivateOvs, private_ovs
+
+PATIENCE = 120.0
+"""Seconds until something has gone wrong."""
+
+
+def text(hosts: int, networks: int, ports: Iterable[tuple[int, int]]) -> str:
+    """Write a file with so many hosts and networks, and a port for each (host, network), counted from 0."""
+    written = ", ".join(f"n{n}: {{vlan: {n % 4094 + 1}, vni: {n + 1}}}" for n in range(networks))
+    return "\n".join(
+        [
+            "overlay: {encapsulation: gre}",
+            'controller: {target: "tcp:192.0.2.1:6653"}',
+            f"tenants: {{t: {{networks: {{{written}}}}}}}",
+            "hosts:",
+            *(f"  {host(h)}: {{vtep: 10.0.{h >> 8}.{h & 255}}}" for h in range(hosts)),
+            "ports:",
+            *(port(name, h, n) for name, (h, n) in enumerate(ports)),
+            "",
+        ]
+    )
+
+
+def port(number: int, on: int, network: int) -> str:
+    """Write the line of a port."""
+    return f"  p{number}: {{host: {host(on)}, network: t/n{network}}}"
+
+
+def host(number: int) -> str:
+    """Name a host with eleven characters: its tunnels have the fifteen then that OpenFlow can say.
+
+    What Open vSwitch's own name for a tunnel has beyond these tells it from those of other bridges.
+    """
+    return f"host{number:07}"
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """What the controller logged. ``at``: seconds since the epoch."""
+
+    at: float
+    event: str
+    fields: Mapping[str, Any]
+
+
+class Fleet:
+    """The hosts' bridges, and their controller, which is not started yet."""
+
+    def __init__(self, switches: list[PrivateOvs], controller: Controller, overlay: Overlay) -> None:
+        self.controller = controller
+        self.overlay = overlay
+        self._switches = switches
+        self._home = {name: switches[n % len(switches)] for n, name in enumerate(overlay.hosts)}
+        self._read = 0
+
+    def ovs(self, name: str) -> PrivateOvs:
+        """Return the Open vSwitch that has the bridge of this host."""
+        return self._home[name]
+
+    def build(self, names: Iterable[str] | None = None, *, without: frozenset[str] = frozenset()) -> None:
+        """Make the bridges, of all hosts or of these, with all ports but some; return when they are there."""
+        wanted = set(self.overlay.hosts if names is None else names)
+        for switch in self._switches:
+            hosts = [
+                h for h in self.overlay.hosts.values() if self._home[h.name] is switch and h.name in wanted
+            ]
+            transact(switch, _creation(hosts, self._target, without))
+        for name in wanted:
+            _until((self.ovs(name).directory / f"{name}.mgmt").exists, f"no bridge of {name}")
+
+    def await_flows(self, name: str, number: int) -> None:
+        """Wait until the bridge of this host has so many flows."""
+        _until(
+            lambda: self.ovs(name).ofctl("dump-aggregate", name).endswith(f"flow_count={number}\n"),
+            f"the bridge of {name} does not have {number} flows",
+        )
+
+    @property
+    def _target(self) -> str:
+        return f"tcp:127.0.0.1:{self.controller.openflow}"
+
+    def start(self) -> float:
+        """Start the controller; return when that was."""
+        began = time.time()
+        self.controller.start("--log-format", "json")
+        return began
+
+    def kill(self) -> None:
+        """End the controller, as a crash would."""
+        self.controller.end(SIGKILL)
+
+    def news(self) -> list[Line]:
+        """Return what the controller has logged since this was last asked."""
+        with self.controller.log.open("rb") as log:
+            log.seek(self._read)
+            found = log.read().rpartition(b"\n")[0]
+        self._read += len(found) + bool(found)
+        return [_line(json.loads(line)) for line in found.splitlines() if line.startswith(b"{")]
+
+    def watch(self, over: Callable[[list[Line]], bool], otherwise: str) -> list[Line]:
+        """Collect what the controller logs until that is enough."""
+        seen: list[Line] = []
+
+        def enough() -> bool:
+            seen.extend(self.news())
+            return over(seen)
+
+        _until(enough, otherwise)
+        return seen
+
+    def quiet(self, event: str, seconds: float) -> list[Line]:
+        """Collect what the controller logs until there was no such event for so long."""
+
+        def over(seen: list[Line]) -> bool:
+            last = max((line.at for line in seen if line.event == event), default=time.time())
+            return time.time() - last > seconds and any(line.event == event for line in seen)
+
+        return self.watch(over, f"no {event}")
+
+    def in_sync(self, hosts: int) -> list[Line]:
+        """Wait until that many bridges hold what they should, and the controller has nothing more to say."""
+        return self.watch(
+            lambda seen: (
+                len({line.fields["host"] for line in seen if line.event == "bridge.in_sync"}) >= hosts
+            ),
+            "not every bridge is in sync",
+        )
+
+    def plug(self, name: str, interface: str, ofport: int) -> None:
+        """Let a port appear on the bridge of this host."""
+        row = {"name": interface, "type": "dummy", "ofport_request": ofport}
+        insert = {"op": "insert", "table": "Interface", "uuid-name": "interface", "row": row}
+        port = {"name": interface, "interfaces": ["named-uuid", "interface"]}
+        mutation = ["ports", "insert", ["set", [["named-uuid", "port"]]]]
+        where = [["name", "==", name]]
+        transact(
+            self.ovs(name),
+            [
+                insert,
+                {"op": "insert", "table": "Port", "uuid-name": "port", "row": port},
+                {"op": "mutate", "table": "Bridge", "where": where, "mutations": [mutation]},
+            ],
+        )
+
+    def employ(self, name: str, *, controlled: bool) -> None:
+        """Give the bridge of this host its controller, or take it away; then it is empty."""
+        row = {"target": self._target, "max_backoff": 1000}
+        new = {"op": "insert", "table": "Controller", "uuid-name": "controller", "row": row}
+        controllers = {"controller": ["named-uuid", "controller"] if controlled else ["set", []]}
+        where = [["name", "==", name]]
+        update = {"op": "update", "table": "Bridge", "where": where, "row": controllers}
+        transact(self.ovs(name), [new, update] if controlled else [update])
+
+    def memory(self) -> float:
+        """The resident set of the controller at its highest, in MB (proc(5))."""
+        assert self.controller.process is not None
+        status = Path(f"/proc/{self.controller.process.pid}/status").read_text()
+        found = re.search(r"^VmHWM:\s*(\d+) kB", status, re.MULTILINE)
+        assert found is not None
+        return int(found.group(1)) * 1024 / 1e6
+
+
+@contextmanager
+def fleet(written: str, switches: int) -> Iterator[Fleet]:
+    """Open vSwitches for the hosts of this file, without bridges yet; all ends with the block."""
+    with ExitStack() as ends:
+        directory = Path(ends.enter_context(tempfile.TemporaryDirectory()))
+        homes = [directory / f"ovs{n}" for n in range(switches)]
+        for home in homes:
+            home.mkdir()
+        running = [ends.enter_context(private_ovs(home)) for home in homes]
+        controller = Controller(directory, "eventlet", written)
+        ends.callback(lambda: controller.process and controller.end(SIGKILL))
+        yield Fleet(running, controller, load(controller.file))
+
+
+def transact(ovs: PrivateOvs, operations: list[dict[str, Any]]) -> None:
+    """Change the database of this Open vSwitch in one transaction (RFC 7047 §4.1.3)."""
+    request = {"method": "transact", "params": ["Open_vSwitch", *operations], "id": 1}
+    with socket.socket(socket.AF_UNIX) as database:
+        database.connect(ovs.database.removeprefix("unix:"))
+        database.sendall(json.dumps(request).encode())
+        answer = bytearray()
+        while answer.count(b"{") != answer.count(b"}") or not answer:
+            answer += database.recv(1 << 20)
+    failed = [result for result in json.loads(answer)["result"] if result and "error" in result]
+    if failed:
+        raise LabError(f"ovsdb-server: {failed[0]}")
+
+
+def _creation(hosts: list[Host], target: str, without: frozenset[str]) -> list[dict[str, Any]]:
+    operations: list[dict[str, Any]] = []
+
+    def insert(table: str, **row: Any) -> list[str]:
+        name = f"row{len(operations)}"
+        operations.append({"op": "insert", "table": table, "uuid-name": name, "row": row})
+        return ["named-uuid", name]
+
+    bridges = []
+    for number, of in enumerate(hosts):
+        devices = {port.interface: port.ofport for port in of.ports if port.interface not in without}
+        devices |= {f"{tunnel.interface}@{number}": tunnel.ofport for tunnel in of.tunnels}
+        ports = [
+            insert(
+                "Port", name=name, interfaces=insert("Interface", name=name, type="dummy", ofport_request=n)
+            )
+            for name, n in devices.items()
+        ]
+        bridges.append(
+            insert(
+                "Bridge",
+                name=of.name,
+                fail_mode="secure",
+                protocols="OpenFlow13",
+                ports=["set", ports],
+                other_config=[
+                    "map",
+                    [["datapath-id", f"{of.datapath_id:016x}"], ["disable-in-band", "true"]],
+                ],
+                controller=insert("Controller", target=target, max_backoff=1000),
+            )
+        )
+    mutation = ["bridges", "insert", ["set", bridges]]
+    operations.append({"op": "mutate", "table": "Open_vSwitch", "where": [], "mutations": [mutation]})
+    return operations
+
+
+def _line(logged: dict[str, Any]) -> Line:
+    return Line(datetime.fromisoformat(logged["time"]).timestamp(), logged["event"], logged)
+
+
+def _until(condition: Callable[[], Any], otherwise: str) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        if time.monotonic() > deadline:
+            raise LabError(f"{otherwise} after {PATIENCE:.0f} s")
+        time.sleep(0.02)

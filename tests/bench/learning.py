@@ -1,0 +1,60 @@
+"""How fast locations are learned from traffic, and whether a burst of them is learned to the last."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Iterator
+from itertools import count, islice
+from struct import pack
+
+from sdnapp.openflow.encode import VERSION
+from tests.bench import bridges
+from tests.bench.bridges import Fleet
+from tests.bench.figure import Figure, at_least
+
+BURST = 20_000
+_HELLO, _PACKET_OUT = 0, 13
+_NO_BUFFER, _TABLE = 0xFFFFFFFF, 0xFFFFFFF9
+
+
+def figures(rounds: int) -> Iterator[Figure]:
+    """Let a port of one of two hosts send frames from as many sources at once, and wait for the last flow."""
+    sources = (number.to_bytes(6, "big") for number in count(0x02AA00000000))
+    found = [_burst(list(islice(sources, BURST))) for _ in range(rounds)]
+    yield at_least("locations learned from traffic, two hosts", [rate for rate, _ in found], "/s", bar=5000)
+    yield at_least("of a burst of 20,000 locations, learned", [known for _, known in found], "", bar=BURST)
+
+
+def _burst(sources: list[bytes]) -> tuple[float, int]:
+    with bridges.fleet(bridges.text(2, 1, [(0, 0), (1, 0)]), switches=1) as fleet:
+        fleet.build()
+        fleet.start()
+        fleet.in_sync(2)
+        return _learn(fleet, sources)
+
+
+def _learn(fleet: Fleet, sources: list[bytes]) -> tuple[float, int]:
+    """Return the locations learned in a second, and how many of them there were."""
+    name = bridges.host(0)
+    ports = fleet.overlay.hosts[name].ports
+    frames = b"".join(_frame(ports[0].ofport, source) for source in sources)
+    fleet.news()
+    with socket.socket(socket.AF_UNIX) as bridge:
+        bridge.connect(str(fleet.ovs(name).directory / f"{name}.mgmt"))
+        bridge.sendall(pack("!BBHI", VERSION, _HELLO, 8, 0))
+        began = time.time()
+        bridge.sendall(frames)
+        lines = fleet.quiet("bridge.programmed", seconds=1.5)
+    learned = sum(line.event == "location.learned" for line in lines)
+    ended = max(line.at for line in lines if line.event == "bridge.programmed")
+    return learned / (ended - began), learned
+
+
+def _frame(port: int, source: bytes) -> bytes:
+    """Write a packet-out that lets a broadcast come in on the port (OpenFlow 1.3.5 §7.3.7)."""
+    ethernet = b"\xff" * 6 + source + b"\x88\xb5" + bytes(46)
+    action = pack("!HHIHxxxxxx", 0, 16, _TABLE, 0)
+    length = 24 + len(action) + len(ethernet)
+    head = pack("!BBHIIIHxxxxxx", VERSION, _PACKET_OUT, length, 0, _NO_BUFFER, port, len(action))
+    return head + action + ethernet
