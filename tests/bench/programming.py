@@ -76,6 +76,7 @@ def _dump(fleet: Fleet) -> float:
 def _empty(fleet: Fleet) -> None:
     name = bridges.host(0)
     fleet.employ(name, controlled=False)
+    fleet.ovs(name).ofctl("del-flows", name)
     fleet.await_flows(name, 0)
 
 
