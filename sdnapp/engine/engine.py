@@ -8,7 +8,7 @@ read before it is written, and has at most one plan on its way; whatever happens
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from operator import is_
 from typing import Any
@@ -57,6 +57,10 @@ from sdnapp.net.state import (
     step,
 )
 
+TAKEN = 0.5
+"""Seconds after its barrier until a bridge surely takes what its flows say. By then Open vSwitch has revised
+what its datapath cached (ovs-vswitchd.conf.db(5), ``max-revalidator``); a barrier does not wait for that.
+"""
 FADE = 1.0
 """Seconds after which nothing is on its way any more that a bridge sent before."""
 SETTLE = 30.0
@@ -139,6 +143,7 @@ class Engine:
         self._strangers: dict[int, Connected] = {}
         self._config_error: str | None = None
         self._drift: dict[str, int] = {}
+        self._latest: dict[str, Dialect] = {}
 
     @property
     def state(self) -> State:
@@ -173,7 +178,8 @@ class Engine:
             case FileChanged(overlay):
                 return self._configure(overlay)
             case Elapsed(later):
-                self._state = step(self._state, later)
+                superseded = isinstance(later, Confirmed) and later.dialect != self._latest[later.host]
+                self._state = self._state if superseded else step(self._state, later)
                 return []
             case FileBroken(reason):
                 self._config_error = reason
@@ -308,10 +314,19 @@ class Engine:
         return [Send(dpid, plan, frozenset(meter.id for meter in session.meters))]
 
     def _in_force(self, host: str, spoken: Dialect) -> list[Effect]:
-        """A bridge holds what it should, and with it a dialect. What it no longer says fades away."""
-        ended = self._state.confirmed.get(host, SILENT).ended(host, spoken)
-        self._state = step(self._state, Confirmed(host, spoken))
-        return [Later(FADE, Elapsed(Faded(ended)))] if ended else []
+        """A bridge holds what it should, and with it a dialect.
+
+        What it newly takes counts a little later, and what it no longer says fades away.
+        """
+        before = self._state.confirmed.get(host, SILENT)
+        ended = before.ended(host, spoken)
+        at_once = replace(
+            spoken, hears=spoken.hears & before.hears, understands=spoken.understands & before.understands
+        )
+        self._state = step(self._state, Confirmed(host, at_once))
+        self._latest[host] = spoken
+        later = [Later(TAKEN, Elapsed(Confirmed(host, spoken)))] if at_once != spoken else []
+        return [*later, Later(FADE, Elapsed(Faded(ended)))] if ended else [*later]
 
     def status(self, config_path: str) -> Status:
         """A picture of now; ``config_path`` is the file that the configuration comes from."""

@@ -9,7 +9,7 @@ from typing import Any
 from flows.diff import Plan
 from flows.flow import Flow, FlowKey, Meter
 from sdnapp.net.model import Overlay
-from sdnapp.net.state import Faded, Settled, Sighting
+from sdnapp.net.state import Confirmed, Faded, Settled, Sighting
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +111,7 @@ class FileBroken:
 class Elapsed:
     """The time that ``Later`` asked for is over."""
 
-    event: Faded | Settled
+    event: Faded | Settled | Confirmed
 
 
 FromBridge = PortChanged | SourceSeen | SourceSilent | WasRead | WasSent | FlowsAltered
