@@ -1,7 +1,6 @@
 """The tables of br-int, each declared once: its purpose, what it may match, where it may go, its miss.
 
-Ids leave gaps for tables to come. ``check`` holds a flow against the declaration of its table; the tests
-call it for every program that they see.
+Ids leave gaps for tables to come. ``flows.verify`` holds flows against these declarations.
 """
 
 from __future__ import annotations
@@ -9,10 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from flows.flow import Flow
 
 
 class Table(IntEnum):
@@ -92,14 +87,3 @@ TABLES: Mapping[Table, Declaration] = {
         "network",
     ),
 }
-
-
-def check(flow: Flow) -> None:
-    """Raise ``ValueError`` unless the flow keeps to the declaration of its table."""
-    table = TABLES[flow.table]
-    stray = flow.match.fields() - table.matches
-    if stray:
-        raise ValueError(f"{flow.table.label} may not match {sorted(stray)}: {flow}")
-    goto = flow.goto
-    if goto is not None and (goto not in table.goes_to or goto <= flow.table):
-        raise ValueError(f"{flow.table.label} may not go to {goto.label}: {flow}")

@@ -37,9 +37,10 @@ from sdnapp.engine.messages import (
     WasSent,
 )
 from sdnapp.engine.status import BridgeStatus, Status, locations
-from sdnapp.net.dialect import SILENT, Dialect, dialect, in_change
+from sdnapp.net.dialect import SILENT, Dialect
 from sdnapp.net.model import Host, Overlay
 from sdnapp.net.project import Memo, project
+from sdnapp.net.speaking import dialect, in_change
 from sdnapp.net.state import (
     NOWHERE,
     BridgeFound,

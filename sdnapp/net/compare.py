@@ -8,9 +8,9 @@ from typing import Literal
 
 from flows.compile import compile_bridge
 from flows.flow import EMPTY, Flow, Program
-from sdnapp.net.dialect import dialect
 from sdnapp.net.model import Attachment, Host, Overlay
 from sdnapp.net.project import project
+from sdnapp.net.speaking import dialect
 from sdnapp.net.state import BridgeFound, State, step
 
 Fields = Mapping[str, str | None]

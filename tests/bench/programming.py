@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator
 from functools import partial
 
 from flows.compile import compile_bridge
-from sdnapp.net.dialect import dialect
 from sdnapp.net.model import Overlay
 from sdnapp.net.project import project
+from sdnapp.net.speaking import dialect
 from sdnapp.net.state import BridgeFound, State, step
 from tests.bench import bridges
 from tests.bench.bridges import Fleet, Line

@@ -13,7 +13,7 @@ import pytest
 from flows.compile import compile_bridge
 from flows.flow import Program
 from flows.render import render
-from flows.tables import check
+from flows.verify import check
 from sdnapp.net.model import Overlay
 from sdnapp.net.state import BridgeFound, State, step
 from sdnapp.source import load

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from flows.compile import NOTHING, compile_bridge, recompile
 from flows.diff import Plan, diff
 from flows.flow import FlowKey, Meter, Program
-from flows.tables import check
 from flows.trace import Frame, walk
+from flows.verify import check
 from flows.view import BridgeView, Peer
 from tests.views import BROADCAST, MACS, PORTS, TUNNELS, VNIS, views
 

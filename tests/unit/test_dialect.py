@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sdnapp.net.dialect import SILENT, Dialect, Speech, Way, dialect
+from sdnapp.net.dialect import SILENT, Dialect, Speech, Way
 from sdnapp.net.model import Encapsulation, Overlay
+from sdnapp.net.speaking import dialect
 from sdnapp.net.state import (
     BridgeFound,
     Configured,

@@ -1,0 +1,17 @@
+"""Flows held against the declarations of their tables. The tests do it for every program that they see."""
+
+from __future__ import annotations
+
+from flows.flow import Flow
+from flows.tables import TABLES
+
+
+def check(flow: Flow) -> None:
+    """Raise ``ValueError`` unless the flow keeps to the declaration of its table."""
+    table = TABLES[flow.table]
+    stray = flow.match.fields() - table.matches
+    if stray:
+        raise ValueError(f"{flow.table.label} may not match {sorted(stray)}: {flow}")
+    goto = flow.goto
+    if goto is not None and (goto not in table.goes_to or goto <= flow.table):
+        raise ValueError(f"{flow.table.label} may not go to {goto.label}: {flow}")

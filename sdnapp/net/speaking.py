@@ -1,0 +1,88 @@
+"""Which dialect a bridge should have now: what it should hear and understand, and how to speak to each peer.
+
+``sdnapp.net.dialect`` tells what a dialect is, and why it changes as it does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from itertools import product
+
+from sdnapp.net.dialect import SILENT, Dialect, Way
+from sdnapp.net.model import Encapsulation
+from sdnapp.net.state import State
+
+
+def dialect(state: State, host: str) -> Dialect:
+    """What this host's bridge should hear, understand and speak now."""
+    return Dialect(
+        hears=frozenset(_hears(state, host)),
+        understands=frozenset(_understands(state, host)),
+        speaks=dict(_speaks(state, host)),
+    )
+
+
+def in_change(state: State, host: str) -> bool:
+    """Whether this host has a choice of ways: only then does its dialect depend on what others confirmed."""
+    return state.claims is not state.paths or not state.ports(host).kinds <= {state.overlay.encapsulation}
+
+
+def _hears(state: State, host: str) -> Iterator[tuple[str, Encapsulation]]:
+    """The tunnels of the encapsulation that the file wants, and others as long as a peer uses them."""
+    wanted = state.overlay.encapsulation
+    used = {(s.speaker, s.way.encapsulation) for s in state.fading if s.listener == host}
+    for peer, kinds in state.ports(host).tunnels.items():
+        silent = peer not in state.confirmed and not state.settled
+        for kind in kinds:
+            if kind == wanted or silent or (peer, kind) in used or _says(state, peer, host, kind):
+                yield peer, kind
+
+
+def _says(state: State, speaker: str, listener: str, kind: Encapsulation) -> bool:
+    """Whether any network goes this way."""
+    said = state.confirmed.get(speaker, SILENT).speaks.items()
+    return any(to == listener and way.encapsulation == kind for (_, to), way in said)
+
+
+def _understands(state: State, host: str) -> Iterator[tuple[str, int]]:
+    """The key that each network has, once it is free, and those that it had as long as a peer uses them."""
+    here = state.here[host]
+    return ((path, key) for key, path in state.claims.items() if path in here)
+
+
+def _speaks(state: State, host: str) -> Iterator[tuple[tuple[str, str], Way]]:
+    before = state.confirmed.get(host, SILENT).speaks
+    keys = _keys(state)
+    for path in sorted(state.here[host]):
+        choices: dict[tuple[Encapsulation, ...], list[Way]] = {}
+        for peer in state.having[path]:
+            kinds = _kinds(state, host, peer)
+            ways = choices.setdefault(kinds, [Way(kind, key) for kind, key in product(kinds, keys[path])])
+            if ways:
+                yield (path, peer), _choose(state, host, (path, peer), ways, before.get((path, peer)))
+
+
+def _choose(state: State, host: str, to: tuple[str, str], ways: list[Way], before: Way | None) -> Way:
+    """The best way that the peer takes; else the one in use; else, as nobody can tell, the best."""
+    path, peer = to
+    listener = state.confirmed.get(peer)
+    if listener is None or len(ways) == 1:
+        return ways[0]
+    taken = (way for way in ways if listener.takes(host, path, way))
+    return next(taken, before if before in ways and before is not None else ways[0])
+
+
+def _kinds(state: State, host: str, peer: str) -> tuple[Encapsulation, ...]:
+    """The encapsulations of the tunnels that lead there, the one that the file wants first."""
+    kinds = state.ports(host).tunnels.get(peer, {})
+    return tuple(sorted(kinds, key=lambda kind: (kind != state.overlay.encapsulation, kind)))
+
+
+def _keys(state: State) -> Mapping[str, list[int]]:
+    """The keys that mean each network: its own first, last those that another network waits for."""
+    keys: dict[str, list[int]] = {path: [] for path in state.overlay.networks}
+    for key, path in state.claims.items():
+        keys.setdefault(path, []).append(key)
+    for path, own in keys.items():
+        own.sort(key=lambda key, of=path: (state.paths.get(key) != of, key in state.paths, key))  # type: ignore[misc]
+    return keys
