@@ -61,15 +61,17 @@ class World:
 def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     directory = tmp_path_factory.mktemp("controller")
     controller = Controller(directory, request.param, TWO_HOSTS)
-    controller.start()
-    with private_ovs(directory) as ovs:
-        world = World(ovs, controller)
-        for host in world.hosts.values():
-            world.add_bridge(host)
-        until(controller.in_sync)
-        yield world
-    if controller.process is not None:
-        controller.end(signal.SIGKILL)
+    try:
+        controller.start()
+        with private_ovs(directory) as ovs:
+            world = World(ovs, controller)
+            for host in world.hosts.values():
+                world.add_bridge(host)
+            until(controller.in_sync)
+            yield world
+    finally:
+        if controller.process is not None:
+            controller.end(signal.SIGKILL)
 
 
 def test_each_bridge_holds_exactly_its_program(world: World) -> None:
