@@ -26,6 +26,7 @@ import sdnapp
 from sdnapp.cli.terminal import as_root, interrupted_by_sigterm, plain_errors
 from sdnapp.lab import lifecycle, model, services
 from sdnapp.lab.errors import LabError
+from sdnapp.lab.machine import environment
 from sdnapp.lab.process import alive
 
 EXAMPLE = Path(sdnapp.__file__).parents[1] / "configs" / "two-hosts.yaml"
@@ -261,10 +262,22 @@ def switch(story: Story) -> None:
     lab = model.read(story.name)
     followed = False
     while not followed and time.monotonic() < began + _SWITCHED:
-        followed = all(_follows(host, "vxlan") for host in lifecycle.get(lab, "/v1/hosts"))
+        hosts = lifecycle.get(lab, "/v1/hosts")
+        followed = all(_follows(host, "vxlan") for host in hosts) and not _tunnels(lab, "gre")
         time.sleep(0.02)
-    story.claim(f"both hosts have switched to vxlan after {time.monotonic() - began:.2f} s", followed)
+    took = f"{time.monotonic() - began:.1f} s"
+    story.claim(f"both hosts speak vxlan, and the last gre tunnel is gone, after {took}", followed)
     story.claim("no process was restarted", before == _pids(story.name) and all(map(alive, before)))
+
+
+def _tunnels(lab: model.Lab, kind: str) -> list[str]:
+    """The tunnel ports of this kind that are left: a tunnel goes when nobody uses it any more."""
+    left: list[str] = []
+    for host in lab.hosts:
+        command = ["ovs-vsctl", f"--db={lab.database(host)}", "list-ports", "br-int"]
+        listed = subprocess.run(command, capture_output=True, text=True, env=environment(), check=False)
+        left += (port for port in listed.stdout.split() if port.startswith(f"{kind}-"))
+    return left
 
 
 def flows(story: Story) -> None:

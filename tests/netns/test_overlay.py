@@ -214,11 +214,22 @@ def test_the_encapsulation_changes_while_the_lab_runs(two: Running, encapsulatio
             for host in two.get("/v1/hosts")
         )
     )
+    until(lambda: {port.partition("-")[0] for port in _tunnel_ports(two)} == {encapsulation})
 
     assert two.broken() == {}
     with underlay_tap(two, "host2") as seen:
         two.run("red1", "ping", "-c", "1", "10.1.1.2")
         assert {outer.encapsulation for outer in seen()} == {encapsulation}
+
+
+def _tunnel_ports(lab: Running) -> list[str]:
+    """Those of host1 and host2, also such as are about to go."""
+    ports = [
+        port
+        for host in ("host1", "host2")
+        for port in lab.run(host, "ovs-vsctl", "list-ports", "br-int").split()
+    ]
+    return [port for port in ports if port.endswith(("-host1", "-host2"))]
 
 
 def _give_address(pid: int, address: str) -> None:
