@@ -25,6 +25,7 @@ from sdnapp.engine.messages import (
     FileBroken,
     FileChanged,
     FlowsAltered,
+    FromBridge,
     Later,
     Note,
     PortChanged,
@@ -75,8 +76,8 @@ class _Session:
     """A connected bridge of ours.
 
     ``installed`` is None until it has been read; ``reads`` are on their way. ``suspect`` flows may not be
-    what their identity says: they count as missing. ``due``: something is
-    new since the bridge was last compared. ``greeted``: it was in sync since it connected.
+    what their identity says: they count as missing. ``due``: something is new since the bridge was last
+    compared. ``greeted``: it was in sync since it connected.
     """
 
     host: str
@@ -192,11 +193,7 @@ class Engine:
         session = self._sessions.get(event.dpid)
         return [] if session is None else self._hear(session, event)
 
-    def _hear(
-        self,
-        session: _Session,
-        event: PortChanged | SourceSeen | SourceSilent | WasRead | WasSent | FlowsAltered,
-    ) -> list[Effect]:
+    def _hear(self, session: _Session, event: FromBridge) -> list[Effect]:
         """Something from a bridge of ours."""
         host = session.host
         match event:
