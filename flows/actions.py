@@ -67,6 +67,46 @@ class SetNetwork:
 
 
 @dataclass(frozen=True, slots=True)
+class SetField:
+    """A field of the frame, by its OpenFlow name (``flows.match.Header``, ``eth_src``, ``eth_dst``)."""
+
+    name: str
+    value: int | str
+
+    def __str__(self) -> str:
+        return f"set_{self.name}:{self.value}"
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """One field of the frame gets the value of another, which has the same width."""
+
+    source: str
+    target: str
+
+    def __str__(self) -> str:
+        return f"move:{self.source}->{self.target}"
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A copy leaves on the port that the frame came in on (OFPP_IN_PORT)."""
+
+    def __str__(self) -> str:
+        return "reply"
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """Frames beyond the rate of this meter end here. Always first."""
+
+    meter: int
+
+    def __str__(self) -> str:
+        return f"limit:{self.meter}"
+
+
+@dataclass(frozen=True, slots=True)
 class Punt:
     """A copy of the first ``max_len`` bytes reaches the controller, within the rate of the punt meter."""
 
@@ -86,4 +126,17 @@ class Goto:
         return f"goto:{self.table.label}"
 
 
-Action = Output | PushVlan | PopVlan | SetKey | SetSource | SetNetwork | Punt | Goto
+Action = (
+    Output
+    | PushVlan
+    | PopVlan
+    | SetKey
+    | SetSource
+    | SetNetwork
+    | SetField
+    | Move
+    | Reply
+    | Limit
+    | Punt
+    | Goto
+)

@@ -7,7 +7,7 @@ just these. That is nothing but an optimisation: the result is equal to that of 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import chain
 
@@ -58,12 +58,13 @@ def _part(view: BridgeView, network: NetworkView, last: tuple[NetworkView, Flows
     if last is not None and last[0] is network:
         return last[1]
     if last is None or replace(network, locations=()) != replace(last[0], locations=()):
-        return collect(chain(_of_network(view, network), _located(view, network, network.locations)))
+        return together(collect(_of_network(view, network)), *_located(view, network, network.locations))
     old, new = frozenset(last[0].locations), frozenset(network.locations)
     flows = dict(last[1])
-    for flow in _located(view, network, old - new):
-        del flows[flow.key]
-    return together(flows, collect(_located(view, network, sorted(new - old))))
+    for gone in _located(view, network, old - new):
+        for key in gone:
+            del flows[key]
+    return together(flows, *_located(view, network, sorted(new - old)))
 
 
 def _rest(view: BridgeView) -> Iterator[Flow]:
@@ -85,6 +86,5 @@ def _of_network(view: BridgeView, network: NetworkView) -> Iterator[Flow]:
     )
 
 
-def _located(view: BridgeView, network: NetworkView, locations: Iterable[Location]) -> Iterator[Flow]:
-    places = tuple(locations)
-    return chain(pipeline.learn(view, network.vni, places), pipeline.forward(network, places))
+def _located(view: BridgeView, network: NetworkView, locations: Collection[Location]) -> Iterator[Flows]:
+    return chain(pipeline.learn(view, network.vni, locations), pipeline.forward(network, locations))

@@ -8,7 +8,7 @@ probability 3e-7; ``collect`` refuses one by name.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import lru_cache
@@ -60,13 +60,7 @@ class Flow(_Said):
         kind: Kind = Kind.FIXED,
     ) -> Flow:
         """The flow, with the cookie that follows from all that it says."""
-        in_port, source, key, network, vlan, eth_src, eth_dst = match
-        content = (
-            f"{int(table)} {priority} {idle} {in_port} {'' if source is None else int(source)} {key} "
-            f"{network} {vlan} {eth_src} {eth_dst} {_written(actions)}"
-        )
-        digest = int.from_bytes(blake2b(content.encode(), digest_size=8).digest(), "big")
-        cookie = OWNER << _OWNER_SHIFT | kind << _KIND_SHIFT | digest & _DIGEST_MASK
+        cookie = _cookie(kind, _content(table, priority, match, actions, idle))
         return tuple.__new__(cls, (table, priority, match, actions, idle, kind, cookie))
 
     @property
@@ -85,6 +79,20 @@ class Flow(_Said):
         actions = " ".join(map(str, self.actions)) or "drop"
         idle = f" idle={self.idle}" if self.idle else ""
         return f"{self.table.label} {self.priority} {self.match}{idle} -> {actions}"
+
+
+def _content(table: Table, priority: int, match: Match, actions: tuple[Action, ...], idle: int) -> str:
+    in_port, source, key, network, vlan, eth_src, eth_dst, header = match
+    beyond = "" if header is None else "".join(f"{name}={value} " for name, value in header.said())
+    return (
+        f"{int(table)} {priority} {idle} {in_port} {'' if source is None else int(source)} {key} "
+        f"{network} {vlan} {eth_src} {eth_dst} {beyond}{_written(actions)}"
+    )
+
+
+def _cookie(kind: Kind, content: str) -> int:
+    digest = int.from_bytes(blake2b(content.encode(), digest_size=8).digest(), "big")
+    return OWNER << _OWNER_SHIFT | kind << _KIND_SHIFT | digest & _DIGEST_MASK
 
 
 @lru_cache(maxsize=4096)
@@ -128,6 +136,30 @@ class Program:
 
 
 EMPTY = Program({}, {})
+
+
+def for_each(macs: Collection[str], field: str, pattern: Flow) -> Flows:
+    """The pattern once for each MAC in this field of its match, as if each flow were written on its own.
+
+    Most flows of a large bridge are alike but for one MAC, and what they share is worked out here once.
+    ``ValueError`` if two of them share an identity.
+    """
+    table, priority, match, actions, idle, kind, _ = pattern
+    place = match._fields.index(field)
+    before, after = match[:place], match[place + 1 :]
+    head, tail = _content(table, priority, Match._make((*before, "\n", *after)), actions, idle).split("\n")
+    number, owner = int(table), OWNER << _OWNER_SHIFT | kind << _KIND_SHIFT
+    flows: dict[FlowKey, Flow] = {}
+    new, integer = tuple.__new__, int.from_bytes
+    for mac in macs:
+        digest = blake2b(f"{head}{mac}{tail}".encode(), digest_size=8).digest()
+        cookie = owner | integer(digest, "big") & _DIGEST_MASK
+        said = (table, priority, new(Match, (*before, mac, *after)), actions, idle, kind, cookie)
+        flows[number, cookie] = new(Flow, said)
+    if len(flows) < len(macs):
+        matches = (Match._make((*before, mac, *after)) for mac in macs)
+        return collect(Flow(table, priority, each, actions, idle, kind) for each in matches)
+    return flows
 
 
 def collect(flows: Iterable[Flow]) -> Flows:

@@ -1,4 +1,4 @@
-"""What a flow matches: a handful of named fields, each absent or exact, two of them also masked.
+"""What a flow matches: named fields, each absent, exact or masked.
 
 The state that travels with a frame through the tables is named here, once: ``network`` is the OpenFlow
 metadata (the VNI, 24 bits), ``source`` is register 0 (0: a local port, 1: a tunnel).
@@ -6,7 +6,10 @@ metadata (the VNI, 24 bits), ``source`` is register 0 (0: a local port, 1: a tun
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from enum import IntEnum
+from functools import lru_cache
+from ipaddress import ip_address
 from typing import NamedTuple
 
 UNTAGGED = 0
@@ -20,6 +23,41 @@ class Source(IntEnum):
 
     LOCAL = 0
     TUNNEL = 1
+
+
+class Header(NamedTuple):
+    """What lies behind the Ethernet header, by the names of OpenFlow (1.3 §A.2.3.7); None matches anything.
+
+    Addresses are text, ``value`` or ``value/mask`` with the mask written as an address. A field wants those
+    that say that it is there: ``arp_tpa`` an ``eth_type`` of ARP, ``ipv4_src`` one of IPv4, and so on.
+    """
+
+    eth_type: int | None = None
+    ip_proto: int | None = None
+    ipv4_src: str | None = None
+    ipv4_dst: str | None = None
+    udp_src: int | None = None
+    udp_dst: int | None = None
+    arp_op: int | None = None
+    arp_spa: str | None = None
+    arp_tpa: str | None = None
+    arp_sha: str | None = None
+    arp_tha: str | None = None
+    ipv6_src: str | None = None
+    ipv6_dst: str | None = None
+    icmpv6_type: int | None = None
+    icmpv6_code: int | None = None
+    nd_target: str | None = None
+    nd_sll: str | None = None
+    nd_tll: str | None = None
+
+    def said(self) -> Iterator[tuple[str, int | str]]:
+        """The fields that are not wildcarded, with their values."""
+        return ((name, value) for name, value in zip(HEADER_FIELDS, self, strict=True) if value is not None)
+
+
+HEADER_FIELDS: tuple[str, ...] = Header._fields
+NO_HEADER = Header()
 
 
 class Match(NamedTuple):
@@ -36,25 +74,50 @@ class Match(NamedTuple):
     vlan: int | None = None
     eth_src: str | None = None
     eth_dst: str | None = None
+    header: Header | None = None
+
+    def said(self) -> Iterator[tuple[str, int | str]]:
+        """The fields that are not wildcarded, with their values."""
+        yield from ((name, value) for name, value in zip(FIELDS, self[:-1], strict=True) if value is not None)
+        if self.header is not None:
+            yield from self.header.said()
 
     def fields(self) -> frozenset[str]:
         """Names of the fields that are not wildcarded."""
-        return frozenset(name for name in FIELDS if getattr(self, name) is not None)
+        return frozenset(name for name, _ in self.said())
 
     def __str__(self) -> str:
         """``in_port=3 vlan=10``; ``any`` where nothing is matched."""
-        return (
-            " ".join(_text(name, getattr(self, name)) for name in FIELDS if getattr(self, name) is not None)
-            or "any"
-        )
+        return " ".join(_text(name, value) for name, value in self.said()) or "any"
 
 
-FIELDS: tuple[str, ...] = Match._fields
+FIELDS: tuple[str, ...] = Match._fields[:-1]
 
 
-def _text(name: str, value: int | str | Source) -> str:
+def _text(name: str, value: int | str) -> str:
     if isinstance(value, Source):
         return f"{name}={value.name.lower()}"
     if name == "vlan" and value in (UNTAGGED, TAGGED):
         return "vlan=none" if value == UNTAGGED else "vlan=any"
+    if name == "eth_type":
+        return f"{name}={value:#06x}"
     return f"{name}={value}"
+
+
+@lru_cache(maxsize=65536)
+def packed(address: str) -> bytes:
+    """A MAC, IPv4 or IPv6 address as it stands in a frame."""
+    if address.count(":") == 5 and "::" not in address:
+        return bytes.fromhex(address.replace(":", ""))
+    return ip_address(address).packed
+
+
+def holds(wanted: int | str, value: int | str | None) -> bool:
+    """Whether a field with this value matches what is wanted of it."""
+    if wanted == value or value is None:
+        return wanted == value
+    exact, _, mask = str(wanted).partition("/")
+    if not mask:
+        return False
+    bits = int.from_bytes(packed(mask), "big")
+    return int.from_bytes(packed(str(value)), "big") & bits == int.from_bytes(packed(exact), "big") & bits

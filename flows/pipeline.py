@@ -9,8 +9,8 @@
 
 Inside, a frame carries its network in the metadata and no tag of ours; the push and the pop of the edge tag
 cancel out in the datapath, so mapping tags to keys costs the fast path nothing. Each function yields flows
-of one table: those that every bridge has, those of a network, those of its locations. ``flows.compile`` puts
-them together.
+of one table: those that every bridge has, those of a network, and those of its locations, which are many and
+alike. ``flows.compile`` puts them together.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from itertools import chain, groupby
 from operator import attrgetter
 
 from flows.actions import Action, Goto, Output, PopVlan, Punt, PushVlan, SetKey, SetNetwork, SetSource
-from flows.flow import Flow, Kind
+from flows.flow import Flow, Flows, Kind, for_each
 from flows.match import TAGGED, UNTAGGED, Match, Source
 from flows.tables import TABLES, Table
 from flows.view import BridgeView, Location, Member, NetworkView, Peer
@@ -106,25 +106,34 @@ def believe(view: BridgeView) -> Iterator[Flow]:
         yield Flow(Table.LEARN, GENERAL, Match(source=Source.TUNNEL), (Goto(Table.FORWARD),))
 
 
-def learn(view: BridgeView, vni: int, locations: Iterable[Location]) -> Iterator[Flow]:
+def learn(view: BridgeView, vni: int, locations: Iterable[Location]) -> Iterator[Flows]:
     """A source where we know it goes on.
 
     The flow of a learned location is also its age: silence lets it expire, and the bridge says so.
     """
     onward = (Goto(Table.FORWARD),)
-    for mac, port, remote, learned in locations:
+    for (port, remote, learned), macs in _by_place(locations).items():
         if not remote or view.learn_from_tunnels:
-            known = Match(in_port=port, network=vni, eth_src=mac)
-            yield Flow(Table.LEARN, EXACT, known, onward, view.mac_age if learned else 0, _kind(learned))
+            known, age = Match(in_port=port, network=vni), view.mac_age if learned else 0
+            yield for_each(macs, "eth_src", Flow(Table.LEARN, EXACT, known, onward, age, _kind(learned)))
 
 
-def forward(network: NetworkView, locations: Iterable[Location]) -> Iterator[Flow]:
+def forward(network: NetworkView, locations: Iterable[Location]) -> Iterator[Flows]:
     """A local destination from anywhere; a remote one from local ports only (split horizon)."""
     out = {member.port: _out(member) for member in network.members}
     away = {peer.port: (SetKey(peer.key), Output(peer.port)) for peer in network.peers}
+    for (port, remote, learned), macs in _by_place(locations).items():
+        match = Match(source=Source.LOCAL if remote else None, network=network.vni)
+        there = (away if remote else out)[port]
+        yield for_each(macs, "eth_dst", Flow(Table.FORWARD, EXACT, match, there, kind=_kind(learned)))
+
+
+def _by_place(locations: Iterable[Location]) -> dict[tuple[int, bool, bool], list[str]]:
+    """The MACs at each place: (port, remote, learned)."""
+    places: dict[tuple[int, bool, bool], list[str]] = {}
     for mac, port, remote, learned in locations:
-        match = Match(source=Source.LOCAL if remote else None, network=network.vni, eth_dst=mac)
-        yield Flow(Table.FORWARD, EXACT, match, (away if remote else out)[port], kind=_kind(learned))
+        places.setdefault((port, remote, learned), []).append(mac)
+    return places
 
 
 def flood(network: NetworkView) -> Iterator[Flow]:

@@ -7,37 +7,49 @@ from dataclasses import dataclass, field
 from flows.actions import (
     Action,
     Goto,
+    Limit,
+    Move,
     Output,
     PopVlan,
     Punt,
     PushVlan,
+    Reply,
+    SetField,
     SetKey,
     SetNetwork,
     SetSource,
 )
 from flows.flow import Flow, Program
-from flows.match import TAGGED, UNTAGGED, Match, Source
+from flows.match import NO_HEADER, TAGGED, UNTAGGED, Header, Match, Source, holds
 from flows.tables import Table
 
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """A frame as it enters a bridge. ``vlans``: 802.1Q tags, outermost first. ``key``: of a tunnel port."""
+    """A frame as it enters a bridge. ``vlans``: 802.1Q tags, outermost first. ``key``: of a tunnel port.
+
+    ``header``: what lies behind them; a field that is None is not there.
+    """
 
     in_port: int
     eth_src: str
     eth_dst: str
     vlans: tuple[int, ...] = ()
     key: int = 0
+    header: Header = NO_HEADER
 
 
 @dataclass(frozen=True, slots=True)
 class Copy:
-    """A copy of the frame leaves on ``port`` with these tags, and with ``key`` where the port is a tunnel."""
+    """A copy of the frame leaves on ``port`` with these tags, and with ``key`` where the port is a tunnel.
+
+    ``rewritten``: fields that differ from those of the frame, by name.
+    """
 
     port: int
     vlans: tuple[int, ...]
     key: int
+    rewritten: tuple[tuple[str, int | str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +75,7 @@ class Walk:
 class _State:
     vlans: list[int]
     key: int
+    fields: dict[str, int | str]
     source: Source = Source.LOCAL
     network: int = 0
     copies: list[Copy] = field(default_factory=list)
@@ -71,7 +84,7 @@ class _State:
 
 def walk(program: Program, frame: Frame) -> Walk:
     """Follow the frame from table 0 until no table is next. A table without a matching flow drops it."""
-    state = _State(list(frame.vlans), frame.key)
+    state = _State(list(frame.vlans), frame.key, _fields(frame))
     met: list[Flow] = []
     table: Table | None = Table.CLASSIFY
     while table is not None:
@@ -97,8 +110,9 @@ def _matches(match: Match, frame: Frame, state: _State) -> bool:
         and match.key in (None, state.key)
         and match.network in (None, state.network)
         and _matches_vlan(match.vlan, state.vlans)
-        and _matches_mac(match.eth_src, frame.eth_src)
-        and _matches_mac(match.eth_dst, frame.eth_dst)
+        and (match.eth_src is None or holds(match.eth_src, state.fields["eth_src"]))
+        and (match.eth_dst is None or holds(match.eth_dst, state.fields["eth_dst"]))
+        and all(holds(value, state.fields.get(name)) for name, value in (match.header or NO_HEADER).said())
     )
 
 
@@ -110,22 +124,27 @@ def _matches_vlan(wanted: int | None, vlans: list[int]) -> bool:
     return bool(vlans) and wanted in (TAGGED, vlans[0])
 
 
-def _matches_mac(wanted: str | None, mac: str) -> bool:
-    if wanted is None or wanted == mac:
-        return True
-    value, _, mask = wanted.partition("/")
-    return bool(mask) and _number(mac) & _number(mask) == _number(value)
+def _fields(frame: Frame) -> dict[str, int | str]:
+    return {"eth_src": frame.eth_src, "eth_dst": frame.eth_dst, **dict(frame.header.said())}
 
 
-def _number(mac: str) -> int:
-    return int(mac.replace(":", ""), 16)
+def _copy(state: _State, frame: Frame, port: int) -> Copy:
+    was = _fields(frame)
+    rewritten = ((name, value) for name, value in sorted(state.fields.items()) if was.get(name) != value)
+    return Copy(port, tuple(state.vlans), state.key, tuple(rewritten))
 
 
 def _act(state: _State, frame: Frame, action: Action) -> None:
     match action:
         case Output(port):
             if port != frame.in_port:
-                state.copies.append(Copy(port, tuple(state.vlans), state.key))
+                state.copies.append(_copy(state, frame, port))
+        case Reply():
+            state.copies.append(_copy(state, frame, frame.in_port))
+        case SetField(name, value):
+            state.fields[name] = value
+        case Move(origin, target):
+            state.fields[target] = state.fields[origin]
         case PushVlan(vlan):
             state.vlans.insert(0, vlan)
         case PopVlan():
@@ -138,5 +157,5 @@ def _act(state: _State, frame: Frame, action: Action) -> None:
             state.network = network
         case Punt():
             state.punted = True
-        case Goto():
+        case Goto() | Limit():
             pass

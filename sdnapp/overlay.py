@@ -24,6 +24,7 @@ from os_ken.controller.handler import DEAD_DISPATCHER, MAIN_DISPATCHER, set_ev_c
 from os_ken.lib import hub
 from os_ken.ofproto import ofproto_v1_3 as ofproto
 
+from flows.tables import TABLES, Table
 from sdnapp import source
 from sdnapp.config import Invalid
 from sdnapp.engine import Engine
@@ -31,10 +32,12 @@ from sdnapp.engine.messages import (
     Connected,
     Disconnected,
     Effect,
+    Emit,
     Event,
     FileBroken,
     FileChanged,
     FlowsAltered,
+    Heard,
     Later,
     Note,
     PortChanged,
@@ -176,7 +179,11 @@ class OverlayApp(OSKenApp):  # type: ignore[misc]  # os-ken has no types
             log_event(LOG, effect.event, level=level, **effect.fields)
         elif isinstance(effect, Later):
             hub.spawn_after(effect.seconds, self._inbox.put, effect.event)
-        elif effect.dpid in self._switches:
+        elif effect.dpid not in self._switches:
+            return
+        elif isinstance(effect, Emit):
+            self._switches[effect.dpid].emit(effect.ofport, effect.data)
+        else:
             self._tasks[self._switches[effect.dpid]].put(effect)
 
     def _serve(self, switch: Switch, tasks: Any) -> None:
@@ -232,11 +239,15 @@ class OverlayApp(OSKenApp):  # type: ignore[misc]  # os-ken has no types
     @set_ev_cls(ofp_event.EventOFPPacketIn, MAIN_DISPATCHER)
     @guarded
     def on_packet_in(self, ev: Any) -> None:
-        """A frame with an unknown source."""
-        match, data = ev.msg.match, ev.msg.data
-        if "metadata" in match and len(data) >= 12:
-            sighting = Sighting(match["metadata"], data[6:12].hex(":"), match["in_port"])
-            self._inbox.put(SourceSeen(ev.msg.datapath.id, sighting))
+        """A frame with an unknown source, or one that says something."""
+        match, data, dpid = ev.msg.match, ev.msg.data, ev.msg.datapath.id
+        if "metadata" not in match or len(data) < 12:
+            return
+        vni, ofport = match["metadata"], match["in_port"]
+        if ev.msg.table_id == Table.LEARN:
+            self._inbox.put(SourceSeen(dpid, Sighting(vni, data[6:12].hex(":"), ofport)))
+        elif ev.msg.table_id in TABLES:
+            self._inbox.put(Heard(dpid, Table(ev.msg.table_id), vni, ofport, data, time.time()))
 
     @set_ev_cls(ofp_event.EventOFPFlowRemoved, MAIN_DISPATCHER)
     @guarded

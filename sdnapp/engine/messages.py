@@ -8,6 +8,7 @@ from typing import Any
 
 from flows.diff import Plan
 from flows.flow import Flow, FlowKey, Meter
+from flows.tables import Table
 from sdnapp.net.model import Overlay
 from sdnapp.net.state import Confirmed, Faded, Settled, Sighting
 
@@ -44,6 +45,21 @@ class SourceSeen:
 
     dpid: int
     sighting: Sighting
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """A frame that a table handed to the controller, for what it says rather than for its source.
+
+    ``vni``: the network that it belongs to. ``now``: seconds since the epoch.
+    """
+
+    dpid: int
+    table: Table
+    vni: int
+    ofport: int
+    data: bytes
+    now: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +130,7 @@ class Elapsed:
     event: Faded | Settled | Confirmed
 
 
-FromBridge = PortChanged | SourceSeen | SourceSilent | WasRead | WasSent | FlowsAltered
+FromBridge = PortChanged | SourceSeen | Heard | SourceSilent | WasRead | WasSent | FlowsAltered
 Event = FromBridge | Connected | Disconnected | FileChanged | FileBroken | Elapsed
 
 
@@ -135,6 +151,15 @@ class Send:
 
 
 @dataclass(frozen=True, slots=True)
+class Emit:
+    """A frame leaves the bridge on this port."""
+
+    dpid: int
+    ofport: int
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Note:
     """One line for the log: what happened, to whom."""
 
@@ -151,4 +176,4 @@ class Later:
     event: Elapsed
 
 
-Effect = Read | Send | Note | Later
+Effect = Read | Send | Emit | Note | Later

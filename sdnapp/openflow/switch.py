@@ -158,6 +158,12 @@ class Switch:
         finally:
             self._sent = range(0)
 
+    def emit(self, ofport: int, data: bytes) -> None:
+        """Have a frame leave on this port, soon: it waits for nothing but the connection's queue."""
+        out = [parser.OFPActionOutput(ofport, 0)]
+        controller, none = ofproto.OFPP_CONTROLLER, ofproto.OFP_NO_BUFFER
+        self.datapath.send_msg(parser.OFPPacketOut(self.datapath, none, controller, out, data))
+
     def _messages(self, plan: Plan, known_meters: frozenset[int], first: int) -> Iterator[bytes]:
         """Meters, the bundle with all flows, a barrier, with consecutive xids."""
         xid = first

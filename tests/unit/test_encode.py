@@ -10,13 +10,28 @@ from os_ken.ofproto import ofproto_v1_3 as ofproto
 from os_ken.ofproto import ofproto_v1_3_parser as parser
 from os_ken.ofproto.ofproto_protocol import ProtocolDesc
 
-from flows.actions import Action, Goto, Output, PopVlan, Punt, PushVlan, SetKey, SetNetwork, SetSource
+from flows.actions import (
+    Action,
+    Goto,
+    Limit,
+    Move,
+    Output,
+    PopVlan,
+    Punt,
+    PushVlan,
+    Reply,
+    SetField,
+    SetKey,
+    SetNetwork,
+    SetSource,
+)
 from flows.compile import compile_bridge
 from flows.flow import CONTROLLER_METER, Flow, Meter
-from flows.match import TAGGED, UNTAGGED, Match
+from flows.match import TAGGED, UNTAGGED, Header, Match, Source
+from flows.tables import Table
 from flows.view import BridgeView
 from sdnapp.openflow import encode
-from tests.views import two_tenants, views
+from tests.views import RED, RED_FAR, RED_MAC, two_tenants, views
 
 DATAPATH = ProtocolDesc(ofproto.OFP_VERSION)
 XID = 0x01020304
@@ -40,37 +55,55 @@ def os_ken_match(match: Match) -> Any:
     if match.vlan is not None:
         special = {UNTAGGED: ofproto.OFPVID_NONE, TAGGED: (ofproto.OFPVID_PRESENT, ofproto.OFPVID_PRESENT)}
         fields["vlan_vid"] = special.get(match.vlan, ofproto.OFPVID_PRESENT | match.vlan)
+    if match.header is not None:
+        fields |= {OS_KEN_NAMES.get(name, name): _masked(value) for name, value in match.header.said()}
     return parser.OFPMatch(**{name: value for name, value in fields.items() if value is not None})
 
 
-def _masked(mac: str | None) -> str | tuple[str, ...] | None:
-    return tuple(mac.split("/")) if mac and "/" in mac else mac
+OS_KEN_NAMES = {"nd_target": "ipv6_nd_target", "nd_sll": "ipv6_nd_sll", "nd_tll": "ipv6_nd_tll"}
+
+
+def _masked(value: int | str | None) -> int | str | tuple[str, ...] | None:
+    return tuple(value.split("/")) if isinstance(value, str) and "/" in value else value
 
 
 def os_ken_instructions(actions: tuple[Action, ...]) -> list[Any]:
-    applied: list[Any] = []
+    limits = [parser.OFPInstructionMeter(action.meter) for action in actions if isinstance(action, Limit)]
+    applied = [done for action in actions for done in os_ken_actions(action)]
+    apply = [parser.OFPInstructionActions(ofproto.OFPIT_APPLY_ACTIONS, applied)] if applied else []
     onward: list[Any] = []
     for action in actions:
-        match action:
-            case Output(port):
-                applied.append(parser.OFPActionOutput(port, 0))
-            case Punt(max_len):
-                applied.append(parser.OFPActionOutput(ofproto.OFPP_CONTROLLER, max_len))
-            case PushVlan(vlan):
-                applied.append(parser.OFPActionPushVlan(0x8100))
-                applied.append(parser.OFPActionSetField(vlan_vid=ofproto.OFPVID_PRESENT | vlan))
-            case PopVlan():
-                applied.append(parser.OFPActionPopVlan())
-            case SetKey(key):
-                applied.append(parser.OFPActionSetField(tunnel_id=key))
-            case SetSource(source):
-                applied.append(parser.OFPActionSetField(reg0=source))
-            case SetNetwork(network):
-                onward.append(parser.OFPInstructionWriteMetadata(network, 0xFFFFFFFFFFFFFFFF))
-            case Goto(table):
-                onward.append(parser.OFPInstructionGotoTable(table))
-    apply = [parser.OFPInstructionActions(ofproto.OFPIT_APPLY_ACTIONS, applied)] if applied else []
-    return apply + onward
+        if isinstance(action, SetNetwork):
+            onward.append(parser.OFPInstructionWriteMetadata(action.network, 0xFFFFFFFFFFFFFFFF))
+        elif isinstance(action, Goto):
+            onward.append(parser.OFPInstructionGotoTable(action.table))
+    return [*limits, *apply, *onward]
+
+
+def os_ken_actions(action: Action) -> list[Any]:
+    match action:
+        case Output(port):
+            return [parser.OFPActionOutput(port, 0)]
+        case Reply():
+            return [parser.OFPActionOutput(ofproto.OFPP_IN_PORT, 0)]
+        case Punt(max_len):
+            return [parser.OFPActionOutput(ofproto.OFPP_CONTROLLER, max_len)]
+        case PushVlan(vlan):
+            tag = parser.OFPActionSetField(vlan_vid=ofproto.OFPVID_PRESENT | vlan)
+            return [parser.OFPActionPushVlan(0x8100), tag]
+        case PopVlan():
+            return [parser.OFPActionPopVlan()]
+        case SetKey(key):
+            return [parser.OFPActionSetField(tunnel_id=key)]
+        case SetSource(source):
+            return [parser.OFPActionSetField(reg0=source)]
+        case SetField(name, value):
+            return [parser.OFPActionSetField(**{OS_KEN_NAMES.get(name, name): value})]
+        case Move(source, target):
+            width = 32 if target.endswith("pa") else 48
+            return [parser.NXActionRegMove(source, target, n_bits=width)]
+        case _:
+            return []
 
 
 def os_ken_flow(flow: Flow) -> Any:
@@ -101,6 +134,38 @@ def test_flows_of_two_tenants() -> None:
 @settings(max_examples=40)
 def test_flows_of_any_view(view: BridgeView) -> None:
     assert_same_bytes(view)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        Header(eth_type=0x0806, arp_op=1, arp_spa="10.1.1.1", arp_tpa="10.1.0.0/255.255.0.0"),
+        Header(eth_type=0x0806, arp_sha="02:00:00:00:00:01", arp_tha="00:00:00:00:00:00"),
+        Header(eth_type=0x0800, ip_proto=17, ipv4_src="0.0.0.0", udp_src=68, udp_dst=67),
+        Header(eth_type=0x0800, ipv4_dst="224.0.0.0/240.0.0.0"),
+        Header(eth_type=0x86DD, ip_proto=58, icmpv6_type=135, icmpv6_code=0, nd_target="fd00::1"),
+        Header(eth_type=0x86DD, ipv6_src="fe80::/ffc0::", ipv6_dst="ff02::1"),
+        Header(eth_type=0x86DD, ip_proto=58, icmpv6_type=136, nd_tll="02:00:00:00:00:01"),
+        Header(eth_type=0x86DD, ip_proto=58, icmpv6_type=135, nd_sll="02:00:00:00:00:01"),
+    ],
+)
+def test_fields_behind_the_ethernet_header(header: Header) -> None:
+    match = Match(in_port=1, source=Source.LOCAL, network=RED, vlan=UNTAGGED, eth_src=RED_MAC, header=header)
+    flow = Flow(Table.SECURITY, 100, match, (Goto(Table.LEARN),))
+
+    assert encode.add_flow(flow, XID) == serialised(os_ken_flow(flow))
+
+
+def test_an_answer_to_whoever_asks() -> None:
+    asked = Match(network=RED, header=Header(eth_type=0x0806, arp_op=1, arp_tpa="10.1.1.2"))
+    turned = (
+        *(Limit(7), Move("eth_src", "eth_dst"), SetField("eth_src", RED_FAR), SetField("arp_op", 2)),
+        *(Move("arp_sha", "arp_tha"), SetField("arp_sha", RED_FAR)),
+        *(Move("arp_spa", "arp_tpa"), SetField("arp_spa", "10.1.1.2"), Reply()),
+    )
+    flow = Flow(Table.FORWARD, 100, asked, turned)
+
+    assert encode.add_flow(flow, XID) == serialised(os_ken_flow(flow))
 
 
 def test_deletion_by_cookie() -> None:

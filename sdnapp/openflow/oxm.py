@@ -1,0 +1,64 @@
+"""Match fields as bytes: OXM, OpenFlow 1.3.5 §7.2.3. Names are those of ``flows.match``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+
+from flows.match import packed
+
+_FIELDS: Mapping[str, tuple[int, int]] = {
+    "in_port": (0, 4),
+    "metadata": (2, 8),
+    "eth_dst": (3, 6),
+    "eth_src": (4, 6),
+    "eth_type": (5, 2),
+    "vlan_vid": (6, 2),
+    "ip_proto": (10, 1),
+    "ipv4_src": (11, 4),
+    "ipv4_dst": (12, 4),
+    "udp_src": (15, 2),
+    "udp_dst": (16, 2),
+    "arp_op": (21, 2),
+    "arp_spa": (22, 4),
+    "arp_tpa": (23, 4),
+    "arp_sha": (24, 6),
+    "arp_tha": (25, 6),
+    "ipv6_src": (26, 16),
+    "ipv6_dst": (27, 16),
+    "icmpv6_type": (29, 1),
+    "icmpv6_code": (30, 1),
+    "nd_target": (31, 16),
+    "nd_sll": (32, 6),
+    "nd_tll": (33, 6),
+    "tunnel_id": (38, 8),
+}
+"""Number and length in bytes of each field (§7.2.3.7, table 12)."""
+
+
+def header(name: str, *, masked: bool = False) -> int:
+    """The 32-bit header of a field; ``reg0`` is a field of the NXM class 1 (ovs-fields(7))."""
+    if name == "reg0":
+        return 0x0001 << 16 | 4
+    number, length = _FIELDS[name]
+    return 0x8000 << 16 | number << 9 | masked << 8 | length * (2 if masked else 1)
+
+
+def bits(name: str) -> int:
+    """The width of a field."""
+    return _FIELDS[name][1] * 8
+
+
+@lru_cache(maxsize=65536)
+def field(name: str, value: int | str) -> bytes:
+    """Header, value and mask, if it has one, of a field that is neither a port nor a tag."""
+    if isinstance(value, int):
+        return header(name).to_bytes(4, "big") + value.to_bytes(_FIELDS[name][1], "big")
+    exact, _, mask = value.partition("/")
+    start = header(name, masked=bool(mask)).to_bytes(4, "big") + packed(exact)
+    return start + packed(mask) if mask else start
+
+
+def in_order(fields: Iterable[bytes]) -> bytes:
+    """Fields in the order of their headers, so that each comes after those that it presupposes."""
+    return b"".join(sorted(fields))
