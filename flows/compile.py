@@ -7,7 +7,7 @@ just these. That is nothing but an optimisation: the result is equal to that of 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import chain
 
@@ -59,12 +59,33 @@ def _part(view: BridgeView, network: NetworkView, last: tuple[NetworkView, Flows
         return last[1]
     if last is None or replace(network, locations=()) != replace(last[0], locations=()):
         return together(collect(_of_network(view, network)), *_located(view, network, network.locations))
-    old, new = frozenset(last[0].locations), frozenset(network.locations)
+    gone, come = _moved(last[0].locations, network.locations)
     flows = dict(last[1])
-    for gone in _located(view, network, old - new):
-        for key in gone:
+    for old in _located(view, network, gone):
+        for key in old:
             del flows[key]
-    return together(flows, *_located(view, network, sorted(new - old)))
+    return together(flows, *_located(view, network, come))
+
+
+def _moved(old: Iterable[Location], new: Iterable[Location]) -> tuple[list[Location], list[Location]]:
+    """What lives no more at each place, and what lives there now."""
+    before, now = ({location[:3]: location for location in locations} for locations in (old, new))
+    return _beyond(before, now), _beyond(now, before)
+
+
+def _beyond(
+    some: Mapping[tuple[int, bool, bool], Location], others: Mapping[tuple[int, bool, bool], Location]
+) -> list[Location]:
+    """The MACs of each place that are not there among the others."""
+    beyond = []
+    for place, location in some.items():
+        other = others.get(place)
+        if other is None:
+            beyond.append(location)
+        elif other.macs != location.macs:
+            known = frozenset(other.macs)
+            beyond.append(location._replace(macs=tuple(mac for mac in location.macs if mac not in known)))
+    return beyond
 
 
 def _rest(view: BridgeView) -> Iterator[Flow]:
@@ -86,5 +107,5 @@ def _of_network(view: BridgeView, network: NetworkView) -> Iterator[Flow]:
     )
 
 
-def _located(view: BridgeView, network: NetworkView, locations: Collection[Location]) -> Iterator[Flows]:
+def _located(view: BridgeView, network: NetworkView, locations: Iterable[Location]) -> Iterator[Flows]:
     return chain(pipeline.learn(view, network.vni, locations), pipeline.forward(network, locations))

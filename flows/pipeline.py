@@ -112,7 +112,7 @@ def learn(view: BridgeView, vni: int, locations: Iterable[Location]) -> Iterator
     The flow of a learned location is also its age: silence lets it expire, and the bridge says so.
     """
     onward = (Goto(Table.FORWARD),)
-    for (port, remote, learned), macs in _by_place(locations).items():
+    for port, remote, learned, macs in locations:
         if not remote or view.learn_from_tunnels:
             known, age = Match(in_port=port, network=vni), view.mac_age if learned else 0
             yield for_each(macs, "eth_src", Flow(Table.LEARN, EXACT, known, onward, age, _kind(learned)))
@@ -122,18 +122,10 @@ def forward(network: NetworkView, locations: Iterable[Location]) -> Iterator[Flo
     """A local destination from anywhere; a remote one from local ports only (split horizon)."""
     out = {member.port: _out(member) for member in network.members}
     away = {peer.port: (SetKey(peer.key), Output(peer.port)) for peer in network.peers}
-    for (port, remote, learned), macs in _by_place(locations).items():
+    for port, remote, learned, macs in locations:
         match = Match(source=Source.LOCAL if remote else None, network=network.vni)
         there = (away if remote else out)[port]
         yield for_each(macs, "eth_dst", Flow(Table.FORWARD, EXACT, match, there, kind=_kind(learned)))
-
-
-def _by_place(locations: Iterable[Location]) -> dict[tuple[int, bool, bool], list[str]]:
-    """The MACs at each place: (port, remote, learned)."""
-    places: dict[tuple[int, bool, bool], list[str]] = {}
-    for mac, port, remote, learned in locations:
-        places.setdefault((port, remote, learned), []).append(mac)
-    return places
 
 
 def flood(network: NetworkView) -> Iterator[Flow]:

@@ -24,12 +24,12 @@ class Member:
 
 
 class Location(NamedTuple):
-    """Where a MAC lives: behind a local port, or behind the tunnel port of a peer (``remote``)."""
+    """A place and the MACs that live there: a local port, or the tunnel port of a peer (``remote``)."""
 
-    mac: str
     port: int
     remote: bool
     learned: bool
+    macs: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,8 @@ class NetworkView:
     """One network on one bridge.
 
     ``vni`` is its identity inside the bridge. ``keys`` are the tunnel keys that mean it, and ``entrances``
-    the tunnel ports of the hosts that have it. Every remote location is behind the port of a peer.
+    the tunnel ports of the hosts that have it. Every remote location is behind the port of a peer; no two
+    locations are the same place, and no MAC is in two of them.
     """
 
     vni: int

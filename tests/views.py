@@ -35,7 +35,7 @@ def two_tenants() -> BridgeView:
         (TUNNEL,),
         (Member(RED_PORT, 10, tagged=False), Member(TRUNK, 30, tagged=True)),
         (Peer(TUNNEL, RED),),
-        (Location(RED_MAC, RED_PORT, False, False), Location(RED_FAR, TUNNEL, True, False)),
+        (Location(RED_PORT, False, False, (RED_MAC,)), Location(TUNNEL, True, False, (RED_FAR,))),
     )
     blue = NetworkView(
         BLUE,
@@ -43,7 +43,7 @@ def two_tenants() -> BridgeView:
         (TUNNEL,),
         (Member(BLUE_PORT, 10, tagged=False), Member(TRUNK, 40, tagged=True)),
         (Peer(TUNNEL, BLUE),),
-        (Location(BLUE_MAC, BLUE_PORT, False, True), Location(BLUE_FAR, TUNNEL, True, True)),
+        (Location(BLUE_PORT, False, True, (BLUE_MAC,)), Location(TUNNEL, True, True, (BLUE_FAR,))),
     )
     return bridge(red, blue, tunnels=(TUNNEL, OTHER_TUNNEL))
 
@@ -89,9 +89,8 @@ def _network(
     some_tunnels = st.lists(st.sampled_from(tunnels), unique=True).map(sorted) if tunnels else st.just([])
     peers = tuple(Peer(port, draw(st.sampled_from(VNIS))) for port in draw(some_tunnels))
     ports = [(member.port, False) for member in members] + [(peer.port, True) for peer in peers]
-    locations = [
-        Location(mac, *draw(st.sampled_from(ports)), draw(st.booleans()))
-        for mac in draw(st.lists(st.sampled_from(MACS), unique=True))
-    ]
-    by_mac = tuple(sorted(locations, key=lambda location: location.mac))
-    return NetworkView(vni, keys, tuple(draw(some_tunnels)), members, peers, by_mac)
+    homes: dict[tuple[int, bool, bool], list[str]] = {}
+    for mac in draw(st.lists(st.sampled_from(MACS), unique=True)):
+        homes.setdefault((*draw(st.sampled_from(ports)), draw(st.booleans())), []).append(mac)
+    locations = tuple(Location(*place, tuple(macs)) for place, macs in sorted(homes.items()))
+    return NetworkView(vni, keys, tuple(draw(some_tunnels)), members, peers, locations)

@@ -83,11 +83,11 @@ class _Session:
     host: str
     address: str
     since: float
+    memo: Memo
     installed: set[FlowKey] | None = None
     meters: frozenset[Meter] = frozenset()
     inputs: tuple[object, ...] = ()
     dialect: Dialect = SILENT
-    memo: Memo = field(default_factory=dict)
     compiled: Compiled = NOTHING
     due: bool = True
     sending: Plan | None = None
@@ -146,6 +146,7 @@ class Engine:
         self._config_error: str | None = None
         self._drift: dict[str, int] = {}
         self._latest: dict[str, Dialect] = {}
+        self._residents = Memo().residents
 
     @property
     def state(self) -> State:
@@ -227,6 +228,7 @@ class Engine:
 
     def _configure(self, overlay: Overlay) -> list[Effect]:
         self._config_error = None
+        self._residents.clear()  # of networks that there may be no more
         self._state = step(self._state, Configured(overlay))
         effects: list[Effect] = [
             Note("config.loaded", {"hosts": len(overlay.hosts), "ports": len(overlay.ports)}),
@@ -253,7 +255,7 @@ class Engine:
         if host is None:
             self._strangers[event.dpid] = event
             return [Note("bridge.unknown", fields, warning=True)]
-        self._sessions[event.dpid] = _Session(host.name, event.address, event.now)
+        self._sessions[event.dpid] = _Session(host.name, event.address, event.now, Memo(self._residents))
         self._state = step(self._state, BridgeFound(host.name, event.ports))
         return [Note("bridge.up", {"host": host.name, **fields}), Read(event.dpid)]
 

@@ -3,17 +3,46 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import chain
 
 from flows.view import BridgeView, Location, Member, NetworkView, Peer
 from sdnapp.net.dialect import Dialect, Way
 from sdnapp.net.model import Port
-from sdnapp.net.state import NOWHERE, Ports, State
+from sdnapp.net.state import NOWHERE, Places, Ports, State
 
 PUNT_RATE = 10_000
 """Frames per second that one bridge may send to the controller; what it drops comes again."""
 
-Memo = dict[str, tuple[tuple[object, ...], NetworkView]]
-"""By network: what its view was made from, and the view."""
+Residents = Mapping[str, Mapping[str | None, tuple[str, ...]]]
+"""The MACs at each interface of each host."""
+
+
+@dataclass(frozen=True, slots=True)
+class Memo:
+    """What was projected before, and what it was made from.
+
+    ``views``: of one bridge, by network. ``residents``: by network and by whether they were learned, the same
+    for every bridge; the memos of all bridges may share it.
+    """
+
+    residents: dict[tuple[str, bool], tuple[Places, Residents]] = field(default_factory=dict)
+    views: dict[str, tuple[tuple[object, ...], NetworkView]] = field(default_factory=dict)
+
+    def residents_of(self, path: str, places: Places, *, learned: bool) -> Residents:
+        """The places by host and interface."""
+        before = self.residents.get((path, learned))
+        if before is not None and before[0] is places:
+            return before[1]
+        hosts: dict[str, dict[str | None, list[str]]] = {}
+        for mac, (host, interface) in places.items():
+            hosts.setdefault(host, {}).setdefault(interface, []).append(mac)
+        residents = {
+            host: {interface: tuple(sorted(macs)) for interface, macs in here.items()}
+            for host, here in hosts.items()
+        }
+        self.residents[path, learned] = (places, residents)
+        return residents
 
 
 def project(state: State, host: str, speech: Dialect, memo: Memo | None = None) -> BridgeView:
@@ -23,7 +52,7 @@ def project(state: State, host: str, speech: Dialect, memo: Memo | None = None) 
     ``memo`` of what was projected for this bridge before, only networks of which anything is new are looked
     at, and those that turn out equal are the same object.
     """
-    memo = {} if memo is None else memo
+    memo = Memo() if memo is None else memo
     ports = state.ports(host)
     ways: dict[str, dict[str, Way]] = {path: {} for path in sorted(state.here[host])}
     for (path, peer), way in speech.speaks.items():
@@ -31,15 +60,15 @@ def project(state: State, host: str, speech: Dialect, memo: Memo | None = None) 
     keys: dict[str, list[int]] = {path: [] for path in ways}
     for path, key in speech.understands:
         keys[path].append(key)
-    for path in memo.keys() - ways.keys():
-        del memo[path]
+    for path in memo.views.keys() - ways.keys():
+        del memo.views[path]
     for path, peers in ways.items():
         inputs = (ports, speech, state.members[path], state.static[path], state.learned.get(path))
-        before = memo.get(path)
+        before = memo.views.get(path)
         if before is None or any(a is not b for a, b in zip(inputs, before[0], strict=True)):
-            network = _network(state, host, speech, path=path, ways=peers, keys=keys[path])
-            memo[path] = (inputs, before[1] if before is not None and before[1] == network else network)
-    networks = (memo[path][1] for path in ways)
+            network = _network(state, host, speech, memo, path=path, ways=peers, keys=keys[path])
+            memo.views[path] = (inputs, before[1] if before is not None and before[1] == network else network)
+    networks = (memo.views[path][1] for path in ways)
     return BridgeView(
         networks=tuple(network for network in networks if network.members),
         tunnels=tuple(sorted(ports.tunnels[peer][kind] for peer, kind in speech.hears)),
@@ -50,7 +79,14 @@ def project(state: State, host: str, speech: Dialect, memo: Memo | None = None) 
 
 
 def _network(
-    state: State, host: str, speech: Dialect, *, path: str, ways: Mapping[str, Way], keys: Collection[int]
+    state: State,
+    host: str,
+    speech: Dialect,
+    memo: Memo,
+    *,
+    path: str,
+    ways: Mapping[str, Way],
+    keys: Collection[int],
 ) -> NetworkView:
     ports = state.ports(host)
     members = (m for port in state.members[path] if port.host == host for m in _members(port, ports, path))
@@ -62,7 +98,7 @@ def _network(
         entrances=tuple(sorted(ports.tunnels[peer][kind] for peer, kind in speech.hears if peer in having)),
         members=tuple(sorted(members, key=lambda member: member.port)),
         peers=tuple(sorted(peers.values(), key=lambda peer: peer.port)),
-        locations=tuple(sorted(_locations(state, host, path, peers))),
+        locations=tuple(sorted(_locations(state, host, memo, path, peers))),
     )
 
 
@@ -75,13 +111,15 @@ def _members(port: Port, ports: Ports, path: str) -> Iterator[Member]:
                 yield Member(ports.number[port.interface], vlan, attachment.tagged)
 
 
-def _locations(state: State, host: str, path: str, peers: Mapping[str, Peer]) -> Iterator[Location]:
+def _locations(
+    state: State, host: str, memo: Memo, path: str, peers: Mapping[str, Peer]
+) -> Iterator[Location]:
     number = state.ports(host).number
-    away = {peer: way.port for peer, way in peers.items()}
     for learned, places in ((False, state.static[path]), (True, state.learned.get(path, NOWHERE))):
-        for mac, (at, interface) in places.items():
-            if at == host:
-                if interface is not None and interface in number:
-                    yield Location(mac, number[interface], False, learned)
-            elif at in away:
-                yield Location(mac, away[at], True, learned)
+        residents = memo.residents_of(path, places, learned=learned)
+        for interface, macs in residents.get(host, {}).items():
+            if interface is not None and interface in number:
+                yield Location(number[interface], False, learned, macs)
+        for peer, way in peers.items():
+            if there := residents.get(peer):
+                yield Location(way.port, True, learned, tuple(chain.from_iterable(there.values())))

@@ -109,6 +109,6 @@ def excess(overlay: Overlay) -> float:
     numbers |= {tunnel.interface: tunnel.ofport for tunnel in host.tunnels}
     state = step(state, BridgeFound(host.name, numbers))
     view = project(state, host.name, dialect(state, host.name))
-    remote = sum(location.remote for network in view.networks for location in network.locations)
+    remote = sum(len(at.macs) for network in view.networks for at in network.locations if at.remote)
     may = FIXED + PER_NETWORK * len(view.networks) + PER_PORT * len(host.ports) + PER_LOCATION * remote
     return len(compile_bridge(view).flows) / may

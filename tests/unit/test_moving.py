@@ -37,7 +37,7 @@ def test_once_it_has_arrived_nothing_reminds_of_where_it_was() -> None:
     (red,) = view_of(state, "host3").networks
     assert [member.port for member in red.members] == [RED2.ofport]
     assert "red/web" not in state.overlay.hosts["host2"].networks
-    remote = next(location for location in red.locations if location.mac != RED2.mac)
+    remote = next(location for location in red.locations if RED2.mac not in location.macs)
     assert (remote.port, remote.remote) == (40000, True)
 
 

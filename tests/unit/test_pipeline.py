@@ -68,7 +68,7 @@ def test_red_never_reaches_blue(destination: str) -> None:
 
 def test_equal_macs_in_two_tenants_are_two_stations() -> None:
     def network(vni: int, port: int) -> NetworkView:
-        here = (Location(RED_MAC, port, False, False),)
+        here = (Location(port, False, False, (RED_MAC,)),)
         return replace(alone(vni, Member(port, 10, tagged=False)), locations=here)
 
     program = compile_bridge(bridge(network(RED, RED_PORT), network(BLUE, BLUE_PORT), tunnels=(TUNNEL,)))
