@@ -27,6 +27,7 @@ DEVELOPMENT = [
     "types-PyYAML>=6,<7",
     "jsonschema>=4.20,<5",  # the examples against our JSON Schema
     "openapi-spec-validator>=0.7,<1",  # the OpenAPI document is one
+    "matplotlib>=3.8,<4",  # charts of the benchmarks; the first with type hints
 ]
 
 setup(

@@ -15,10 +15,10 @@ import click
 from sdnapp.cli.terminal import as_root, console, interrupted_by_sigterm, plain_errors
 from sdnapp.lab import services
 from sdnapp.lab.errors import LabError
-from tests.bench import controller, ground, lab, learning, programming, provision, scale, traffic
-from tests.bench.figure import Figure, table
+from tests.bench import charts, controller, ground, lab, learning, programming, provision, scale, traffic
+from tests.bench.figure import Curve, Effort, Figure, flat, table
 
-Family = Callable[[int], Iterator[Figure]]
+Family = Callable[[Effort], Iterator[Figure | Curve]]
 
 FAMILIES: dict[str, Family] = {
     "traffic": traffic.figures,
@@ -29,36 +29,43 @@ FAMILIES: dict[str, Family] = {
     "scale": scale.figures,
     "learning": learning.figures,
 }
-"""Figures that are measured together; each gets the number of rounds."""
+"""Figures that are measured together."""
 
-ROUNDS, QUICK_ROUNDS = 5, 3
+THOROUGH, QUICK = Effort(5, few=3, quick=False), Effort(3, few=1, quick=True)
 
 
 @click.command(epilog=f"NAME is one of {', '.join(FAMILIES)}; all of them by default.")
 @click.argument("names", metavar="[NAME]...", nargs=-1, type=click.Choice(list(FAMILIES)))
-@click.option("--quick", is_flag=True, help=f"{QUICK_ROUNDS} rounds of each instead of {ROUNDS}.")
+@click.option("--quick", is_flag=True, help="Fewer rounds and sizes: all of it in less than 90 s.")
 @click.option("--json", "file", type=click.Path(path_type=Path), help="Write the figures to this file, too.")
-def bench(names: tuple[str, ...], quick: bool, file: Path | None) -> None:
+@click.option(
+    "--charts", "directory", type=click.Path(path_type=Path), help="Draw how costs grow, as PNG, there."
+)
+def bench(names: tuple[str, ...], quick: bool, file: Path | None, directory: Path | None) -> None:
     """Measure how fast it is, beside what it is compared with, and print one table."""
     as_root()
-    figures: list[Figure] = []
+    found: list[Figure | Curve] = []
     failures: list[str] = []
     with plain_errors(), interrupted_by_sigterm():
         services.require("ovs-vswitchd", "ovs-vsctl", "iperf3", "ping", "nsenter")
         ground.free()
-        console.print(_machine())
+        machine = _machine()
+        console.print(machine)
         for name in dict.fromkeys(names or FAMILIES):
             with console.status(f"measuring {name} …"):
                 try:
-                    figures.extend(FAMILIES[name](QUICK_ROUNDS if quick else ROUNDS))
+                    found.extend(FAMILIES[name](QUICK if quick else THOROUGH))
                 except LabError as error:
                     failures.append(f"{name}: {error}")
+    figures = list(flat(found))
     console.print(table(figures))
     for failure in failures:
         console.print(failure, style="red", markup=False)
     if file is not None:
         file.write_text(json.dumps([figure.as_json() for figure in figures], indent=2) + "\n")
-    sys.exit(0 if not failures and all(figure.met for figure in figures) else 1)
+    if directory is not None:
+        charts.draw([one for one in found if isinstance(one, Curve)], directory, machine)
+    sys.exit(1 if failures or any(figure.met is False for figure in figures) else 0)
 
 
 def _machine() -> str:

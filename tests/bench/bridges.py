@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from signal import SIGKILL
 from typing import Any
@@ -89,9 +90,9 @@ class Fleet:
             hosts = [
                 h for h in self.overlay.hosts.values() if self._home[h.name] is switch and h.name in wanted
             ]
-            transact(switch, _creation(hosts, self._target, without))
-        for name in wanted:
-            _until((self.ovs(name).directory / f"{name}.mgmt").exists, f"no bridge of {name}")
+            transact(switch, [*_creation(hosts, self._target, without), _NEXT])
+        for switch in self._switches:
+            _until(partial(_is_through, switch), "Open vSwitch is not through with its database")
 
     def await_flows(self, name: str, number: int) -> None:
         """Wait until the bridge of this host has so many flows."""
@@ -111,8 +112,9 @@ class Fleet:
         return began
 
     def kill(self) -> None:
-        """End the controller, as a crash would."""
-        self.controller.end(SIGKILL)
+        """End the controller, as a crash would, if it runs."""
+        if self.controller.process is not None:
+            self.controller.end(SIGKILL)
 
     def news(self) -> list[Line]:
         """Return what the controller has logged since this was last asked."""
@@ -195,12 +197,25 @@ def fleet(written: str, switches: int) -> Iterator[Fleet]:
             home.mkdir()
         running = [ends.enter_context(private_ovs(home)) for home in homes]
         controller = Controller(directory, "eventlet", written)
-        ends.callback(lambda: controller.process and controller.end(SIGKILL))
-        yield Fleet(running, controller, load(controller.file))
+        controller.log.touch()
+        made = Fleet(running, controller, load(controller.file))
+        ends.callback(made.kill)
+        yield made
 
 
-def transact(ovs: PrivateOvs, operations: list[dict[str, Any]]) -> None:
-    """Change the database of this Open vSwitch in one transaction (RFC 7047 §4.1.3)."""
+_NEXT = {"op": "mutate", "table": "Open_vSwitch", "where": [], "mutations": [["next_cfg", "+=", 1]]}
+
+
+def _is_through(ovs: PrivateOvs) -> bool:
+    """Whether it has done all that its database asked for until then (ovs-vswitchd.conf.db(5), next_cfg)."""
+    columns = ["next_cfg", "cur_cfg"]
+    select = {"op": "select", "table": "Open_vSwitch", "where": [], "columns": columns}
+    ((row,),) = (result["rows"] for result in transact(ovs, [select]))
+    return bool(row["next_cfg"] == row["cur_cfg"])
+
+
+def transact(ovs: PrivateOvs, operations: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Change the database of this Open vSwitch in one transaction; return the results (RFC 7047 §4.1.3)."""
     request = {"method": "transact", "params": ["Open_vSwitch", *operations], "id": 1}
     with socket.socket(socket.AF_UNIX) as database:
         database.connect(ovs.database.removeprefix("unix:"))
@@ -208,9 +223,11 @@ def transact(ovs: PrivateOvs, operations: list[dict[str, Any]]) -> None:
         answer = bytearray()
         while answer.count(b"{") != answer.count(b"}") or not answer:
             answer += database.recv(1 << 20)
-    failed = [result for result in json.loads(answer)["result"] if result and "error" in result]
+    results: list[dict[str, Any]] = json.loads(answer)["result"]
+    failed = [result for result in results if result and "error" in result]
     if failed:
         raise LabError(f"ovsdb-server: {failed[0]}")
+    return results
 
 
 def _creation(hosts: list[Host], target: str, without: frozenset[str]) -> list[dict[str, Any]]:

@@ -10,13 +10,13 @@ from pathlib import Path
 
 from sdnapp.lab import services
 from tests.bench import ground
-from tests.bench.figure import Figure, absolute
+from tests.bench.figure import Effort, Figure, absolute
 
 SETTLE, WATCHED = 2, 10
 """Seconds that it has to come to rest, and that it is watched for: two rounds of echo requests."""
 
 
-def figures(_rounds: int) -> Iterator[Figure]:
+def figures(_effort: Effort) -> Iterator[Figure]:
     """Look at the controller of two hosts that are in sync."""
     with tempfile.TemporaryDirectory() as directory, ground.overlay(Path(directory)) as lab:
         assert lab.controller is not None

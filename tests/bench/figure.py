@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import Any
@@ -11,16 +11,32 @@ from rich.table import Table
 
 
 @dataclass(frozen=True, slots=True)
+class Effort:
+    """How thoroughly to measure: rounds, of which the median counts; ``few`` of what takes long.
+
+    ``quick``: at fewer sizes, too. The names of figures tell at which.
+    """
+
+    rounds: int
+    few: int
+    quick: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Figure:
-    """One line of the table. ``ours`` and ``reference`` are medians in ``unit``; the ratio has none."""
+    """One line of the table. ``ours`` and ``reference`` are medians in ``unit``; the ratio has none.
+
+    Without a bar there is nothing to be met, and ``met`` is None; ``limit`` is what ours may be at most.
+    """
 
     name: str
     ours: float
     reference: float | None
     unit: str
     ratio: float | None
-    bar: str
-    met: bool
+    bar: str = ""
+    met: bool | None = None
+    limit: float | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Return what the JSON list holds of it."""
@@ -35,10 +51,48 @@ class Figure:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """A cost against a size: a panel of the chart of this name. ``points`` are figures, by size.
+
+    ``cost`` is what the figures count ("time"), ``size`` what grows ("flows"), ``reference`` who else did it.
+    """
+
+    chart: str
+    name: str
+    size: str
+    cost: str
+    points: Mapping[int, Figure]
+    reference: str = ""
+
+    def each(self, of: int, at: int, *, times: float) -> Figure:
+        """Compare the cost of each at one size with that at another, of which it may be so many times."""
+        each = {size: self.points[size].ours / size for size in (of, at)}
+        name = f"{self.name}: {self.cost} for each of {at:,} {self.size}, beside each of {of:,}"
+        unit = self.points[at].unit
+        if unit == "s":
+            unit, each = "µs", {size: seconds * 1e6 for size, seconds in each.items()}
+        return within(name, ([each[at]], [each[of]]), unit, times=times)
+
+
+def flat(found: Iterable[Figure | Curve]) -> Iterator[Figure]:
+    """All figures, those of curves among them."""
+    for one in found:
+        yield from one.points.values() if isinstance(one, Curve) else (one,)
+
+
+def plain(name: str, samples: Sequence[float], unit: str, reference: Sequence[float] = ()) -> Figure:
+    """Take the median of ours, and of the reference if there is one, without a bar."""
+    ours = median(samples)
+    if not reference:
+        return Figure(name, ours, None, unit, None)
+    return Figure(name, ours, median(reference), unit, ours / median(reference))
+
+
 def absolute(name: str, samples: Sequence[float], unit: str, *, at_most: float) -> Figure:
     """Compare the median of ours with a number."""
     ours = median(samples)
-    return Figure(name, ours, None, unit, None, f"≤ {at_most:g} {unit}", ours <= at_most)
+    return Figure(name, ours, None, unit, None, f"≤ {at_most:g} {unit}".rstrip(), ours <= at_most, at_most)
 
 
 def at_least(name: str, samples: Sequence[float], unit: str, *, bar: float) -> Figure:
@@ -50,9 +104,8 @@ def at_least(name: str, samples: Sequence[float], unit: str, *, bar: float) -> F
 def within(name: str, samples: tuple[Sequence[float], Sequence[float]], unit: str, *, times: float) -> Figure:
     """Compare the medians of ours and of the reference, of which we may take so many times as much."""
     ours, reference = map(median, samples)
-    return Figure(
-        name, ours, reference, unit, ours / reference, f"≤ {times:g} times", ours <= times * reference
-    )
+    limit = times * reference
+    return Figure(name, ours, reference, unit, ours / reference, f"≤ {times:g} times", ours <= limit, limit)
 
 
 def as_good(
@@ -88,6 +141,9 @@ def interleaved(
     return samples
 
 
+_VERDICTS = {True: "[green]yes[/]", False: "[bold red]no[/]", None: ""}
+
+
 def table(figures: Sequence[Figure]) -> Table:
     """Lay the figures out for a terminal."""
     shown = Table("figure")
@@ -97,15 +153,15 @@ def table(figures: Sequence[Figure]) -> Table:
     for figure in figures:
         shown.add_row(
             figure.name,
-            f"{_text(figure.ours)} {figure.unit}",
-            f"{_text(figure.reference)} {figure.unit}" if figure.reference is not None else "",
-            _text(figure.ratio) if figure.ratio is not None else "",
+            f"{number(figure.ours)} {figure.unit}",
+            f"{number(figure.reference)} {figure.unit}" if figure.reference is not None else "",
+            number(figure.ratio) if figure.ratio is not None else "",
             figure.bar,
-            "[green]yes[/]" if figure.met else "[bold red]no[/]",
+            _VERDICTS[figure.met],
         )
     return shown
 
 
-def _text(number: float) -> str:
+def number(value: float) -> str:
     """Show three digits, as no benchmark has more."""
-    return f"{number:,.0f}" if number >= 1000 else f"{number:.3g}"
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"

@@ -1,56 +1,126 @@
-"""How fast a bridge gets 50,000 flows, how fast they are found to be right, and whether it needs so many."""
+"""How fast a bridge gets up to 100,000 flows, or has them found to be right, and who waits meanwhile."""
 
 from __future__ import annotations
 
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import partial
 
-from flows.compile import compile_bridge
-from sdnapp.net.model import Overlay
-from sdnapp.net.project import project
-from sdnapp.net.speaking import dialect
-from sdnapp.net.state import BridgeFound, State, step
 from tests.bench import bridges
 from tests.bench.bridges import Fleet, Line
-from tests.bench.figure import Figure, absolute, interleaved, within
+from tests.bench.figure import Curve, Effort, Figure, absolute, interleaved, plain, within
+from tests.bench.pulse import pulse
 
-HOSTS, NETWORKS, PORTS = 5, 100, 125
+HOSTS, PORTS = 5, 125
 """Each other host has so many ports in each network: nearly all flows of the first one are about them."""
 
-FIXED, PER_NETWORK, PER_PORT, PER_LOCATION = 15, 12, 5, 1
-"""Flows that a bridge may need."""
+BARRED = 100
+"""Networks where the bridge has 50,000 flows: what is promised is promised for these."""
+
+SIZES, QUICK_SIZES = (2, 4, 10, 20, 40, BARRED, 200), (2, 10, BARRED)
+"""Networks, of 500 flows each."""
+
+Sides = tuple[list[float], list[float]]
 
 
-def figures(rounds: int) -> Iterator[Figure]:
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What was measured of one size.
+
+    Seconds by round of ours and of ovs-ofctl; how long another bridge waited at most, in milliseconds; the
+    controller's memory in MB.
+    """
+
+    flows: int
+    programmed: Sides
+    checked: Sides
+    waits: tuple[float, float]
+    memory: float
+
+
+def figures(effort: Effort) -> Iterator[Figure | Curve]:
     """Compare with what ovs-ofctl takes for the same flows on the same bridge."""
-    ports = [(host, network) for network in range(NETWORKS) for host in range(HOSTS)]
-    ports += [at for at in ports if at[0] for _ in range(PORTS - 1)]
-    with bridges.fleet(bridges.text(HOSTS, NETWORKS, ports), switches=1) as fleet:
-        name = bridges.host(0)
-        fleet.build([name])
+    sizes = QUICK_SIZES if effort.quick else SIZES
+    ports = [(host, network) for network in range(max(sizes)) for host in range(HOSTS)]
+    with bridges.fleet(bridges.text(HOSTS, max(sizes), ports), switches=1) as fleet:
+        fleet.build([bridges.host(0)])
+        rounds = dict.fromkeys(sizes, effort.few) | {BARRED: 1 if effort.quick else effort.rounds}
+        found = {size: _measure(fleet, size, rounds[size]) for size in sizes}
+    yield from _curves({one.flows: one for one in found.values()}, found[BARRED].flows)
+
+
+def _curves(found: dict[int, Found], barred: int) -> Iterator[Figure | Curve]:
+    """Show both ways side by side, and that each flow of many costs as much as each of few."""
+    *_, most = found
+    few = min(found, key=lambda flows: abs(flows - most / 10))
+    ways: dict[str, tuple[str, Callable[[Found], Sides]]] = {
+        "program an empty bridge": ("ovs-ofctl --bundle add-flows", lambda one: one.programmed),
+        "find all flows to be right": ("ovs-ofctl dump-flows", lambda one: one.checked),
+    }
+    for number, (name, (reference, samples)) in enumerate(ways.items()):
+        points, waits = {}, {}
+        for flows, one in found.items():
+            label, wait = f"{name}: {flows:,} flows", one.waits[number]
+            ours, theirs = samples(one)
+            longest = f"{label}: longest wait of another bridge for an echo"
+            if flows == barred:
+                points[flows] = within(label, (ours, theirs), "s", times=1.5)
+                waits[flows] = absolute(longest, [wait], "ms", at_most=50)
+            else:
+                points[flows] = plain(label, ours, "s", theirs)
+                waits[flows] = plain(longest, [wait], "ms")
+        curve = Curve("flows", name, "flows", "time", points, reference)
+        yield curve
+        yield curve.each(few, most, times=1.5)
+        yield Curve("waits", f"another bridge's longest wait: {name}", "flows", "wait", waits)
+    memory = {flows: plain(f"memory: {flows:,} flows", [one.memory], "MB") for flows, one in found.items()}
+    yield Curve("flows", "memory of the controller", "flows", "memory", memory)
+
+
+def _measure(fleet: Fleet, networks: int, rounds: int) -> Found:
+    """Let the first host's bridge have so many networks, and take the time of each way."""
+    name = bridges.host(0)
+    fleet.kill()
+    fleet.controller.write(_text(networks))
+    _empty(fleet)
+    fleet.employ(name, controlled=True)
+    wait_programmed, flows = _start(fleet)
+    written = fleet.controller.file.with_suffix(".flows")
+    written.write_text("\n".join(fleet.ovs(name).flows(name)))
+    programmed = interleaved(partial(_program, fleet), partial(_add, fleet, written.name), rounds)
+    fleet.employ(name, controlled=True)
+    fleet.in_sync(1)
+    checked = interleaved(partial(_check, fleet), partial(_dump, fleet), rounds)
+    fleet.kill()
+    wait_checked, _ = _start(fleet)
+    return Found(flows, programmed, checked, (wait_programmed, wait_checked), fleet.memory())
+
+
+def _start(fleet: Fleet) -> tuple[float, int]:
+    """Return how long another bridge waits at most for the controller that starts, and the flows."""
+    fleet.news()
+    with pulse(fleet.controller.openflow) as felt:
         fleet.start()
-        (line,) = [line for line in fleet.in_sync(1) if line.event == "bridge.in_sync"]
-        flows = line.fields["flows"]
-        written = fleet.controller.file.with_suffix(".flows")
-        written.write_text("\n".join(fleet.ovs(name).flows(name)))
-        added = interleaved(partial(_program, fleet), partial(_add, fleet, written.name), rounds)
-        yield within(f"program {flows:,} flows on an empty bridge", added, "s", times=1.5)
-        fleet.employ(name, controlled=True)
-        fleet.in_sync(1)
-        checked = interleaved(partial(_check, fleet), partial(_dump, fleet), rounds)
-        yield within(f"find {flows:,} flows to be right", checked, "s", times=1.5)
-        yield absolute("flows on that bridge, of those it may need", [excess(fleet.overlay)], "", at_most=1)
+        lines = fleet.in_sync(1)
+        longest = felt.longest(*_span(lines))
+    (line,) = (line for line in lines if line.event == "bridge.in_sync")
+    return longest, int(line.fields["flows"])
+
+
+def _text(networks: int) -> str:
+    ports = [(host, network) for network in range(networks) for host in range(HOSTS)]
+    return bridges.text(HOSTS, networks, ports + [at for at in ports if at[0] for _ in range(PORTS - 1)])
 
 
 def _program(fleet: Fleet) -> float:
     """Return how long the controller takes, from the bridge's handshake to its last barrier."""
-    name = bridges.host(0)
     _empty(fleet)
     fleet.news()
-    fleet.employ(name, controlled=True)
-    return _seconds(fleet.in_sync(1), "bridge.up", "bridge.in_sync")
+    fleet.employ(bridges.host(0), controlled=True)
+    began, ended = _span(fleet.in_sync(1))
+    return ended - began
 
 
 def _add(fleet: Fleet, written: str) -> float:
@@ -66,7 +136,8 @@ def _check(fleet: Fleet) -> float:
     fleet.start()
     lines = fleet.in_sync(1)
     assert not any(line.event == "bridge.programmed" for line in lines), "it had something to send"
-    return _seconds(lines, "bridge.up", "bridge.in_sync")
+    began, ended = _span(lines)
+    return ended - began
 
 
 def _dump(fleet: Fleet) -> float:
@@ -96,19 +167,7 @@ def _timed(deed: Callable[[], None]) -> float:
     return time.perf_counter() - began
 
 
-def _seconds(lines: list[Line], first: str, last: str) -> float:
-    began = next(line.at for line in lines if line.event == first)
-    return max(line.at for line in lines if line.event == last) - began
-
-
-def excess(overlay: Overlay) -> float:
-    """Return the flows of the first host's bridge, as a part of those that it may need at most."""
-    state = State.of(overlay)
-    host = overlay.hosts[bridges.host(0)]
-    numbers = {port.interface: port.ofport for port in host.ports}
-    numbers |= {tunnel.interface: tunnel.ofport for tunnel in host.tunnels}
-    state = step(state, BridgeFound(host.name, numbers))
-    view = project(state, host.name, dialect(state, host.name))
-    remote = sum(len(at.macs) for network in view.networks for at in network.locations if at.remote)
-    may = FIXED + PER_NETWORK * len(view.networks) + PER_PORT * len(host.ports) + PER_LOCATION * remote
-    return len(compile_bridge(view).flows) / may
+def _span(lines: list[Line]) -> tuple[float, float]:
+    """Return when the bridge finished its handshake, and when it held what it should."""
+    began = next(line.at for line in lines if line.event == "bridge.up")
+    return began, max(line.at for line in lines if line.event == "bridge.in_sync")

@@ -19,7 +19,7 @@ from sdnapp.lab.machine import inside
 from sdnapp.lab.model import Lab
 from sdnapp.lab.process import kill
 from tests.bench import ground
-from tests.bench.figure import Figure, absolute
+from tests.bench.figure import Effort, Figure, absolute
 from tests.bench.ground import Workload
 
 HOST, DEVICE = "host1", "eth0"
@@ -32,7 +32,7 @@ EVERY, PATIENCE = 0.01, 20
 _STARTED = "from sdnapp.cli.provision import provision; print('started', flush=True); input(); provision()"
 
 
-def figures(rounds: int) -> Iterator[Figure]:
+def figures(effort: Effort) -> Iterator[Figure]:
     """Add a port to the file; ping it from another host, where nobody has met it, until it answers.
 
     With an agent on its host, all that happens follows from the file. Without one, ``provision`` runs once,
@@ -42,13 +42,13 @@ def figures(rounds: int) -> Iterator[Figure]:
         elsewhere = ground.reaching(ground.red(lab)).far
         _ask_often(elsewhere)
         followed = [
-            _first_answer(lab, elsewhere, f"{ground.NETWORK}.1{n}", nullcontext) for n in range(rounds)
+            _first_answer(lab, elsewhere, f"{ground.NETWORK}.1{n}", nullcontext) for n in range(effort.rounds)
         ]
         yield absolute("new port, agent: from file to first ping", followed, "ms", at_most=300)
 
         kill([lab.hosts[HOST].services[services.AGENT]])
         once = partial(_provisioning, lab)
-        called = [_first_answer(lab, elsewhere, f"{ground.NETWORK}.2{n}", once) for n in range(rounds)]
+        called = [_first_answer(lab, elsewhere, f"{ground.NETWORK}.2{n}", once) for n in range(effort.rounds)]
         yield absolute("new port, provision: from start-up to first ping", called, "ms", at_most=300)
 
 

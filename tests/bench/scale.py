@@ -4,29 +4,78 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from statistics import quantiles
 
 from tests.bench import bridges
 from tests.bench.bridges import Fleet, Line
-from tests.bench.figure import Figure, absolute
+from tests.bench.figure import Curve, Effort, Figure, absolute, plain
 
-CHANGES = 20
-"""Ports that are added in a round."""
+NETWORKS, QUICK_NETWORKS = (1, 10, 100, 1000, 4000), (100, 1000)
+"""How many, each with a port on each of four hosts."""
+
+BRIDGES, QUICK_BRIDGES = (1, 10, 20, 50, 100, 200), (20, 200)
+"""How many, in racks of up to 20 that have 50 networks in common."""
+
+RACK, SHARED = 20, 50
+SWITCHES = 10
+"""Open vSwitches that many bridges share."""
+
+CHANGES, QUICK_CHANGES = 100, 6
+"""Ports that are added."""
 
 
-def figures(rounds: int) -> Iterator[Figure]:
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Seconds from the start of the controller until all is in force, and its memory in MB."""
+
+    seconds: float
+    megabytes: float
+
+
+def figures(effort: Effort) -> Iterator[Figure | Curve]:
     """Let all bridges dial a controller that has just started; then change one thing at a time."""
-    networks = [_from_nothing(4, 4, 1000, switches=4)[0] for _ in range(rounds)]
-    yield absolute("1,000 networks on 4 hosts, from nothing", networks, "s", at_most=5)
-    fleets = [_from_nothing(200, 20, 50, switches=10) for _ in range(rounds)]
-    name = "200 bridges, 10,000 ports, 500 networks, from nothing"
-    yield absolute(name, [seconds for seconds, _ in fleets], "s", at_most=20)
-    yield absolute(f"{name}: memory", [megabytes for _, megabytes in fleets], "MB", at_most=500)
-    yield from _one_port(rounds * CHANGES)
+    yield _networks(effort)
+    yield from _bridges(effort)
+    yield from _one_port(QUICK_CHANGES if effort.quick else CHANGES)
 
 
-def _from_nothing(hosts: int, rack: int, networks: int, switches: int) -> tuple[float, float]:
-    """Return the seconds from the start of the controller until all is in force, and its memory.
+def _networks(effort: Effort) -> Curve:
+    points = {}
+    for networks in QUICK_NETWORKS if effort.quick else NETWORKS:
+        rounds = effort.few if networks == 1000 else 1
+        seconds = [_from_nothing(4, 4, networks, switches=4).seconds for _ in range(rounds)]
+        name = f"{networks:,} networks on 4 hosts, from nothing"
+        points[networks] = (
+            absolute(name, seconds, "s", at_most=5) if networks == 1000 else plain(name, seconds, "s")
+        )
+    return Curve("networks", "4 hosts, from nothing until all flows are in force", "networks", "time", points)
+
+
+def _bridges(effort: Effort) -> Iterator[Curve]:
+    seconds, memory = {}, {}
+    for hosts in QUICK_BRIDGES if effort.quick else BRIDGES:
+        rack, most = min(hosts, RACK), hosts == max(BRIDGES)
+        starts = [
+            _from_nothing(hosts, rack, SHARED, min(hosts, SWITCHES)) for _ in range(effort.few if most else 1)
+        ]
+        name = f"{hosts} bridges, {hosts * SHARED:,} ports, {hosts // rack * SHARED} networks, from nothing"
+        took, held = [start.seconds for start in starts], [start.megabytes for start in starts]
+        seconds[hosts] = absolute(name, took, "s", at_most=20) if most else plain(name, took, "s")
+        name = f"{name}: memory"
+        memory[hosts] = absolute(name, held, "MB", at_most=500) if most else plain(name, held, "MB")
+    yield Curve(
+        "bridges",
+        f"bridges with {SHARED} ports each, from nothing until all flows are in force",
+        "bridges",
+        "time",
+        seconds,
+    )
+    yield Curve("bridges", "memory of the controller", "bridges", "memory", memory)
+
+
+def _from_nothing(hosts: int, rack: int, networks: int, switches: int) -> Start:
+    """Start the controller when all bridges are there.
 
     The hosts of a rack have so many networks in common, each host with one port in each.
     """
@@ -35,7 +84,7 @@ def _from_nothing(hosts: int, rack: int, networks: int, switches: int) -> tuple[
         fleet.build()
         began = fleet.start()
         lines = fleet.in_sync(hosts)
-        return max(line.at for line in lines) - began, fleet.memory()
+        return Start(max(line.at for line in lines) - began, fleet.memory())
 
 
 def _one_port(changes: int) -> Iterator[Figure]:
@@ -44,23 +93,22 @@ def _one_port(changes: int) -> Iterator[Figure]:
     more = [(number % hosts, 0) for number in range(changes)]
     late = frozenset(f"p{number}" for number in range(1000, 1000 + changes))
     text = bridges.text(hosts, 1, ports + more)
-    with bridges.fleet(text, switches=10) as fleet:
+    with bridges.fleet(text, SWITCHES) as fleet:
         fleet.build(without=late)
         fleet.start()
         fleet.in_sync(hosts)
         appeared = [_appear(fleet, name) for name in sorted(late)]
+        of = f"p99 of {changes}"
         name = "a port of the file appears, 1,000 ports on 100 bridges"
-        yield absolute(f"{name}: in force, p99", [_p99([s for s, _ in appeared])], "ms", at_most=100)
+        yield absolute(f"{name}: in force, {of}", [_p99([s for s, _ in appeared])], "ms", at_most=100)
         yield absolute(f"{name}: flow-mods", [max(n for _, n in appeared)], "", at_most=6)
         extra = [bridges.port(9000 + number, number % hosts, 0) for number in range(changes)]
         texts = ["\n".join([text, *extra[: n + 1], ""]) for n in range(changes)]
         written = [_write(fleet, text) for text in texts]
         name = "a port is added to the file, 1,000 ports on 100 bridges"
-        yield absolute(
-            f"{name}: in force everywhere, p99", [_p99([s for s, _, _ in written])], "ms", at_most=100
-        )
-        yield absolute(f"{name}: of which reading it", [_p99([s for _, s, _ in written])], "ms", at_most=100)
-        yield absolute(f"{name}: flow-mods a bridge", [max(n for _, _, n in written)], "", at_most=1)
+        everywhere = [_p99([s for s, _ in written])]
+        yield absolute(f"{name}: in force everywhere, {of}", everywhere, "ms", at_most=100)
+        yield absolute(f"{name}: flow-mods a bridge", [max(n for _, n in written)], "", at_most=1)
 
 
 def _appear(fleet: Fleet, name: str) -> tuple[float, int]:
@@ -74,8 +122,8 @@ def _appear(fleet: Fleet, name: str) -> tuple[float, int]:
     return (done[-1].at - began) * 1000, sum(map(_flow_mods, done))
 
 
-def _write(fleet: Fleet, text: str) -> tuple[float, float, int]:
-    """Return the milliseconds from the file to the last barrier, those until it is read, and flow-mods.
+def _write(fleet: Fleet, text: str) -> tuple[float, int]:
+    """Return the milliseconds from the file to the last barrier, and the flow-mods.
 
     The port is not on its own bridge yet: all the others are told.
     """
@@ -85,9 +133,8 @@ def _write(fleet: Fleet, text: str) -> tuple[float, float, int]:
     began = time.time()
     fleet.controller.write(text)
     lines = fleet.watch(lambda seen: len(_programmed(seen)) >= others, "not everywhere")
-    read = next(line.at for line in lines if line.event == "config.loaded")
     done = _programmed(lines)
-    return (done[-1].at - began) * 1000, (read - began) * 1000, max(map(_flow_mods, done))
+    return (done[-1].at - began) * 1000, max(map(_flow_mods, done))
 
 
 def _programmed(lines: list[Line]) -> list[Line]:

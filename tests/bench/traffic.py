@@ -13,7 +13,7 @@ from statistics import median
 
 from sdnapp.lab.errors import LabError
 from tests.bench import by_hand, ground
-from tests.bench.figure import Figure, as_good, interleaved
+from tests.bench.figure import Effort, Figure, as_good, interleaved
 from tests.bench.ground import Pair
 
 PINGS, BURSTS = 300, 30
@@ -23,7 +23,7 @@ TRANSFERS, SECONDS = 4, 1
 """TCP transfers of each side in a round, and how long each takes."""
 
 
-def figures(rounds: int) -> Iterator[Figure]:
+def figures(effort: Effort) -> Iterator[Figure]:
     """Compare red1 and red2 of the example, over VXLAN, with two namespaces on standalone bridges."""
     with (
         tempfile.TemporaryDirectory() as directory,
@@ -31,9 +31,9 @@ def figures(rounds: int) -> Iterator[Figure]:
         by_hand.like(lab) as reference,
     ):
         ours = ground.red(lab)
-        trips = interleaved(partial(round_trip, ours), partial(round_trip, reference), rounds * BURSTS)
+        trips = interleaved(partial(round_trip, ours), partial(round_trip, reference), effort.rounds * BURSTS)
         yield as_good("round-trip time", trips, "ms", at_least=0.95, less_is_better=True)
-        rates = interleaved(partial(rate, ours), partial(rate, reference), rounds * TRANSFERS)
+        rates = interleaved(partial(rate, ours), partial(rate, reference), effort.rounds * TRANSFERS)
         yield as_good("TCP throughput", rates, "Gbit/s", at_least=0.95)
 
 

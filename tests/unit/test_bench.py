@@ -11,7 +11,7 @@ from tests.bench.figure import Figure, absolute, as_good, interleaved, table
 
 def test_a_median_within_its_bar_meets_it_whatever_a_single_sample_does() -> None:
     assert absolute("lab up", [2.0, 30.0, 4.0], "s", at_most=8) == Figure(
-        "lab up", 4.0, None, "s", None, "≤ 8 s", met=True
+        "lab up", 4.0, None, "s", None, "≤ 8 s", met=True, limit=8
     )
     assert not absolute("lab up", [9.0, 8.01, 1.0], "s", at_most=8).met
 

@@ -1,0 +1,96 @@
+"""How long a bridge waits for its controller while that is busy with another one.
+
+A connection of its own asks for an echo every few milliseconds. One wait is one stretch in which the
+controller's event loop did nothing else, or the sum of what it did before it came to this connection.
+"""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from struct import pack, unpack
+
+from sdnapp.openflow.encode import VERSION
+from tests.bench.ground import until
+
+EVERY = 0.005
+"""Seconds between an answer and the next question."""
+
+_HELLO, _ECHO_REQUEST, _ECHO_REPLY = 0, 2, 3
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """From the question to its answer, in seconds since the epoch."""
+
+    asked: float
+    answered: float
+
+
+class Pulse:
+    """What was heard so far."""
+
+    def __init__(self, port: int) -> None:
+        self.waits: list[Wait] = []
+        self._port = port
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def longest(self, began: float, ended: float) -> float:
+        """Return the longest wait of those that fell into this time, in milliseconds."""
+        until(lambda: self.waits and self.waits[-1].asked > ended, "the controller does not answer an echo")
+        return 1000 * max(w.answered - w.asked for w in self.waits if w.answered > began and w.asked < ended)
+
+    def start(self) -> None:
+        """Connect, as soon as somebody listens, and ask."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Hang up."""
+        self._over.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        with self._connected() as controller:
+            controller.sendall(pack("!BBHI", VERSION, _HELLO, 8, 0))
+            while not self._over.wait(EVERY):
+                asked = time.time()
+                controller.sendall(pack("!BBHI", VERSION, _ECHO_REQUEST, 8, 0))
+                if not _answered(controller):
+                    return
+                self.waits.append(Wait(asked, time.time()))
+
+    def _connected(self) -> socket.socket:
+        while True:
+            try:
+                return socket.create_connection(("127.0.0.1", self._port), timeout=30)
+            except ConnectionRefusedError:
+                time.sleep(EVERY)
+
+
+def _answered(controller: socket.socket) -> bool:
+    """Wait for an answer, with an answer to all that the controller asks; False when it hangs up."""
+    while head := controller.recv(8, socket.MSG_WAITALL):
+        _, kind, length, xid = unpack("!BBHI", head)
+        if length > 8:
+            controller.recv(length - 8, socket.MSG_WAITALL)
+        if kind == _ECHO_REPLY:
+            return True
+        if kind == _ECHO_REQUEST:
+            controller.sendall(pack("!BBHI", VERSION, _ECHO_REPLY, 8, xid))
+    return False
+
+
+@contextmanager
+def pulse(port: int) -> Iterator[Pulse]:
+    """Feel it at the controller that listens, or will listen, on this port."""
+    felt = Pulse(port)
+    felt.start()
+    try:
+        yield felt
+    finally:
+        felt.stop()
