@@ -15,7 +15,18 @@ import click
 from sdnapp.cli.terminal import as_root, console, interrupted_by_sigterm, plain_errors
 from sdnapp.lab import services
 from sdnapp.lab.errors import LabError
-from tests.bench import charts, controller, ground, lab, learning, programming, provision, scale, traffic
+from tests.bench import (
+    charts,
+    controller,
+    ground,
+    lab,
+    learning,
+    programming,
+    programs,
+    provision,
+    scale,
+    traffic,
+)
 from tests.bench.figure import Curve, Effort, Figure, flat, table
 
 Family = Callable[[Effort], Iterator[Figure | Curve]]
@@ -26,6 +37,7 @@ FAMILIES: dict[str, Family] = {
     "provision": provision.figures,
     "controller": controller.figures,
     "programming": programming.figures,
+    "programs": programs.figures,
     "scale": scale.figures,
     "learning": learning.figures,
 }

@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 from io import StringIO
+from pathlib import Path
 
+import pytest
 from rich.console import Console
 
-from tests.bench.figure import Figure, absolute, as_good, interleaved, table
+from flows.compile import compile_bridge
+from sdnapp.source import load
+from tests.bench import charts, programs
+from tests.bench.figure import Curve, Figure, absolute, as_good, flat, interleaved, plain, table
+
+EXAMPLES = sorted((Path(__file__).parents[2] / "configs").glob("*.yaml"))
 
 
 def test_a_median_within_its_bar_meets_it_whatever_a_single_sample_does() -> None:
@@ -66,3 +73,37 @@ def test_json_has_the_keys_of_the_table() -> None:
         "bar": "≤ 8 s",
         "met": True,
     }
+
+
+def test_without_a_bar_there_is_nothing_to_be_met() -> None:
+    figure = plain("memory", [60.0], "MB")
+
+    assert figure.met is None
+    assert figure.as_json()["bar"] == ""
+
+
+def test_a_curve_compares_the_cost_of_each_of_many_with_each_of_few() -> None:
+    points = {10: plain("10", [1.0], "s"), 100: plain("100", [20.0], "s")}
+    curve = Curve("flows", "program", "flows", "time", points)
+    each = curve.each(10, 100, times=1.5)
+
+    assert (each.unit, each.reference, each.ours, each.met) == ("µs", 1e5, 2e5, False)
+    assert list(flat([curve, each])) == [*points.values(), each]
+
+
+def test_a_chart_says_what_it_shows_and_is_a_file(tmp_path: Path) -> None:
+    points = {1000: plain("few", [0.1], "s", [0.2]), 10_000: absolute("many", [0.82], "s", at_most=1)}
+    curve = Curve("flows", "program", "flows", "time", points, "ovs-ofctl")
+
+    assert charts.finding(curve) == "10 times the flows, 8.2 times the time"
+    assert [file.name for file in charts.draw([curve], tmp_path, "2 processors")] == ["flows.png"]
+    assert (tmp_path / "flows.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda file: file.stem)
+def test_no_bridge_of_an_example_needs_more_flows_than_it_may(example: Path) -> None:
+    overlay = load(example)
+
+    for host in overlay.hosts:
+        view = programs.complete(overlay, host)
+        assert len(compile_bridge(view).flows) <= programs.allowed(view)

@@ -1,0 +1,57 @@
+"""How many flows a bridge needs: what grows with networks must not grow with anything else."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from flows.compile import compile_bridge
+from flows.view import BridgeView
+from sdnapp.net.model import Overlay
+from sdnapp.net.project import project
+from sdnapp.net.speaking import dialect
+from sdnapp.net.state import BridgeFound, State, step
+from sdnapp.source import load
+from tests.bench import bridges
+from tests.bench.figure import Curve, Effort, absolute
+
+HOSTS, PORTS = 5, 2
+"""Each host has so many ports in each network."""
+
+NETWORKS = (2, 50, 500)
+
+FIXED, PER_NETWORK, PER_PORT, PER_LOCATION = 15, 12, 5, 1
+"""Flows that a bridge may need: in all, and for each network, local port and remote location."""
+
+
+def figures(_effort: Effort) -> Iterator[Curve]:
+    """Count the flows of the first host's bridge, once all its ports and tunnels are there."""
+    points = {}
+    for networks in NETWORKS:
+        ports = [(host, n) for n in range(networks) for host in range(HOSTS) for _ in range(PORTS)]
+        with tempfile.TemporaryDirectory() as directory:
+            file = Path(directory) / "overlay.yaml"
+            file.write_text(bridges.text(HOSTS, networks, ports))
+            view = complete(load(file), bridges.host(0))
+        name = f"flows on a bridge: {networks} networks, {networks * PORTS:,} ports of {len(ports):,}"
+        points[networks] = absolute(name, [len(compile_bridge(view).flows)], "", at_most=allowed(view))
+    yield Curve(
+        "programs", f"a bridge of {HOSTS}, {PORTS} ports in each network", "networks", "flows", points
+    )
+
+
+def complete(overlay: Overlay, name: str) -> BridgeView:
+    """Return the view of a bridge that has all the ports that it should."""
+    host, state = overlay.hosts[name], State.of(overlay)
+    numbers = {port.interface: port.ofport for port in host.ports}
+    numbers |= {tunnel.interface: tunnel.ofport for tunnel in host.tunnels}
+    state = step(state, BridgeFound(name, numbers))
+    return project(state, name, dialect(state, name))
+
+
+def allowed(view: BridgeView) -> int:
+    """Return how many flows a bridge with this view may need."""
+    ports = {member.port for network in view.networks for member in network.members}
+    remote = sum(len(at.macs) for network in view.networks for at in network.locations if at.remote)
+    return FIXED + PER_NETWORK * len(view.networks) + PER_PORT * len(ports) + PER_LOCATION * remote
