@@ -97,6 +97,19 @@ class Reply:
 
 
 @dataclass(frozen=True, slots=True)
+class Measure:
+    """From here on a frame of more than ``size`` bytes is one from ``Source.TOO_LARGE``.
+
+    Counted are the bytes from the Ethernet header on, without an outer 802.1Q tag.
+    """
+
+    size: int
+
+    def __str__(self) -> str:
+        return f"measure:{self.size}"
+
+
+@dataclass(frozen=True, slots=True)
 class Limit:
     """Frames beyond the rate of this meter end here. Always first."""
 
@@ -136,6 +149,7 @@ Action = (
     | SetField
     | Move
     | Reply
+    | Measure
     | Limit
     | Punt
     | Goto

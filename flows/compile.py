@@ -102,6 +102,8 @@ def _of_network(view: BridgeView, network: NetworkView) -> Iterator[Flow]:
         pipeline.classify_untagged(network),
         pipeline.vlan_to_key(network),
         pipeline.key_to_network(network, view.tunnels),
+        pipeline.size(network),
+        pipeline.service(network),
         pipeline.flood(network),
         pipeline.deliver(network),
     )

@@ -1,7 +1,7 @@
 """What a flow matches: named fields, each absent, exact or masked.
 
 The state that travels with a frame through the tables is named here, once: ``network`` is the OpenFlow
-metadata (the VNI, 24 bits), ``source`` is register 0 (0: a local port, 1: a tunnel).
+metadata (the VNI, 24 bits), ``source`` is register 0 (``Source``).
 """
 
 from __future__ import annotations
@@ -19,10 +19,14 @@ TAGGED = -1
 
 
 class Source(IntEnum):
-    """Which side of the bridge a frame came in on. Local is zero, so only tunnels need to say so."""
+    """Which side of the bridge a frame came in on. Local is zero, so only tunnels need to say so.
+
+    ``TOO_LARGE``: from a local port, and larger than its network carries (bit 1, set by ``Measure``).
+    """
 
     LOCAL = 0
     TUNNEL = 1
+    TOO_LARGE = 2
 
 
 class Header(NamedTuple):

@@ -2,10 +2,14 @@
 
 ::
 
-    local port ──▶ classify ──▶ vlan-to-key ────┐
-    tunnel ──────▶ classify ──▶ key-to-network ─┴─▶ security ──▶ learn ──▶ forward ──▶ flood ──▶ deliver
-                                                                   │          │          │          │
-                                                              controller  port/tunnel  tunnels   local ports
+    local port ─▶ classify ─▶ vlan-to-key ────┐
+    tunnel ─────▶ classify ─▶ key-to-network ─┴─▶ security ─▶ learn ─▶ size ─▶ service ─▶ forward ─▶ ...
+                                                                │                 │          │
+                                                            controller       controller  port/tunnel
+
+    ... ─▶ flood ─▶ deliver
+             │         │
+          tunnels  local ports
 
 Inside, a frame carries its network in the metadata and no tag of ours; the push and the pop of the edge tag
 cancel out in the datapath, so mapping tags to keys costs the fast path nothing. Each function yields flows
@@ -19,9 +23,20 @@ from collections.abc import Iterable, Iterator
 from itertools import chain, groupby
 from operator import attrgetter
 
-from flows.actions import Action, Goto, Output, PopVlan, Punt, PushVlan, SetKey, SetNetwork, SetSource
+from flows.actions import (
+    Action,
+    Goto,
+    Measure,
+    Output,
+    PopVlan,
+    Punt,
+    PushVlan,
+    SetKey,
+    SetNetwork,
+    SetSource,
+)
 from flows.flow import Flow, Flows, Kind, for_each
-from flows.match import TAGGED, UNTAGGED, Match, Source
+from flows.match import TAGGED, UNTAGGED, Header, Match, Source
 from flows.tables import TABLES, Table
 from flows.view import BridgeView, Location, Member, NetworkView, Peer
 
@@ -32,6 +47,12 @@ MISS = 0
 
 PUNT_BYTES = 128
 """Enough for the Ethernet header and an ARP or ND message behind two tags."""
+WHOLE = 0xFFFF
+"""All of the frame: OFPCML_NO_BUFFER (OpenFlow 1.3 §7.4.1)."""
+QUOTED = 640
+"""Enough of a frame that is too large to quote it (RFC 1812 §4.3.2.3)."""
+
+_AFTER_LEARN = (Goto(Table.SIZE),)
 
 
 def misses() -> Iterator[Flow]:
@@ -103,7 +124,7 @@ def security() -> Iterator[Flow]:
 def believe(view: BridgeView) -> Iterator[Flow]:
     """What a peer vouches for is believed, unless nobody else tells us."""
     if not view.learn_from_tunnels:
-        yield Flow(Table.LEARN, GENERAL, Match(source=Source.TUNNEL), (Goto(Table.FORWARD),))
+        yield Flow(Table.LEARN, GENERAL, Match(source=Source.TUNNEL), _AFTER_LEARN)
 
 
 def learn(view: BridgeView, vni: int, locations: Iterable[Location]) -> Iterator[Flows]:
@@ -111,11 +132,41 @@ def learn(view: BridgeView, vni: int, locations: Iterable[Location]) -> Iterator
 
     The flow of a learned location is also its age: silence lets it expire, and the bridge says so.
     """
-    onward = (Goto(Table.FORWARD),)
     for port, remote, learned, macs in locations:
         if not remote or view.learn_from_tunnels:
             known, age = Match(in_port=port, network=vni), view.mac_age if learned else 0
-            yield for_each(macs, "eth_src", Flow(Table.LEARN, EXACT, known, onward, age, _kind(learned)))
+            yield for_each(
+                macs, "eth_src", Flow(Table.LEARN, EXACT, known, _AFTER_LEARN, age, _kind(learned))
+            )
+
+
+def size(network: NetworkView) -> Iterator[Flow]:
+    """A frame that no tunnel carries would vanish without a word: tunnels do not fragment."""
+    for port in network.unbounded:
+        here = Match(in_port=port, source=Source.LOCAL, network=network.vni)
+        yield Flow(Table.SIZE, EXACT, here, (Measure(network.size), Goto(Table.SERVICE)))
+
+
+def service(network: NetworkView) -> Iterator[Flow]:
+    """DHCP and what is too large end here; routers, if there are any, hear of solicitations as well."""
+    if network.unbounded:
+        too_large = Match(source=Source.TOO_LARGE, network=network.vni)
+        yield Flow(Table.SERVICE, GENERAL, too_large)
+        for ethertype in (_IPV4, _IPV6):
+            packet = too_large._replace(header=Header(eth_type=ethertype))
+            yield Flow(Table.SERVICE, EXACT, packet, (Punt(QUOTED),))
+    if network.serves:
+        for header, onward in _SERVED:
+            asked = Match(source=Source.LOCAL, network=network.vni, header=header)
+            yield Flow(Table.SERVICE, EXACT, asked, (Punt(WHOLE), *onward))
+
+
+_IPV4, _IPV6, _UDP, _ICMPV6 = 0x0800, 0x86DD, 17, 58
+_SERVED: tuple[tuple[Header, tuple[Action, ...]], ...] = (
+    (Header(_IPV4, _UDP, udp_src=68, udp_dst=67), ()),  # RFC 2131 §4.1
+    (Header(_IPV6, _UDP, udp_src=546, udp_dst=547), ()),  # RFC 8415 §7.2
+    (Header(_IPV6, _ICMPV6, icmpv6_type=133), (Goto(Table.FORWARD),)),  # RFC 4861 §4.1
+)
 
 
 def forward(network: NetworkView, locations: Iterable[Location]) -> Iterator[Flows]:

@@ -18,6 +18,8 @@ class Table(IntEnum):
     KEY_TO_NETWORK = 20
     SECURITY = 30
     LEARN = 40
+    SIZE = 42
+    SERVICE = 45
     FORWARD = 60
     FLOOD = 70
     DELIVER = 80
@@ -67,6 +69,18 @@ TABLES: Mapping[Table, Declaration] = {
     Table.LEARN: _declare(
         "is this source where we think it is? If not, the controller hears of it and the frame goes on",
         "in_port source network eth_src",
+        Table.SIZE,
+        miss=Table.SIZE,
+    ),
+    Table.SIZE: _declare(
+        "does the frame fit the network? Asked of ports whose device somebody else made",
+        "in_port source network",
+        Table.SERVICE,
+        miss=Table.SERVICE,
+    ),
+    Table.SERVICE: _declare(
+        "what the network itself answers: DHCP, router solicitations, frames that are too large",
+        "source network eth_type ip_proto udp_src udp_dst icmpv6_type",
         Table.FORWARD,
         miss=Table.FORWARD,
     ),

@@ -8,6 +8,7 @@ from flows.actions import (
     Action,
     Goto,
     Limit,
+    Measure,
     Move,
     Output,
     PopVlan,
@@ -28,7 +29,7 @@ from flows.tables import Table
 class Frame:
     """A frame as it enters a bridge. ``vlans``: 802.1Q tags, outermost first. ``key``: of a tunnel port.
 
-    ``header``: what lies behind them; a field that is None is not there.
+    ``header``: what lies behind them; a field that is None is not there. ``size``: bytes without outer tag.
     """
 
     in_port: int
@@ -37,6 +38,7 @@ class Frame:
     vlans: tuple[int, ...] = ()
     key: int = 0
     header: Header = NO_HEADER
+    size: int = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,21 +143,35 @@ def _act(state: _State, frame: Frame, action: Action) -> None:
                 state.copies.append(_copy(state, frame, port))
         case Reply():
             state.copies.append(_copy(state, frame, frame.in_port))
-        case SetField(name, value):
-            state.fields[name] = value
-        case Move(origin, target):
-            state.fields[target] = state.fields[origin]
+        case SetField() | Move():
+            _rewrite(state.fields, action)
         case PushVlan(vlan):
             state.vlans.insert(0, vlan)
         case PopVlan():
             del state.vlans[:1]
+        case SetKey() | SetSource() | SetNetwork():
+            _carry(state, action)
+        case Measure(size):
+            if frame.size > size:
+                state.source = Source.TOO_LARGE
+        case Punt():
+            state.punted = True
+        case Goto() | Limit():
+            pass
+
+
+def _carry(state: _State, action: SetKey | SetSource | SetNetwork) -> None:
+    match action:
         case SetKey(key):
             state.key = key
         case SetSource(source):
             state.source = source
         case SetNetwork(network):
             state.network = network
-        case Punt():
-            state.punted = True
-        case Goto() | Limit():
-            pass
+
+
+def _rewrite(fields: dict[str, int | str], action: SetField | Move) -> None:
+    if isinstance(action, Move):
+        fields[action.target] = fields[action.source]
+    else:
+        fields[action.name] = action.value

@@ -46,7 +46,9 @@ class NetworkView:
 
     ``vni`` is its identity inside the bridge. ``keys`` are the tunnel keys that mean it, and ``entrances``
     the tunnel ports of the hosts that have it. Every remote location is behind the port of a peer; no two
-    locations are the same place, and no MAC is in two of them.
+    locations are the same place, and no MAC is in two of them. ``serves``: the controller answers DHCP and
+    router solicitations. ``unbounded``: the ports whose frames may be larger than the ``size`` in bytes,
+    from the Ethernet header on, that all of its tunnels carry.
     """
 
     vni: int
@@ -55,6 +57,9 @@ class NetworkView:
     members: tuple[Member, ...]
     peers: tuple[Peer, ...]
     locations: tuple[Location, ...]
+    serves: bool = False
+    unbounded: tuple[int, ...] = ()
+    size: int = 0
 
 
 @dataclass(frozen=True, slots=True)

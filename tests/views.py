@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
+from flows.match import Header
 from flows.view import BridgeView, Location, Member, NetworkView, Peer
 
 RED, BLUE = 5010, 5020
@@ -52,6 +53,11 @@ MACS = [f"02:00:00:00:00:{n:02x}" for n in range(12)]
 VNIS = [1, 2, 10, 5010, 5020, 2**24 - 1]
 PORTS = list(range(1, 9))
 TUNNELS = list(range(40001, 40005))
+SIZES = [590, 1464]
+DHCP = Header(eth_type=0x0800, ip_proto=17, udp_src=68, udp_dst=67)
+DHCP6 = Header(eth_type=0x86DD, ip_proto=17, udp_src=546, udp_dst=547)
+SOLICITATION = Header(eth_type=0x86DD, ip_proto=58, icmpv6_type=133)
+PING = Header(eth_type=0x0800, ip_proto=1)
 
 
 @st.composite
@@ -93,4 +99,10 @@ def _network(
     for mac in draw(st.lists(st.sampled_from(MACS), unique=True)):
         homes.setdefault((*draw(st.sampled_from(ports)), draw(st.booleans())), []).append(mac)
     locations = tuple(Location(*place, tuple(macs)) for place, macs in sorted(homes.items()))
-    return NetworkView(vni, keys, tuple(draw(some_tunnels)), members, peers, locations)
+    entrances, local = tuple(draw(some_tunnels)), st.sampled_from([member.port for member in members])
+    return NetworkView(
+        *(vni, keys, entrances, members, peers, locations),
+        serves=draw(st.booleans()),
+        unbounded=tuple(sorted(draw(st.sets(local)))),
+        size=draw(st.sampled_from(SIZES)),
+    )

@@ -64,7 +64,7 @@ def _field(name: str, value: Any, names: Names) -> str:
             return f"in_port={names.port(value)}"
         case "metadata", number if "/" not in number:
             return f"network={names.network(number)}"
-        case "reg0", number if number in {"0", "1"}:
+        case "reg0", number if number.isdecimal() and int(number) in set(Source):
             return f"source={Source(int(number)).name.lower()}"
         case "dl_vlan", "0x0000":
             return "vlan=none"

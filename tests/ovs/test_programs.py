@@ -17,10 +17,25 @@ from flows.trace import Frame, walk
 from flows.view import BridgeView
 from tests.ovs.client import Client
 from tests.ovs.switchd import PrivateOvs, private_ovs
-from tests.views import BROADCAST, MACS, PORTS, RED_FAR, RED_MAC, RED_PORT, TUNNELS, VNIS, two_tenants, views
+from tests.views import (
+    BROADCAST,
+    DHCP,
+    MACS,
+    PING,
+    PORTS,
+    RED_FAR,
+    RED_MAC,
+    RED_PORT,
+    SIZES,
+    TUNNELS,
+    VNIS,
+    two_tenants,
+    views,
+)
 
 BRIDGE = "br-int"
 ACTION = re.compile(r"push_vlan\(vid=\d+|set\(vlan\(vid=\d+|pop_vlan|\b\d+\b(?![^()]*\))")
+OVS_NAMES = {"ip_proto": "nw_proto", "udp_src": "udp_src", "udp_dst": "udp_dst"}
 
 frames = st.builds(
     Frame,
@@ -29,6 +44,8 @@ frames = st.builds(
     eth_dst=st.sampled_from([*MACS, BROADCAST, "02:99:00:00:00:01"]),
     vlans=st.lists(st.integers(1, 9), max_size=1).map(tuple),
     key=st.sampled_from([0, *VNIS]),
+    header=st.sampled_from([PING, DHCP]),
+    size=st.sampled_from([64, *SIZES, 1465]),
 )
 
 
@@ -64,12 +81,15 @@ class Bench:
     def copies(self, frame: Frame) -> set[tuple[int, tuple[int, ...]]]:
         """(port, tags) of every copy, read out of the datapath actions that OVS arrives at."""
         text = f"in_port={frame.in_port},dl_src={frame.eth_src},dl_dst={frame.eth_dst},dl_type=0x0800"
+        text += "".join(
+            f",{OVS_NAMES[name]}={value}" for name, value in frame.header.said() if name in OVS_NAMES
+        )
         text += f",dl_vlan={frame.vlans[0]},dl_vlan_pcp=0" if frame.vlans else ""
         text += f",tun_id={frame.key}" if frame.key else ""
         traced = self.ovs.appctl("ofproto/trace", BRIDGE, text)
         actions = re.search(r"Datapath actions: (.*)", traced)
         assert actions is not None, traced
-        return set(self._copies(actions[1], list(frame.vlans)))
+        return set(self._copies(chosen(actions[1], frame.size), list(frame.vlans)))
 
     def _copies(self, actions: str, vlans: list[int]) -> Iterator[tuple[int, tuple[int, ...]]]:
         actions = re.sub(r"sample\(sample=100.0%,actions\(meter.*?\)\)\)", "punt", actions)
@@ -82,6 +102,26 @@ class Bench:
                 yield self.numbers[int(action)], tuple(vlans)
             else:
                 vlans[: action.startswith("set")] = [int(action.rpartition("=")[2])]
+
+
+def chosen(actions: str, size: int) -> str:
+    """What is done with a frame of so many bytes: each check of the size leaves one of its branches."""
+    while found := re.search(r"check_pkt_len\(size=(\d+),", actions):
+        larger, at = _bracketed(actions, found.end() + len("gt"))
+        fits, end = _bracketed(actions, at + len(",le"))
+        branch = larger if size > int(found[1]) else fits
+        actions = actions[: found.start()] + branch + actions[end + 1 :]
+    return actions
+
+
+def _bracketed(text: str, start: int) -> tuple[str, int]:
+    """What is between the bracket at ``start`` and its fellow, and the place behind that."""
+    depth = 0
+    for at in range(start, len(text)):
+        depth += {"(": 1, ")": -1}.get(text[at], 0)
+        if not depth:
+            return text[start + 1 : at], at + 1
+    raise ValueError(text)
 
 
 @pytest.fixture(scope="module")

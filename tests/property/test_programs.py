@@ -10,10 +10,23 @@ from hypothesis import strategies as st
 from flows.compile import NOTHING, compile_bridge, recompile
 from flows.diff import Plan, diff
 from flows.flow import FlowKey, Meter, Program
+from flows.match import NO_HEADER, Header
 from flows.trace import Frame, walk
 from flows.verify import check
 from flows.view import BridgeView, NetworkView, Peer
-from tests.views import BROADCAST, MACS, PORTS, TUNNELS, VNIS, views
+from tests.views import (
+    BROADCAST,
+    DHCP,
+    DHCP6,
+    MACS,
+    PING,
+    PORTS,
+    SIZES,
+    SOLICITATION,
+    TUNNELS,
+    VNIS,
+    views,
+)
 
 frames = st.builds(
     Frame,
@@ -22,6 +35,8 @@ frames = st.builds(
     eth_dst=st.sampled_from([*MACS, BROADCAST, "02:99:00:00:00:01"]),
     vlans=st.lists(st.integers(1, 9), max_size=2).map(tuple),
     key=st.sampled_from([0, *VNIS]),
+    header=st.sampled_from([NO_HEADER, PING, DHCP, DHCP6, SOLICITATION]),
+    size=st.sampled_from([64, *SIZES, 1465]),
 )
 
 
@@ -127,3 +142,28 @@ def test_broadcast_reaches_everyone_of_the_network(view: BridgeView, frame: Fram
         expected = {member.port for member in network.members}
         expected |= set() if frame.in_port in view.tunnels else {peer.port for peer in network.peers}
         assert walk(compile_bridge(view), flooded).ports == expected - {frame.in_port}
+
+
+@given(views(), frames, st.sampled_from([DHCP, DHCP6]))
+def test_where_the_network_serves_no_question_to_it_goes_any_further(
+    view: BridgeView, frame: Frame, asks: Header
+) -> None:
+    network = next((n for n in view.networks if n.vni == entered(view, frame)), None)
+    if network is not None and network.serves and frame.in_port not in view.tunnels:
+        assert not walk(compile_bridge(view), replace(frame, header=asks)).copies
+
+
+@given(views(), frames)
+def test_what_is_too_large_goes_no_further_and_what_fits_goes_on(view: BridgeView, frame: Frame) -> None:
+    """Where devices are not ours; the controller hears of packets, so that their senders do."""
+    network = next((n for n in view.networks if n.vni == entered(view, frame)), None)
+    if network is None or frame.in_port not in network.unbounded:
+        return
+    program = compile_bridge(view)
+    large = walk(program, replace(frame, size=network.size + 1, header=PING))
+
+    assert not large.copies
+    assert large.punted
+    fits = walk(program, replace(frame, size=network.size, header=PING))
+    bounded = replace(view, networks=tuple(replace(n, unbounded=()) for n in view.networks))
+    assert fits.copies == walk(compile_bridge(bounded), replace(frame, header=PING)).copies

@@ -14,6 +14,7 @@ from flows.actions import (
     Action,
     Goto,
     Limit,
+    Measure,
     Move,
     Output,
     PopVlan,
@@ -99,6 +100,9 @@ def os_ken_actions(action: Action) -> list[Any]:
             return [parser.OFPActionSetField(reg0=source)]
         case SetField(name, value):
             return [parser.OFPActionSetField(**{OS_KEN_NAMES.get(name, name): value})]
+        case Measure(size):
+            target_bit = (1).to_bytes(2, "big") + bytes.fromhex("00010004") + bytes(6)
+            return [parser.NXActionUnknown(49, size.to_bytes(2, "big") + target_bit)]
         case Move(source, target):
             width = 32 if target.endswith("pa") else 48
             return [parser.NXActionRegMove(source, target, n_bits=width)]
