@@ -7,13 +7,16 @@ just these. That is nothing but an optimisation: the result is equal to that of 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import chain
 
 from flows import pipeline
 from flows.flow import CONTROLLER_METER, EMPTY, Flow, Flows, Meter, Program, collect, together
 from flows.view import BridgeView, Location, NetworkView
+
+STEP = 4_000
+"""Flows that are compiled in some 10 ms."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,18 +34,39 @@ NOTHING = Compiled(BridgeView((), (), False, 0, 0), EMPTY, {}, {})
 
 def compile_bridge(view: BridgeView) -> Program:
     """Everything that the bridge with this view must hold."""
-    return recompile(view, NOTHING).program
+    return at_once(recompile(view, NOTHING)).program
 
 
-def recompile(view: BridgeView, last: Compiled) -> Compiled:
-    """The same, with what was compiled last at hand. ``ValueError`` if different flows share an identity."""
+def recompile(view: BridgeView, last: Compiled) -> Generator[None, None, Compiled]:
+    """The same, with what was compiled last at hand. ``ValueError`` if different flows share an identity.
+
+    It pauses after every ``STEP`` flows, for those who have other things to do meanwhile.
+    """
     same = last is not NOTHING and _bare(view) == _bare(last.view)
     parts = last.parts if same else {}
-    now = {network.vni: (network, _part(view, network, parts.get(network.vni))) for network in view.networks}
+    now: dict[int, tuple[NetworkView, Flows]] = {}
+    fresh = 0
+    for network in view.networks:
+        before = parts.get(network.vni)
+        now[network.vni] = part = (network, _part(view, network, before))
+        fresh += 0 if before is not None and part[1] is before[1] else len(part[1])
+        if fresh >= STEP:
+            fresh = 0
+            yield
     rest = last.rest if same and _trunks(view) == _trunks(last.view) else collect(_rest(view))
     flows = together(rest, *(part for _, part in now.values()))
     meters = {CONTROLLER_METER: Meter(CONTROLLER_METER, view.punt_rate, 2 * view.punt_rate)}
     return Compiled(view, Program(flows, meters), rest, now)
+
+
+def at_once(steps: Generator[None, None, Compiled]) -> Compiled:
+    """What the steps lead to, without a pause."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            compiled: Compiled = end.value
+            return compiled
 
 
 def _bare(view: BridgeView) -> BridgeView:

@@ -96,6 +96,7 @@ class OverlayApp(OSKenApp):  # type: ignore[misc]  # os-ken has no types
         CONF.set_default("ofp_tcp_listen_port", controller.listen_port)
         self._engine = Engine(overlay)
         self._inbox: Any = hub.Queue()
+        self._loading: Any = hub.Semaphore()
         self._switches: dict[int, Switch] = {}
         self._tasks: dict[Switch, Any] = {}
 
@@ -140,10 +141,11 @@ class OverlayApp(OSKenApp):  # type: ignore[misc]  # os-ken has no types
 
     def reload(self) -> None:
         """Read the file again: it changed, or SIGHUP. If it is no good, the last good one stays in force."""
-        try:
-            self._inbox.put(FileChanged(source.load(self.config_path)))
-        except Invalid as invalid:
-            self._inbox.put(FileBroken("; ".join(map(str, invalid.problems))))
+        with self._loading:  # one at a time: an older content never comes after a newer one
+            try:
+                self._inbox.put(FileChanged(source.load_aside(self.config_path)))
+            except Invalid as invalid:
+                self._inbox.put(FileBroken("; ".join(map(str, invalid.problems))))
 
     def _follow_file(self) -> None:
         while True:
@@ -155,8 +157,7 @@ class OverlayApp(OSKenApp):  # type: ignore[misc]  # os-ken has no types
         for effect in self._engine.start():
             self._perform(effect)
         while True:
-            for effect in self._handle(self._take_all()):
-                self._perform(effect)
+            self._handle(self._take_all())
 
     def _take_all(self) -> list[Event]:
         events = [self._inbox.get()]
@@ -166,12 +167,15 @@ class OverlayApp(OSKenApp):  # type: ignore[misc]  # os-ken has no types
             except hub.QueueEmpty:
                 return events
 
-    def _handle(self, events: list[Event]) -> list[Effect]:
+    def _handle(self, events: list[Event]) -> None:
         try:
-            return self._engine.handle(events)
+            for effect in self._engine.handle(events):
+                if effect is None:
+                    hub.sleep(0)
+                else:
+                    self._perform(effect)
         except Exception:
             LOG.exception("engine.failed", extra={"fields": {"events": [type(e).__name__ for e in events]}})
-            return []
 
     def _perform(self, effect: Effect) -> None:
         if isinstance(effect, Note):

@@ -7,7 +7,7 @@ read before it is written, and has at most one plan on its way; whatever happens
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from operator import is_
@@ -108,7 +108,7 @@ class _Session:
     def program(self) -> Program:
         return self.compiled.program
 
-    def follow(self, state: State) -> None:
+    def follow(self, state: State) -> Iterator[None]:
         """Bring the program up to the state. Nothing is computed but what depends on something new."""
         speaking = _speaking(state, self.host)
         inputs = (*speaking, state.members, state.learned)
@@ -121,7 +121,9 @@ class _Session:
         self.inputs = inputs
         view = project(state, self.host, self.dialect, self.memo)
         if view != self.compiled.view:
-            self.compiled, self.due = recompile(view, self.compiled), True
+            yield
+            self.compiled = yield from recompile(view, self.compiled)
+            self.due = True
 
 
 def _speaking(state: State, host: str) -> tuple[object, ...]:
@@ -157,24 +159,25 @@ class Engine:
         """What is to be done before anything happened, and again with each new configuration."""
         return [Later(SETTLE, Elapsed(Settled(self._state.wanted)))]
 
-    def handle(self, events: Iterable[Event]) -> list[Effect]:
-        """Take in what happened, in order; return what is to be done, in order."""
-        effects: list[Effect] = []
+    def handle(self, events: Iterable[Event]) -> Iterator[Effect | None]:
+        """Take in what happened, in order; yield what is to be done, in order.
+
+        None in between means that others may have a turn: what follows takes a while.
+        """
         before = self._state
         for seen_by, run in groupby(events, lambda e: e.dpid if isinstance(e, SourceSeen) else None):
             if seen_by is None:
                 for event in run:
-                    effects += self._take(event)
+                    yield from self._take(event)
             elif seen_by in self._sessions:
                 sightings = tuple(event.sighting for event in run if isinstance(event, SourceSeen))
                 self._state = step(self._state, Seen(self._sessions[seen_by].host, sightings))
-        effects += _learning_notes(before, self._state)
+        yield from _learning_notes(before, self._state)
         reconciled: State | None = None
         while reconciled is not self._state:  # what one bridge confirms may be what its peers wait for
             reconciled = self._state
             for dpid, session in self._sessions.items():
-                effects += self._reconcile(dpid, session)
-        return effects
+                yield from self._reconcile(dpid, session)
 
     def _take(self, event: Event) -> list[Effect]:
         match event:
@@ -299,19 +302,21 @@ class Engine:
         session.reads += 1
         return [Read(dpid)]
 
-    def _reconcile(self, dpid: int, session: _Session) -> list[Effect]:
+    def _reconcile(self, dpid: int, session: _Session) -> Iterator[Effect | None]:
         """Send what the bridge lacks, unless it is being read, or written, or was given up."""
         if session.reads or session.installed is None or session.sending or session.failure:
-            return []
-        session.follow(self._state)
+            return
+        yield from session.follow(self._state)
         if not session.due:
-            return []
+            return
         session.due = False
         plan = diff(session.installed, session.meters, _without(session.program, session.rejected))
-        if not plan:
-            return [*_greet(session), *self._in_force(session.host, session.dialect)]
-        session.sending, session.sent_dialect = plan, session.dialect
-        return [Send(dpid, plan, frozenset(meter.id for meter in session.meters))]
+        if plan:
+            session.sending, session.sent_dialect = plan, session.dialect
+            yield Send(dpid, plan, frozenset(meter.id for meter in session.meters))
+        else:
+            yield from _greet(session)
+            yield from self._in_force(session.host, session.dialect)
 
     def _in_force(self, host: str, spoken: Dialect) -> list[Effect]:
         """A bridge holds what it should, and with it a dialect.

@@ -7,7 +7,7 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.compile import NOTHING, compile_bridge, recompile
+from flows.compile import NOTHING, at_once, compile_bridge, recompile
 from flows.diff import Plan, diff
 from flows.flow import FlowKey, Meter, Program
 from flows.match import NO_HEADER, Header
@@ -75,10 +75,10 @@ def test_what_is_compiled_step_by_step_is_what_is_compiled_at_once(
     """Whatever came before: other views, or the same one with other locations."""
     last = NOTHING
     for view in steps:
-        last = recompile(view, last)
+        last = at_once(recompile(view, last))
         without = replace(view, networks=tuple(data.draw(fewer_locations(n)) for n in view.networks))
         for now in (without, view):
-            last = recompile(now, last)
+            last = at_once(recompile(now, last))
 
             assert last.program == compile_bridge(now)
 

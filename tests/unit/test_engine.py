@@ -39,6 +39,11 @@ GUEST = "02:aa:00:00:00:01"
 E = TypeVar("E", bound=Effect)
 
 
+def handled(engine: Engine, *events: Event) -> list[Effect]:
+    """All that the engine wants done."""
+    return [effect for effect in engine.handle(events) if effect is not None]
+
+
 class Fake:
     """An engine, and bridges that do at once what it asks of them."""
 
@@ -49,7 +54,7 @@ class Fake:
 
     def tell(self, *events: Event) -> list[Effect]:
         """Tell the engine, carry out what it asks, and so on until it asks no more; all its effects."""
-        effects = self.engine.handle(events)
+        effects = handled(self.engine, *events)
         answers = [self._answer(effect) for effect in effects if isinstance(effect, Read | Send)]
         return effects + (self.tell(*answers) if answers else [])
 
@@ -83,8 +88,8 @@ def plans(effects: list[Effect]) -> list[Plan]:
 def test_a_bridge_is_read_before_it_is_written() -> None:
     engine = Engine(OVERLAY)
 
-    first = engine.handle([connected(HOST1)])
-    second = engine.handle([WasRead(HOST1.datapath_id, frozenset(), frozenset(), ())])
+    first = handled(engine, connected(HOST1))
+    second = handled(engine, WasRead(HOST1.datapath_id, frozenset(), frozenset(), ()))
 
     assert of(Read, first) == [Read(HOST1.datapath_id)]
     assert not plans(first)
@@ -121,11 +126,11 @@ def test_flows_of_somebody_else_go() -> None:
 
 def test_what_happens_while_a_plan_is_on_its_way_is_in_the_next_one() -> None:
     engine = Engine(OVERLAY)
-    engine.handle([connected(HOST1)])
-    engine.handle([WasRead(HOST1.datapath_id, frozenset(), frozenset(), ())])
+    handled(engine, connected(HOST1))
+    handled(engine, WasRead(HOST1.datapath_id, frozenset(), frozenset(), ()))
 
-    meanwhile = engine.handle([PortChanged(HOST1.datapath_id, "red1", None)])
-    afterwards = engine.handle([WasSent(HOST1.datapath_id, ())])
+    meanwhile = handled(engine, PortChanged(HOST1.datapath_id, "red1", None))
+    afterwards = handled(engine, WasSent(HOST1.datapath_id, ()))
 
     assert not plans(meanwhile)
     (plan,) = plans(afterwards)
@@ -162,15 +167,15 @@ def test_an_unknown_bridge_is_listed_and_left_empty_until_the_file_names_it() ->
 
 def test_a_refused_flow_is_named_and_its_neighbours_are_programmed() -> None:
     engine = Engine(OVERLAY)
-    engine.handle([connected(HOST1)])
-    (plan,) = plans(engine.handle([WasRead(HOST1.datapath_id, frozenset(), frozenset(), ())]))
+    handled(engine, connected(HOST1))
+    (plan,) = plans(handled(engine, WasRead(HOST1.datapath_id, frozenset(), frozenset(), ())))
 
     culprit = plan.add[5]
-    effects = engine.handle([WasSent(HOST1.datapath_id, (Rejection(culprit, "OFPFMFC_TABLE_FULL"),))])
+    effects = handled(engine, WasSent(HOST1.datapath_id, (Rejection(culprit, "OFPFMFC_TABLE_FULL"),)))
 
     (again,) = plans(effects)
     assert set(again.add) == set(plan.add) - {culprit}
-    engine.handle([WasSent(HOST1.datapath_id, ())])
+    handled(engine, WasSent(HOST1.datapath_id, ()))
     status = engine.status("overlay.yaml").bridges["host1"]
     assert not status.in_sync
     assert "OFPFMFC_TABLE_FULL" in status.failures[0]
@@ -178,13 +183,13 @@ def test_a_refused_flow_is_named_and_its_neighbours_are_programmed() -> None:
 
 def test_a_bridge_that_refuses_everything_is_read_again_and_then_left_alone() -> None:
     engine = Engine(OVERLAY)
-    effects = engine.handle([connected(HOST1)])
+    effects = handled(engine, connected(HOST1))
     reads = 0
     while of(Read, effects):
         reads += 1
         assert reads < 10
-        engine.handle([WasRead(HOST1.datapath_id, frozenset(), frozenset(), ())])
-        effects = engine.handle([WasSent(HOST1.datapath_id, (Rejection(None, "OFPBRC_EPERM"),))])
+        handled(engine, WasRead(HOST1.datapath_id, frozenset(), frozenset(), ()))
+        effects = handled(engine, WasSent(HOST1.datapath_id, (Rejection(None, "OFPBRC_EPERM"),)))
 
     assert reads > 1
     assert engine.status("overlay.yaml").bridges["host1"].failures == ("OFPBRC_EPERM",)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from sdnapp.config import Invalid
-from sdnapp.source import Watch, load
+from sdnapp.source import Watch, load, load_aside
 
 TEXT = "tenants: {}\nhosts: {host1: {vtep: 192.168.4.201}}\nports: {}\n"
 OTHER = TEXT.replace("201", "202")
@@ -37,6 +38,19 @@ def watch(path: Path) -> Iterator[Watch]:
 
 def test_load_gives_what_the_file_means(path: Path) -> None:
     assert list(load(path).hosts) == ["host1"]
+
+
+def test_a_file_that_is_loaded_aside_means_the_same(path: Path) -> None:
+    assert load_aside(path) == load(path)
+
+
+def test_what_is_wrong_with_a_file_that_is_loaded_aside_is_raised_all_the_same(path: Path) -> None:
+    path.write_text("nonsense")
+
+    with pytest.raises(Invalid) as aside:
+        load_aside(path)
+    with pytest.raises(Invalid, match=f"^{re.escape(str(aside.value))}$"):
+        load(path)
 
 
 def test_problems_name_the_file(path: Path) -> None:
