@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from sdnapp.config import names
+from sdnapp.config.encapsulations import in_use
 from sdnapp.config.problem import Finding, repeated, shown
 from sdnapp.config.schema import Config, Port
 
@@ -44,7 +45,7 @@ def _macs(config: Config) -> Iterator[Finding]:
 
 
 def _interfaces(config: Config) -> Iterator[Finding]:
-    tunnels = {names.tunnel_interface(config.overlay.encapsulation, host): host for host in config.hosts}
+    tunnels = {names.tunnel_interface(kind, host): host for kind in in_use(config) for host in config.hosts}
     taken: dict[tuple[str, str], str] = {}
     for name, host in config.hosts.items():
         roles = [(host.bridge, "bridge"), *([(host.uplink, "uplink")] if host.uplink else [])]

@@ -13,7 +13,9 @@ from typing import Any
 from sdnapp.config import names
 from sdnapp.config.addresses import address_findings
 from sdnapp.config.devices import device_findings
+from sdnapp.config.encapsulations import encapsulation_findings, in_use
 from sdnapp.config.problem import Finding, Path, either, nearest, repeated, shown
+from sdnapp.config.scalars import EVERYONE
 from sdnapp.config.schema import Config
 
 
@@ -46,6 +48,7 @@ def _mapping(value: Any) -> dict[str, Any]:
 def findings(config: Config, declared: Declared) -> Iterator[Finding]:
     """All that is wrong with ``config``, which may lack entries of ``declared`` that are broken."""
     yield from _settings(config)
+    yield from encapsulation_findings(config)
     yield from _networks(config)
     yield from _references(config, declared)
     yield from _hosts(config)
@@ -57,8 +60,6 @@ def findings(config: Config, declared: Declared) -> Iterator[Finding]:
 
 def _settings(config: Config) -> Iterator[Finding]:
     overlay, listen, rest = config.overlay, config.controller.listen, config.controller.rest
-    if overlay.encapsulation == "gre" and overlay.dst_port is not None:
-        yield Finding(("overlay", "dst_port"), "GRE has no ports", "Remove it, or use vxlan or geneve.")
     has_v6 = any(subnet.version == 6 for network in config.networks.values() for subnet in network.subnet)
     has_v6 = has_v6 or any(address.version == 6 for port in config.ports.values() for address in port.address)
     if overlay.mtu is not None and overlay.mtu < 1280 and has_v6:
@@ -94,14 +95,18 @@ def _references(config: Config, declared: Declared) -> Iterator[Finding]:
         close = namesakes[:3] or [n for n in [nearest(name, declared.networks)] if n]
         yield Finding(path, f"there is no network {shown(name)}", _meant(close, declared.networks), key)
 
+    def host_named(path: Path, name: str, *, key: bool = False) -> Iterator[Finding]:
+        if name not in declared.hosts:
+            close = [host for host in [nearest(name, declared.hosts)] if host]
+            yield Finding(path, f"there is no host {shown(name)}", _meant(close, declared.hosts), key)
+
     for name, host in config.hosts.items():
         for path in host.vlans:
             yield from network(("hosts", name, "vlans", path), path, key=True)
+        for peer in host.encapsulation.keys() - {EVERYONE}:
+            yield from host_named(("hosts", name, "encapsulation", peer), peer, key=True)
     for name, port in config.ports.items():
-        if port.host not in declared.hosts:
-            close = [host for host in [nearest(port.host, declared.hosts)] if host]
-            message = f"there is no host {shown(port.host)}"
-            yield Finding(("ports", name, "host"), message, _meant(close, declared.hosts))
+        yield from host_named(("ports", name, "host"), port.host)
         if not port.networks:
             message = "it has neither 'network' nor 'trunk'"
             yield Finding(("ports", name), message, "Add network: tenant/network.", key=True)
@@ -130,10 +135,8 @@ def _hosts(config: Config) -> Iterator[Finding]:
     for number, first, where in repeated(ids):
         message = f"datapath id {number:016x} is that of {first} already"
         yield Finding(where, message, "Give every host its own.")
-    tunnels = (
-        (names.tunnel_interface(config.overlay.encapsulation, name), name, ("hosts", name))
-        for name, _ in hosts
-    )
+    kind = max(in_use(config), key=len)  # what is shortened for the longest is the same for the others
+    tunnels = ((names.tunnel_interface(kind, name), name, ("hosts", name)) for name, _ in hosts)
     for tunnel, first, where in repeated(tunnels):
         message = f"the tunnel to it would be named {tunnel}, like that to {first}"
         yield Finding(where, message, "Rename one of the hosts.", key=True)

@@ -52,6 +52,8 @@ def _kind(field: Mapping[str, Any]) -> str:
             return "`true`, `false`"
         case {"anyOf": [item, {"type": "array"}]}:
             return f"{_kind(item)}, or a list"
+        case {"anyOf": [item, {"propertyNames": {"$comment": what}}]}:
+            return f"{_kind(item)}, or a mapping by {what}"
         case {"$comment": what}:
             return str(what)
         case {"propertyNames": {"$comment": what}}:

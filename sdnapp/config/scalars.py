@@ -98,6 +98,25 @@ Encapsulation = Annotated[
     _choice("an encapsulation", "vxlan", "gre", "geneve"),
     WithJsonSchema({"enum": ["vxlan", "gre", "geneve"]}),
 ]
+EVERYONE = "*"
+"""Stands for all peers where a host gives one encapsulation for all of its tunnels."""
+
+Encapsulations = Annotated[
+    dict[str, Encapsulation],
+    BeforeValidator(lambda value: value if isinstance(value, dict) else {EVERYONE: value}),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"enum": ["vxlan", "gre", "geneve"]},
+                {
+                    "type": "object",
+                    "propertyNames": {"$comment": "host"},
+                    "additionalProperties": {"enum": ["vxlan", "gre", "geneve"]},
+                },
+            ]
+        }
+    ),
+]
 Datapath = Annotated[
     Literal["auto", "system", "netdev"],
     _choice("a datapath", "auto", "system", "netdev"),

@@ -130,6 +130,12 @@ class Host(Section):
     vlans: dict[s.NetworkPath, s.Vlan] = Field(
         default={}, description="Tags that differ on this host, by network.", examples=[{"red/web": 30}]
     )
+    encapsulation: s.Encapsulations = Field(
+        default={},
+        description="What its tunnels wrap frames in: all of them, or each to the host named (`*`: others). "
+        "It is enough that one end says it; who names the other counts first. Default: that of `overlay`.",
+        examples=["gre"],
+    )
 
 
 class Port(Section):

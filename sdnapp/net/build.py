@@ -11,6 +11,7 @@ from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface, ip
 from sdnapp.config import Config, names, schema
 from sdnapp.config.addresses import homes
 from sdnapp.config.devices import device_of, mac_of
+from sdnapp.config.encapsulations import between
 from sdnapp.config.scalars import Endpoint, Written
 from sdnapp.net.model import (
     Address,
@@ -123,9 +124,8 @@ def _peers(ports: Mapping[str, Port]) -> dict[str, list[str]]:
 
 def _tunnels(config: Config, host: str, peers: Sequence[str]) -> tuple[Tunnel, ...]:
     overlay, local = config.overlay, config.hosts[host].vtep
-    kind = overlay.encapsulation
-    csum = overlay.csum if overlay.csum is not None else kind != "gre" and local.version == 6
-    interfaces = {peer: names.tunnel_interface(kind, peer) for peer in peers}
+    kinds = {peer: between(config, host, peer) for peer in peers}
+    interfaces = {peer: names.tunnel_interface(kind, peer) for peer, kind in kinds.items()}
     numbers = names.ofports(interfaces.values(), names.TUNNEL_NUMBERS)
     return tuple(
         Tunnel(
@@ -134,11 +134,11 @@ def _tunnels(config: Config, host: str, peers: Sequence[str]) -> tuple[Tunnel, .
             encapsulation=kind,
             local_ip=local,
             remote_ip=config.hosts[peer].vtep,
-            dst_port=overlay.dst_port or _DST_PORT[kind],
-            csum=csum,
+            dst_port=None if kind == "gre" else overlay.dst_port or _DST_PORT[kind],
+            csum=overlay.csum if overlay.csum is not None else kind != "gre" and local.version == 6,
             ofport=numbers[interfaces[peer]],
         )
-        for peer in peers
+        for peer, kind in kinds.items()
     )
 
 

@@ -106,7 +106,10 @@ def _things(overlay: Overlay) -> Iterator[tuple[Name, Fields]]:
         )
     for host in overlay.hosts.values():
         yield ("host", host.name), _host(host)
-        yield from ((("tunnel", f"{host.name} to {tunnel.peer}"), {}) for tunnel in host.tunnels)
+        for tunnel in host.tunnels:
+            usual = tunnel.encapsulation == overlay.encapsulation
+            own = {"encapsulation of its own": None if usual else tunnel.encapsulation}
+            yield ("tunnel", f"{host.name} to {tunnel.peer}"), own
     for port in overlay.ports.values():
         yield (
             ("port", port.name),

@@ -133,6 +133,7 @@ class Overlay:
     """Everything the file means. Mappings are sorted by key; treat them as read-only."""
 
     encapsulation: Encapsulation
+    """Of tunnels whose hosts say nothing else."""
     datapath: DatapathKind
     mtu: int | None
     """What workloads get, in bytes; None: the underlay device's MTU less the encapsulation's overhead."""

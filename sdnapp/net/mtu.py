@@ -33,8 +33,18 @@ def overhead(encapsulation: Encapsulation, version: int, *, csum: bool) -> int:
 
 
 def workload_mtu(overlay: Overlay, host: Host, underlay: int) -> int:
-    """Bytes in the MTU of the workloads on ``host``, whose vtep is on a device with MTU ``underlay``."""
+    """Bytes in the MTU of the workloads on ``host``, whose vtep is on a device with MTU ``underlay``.
+
+    The tunnel that costs most decides for all, so that the workloads of a network agree wherever they are.
+    """
     if overlay.mtu is not None:
         return overlay.mtu
-    csum = any(tunnel.csum for tunnel in host.tunnels)
-    return underlay - overhead(overlay.encapsulation, host.vtep.version, csum=csum)
+    version = host.vtep.version
+    ways = {
+        (tunnel.encapsulation, tunnel.csum)
+        for other in overlay.hosts.values()
+        for tunnel in other.tunnels
+        if tunnel.local_ip.version == version
+    }
+    usual = overhead(overlay.encapsulation, version, csum=False)
+    return underlay - max((overhead(kind, version, csum=csum) for kind, csum in ways), default=usual)

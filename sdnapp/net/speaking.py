@@ -24,17 +24,17 @@ def dialect(state: State, host: str) -> Dialect:
 
 def in_change(state: State, host: str) -> bool:
     """Whether this host has a choice of ways: only then does its dialect depend on what others confirmed."""
-    return state.claims is not state.paths or not state.ports(host).kinds <= {state.overlay.encapsulation}
+    return state.claims is not state.paths or state.ports(host).choice
 
 
 def _hears(state: State, host: str) -> Iterator[tuple[str, Encapsulation]]:
     """The tunnels of the encapsulation that the file wants, and others as long as a peer uses them."""
-    wanted = state.overlay.encapsulation
+    ports = state.ports(host)
     used = {(s.speaker, s.way.encapsulation) for s in state.fading if s.listener == host}
-    for peer, kinds in state.ports(host).tunnels.items():
+    for peer, kinds in ports.tunnels.items():
         silent = peer not in state.confirmed and not state.settled
         for kind in kinds:
-            if kind == wanted or silent or (peer, kind) in used or _says(state, peer, host, kind):
+            if kind == ports.wanted[peer] or silent or (peer, kind) in used or _says(state, peer, host, kind):
                 yield peer, kind
 
 
@@ -51,12 +51,12 @@ def _understands(state: State, host: str) -> Iterator[tuple[str, int]]:
 
 
 def _speaks(state: State, host: str) -> Iterator[tuple[tuple[str, str], Way]]:
-    before = state.confirmed.get(host, SILENT).speaks
+    before, tunnels = state.confirmed.get(host, SILENT).speaks, state.ports(host).tunnels
     keys = _keys(state)
     for path in sorted(state.here[host]):
         choices: dict[tuple[Encapsulation, ...], list[Way]] = {}
         for peer in state.having[path]:
-            kinds = _kinds(state, host, peer)
+            kinds = tuple(tunnels.get(peer, ()))
             ways = choices.setdefault(kinds, [Way(kind, key) for kind, key in product(kinds, keys[path])])
             if ways:
                 yield (path, peer), _choose(state, host, (path, peer), ways, before.get((path, peer)))
@@ -70,12 +70,6 @@ def _choose(state: State, host: str, to: tuple[str, str], ways: list[Way], befor
         return ways[0]
     taken = (way for way in ways if listener.takes(host, path, way))
     return next(taken, before if before in ways and before is not None else ways[0])
-
-
-def _kinds(state: State, host: str, peer: str) -> tuple[Encapsulation, ...]:
-    """The encapsulations of the tunnels that lead there, the one that the file wants first."""
-    kinds = state.ports(host).tunnels.get(peer, {})
-    return tuple(sorted(kinds, key=lambda kind: (kind != state.overlay.encapsulation, kind)))
 
 
 def _keys(state: State) -> Mapping[str, list[int]]:

@@ -16,7 +16,7 @@ from sdnapp.net.dialect import Dialect, Speech
 from sdnapp.net.model import Encapsulation, Host, Overlay, Port
 from sdnapp.net.moving import meanwhile
 
-ENCAPSULATIONS: tuple[Encapsulation, ...] = ("vxlan", "gre", "geneve")
+ENCAPSULATIONS: tuple[Encapsulation, ...] = ("geneve", "gre", "vxlan")
 
 MAX_KEY = 2**24 - 1
 """Of VXLAN and Geneve; GRE has more (RFC 7348 §5, RFC 8926 §3.4, RFC 2890 §2.1)."""
@@ -46,34 +46,38 @@ class Sighting(NamedTuple):
 class Ports:
     """The ports that a bridge has now, both ways round, and those of them that lead to its peers.
 
-    ``peer``: the host at the other end of each tunnel. ``kinds``: the encapsulations of them all.
+    ``peer``: the host at the other end of each tunnel. ``wanted``: the encapsulation that the file wants to
+    each peer; where it has that tunnel and others, that one is the first. ``choice``: there are others.
     """
 
     number: Mapping[str, int]
     name: Mapping[int, str]
     tunnels: Mapping[str, Mapping[Encapsulation, int]]
     peer: Mapping[int, str]
-    kinds: frozenset[Encapsulation]
+    wanted: Mapping[str, Encapsulation]
+    choice: bool
 
     @classmethod
     def of(cls, number: Mapping[str, int], host: Host) -> Ports:
         """From interface name to port number. Tunnels go by their names, whatever the file wants now."""
         tunnels: dict[str, dict[Encapsulation, int]] = {}
-        for tunnel in host.tunnels:
-            for kind in ENCAPSULATIONS:
-                ofport = number.get(tunnel_interface(kind, tunnel.peer))
+        wanted = {tunnel.peer: tunnel.encapsulation for tunnel in host.tunnels}
+        for peer, first in wanted.items():
+            for kind in (first, *(kind for kind in ENCAPSULATIONS if kind != first)):
+                ofport = number.get(tunnel_interface(kind, peer))
                 if ofport is not None:
-                    tunnels.setdefault(tunnel.peer, {})[kind] = ofport
+                    tunnels.setdefault(peer, {})[kind] = ofport
         return cls(
             number=number,
             name={ofport: name for name, ofport in number.items()},
             tunnels=tunnels,
             peer={ofport: peer for peer, kinds in tunnels.items() for ofport in kinds.values()},
-            kinds=frozenset(kind for kinds in tunnels.values() for kind in kinds),
+            wanted=wanted,
+            choice=any(kinds.keys() != {wanted[peer]} for peer, kinds in tunnels.items()),
         )
 
 
-NO_PORTS = Ports({}, {}, {}, {}, frozenset())
+NO_PORTS = Ports({}, {}, {}, {}, {}, choice=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,6 +53,31 @@ def test_both_ends_of_a_tunnel_agree() -> None:
 
 
 @pytest.mark.parametrize(
+    ("host1", "host2", "kind"),
+    [
+        ("", "", "vxlan"),
+        ("gre", "", "gre"),
+        ("", "gre", "gre"),
+        ("gre", "gre", "gre"),
+        ("gre", "{host1: geneve}", "geneve"),
+        ("{'*': gre, host2: geneve}", "gre", "geneve"),
+        ("{host3: gre}", "", "vxlan"),
+    ],
+)
+def test_a_pair_of_hosts_agrees_on_its_encapsulation(host1: str, host2: str, kind: Encapsulation) -> None:
+    text = TENANTS + PORTS
+    for number, said in (("201", host1), ("202", host2)):
+        if said:
+            text = text.replace(
+                f"vtep: 192.168.4.{number}", f"vtep: 192.168.4.{number}, encapsulation: {said}"
+            )
+    whole = build(parse(text.encode(), "f"))
+
+    assert [t.encapsulation for h in ("host1", "host2") for t in whole.hosts[h].tunnels] == [kind] * 2
+    assert workload_mtu(whole, whole.hosts["host3"], 1500) == 1500 - overhead(kind, 4, csum=False)
+
+
+@pytest.mark.parametrize(
     ("kind", "underlay", "port", "csum"),
     [
         ("vxlan", "192.168.4.20", 4789, False),

@@ -40,6 +40,14 @@ def changed(*changes: tuple[str, str]) -> Overlay:
             ("encapsulation: gre", "encapsulation: vxlan"),
             ["~ overlay: encapsulation gre -> vxlan, UDP port none -> 4789"],
         ),
+        (
+            ("vtep: 192.168.4.201", "vtep: 192.168.4.201, encapsulation: vxlan"),
+            [
+                "~ overlay: UDP port none -> 4789",
+                "~ tunnel host1 to host2: encapsulation of its own none -> vxlan",
+                "~ tunnel host2 to host1: encapsulation of its own none -> vxlan",
+            ],
+        ),
         (("red2:  {host: host2", "red2:  {host: host1"), ["~ port red2: host host2 -> host1"]),
         (("{encapsulation: gre}", "{encapsulation: gre, mtu: 1400}"), ["~ overlay: mtu none -> 1400"]),
         (

@@ -100,12 +100,21 @@ class World:
                 self.remove_tunnels(host)
 
 
-def changed(vni: int = 5010, kind: Encapsulation = "gre", blue: int = 5020) -> Overlay:
+def changed(vni: int = 5010, kind: Encapsulation = "gre", blue: int = 5020, pair: str = "") -> Overlay:
     text = TWO_HOSTS.replace("5010", "RED").replace("5020", str(blue)).replace("RED", str(vni))
+    if pair:
+        text = text.replace("vtep: 192.168.4.202", f"vtep: 192.168.4.202, encapsulation: {pair}")
     return overlay(text.replace("encapsulation: gre", f"encapsulation: {kind}"))
 
 
-TARGETS = [changed(5011), changed(kind="vxlan"), changed(5011, "geneve"), changed(5020, blue=5010), OVERLAY]
+TARGETS = [
+    changed(5011),
+    changed(kind="vxlan"),
+    changed(5011, "geneve"),
+    changed(5020, blue=5010),
+    changed(pair="{host1: vxlan}"),
+    OVERLAY,
+]
 
 deeds = st.lists(
     st.tuples(st.sampled_from(["program", "make_tunnels", "remove_tunnels", "fade"]), st.sampled_from(HOSTS)),
@@ -129,7 +138,8 @@ def test_whatever_comes_when_nothing_is_lost(story: list[tuple[int, list[tuple[s
 
     last = TARGETS[story[-1][0]]
     for host in HOSTS:
-        assert {way.encapsulation for way in world.in_force(host).speaks.values()} == {last.encapsulation}
+        (tunnel,) = last.hosts[host].tunnels
+        assert {way.encapsulation for way in world.in_force(host).speaks.values()} == {tunnel.encapsulation}
         assert world.in_force(host).understands == {(p, n.vni) for p, n in last.networks.items()}
         assert set(world.state.ports(host).number) == set(numbers(last.hosts[host]))
 
@@ -150,7 +160,7 @@ def on_the_way(world: World, host: str) -> set[tuple[str, int]]:
     return sent | {(path, way.key) for ways in said for (path, to), way in ways if to == host}
 
 
-@pytest.mark.parametrize("target", TARGETS[:4])
+@pytest.mark.parametrize("target", TARGETS[:5])
 def test_a_host_that_is_away_holds_up_nobody_and_is_spoken_to_as_it_understands(target: Overlay) -> None:
     world = World.running()
     world.tell(Configured(target))
