@@ -86,27 +86,25 @@ def _measure(fleet: Fleet, networks: int, rounds: int) -> Found:
     fleet.controller.write(_text(networks))
     _empty(fleet)
     fleet.employ(name, controlled=True)
-    wait_programmed, flows = _start(fleet)
+    lines, wait_programmed = _start(fleet)
+    flows = next(int(line.fields["flows"]) for line in lines if line.event == "bridge.in_sync")
     written = fleet.controller.file.with_suffix(".flows")
     written.write_text("\n".join(fleet.ovs(name).flows(name)))
     programmed = interleaved(partial(_program, fleet), partial(_add, fleet, written.name), rounds)
     fleet.employ(name, controlled=True)
     fleet.in_sync(1)
-    checked = interleaved(partial(_check, fleet), partial(_dump, fleet), rounds)
-    fleet.kill()
-    wait_checked, _ = _start(fleet)
-    return Found(flows, programmed, checked, (wait_programmed, wait_checked), fleet.memory())
+    waits: list[float] = []
+    checked = interleaved(partial(_check, fleet, waits), partial(_dump, fleet), rounds)
+    return Found(flows, programmed, checked, (wait_programmed, max(waits)), fleet.memory())
 
 
-def _start(fleet: Fleet) -> tuple[float, int]:
-    """Return how long another bridge waits at most for the controller that starts, and the flows."""
+def _start(fleet: Fleet) -> tuple[list[Line], float]:
+    """Start the controller; return what it says until the bridge is right, and another one's longest wait."""
     fleet.news()
     with pulse(fleet.controller.openflow) as felt:
         fleet.start()
         lines = fleet.in_sync(1)
-        longest = felt.longest(*_span(lines))
-    (line,) = (line for line in lines if line.event == "bridge.in_sync")
-    return longest, int(line.fields["flows"])
+        return lines, felt.longest(*_span(lines))
 
 
 def _text(networks: int) -> str:
@@ -129,12 +127,11 @@ def _add(fleet: Fleet, written: str) -> float:
     return _timed(lambda: _ofctl(fleet, "--bundle", "add-flows", written))
 
 
-def _check(fleet: Fleet) -> float:
+def _check(fleet: Fleet, waits: list[float]) -> float:
     """Return how long a controller that was restarted takes to find that there is nothing to do."""
     fleet.kill()
-    fleet.news()
-    fleet.start()
-    lines = fleet.in_sync(1)
+    lines, longest = _start(fleet)
+    waits.append(longest)
     assert not any(line.event == "bridge.programmed" for line in lines), "it had something to send"
     began, ended = _span(lines)
     return ended - began

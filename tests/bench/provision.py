@@ -1,4 +1,4 @@
-"""How long a new port waits for its first answered ping."""
+"""How long a new port waits for its first answered ping, and how long 200 ports take."""
 
 from __future__ import annotations
 
@@ -23,6 +23,8 @@ from tests.bench.figure import Effort, Figure, absolute
 from tests.bench.ground import Workload
 
 HOST, DEVICE = "host1", "eth0"
+MANY = 200
+DATABASE = "/etc/openvswitch/conf.db"
 
 EVERY, PATIENCE = 0.01, 20
 """Seconds between pings, and until their first answer."""
@@ -51,6 +53,11 @@ def figures(effort: Effort) -> Iterator[Figure]:
         called = [_first_answer(lab, elsewhere, f"{ground.NETWORK}.2{n}", once) for n in range(effort.rounds)]
         yield absolute("new port, provision: from start-up to first ping", called, "ms", at_most=300)
 
+        made = [_many(lab) for _ in range(effort.few)]
+        name = f"provision of {MANY} ports on one host"
+        yield absolute(name, [seconds for seconds, _ in made], "s", at_most=5)
+        yield absolute(f"{name}: OVSDB transactions", [max(times for _, times in made)], "", at_most=1)
+
 
 def _first_answer(
     lab: Lab, elsewhere: Workload, address: str, acting: Callable[[], AbstractContextManager[object]]
@@ -76,6 +83,27 @@ def _first_answer(
     if answer is None:
         raise LabError(f"a new port does not answer within {PATIENCE} s")
     return (float(answer.group(1)) - began) * 1000
+
+
+def _many(lab: Lab) -> tuple[float, int]:
+    """Return the seconds of the command that makes many ports, and its transactions; then they go again."""
+    file = Path(lab.file)
+    before, already = file.read_text(), _transactions(lab)
+    command = [services.script("sdnapp"), "provision", lab.file, "--host", HOST]
+    command += ["--controller", lab.targets[HOST]]
+    _replace(file, before + "".join(f"  p{n}: {{host: {HOST}, network: red/web}}\n" for n in range(MANY)))
+    began = time.monotonic()
+    ground.run(inside(lab.hosts[HOST], command))
+    seconds, times = time.monotonic() - began, _transactions(lab) - already
+    _replace(file, before)
+    ground.run(inside(lab.hosts[HOST], command))
+    return seconds, times
+
+
+def _transactions(lab: Lab) -> int:
+    """Count what provision has written to the database of its host (ovsdb-tool(1), show-log)."""
+    shown = ground.run(inside(lab.hosts[HOST], ["ovsdb-tool", "show-log", DATABASE]))
+    return shown.count("sdnapp provision")
 
 
 @contextmanager

@@ -55,21 +55,23 @@ class Pulse:
         self._thread.join()
 
     def _run(self) -> None:
-        with self._connected() as controller:
-            controller.sendall(pack("!BBHI", VERSION, _HELLO, 8, 0))
-            while not self._over.wait(EVERY):
-                asked = time.time()
-                controller.sendall(pack("!BBHI", VERSION, _ECHO_REQUEST, 8, 0))
-                if not _answered(controller):
-                    return
-                self.waits.append(Wait(asked, time.time()))
-
-    def _connected(self) -> socket.socket:
-        while True:
+        """Who is not heard yet may refuse or reset: it looks whether it can listen before it does."""
+        while not self._over.wait(EVERY):
             try:
-                return socket.create_connection(("127.0.0.1", self._port), timeout=30)
-            except ConnectionRefusedError:
-                time.sleep(EVERY)
+                with socket.create_connection(("127.0.0.1", self._port), timeout=30) as controller:
+                    controller.sendall(pack("!BBHI", VERSION, _HELLO, 8, 0))
+                    self._ask(controller)
+            except OSError:
+                if self.waits:
+                    return
+
+    def _ask(self, controller: socket.socket) -> None:
+        while not self._over.wait(EVERY):
+            asked = time.time()
+            controller.sendall(pack("!BBHI", VERSION, _ECHO_REQUEST, 8, 0))
+            if not _answered(controller):
+                raise ConnectionResetError
+            self.waits.append(Wait(asked, time.time()))
 
 
 def _answered(controller: socket.socket) -> bool:
