@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from flows.view import BridgeView
-from sdnapp.config import parse
+from sdnapp.config import names, parse
 from sdnapp.net.build import build
 from sdnapp.net.model import Host, Overlay
 from sdnapp.net.project import project
@@ -38,6 +38,12 @@ def numbers(host: Host) -> Mapping[str, int]:
     """Every interface of the host's bridge with the port number that it asks for."""
     ports = {port.interface: port.ofport for port in host.ports}
     return ports | {tunnel.interface: tunnel.ofport for tunnel in host.tunnels}
+
+
+def plugged(interface: str, ofport: int, iface_id: str) -> Mapping[str, int]:
+    """What a bridge shows of an interface with an iface-id: itself, and the note that the agent made."""
+    note, counterpart = names.note(ofport, interface, iface_id)
+    return {interface: ofport, note: 60000 + 2 * ofport, counterpart: 60001 + 2 * ofport}
 
 
 def view_of(state: State, host: str) -> BridgeView:

@@ -155,6 +155,7 @@ def _remarks(seen: dict[str, Any]) -> Iterator[str]:
             yield f"{host['name']}: {failure}"
         if host["drift"]:
             yield f"{host['name']}: {host['drift']} changes of flows by somebody else were undone"
+    yield from status["alarms"]
     for stranger in status["unknown"]:
         yield f"unknown bridge {stranger['datapath_id']:016x} from {stranger['address']}: left empty"
 

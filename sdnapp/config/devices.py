@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from sdnapp.config import names
 from sdnapp.config.encapsulations import in_use
-from sdnapp.config.problem import Finding, repeated, shown
+from sdnapp.config.problem import Finding, Path, repeated, shown
 from sdnapp.config.schema import Config, Port
 
 PHYSICAL_BRIDGE = "br-phy"
@@ -20,6 +20,7 @@ def device_findings(config: Config) -> Iterator[Finding]:
     yield from _macs(config)
     yield from _interfaces(config)
     yield from _namespaces(config)
+    yield from _iface_ids(config)
 
 
 def mac_of(name: str, port: Port) -> str | None:
@@ -55,7 +56,12 @@ def _interfaces(config: Config) -> Iterator[Finding]:
                 yield Finding(where, f"interface {shown(interface)} is already {user}", "Use another name.")
             taken[name, interface] = f"the {role} of {name}"
     for name, port in config.ports.items():
+        if port.bound or port.host is None:
+            continue
         interface, where = port.interface or name, ("ports", name, "interface")
+        if names.is_note(interface):
+            message = f"interface {shown(interface)} has a name that sdnapp gives to its notes"
+            yield Finding(where, message, "Use another name.", key=port.interface is None)
         if len(interface) > names.MAX_INTERFACE:
             message = f"the name has {len(interface)} characters, an interface at most {names.MAX_INTERFACE}"
             yield Finding(where, message, "Shorten it, or set 'interface'.", key=True)
@@ -84,7 +90,7 @@ def _namespaces(config: Config) -> Iterator[Finding]:
                     f"the device {tagged} would have {len(tagged)} characters, {names.MAX_INTERFACE} at most"
                 )
                 yield Finding(("ports", name, "trunk", path), message, "Set a shorter 'interface'.")
-    devices = (
+    devices: Iterator[tuple[tuple[str | None, str, str], str, Path]] = (
         ((port.host, port.namespace or name, device_of(name, port)), name, ("ports", name, "namespace"))
         for name, port in config.ports.items()
         if port.attach == "namespace"
@@ -92,3 +98,26 @@ def _namespaces(config: Config) -> Iterator[Finding]:
     for (host, namespace, device), first, where in repeated(devices):
         message = f"device {device} in namespace {namespace} on {host} is that of port {first} already"
         yield Finding(where, message, "Use another namespace or interface.", key=True)
+
+
+def iface_id_of(name: str, port: Port) -> str:
+    """The ``iface-id`` by which a bound port is found."""
+    return port.iface_id or name
+
+
+def _iface_ids(config: Config) -> Iterator[Finding]:
+    for name, port in config.ports.items():
+        where = ("ports", name, "iface_id")
+        if port.iface_id is not None and port.attach != "external":
+            message = "only an external port has an iface_id"
+            yield Finding(where, message, "Remove it, or add attach: external.")
+        elif port.iface_id is not None and not port.bound:
+            message = f"the port is found by its interface {shown(port.interface)}"
+            yield Finding(where, message, "Remove 'interface' or 'iface_id'.")
+    taken: dict[int, str] = {}
+    for name, port in config.ports.items():
+        if port.bound:
+            first = taken.setdefault(names.identity(iface_id_of(name, port)), name)
+            if first != name:
+                message = f"its iface_id {shown(iface_id_of(name, port))} is that of port {first} already"
+                yield Finding(("ports", name, "iface_id"), message, "Give every port its own.")

@@ -47,7 +47,8 @@ def _undecided(config: Config) -> Iterator[Finding]:
     """Hosts that share a network, each with an encapsulation of its own and no word about this pair."""
     networks: dict[str, set[str]] = {}
     for port in config.ports.values():
-        networks.setdefault(port.host, set()).update(port.networks)
+        for place in config.hosts_of(port):
+            networks.setdefault(place, set()).update(port.networks)
     by_kind: dict[str, list[str]] = {}
     for name, host in config.hosts.items():
         if s.EVERYONE in host.encapsulation:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 from sdnapp.config import names
@@ -106,7 +107,10 @@ def _references(config: Config, declared: Declared) -> Iterator[Finding]:
         for peer in host.encapsulation.keys() - {EVERYONE}:
             yield from host_named(("hosts", name, "encapsulation", peer), peer, key=True)
     for name, port in config.ports.items():
-        yield from host_named(("ports", name, "host"), port.host)
+        if port.host is not None:
+            yield from host_named(("ports", name, "host"), port.host)
+        elif not port.bound:
+            yield Finding(("ports", name), "'host' is missing", "Add host: host1.", key=True)
         if not port.networks:
             message = "it has neither 'network' nor 'trunk'"
             yield Finding(("ports", name), message, "Add network: tenant/network.", key=True)
@@ -144,7 +148,7 @@ def _hosts(config: Config) -> Iterator[Finding]:
         yield Finding(
             ("hosts",), f"there are {len(hosts)} hosts", f"Use {len(names.TUNNEL_NUMBERS)} at most."
         )
-    for name, count in Counter(port.host for port in config.ports.values()).items():
+    for name, count in Counter(p.host for p in config.ports.values() if p.host and not p.bound).items():
         if count > len(names.PORT_NUMBERS):
             message, remedy = f"it has {count} ports", f"Use {len(names.PORT_NUMBERS)} at most."
             yield Finding(("hosts", name), message, remedy, key=True)
@@ -154,24 +158,24 @@ def _families(config: Config) -> Iterator[Finding]:
     first: dict[str, str] = {}
     told: set[str] = set()
     for port in config.ports.values():
-        for path in port.networks if port.host in config.hosts else ():
-            peer = first.setdefault(path, port.host)
-            mine, theirs = config.hosts[port.host].vtep, config.hosts[peer].vtep
-            if mine.version != theirs.version and port.host not in told:
-                told.add(port.host)
+        for path, host in product(port.networks, config.hosts_of(port)):
+            peer = first.setdefault(path, host)
+            mine, theirs = config.hosts[host].vtep, config.hosts[peer].vtep
+            if mine.version != theirs.version and host not in told:
+                told.add(host)
                 message = f"it shares {path} with {peer}, whose vtep is IPv{theirs.version}"
                 remedy = f"Write IPv{theirs.version} here, or IPv{mine.version} there."
-                yield Finding(("hosts", port.host, "vtep"), message, remedy)
+                yield Finding(("hosts", host, "vtep"), message, remedy)
 
 
 def _tags(config: Config) -> Iterator[Finding]:
     networks = config.networks
     for name, port in config.ports.items():
         tags: dict[int, str] = {}
-        if port.network in networks and port.host in config.hosts:
-            native = config.hosts[port.host].vlans.get(port.network, networks[port.network].vlan)
-            if native is not None and port.trunk:
-                tags[native] = port.network
+        if port.network in networks and port.trunk:
+            for host in config.hosts_of(port):
+                native = config.hosts[host].vlans.get(port.network, networks[port.network].vlan)
+                tags |= {} if native is None else {native: port.network}
         for path, tag in port.trunk.items():
             where = ("ports", name, "trunk", path)
             if path == port.network:

@@ -5,7 +5,8 @@ The same name gives the same result on every machine and in every version: runni
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from hashlib import blake2b
 
@@ -37,6 +38,46 @@ def tunnel_interface(encapsulation: str, peer: str) -> str:
     """``vxlan-host2``, or a digest of the peer's name where that is too long for a device."""
     name = f"{encapsulation}-{peer}"
     return name if len(name) <= MAX_INTERFACE else f"{encapsulation}-{_digest('tunnel', peer, 4).hex()}"
+
+
+_NOTE = re.compile(r"([bm])([0-9a-f]{4})([0-9a-f]{10})")
+
+
+def identity(iface_id: str) -> int:
+    """40 bits that stand for an ``iface-id`` where there is no room for it."""
+    return int.from_bytes(_digest("iface-id", iface_id, 5), "big")
+
+
+def note(ofport: int, interface: str, iface_id: str) -> tuple[str, str]:
+    """The names of the two ports that tell a controller which ``iface-id`` this interface has.
+
+    OpenFlow shows a port's number and name and nothing else of OVSDB, so the names say it: ``b``, the number
+    of the interface in hexadecimal, and the identity of the ``iface-id``, mixed with that of the interface's
+    name so that whoever takes over the number does not take over the note. The second is its counterpart.
+    """
+    said = f"{ofport:04x}{identity(iface_id) ^ _mixed(interface):010x}"
+    return f"b{said}", f"m{said}"
+
+
+def is_note(name: str) -> bool:
+    """Whether a port of this name is a note or the counterpart of one."""
+    return _NOTE.fullmatch(name) is not None
+
+
+def noted(numbers: Mapping[str, int]) -> dict[str, int]:
+    """The identities of interfaces, out of the ports of a bridge; an interface with two has none."""
+    interfaces = {number: name for name, number in numbers.items()}
+    found: dict[str, set[int]] = {}
+    for name in numbers:
+        if (match := _NOTE.fullmatch(name)) and match[1] == "b":
+            interface = interfaces.get(int(match[2], 16))
+            if interface is not None:
+                found.setdefault(interface, set()).add(int(match[3], 16) ^ _mixed(interface))
+    return {interface: said.pop() for interface, said in found.items() if len(said) == 1}
+
+
+def _mixed(interface: str) -> int:
+    return int.from_bytes(_digest("interface", interface, 5), "big")
 
 
 def ofports(names: Iterable[str], numbers: range) -> dict[str, int]:

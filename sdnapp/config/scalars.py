@@ -168,6 +168,15 @@ def _interface(what: str) -> PlainValidator:
 InterfaceName = Annotated[
     str, _interface("an interface name"), WithJsonSchema(_string("interface", _INTERFACE))
 ]
+IfaceId = Annotated[
+    str,
+    _read(
+        "an iface-id",
+        "Write 1 to 255 printable characters without spaces, such as a UUID.",
+        lambda text: text if re.fullmatch(r"[!-~]{1,255}", text) else None,
+    ),
+    WithJsonSchema(_string("iface-id")),
+]
 NamespaceName = Annotated[
     str,
     _read(

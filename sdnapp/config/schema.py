@@ -141,7 +141,12 @@ class Host(Section):
 class Port(Section):
     """Where a workload attaches; it needs `network`, `trunk`, or both."""
 
-    host: s.HostName = Field(description="The host that it is on.", examples=["host1"])
+    host: s.HostName | None = Field(
+        default=None,
+        description="The host that it is on. Only a port that is found by its `iface_id` may leave it out: "
+        "it is then on whichever host has it, and may move at any time.",
+        examples=["host1"],
+    )
     network: s.NetworkPath | None = Field(
         default=None, description="The network of its untagged frames.", examples=["red/web"]
     )
@@ -163,7 +168,8 @@ class Port(Section):
     attach: s.Attach = Field(
         default="namespace",
         description="`namespace`: sdnapp makes a network namespace and a veth pair. "
-        "`external`: somebody else makes the interface.",
+        "`external`: somebody else makes the interface, and with `interface` sdnapp puts it on the bridge; "
+        "without, somebody else does that too, and it is found by its `iface_id`.",
     )
     namespace: s.NamespaceName | None = Field(
         default=None,
@@ -173,6 +179,17 @@ class Port(Section):
     interface: s.InterfaceName | None = Field(
         default=None, description="The interface on the bridge. Default: the port's name."
     )
+    iface_id: s.IfaceId | None = Field(
+        default=None,
+        description="The `external_ids:iface-id` that the interface of an external port has in Open vSwitch, "
+        "as libvirt and OpenStack set it. Default: the port's name.",
+        examples=["5f1f2d3a-6b0e-4f0c-9a52-0d5f1c8e7a10"],
+    )
+
+    @property
+    def bound(self) -> bool:
+        """Whether it is found by its ``iface_id``, whatever its interface is called."""
+        return self.attach == "external" and self.interface is None
 
     @property
     def networks(self) -> tuple[str, ...]:
@@ -204,6 +221,12 @@ class Config(Section):
             for owner, tenant in self.tenants.items()
             for name, network in tenant.networks.items()
         }
+
+    def hosts_of(self, port: Port) -> tuple[str, ...]:
+        """Where a port may be, of the hosts that there are."""
+        if port.host is None:
+            return tuple(self.hosts)
+        return (port.host,) if port.host in self.hosts else ()
 
 
 def json_schema() -> dict[str, Any]:

@@ -16,6 +16,8 @@ from typing import Any
 from flows.compile import NOTHING, Compiled, recompile
 from flows.diff import Plan, diff
 from flows.flow import Flow, FlowKey, Meter, Program
+from sdnapp.config.names import is_note
+from sdnapp.engine.binding import alarms, binding_notes
 from sdnapp.engine.messages import (
     Connected,
     Disconnected,
@@ -172,6 +174,7 @@ class Engine:
             elif seen_by in self._sessions:
                 sightings = tuple(event.sighting for event in run if isinstance(event, SourceSeen))
                 self._state = step(self._state, Seen(self._sessions[seen_by].host, sightings))
+        yield from binding_notes(before, self._state)
         yield from _learning_notes(before, self._state)
         reconciled: State | None = None
         while reconciled is not self._state:  # what one bridge confirms may be what its peers wait for
@@ -203,11 +206,11 @@ class Engine:
         match event:
             case PortChanged(_, interface, None):
                 self._state = step(self._state, PortLost(host, interface))
-                return [Note("port.removed", {"host": host, "port": interface})]
+                return [] if is_note(interface) else [Note("port.removed", {"host": host, "port": interface})]
             case PortChanged(_, interface, int(ofport)):
                 before = self._state
                 self._state = step(before, PortFound(host, interface, ofport))
-                if self._state is before:
+                if self._state is before or is_note(interface):
                     return []
                 return [Note("port.added", {"host": host, "port": interface, "ofport": ofport})]
             case SourceSilent(_, sighting):
@@ -346,6 +349,7 @@ class Engine:
             },
             unknown={dpid: stranger.address for dpid, stranger in self._strangers.items()},
             locations=tuple(locations(self._state)),
+            alarms=tuple(alarms(self._state)),
         )
 
 

@@ -42,7 +42,9 @@ class LocationStatus:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """A picture of one moment. ``unknown``: bridges that no configuration names, by datapath id."""
+    """A picture of one moment. ``unknown``: bridges that no configuration names, by datapath id. ``alarms``:
+    what somebody should look at, a sentence each.
+    """
 
     overlay: Overlay
     config_path: str
@@ -50,6 +52,7 @@ class Status:
     bridges: Mapping[str, BridgeStatus]
     unknown: Mapping[int, str]
     locations: tuple[LocationStatus, ...]
+    alarms: tuple[str, ...] = ()
 
 
 def locations(state: State) -> Iterable[LocationStatus]:

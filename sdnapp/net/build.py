@@ -10,12 +10,13 @@ from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface, ip
 
 from sdnapp.config import Config, names, schema
 from sdnapp.config.addresses import homes
-from sdnapp.config.devices import device_of, mac_of
+from sdnapp.config.devices import device_of, iface_id_of, mac_of
 from sdnapp.config.encapsulations import between
 from sdnapp.config.scalars import Endpoint, Written
 from sdnapp.net.model import (
     Address,
     Attachment,
+    Bound,
     Controller,
     Encapsulation,
     Host,
@@ -38,13 +39,18 @@ def build(config: Config) -> Overlay:
     """The overlay that ``config`` describes; the same text gives the same overlay on every machine."""
     written = config.networks
     on_host: dict[str, list[str]] = {host: [] for host in sorted(config.hosts)}
+    bound: dict[str, Bound] = {}
     for name in sorted(config.ports):
-        on_host[config.ports[name].host].append(name)
+        port = config.ports[name]
+        if port.bound:
+            bound[name] = _bound(config, written, name)
+        elif port.host is not None:
+            on_host[port.host].append(name)
     ports: dict[str, Port] = {}
     for of_host in on_host.values():
         numbers = names.ofports(of_host, names.PORT_NUMBERS)
         ports |= {name: _port(config, written, name, numbers[name]) for name in of_host}
-    peers = _peers(ports)
+    peers = _peers(config)
     hosts = {
         name: Host(
             name=name,
@@ -54,6 +60,7 @@ def build(config: Config) -> Overlay:
             uplink=config.hosts[name].uplink,
             ports=tuple(ports[port] for port in of_host),
             tunnels=_tunnels(config, name, peers.get(name, [])),
+            vlans=config.hosts[name].vlans,
         )
         for name, of_host in on_host.items()
     }
@@ -67,6 +74,7 @@ def build(config: Config) -> Overlay:
         networks={path: _network(path, written[path]) for path in sorted(written)},
         hosts=hosts,
         ports=dict(sorted(ports.items())),
+        bound=bound,
     )
 
 
@@ -77,8 +85,29 @@ def _network(path: str, network: schema.Network) -> Network:
 
 def _port(config: Config, networks: Mapping[str, schema.Network], name: str, ofport: int) -> Port:
     port = config.ports[name]
+    assert port.host is not None
     inside = port.attach == "namespace"
-    vlans = config.hosts[port.host].vlans
+    return Port(
+        name=name,
+        host=port.host,
+        interface=port.interface or name,
+        ofport=ofport,
+        mac=mac_of(name, port),
+        namespace=port.namespace or name if inside else None,
+        device=device_of(name, port) if inside else None,
+        attachments=_attachments(port, networks, config.hosts[port.host].vlans),
+    )
+
+
+def _bound(config: Config, networks: Mapping[str, schema.Network], name: str) -> Bound:
+    port = config.ports[name]
+    attachments = _attachments(port, networks, {})
+    return Bound(name, port.host, iface_id_of(name, port), mac_of(name, port), attachments)
+
+
+def _attachments(
+    port: schema.Port, networks: Mapping[str, schema.Network], vlans: Mapping[str, int]
+) -> tuple[Attachment, ...]:
     addresses: dict[str, list[Interface]] = {path: [] for path in port.networks}
     for address in port.address:
         home = next(path for path, doubt in homes(address, port, networks).items() if doubt is None)
@@ -90,16 +119,7 @@ def _port(config: Config, networks: Mapping[str, schema.Network], name: str, ofp
     if (native := port.network) is not None:
         tag = vlans.get(native, networks[native].vlan)
         attachments.insert(0, Attachment(native, tag, tagged=False, addresses=tuple(addresses[native])))
-    return Port(
-        name=name,
-        host=port.host,
-        interface=port.interface or name,
-        ofport=ofport,
-        mac=mac_of(name, port),
-        namespace=port.namespace or name if inside else None,
-        device=device_of(name, port) if inside else None,
-        attachments=tuple(attachments),
-    )
+    return tuple(attachments)
 
 
 def _with_prefix(address: Written, network: schema.Network) -> Interface:
@@ -109,12 +129,12 @@ def _with_prefix(address: Written, network: schema.Network) -> Interface:
     return ip_interface(f"{address}/{subnet.prefixlen}")
 
 
-def _peers(ports: Mapping[str, Port]) -> dict[str, list[str]]:
-    """For each host, the others that share a network with it, in the order of their names."""
+def _peers(config: Config) -> dict[str, list[str]]:
+    """For each host, the others that may share a network with it, in the order of their names."""
     members: dict[str, set[str]] = {}
-    for port in ports.values():
-        for attachment in port.attachments:
-            members.setdefault(attachment.network, set()).add(port.host)
+    for port in config.ports.values():
+        for path in port.networks:
+            members.setdefault(path, set()).update([port.host] if port.host else config.hosts)
     peers: dict[str, set[str]] = {}
     for hosts in members.values():
         for host in hosts:

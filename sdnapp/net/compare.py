@@ -8,7 +8,7 @@ from typing import Literal
 
 from flows.compile import compile_bridge
 from flows.flow import EMPTY, Flow, Program
-from sdnapp.net.model import Attachment, Host, Overlay
+from sdnapp.net.model import Attachment, Bound, Host, Overlay, Port
 from sdnapp.net.project import project
 from sdnapp.net.speaking import dialect
 from sdnapp.net.state import BridgeFound, State, step
@@ -110,18 +110,28 @@ def _things(overlay: Overlay) -> Iterator[tuple[Name, Fields]]:
             usual = tunnel.encapsulation == overlay.encapsulation
             own = {"encapsulation of its own": None if usual else tunnel.encapsulation}
             yield ("tunnel", f"{host.name} to {tunnel.peer}"), own
-    for port in overlay.ports.values():
-        yield (
-            ("port", port.name),
-            {
-                "host": port.host,
-                "interface": port.interface,
-                "mac": port.mac,
-                "namespace": port.namespace,
-                "device": port.device,
-                **{f"in {a.network}": _attachment(a) for a in port.attachments},
-            },
-        )
+    yield from ((("port", port.name), _placed(port)) for port in overlay.ports.values())
+    yield from ((("port", port.name), _bound(port)) for port in overlay.bound.values())
+
+
+def _placed(port: Port) -> Fields:
+    return {
+        "host": port.host,
+        "interface": port.interface,
+        "mac": port.mac,
+        "namespace": port.namespace,
+        "device": port.device,
+        **_attachments(port.attachments),
+    }
+
+
+def _bound(port: Bound) -> Fields:
+    where = {"host": port.host, "iface_id": port.iface_id, "mac": port.mac}
+    return {**where, **_attachments(port.attachments)}
+
+
+def _attachments(attachments: Iterable[Attachment]) -> Fields:
+    return {f"in {a.network}": _attachment(a) for a in attachments}
 
 
 def _host(host: Host) -> Fields:

@@ -80,6 +80,21 @@ class Port:
 
 
 @dataclass(frozen=True, slots=True)
+class Bound:
+    """A port that is wherever an interface of Open vSwitch has this ``iface_id``: on ``host``, or on any.
+
+    Who puts the interface there, and when, is somebody else's business. ``attachments`` have the tags of the
+    networks; a host may have others.
+    """
+
+    name: str
+    host: str | None
+    iface_id: str
+    mac: str | None
+    attachments: tuple[Attachment, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Tunnel:
     """The OVS port from one host to one peer host, of one encapsulation.
 
@@ -98,7 +113,10 @@ class Tunnel:
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """A machine with OVS. ``tunnels`` lead to the hosts that share a network with it, sorted by peer."""
+    """A machine with OVS. ``tunnels`` lead to the hosts that share a network with it, sorted by peer.
+
+    ``vlans``: edge tags that differ here from those of the networks.
+    """
 
     name: str
     vtep: Address
@@ -107,6 +125,7 @@ class Host:
     uplink: str | None
     ports: tuple[Port, ...]
     tunnels: tuple[Tunnel, ...]
+    vlans: Mapping[str, int]
 
     @property
     def networks(self) -> frozenset[str]:
@@ -144,3 +163,5 @@ class Overlay:
     networks: Mapping[str, Network]
     hosts: Mapping[str, Host]
     ports: Mapping[str, Port]
+    bound: Mapping[str, Bound]
+    """Ports that are found by their ``iface_id``; those that are somewhere are among ``ports`` too."""

@@ -11,9 +11,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-from sdnapp.config.names import tunnel_interface
+from sdnapp.config.names import identity, noted, tunnel_interface
+from sdnapp.net.binding import Spot, Spots, bind, roaming
 from sdnapp.net.dialect import Dialect, Speech
-from sdnapp.net.model import Encapsulation, Host, Overlay, Port
+from sdnapp.net.model import Bound, Encapsulation, Host, Overlay, Port
 from sdnapp.net.moving import meanwhile
 
 ENCAPSULATIONS: tuple[Encapsulation, ...] = ("geneve", "gre", "vxlan")
@@ -48,6 +49,7 @@ class Ports:
 
     ``peer``: the host at the other end of each tunnel. ``wanted``: the encapsulation that the file wants to
     each peer; where it has that tunnel and others, that one is the first. ``choice``: there are others.
+    ``noted``: the identity of each interface that somebody else put there (``sdnapp.net.binding``).
     """
 
     number: Mapping[str, int]
@@ -56,6 +58,7 @@ class Ports:
     peer: Mapping[int, str]
     wanted: Mapping[str, Encapsulation]
     choice: bool
+    noted: Mapping[str, int]
 
     @classmethod
     def of(cls, number: Mapping[str, int], host: Host) -> Ports:
@@ -74,18 +77,22 @@ class Ports:
             peer={ofport: peer for peer, kinds in tunnels.items() for ofport in kinds.values()},
             wanted=wanted,
             choice=any(kinds.keys() != {wanted[peer]} for peer, kinds in tunnels.items()),
+            noted=noted(number),
         )
 
 
-NO_PORTS = Ports({}, {}, {}, {}, {}, choice=False)
+NO_PORTS = Ports({}, {}, {}, {}, {}, choice=False, noted={})
 
 
 @dataclass(frozen=True, slots=True)
 class State:
     """``wanted`` is the configuration; ``overlay`` is what is true of it already: a port that moves to
-    another host is where it was until its interface has arrived. What follows from ``overlay``: ``members``
-    and ``having``, the ports and the hosts of each network; ``static``, its fixed locations; ``paths``, by
-    VNI; ``here``, the networks of each host; ``attached``, those of each interface of a host.
+    another host is where it was until its interface has arrived (``moving``), and ports that are found by
+    their iface_id are where they are; ``spots``: where each of these spoke last.
+
+    What follows from ``overlay``: ``members`` and ``having``, the ports and the hosts of each network;
+    ``static``, its fixed locations; ``paths``, by VNI; ``here``, the networks of each host; ``attached``,
+    those of each interface of a host; ``bound_macs``, by network and MAC, the ports found by their iface_id.
 
     ``bridges``: the ports of each host heard of. ``learned``: locations by network. ``read``: hosts whose
     bridge has told what it holds, so that its word on learned locations is the last one. ``claims``: what
@@ -103,9 +110,12 @@ class State:
     paths: Mapping[int, str]
     here: Mapping[str, frozenset[str]]
     attached: Mapping[tuple[str, str], frozenset[str]]
+    bound_macs: Mapping[tuple[str, str], Bound]
     bridges: Mapping[str, Ports] = field(default_factory=dict)
     learned: Mapping[str, Places] = field(default_factory=dict)
     read: frozenset[str] = frozenset()
+    moving: bool = False
+    spots: Spots = field(default_factory=dict)
     claims: Mapping[int, str] = field(default_factory=dict)
     confirmed: Mapping[str, Dialect] = field(default_factory=dict)
     fading: frozenset[Speech] = frozenset()
@@ -116,8 +126,9 @@ class State:
         """A configuration, and nothing seen yet."""
         static: dict[str, dict[str, Place]] = {path: {} for path in overlay.networks}
         members: dict[str, list[Port]] = {path: [] for path in overlay.networks}
+        unseen = roaming(overlay) if overlay.controller.per_host else {}
         attached = {}
-        for port in overlay.ports.values():
+        for port in (port for host in overlay.hosts.values() for port in host.ports):
             attached[port.host, port.interface] = frozenset(a.network for a in port.attachments)
             place = Place(port.host, port.interface)
             for attachment in port.attachments:
@@ -129,11 +140,23 @@ class State:
             overlay,
             overlay,
             members={path: tuple(ports) for path, ports in members.items()},
-            having={path: tuple(sorted({port.host for port in ports})) for path, ports in members.items()},
+            having={
+                path: tuple(sorted({port.host for port in ports}.union(unseen.get(path, ()))))
+                for path, ports in members.items()
+            },
             static=static,
             paths=paths,
-            here={name: host.networks for name, host in overlay.hosts.items()},
+            here={
+                name: host.networks.union(path for path, hosts in unseen.items() if name in hosts)
+                for name, host in overlay.hosts.items()
+            },
             attached=attached,
+            bound_macs={
+                (attachment.network, bound.mac): bound
+                for bound in overlay.bound.values()
+                if bound.mac is not None
+                for attachment in bound.attachments
+            },
             claims=paths,
         )
 
@@ -242,7 +265,7 @@ def step(state: State, event: Event) -> State:
             number = state.ports(host).number
             return _set_ports(state, host, {name: n for name, n in number.items() if name != interface})
         case Seen(host, sightings):
-            return _learn(state, host, sightings)
+            return _learn(_follow(state, host, sightings), host, sightings)
         case Silent(host, sighting):
             return _forget(state, host, sighting)
         case Recalled(host, sightings):
@@ -258,11 +281,14 @@ def step(state: State, event: Event) -> State:
 def _configure(state: State, wanted: Overlay) -> State:
     """Ports, learned locations and what bridges confirmed outlive the change where they still make sense."""
     interfaces = {host: ports.number for host, ports in state.bridges.items()}
-    overlay = meanwhile(wanted, state.overlay, interfaces)
+    unbound = meanwhile(wanted, state.overlay, interfaces)
+    overlay, spots = bind(unbound, {host: ports.noted for host, ports in state.bridges.items()}, state.spots)
     hosts = overlay.hosts
     known = replace(
         State.of(overlay),
         wanted=wanted,
+        moving=unbound is not wanted,
+        spots=spots,
         bridges={h: Ports.of(p.number, hosts[h]) for h, p in state.bridges.items() if h in hosts},
         read=state.read & hosts.keys(),
         claims=state.claims,
@@ -321,9 +347,10 @@ def _fade(state: State, speeches: frozenset[Speech]) -> State:
 def _set_ports(state: State, host: str, number: Mapping[str, int]) -> State:
     if host in state.bridges and state.ports(host).number == number:
         return state
-    gone = state.ports(host).number.keys() - number.keys()
-    known = replace(state, bridges={**state.bridges, host: Ports.of(number, state.overlay.hosts[host])})
-    if state.overlay is not state.wanted:  # a port that moves may have arrived
+    before, ports = state.ports(host), Ports.of(number, state.overlay.hosts[host])
+    gone = before.number.keys() - number.keys()
+    known = replace(state, bridges={**state.bridges, host: ports})
+    if state.moving or ports.noted != before.noted:  # a port that moves may have arrived
         return _configure(known, state.wanted)
     return replace(known, learned=_sound(known, state.learned)) if gone else known
 
@@ -344,6 +371,24 @@ def _exists(state: State, network: str, place: Place) -> bool:
         return network in state.here.get(place.host, ())
     there = state.attached.get((place.host, place.interface), ())
     return network in there and place.interface in state.ports(place.host).number
+
+
+def _follow(state: State, host: str, sightings: Iterable[Sighting]) -> State:
+    """A port that is in several places is to be reached where it speaks."""
+    spots = dict(state.spots)
+    for sighting in sightings if spots else ():
+        located = _locate(state, host, sighting)
+        bound = located and state.bound_macs.get(located[:2])
+        if located and bound and bound.name in spots and _may_be(state, bound, located[2]):
+            spots[bound.name] = Spot(*located[2])
+    return state if spots == state.spots else _configure(replace(state, spots=spots), state.wanted)
+
+
+def _may_be(state: State, bound: Bound, place: Place) -> bool:
+    """Whether the port has an interface there, or may have one that this controller does not see."""
+    if place.interface is None:
+        return state.overlay.controller.per_host and bound.host in {None, place.host}
+    return state.ports(place.host).noted.get(place.interface) == identity(bound.iface_id)
 
 
 def _learn(state: State, host: str, sightings: Iterable[Sighting]) -> State:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from ipaddress import ip_interface
 
+from sdnapp.config import names
 from sdnapp.config.devices import PHYSICAL_BRIDGE
 from sdnapp.net.model import Attachment, Host, Overlay, Tunnel
 from sdnapp.net.model import Port as Attached
@@ -56,6 +58,7 @@ def desire(overlay: Overlay, host: Host, target: str, world: World) -> Wanted:
         if port.namespace is not None:
             things.append(Namespace(port.namespace, host.name))
             things.append(_workload(host, port, mtu, kind))
+    things += _notes(overlay, host, world)
     external = frozenset(port.interface for port in host.ports if port.namespace is None)
     return Wanted(tuple(dict.fromkeys(things)), underlay.problems, external)
 
@@ -159,6 +162,28 @@ def _tunnel_port(host: Host, tunnel: Tunnel) -> Port:
         ofport=tunnel.ofport,
         external_ids=pairs({"sdnapp-peer": tunnel.peer}),
     )
+
+
+def _notes(overlay: Overlay, host: Host, world: World) -> Iterator[Port]:
+    """Tell the controller which interfaces that others made are ports of the file.
+
+    Each note is a pair of patch ports that lead to each other: they cost the datapath nothing, survive
+    whatever restarts, and OpenFlow reports their names.
+    """
+    ids = {bound.iface_id: bound.name for bound in overlay.bound.values() if bound.host in {None, host.name}}
+    for port in world.ports.values():
+        iface_id = dict(port.external_ids).get("iface-id")
+        if port.owner is None and port.bridge == host.bridge and iface_id in ids and (port.number or -1) > 0:
+            pair = names.note(port.number or 0, port.name, iface_id)
+            for name, peer in (pair, reversed(pair)):
+                yield Port(
+                    name=name,
+                    owner=host.name,
+                    bridge=host.bridge,
+                    type="patch",
+                    options=pairs({"peer": peer}),
+                    external_ids=pairs({"sdnapp-binds": f"{port.name} {ids[iface_id]}"}),
+                )
 
 
 def _untagged(port: Attached) -> Attachment | None:

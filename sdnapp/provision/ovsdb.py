@@ -35,7 +35,7 @@ APPLY_TIMEOUT = 30.0
 OWNER = "sdnapp-owner"
 UPLINK_KEYS = frozenset({"sdnapp-uplink", "sdnapp-addresses", "sdnapp-routes"})
 BRIDGE_CONFIG = frozenset({"datapath-id", "disable-in-band", "hwaddr"})
-INTERFACE_IDS = frozenset({"attached-mac", "iface-id", "sdnapp-peer"})
+INTERFACE_IDS = frozenset({"attached-mac", "iface-id", "sdnapp-binds", "sdnapp-peer"})
 """Keys that are ours to set; others in the same map are left as they are."""
 
 COLUMNS = {
@@ -339,6 +339,7 @@ def _port(port: Any, interface: Any, bridge: str) -> Port:
         vlan_mode=_first(port.vlan_mode),
         ofport=_first(interface.ofport_request),
         external_ids=pairs(ids),
+        number=_first(interface.ofport),
     )
 
 

@@ -103,6 +103,10 @@ class Status(Protocol):
     def locations(self) -> Iterable[Location]:
         """Every known one."""
 
+    @property
+    def alarms(self) -> tuple[str, ...]:
+        """What somebody should look at, a sentence each."""
+
 
 class Source(Protocol):
     """The controller."""

@@ -84,15 +84,19 @@ class Attachment(_Read):
 
 
 class Port(_Read):
-    """Where a workload attaches. ``ofport`` is null while the bridge does not have the interface."""
+    """Where a workload attaches. ``ofport`` is null while the bridge does not have the interface.
+
+    A port that is found by its ``iface_id`` has neither host nor interface while it is nowhere.
+    """
 
     name: str
-    host: str
-    interface: str
-    ofport: int | None
+    host: str | None
+    interface: str | None = None
+    iface_id: str | None = None
+    ofport: int | None = None
     mac: str | None
-    namespace: str | None
-    device: str | None
+    namespace: str | None = None
+    device: str | None = None
     attachments: list[Attachment]
 
 
@@ -115,7 +119,9 @@ class Stranger(BaseModel):
 
 
 class Status(BaseModel):
-    """The controller itself. ``config_error``: why the file is not in force; the last good one is."""
+    """The controller itself. ``config_error``: why the file is not in force; the last good one is.
+    ``alarms``: what somebody should look at.
+    """
 
     version: str
     config_path: str
@@ -124,6 +130,7 @@ class Status(BaseModel):
     connected: int
     in_sync: int
     unknown: list[Stranger]
+    alarms: list[str]
 
 
 class Health(BaseModel):
@@ -209,12 +216,18 @@ def _host(source: Source, call: Call) -> Host:
 
 def _ports(source: Source, _: Call) -> list[Port]:
     status = source.status()
-    return [
+    bound = status.overlay.bound
+    there = [
         Port.model_validate(port).model_copy(
-            update={"ofport": status.bridges[port.host].ports.get(port.interface)}
+            update={
+                "ofport": status.bridges[port.host].ports.get(port.interface),
+                "iface_id": bound[name].iface_id if name in bound else None,
+            }
         )
-        for port in status.overlay.ports.values()
+        for name, port in status.overlay.ports.items()
     ]
+    nowhere = [Port.model_validate(bound[name]) for name in bound.keys() - status.overlay.ports.keys()]
+    return sorted([*there, *nowhere], key=lambda port: port.name)
 
 
 def _port(source: Source, call: Call) -> Port:
@@ -236,6 +249,7 @@ def _status(source: Source, _: Call) -> Status:
         connected=sum(bridge.connected for bridge in bridges),
         in_sync=sum(bridge.in_sync for bridge in bridges),
         unknown=[Stranger(datapath_id=d, address=address) for d, address in status.unknown.items()],
+        alarms=list(status.alarms),
     )
 
 
@@ -256,6 +270,7 @@ def _problems(status: seam.Status) -> Iterator[str]:
             yield f"the bridge of {name} is not connected"
         elif not bridge.in_sync:
             yield f"the bridge of {name} is not in sync"
+    yield from status.alarms
 
 
 ROUTES = (

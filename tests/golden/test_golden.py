@@ -17,17 +17,25 @@ from flows.verify import check
 from sdnapp.net.model import Overlay
 from sdnapp.net.state import BridgeFound, State, step
 from sdnapp.source import load
-from tests.overlays import numbers, view_of
+from tests.overlays import numbers, plugged, view_of
 
 HERE = Path(__file__).parent
 CONFIGS = HERE.parents[1] / "configs"
 
 
 def everything_up(overlay: Overlay) -> State:
-    """Every bridge has every port of the file, with the number that the file asks for."""
+    """Every bridge has every port of the file, with the number that the file asks for.
+
+    Ports that may be on any host are on the first one.
+    """
     state = State.of(overlay)
+    first = next(iter(overlay.hosts))
     for host in overlay.hosts.values():
-        state = step(state, BridgeFound(host.name, numbers(host)))
+        ports = dict(numbers(host))
+        for ofport, bound in enumerate(overlay.bound.values(), start=1):
+            if host.name == (bound.host or first):
+                ports |= plugged(f"tap{ofport}", ofport, bound.iface_id)
+        state = step(state, BridgeFound(host.name, ports))
     return state
 
 

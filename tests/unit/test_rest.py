@@ -37,6 +37,7 @@ class Picture:
     locations: tuple[LocationStatus, ...] = (
         LocationStatus("red/web", "02:00:00:00:00:01", "host1", "red1", ("10.1.1.1",), "static"),
     )
+    alarms: tuple[str, ...] = ()
 
 
 class Controller:

@@ -1,0 +1,46 @@
+"""What the log says of ports that are found by their iface_id: where they appear, move to and vanish."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from sdnapp.engine.messages import Note
+from sdnapp.net.state import State
+
+Places = Mapping[str, tuple[str, ...]]
+"""By port, every place that has it now, such as ``host1 vnet0``."""
+
+
+def places(state: State) -> Places:
+    """Where each of them is; those that are nowhere are left out."""
+    found: dict[str, list[str]] = {}
+    if state.overlay.bound:
+        for host in state.overlay.hosts.values():
+            for port in host.ports:
+                if port.name in state.overlay.bound:
+                    found.setdefault(port.name, []).append(f"{host.name} {port.interface}")
+    return {name: tuple(sorted(where)) for name, where in found.items()}
+
+
+def binding_notes(before: State, after: State) -> Iterator[Note]:
+    """What has changed."""
+    if before.overlay is after.overlay:
+        return
+    old, new = places(before), places(after)
+    for name in sorted(old.keys() | new.keys()):
+        was, now = old.get(name, ()), new.get(name, ())
+        if was == now:
+            continue
+        if len(now) > 1:
+            yield Note("port.twice", {"port": name, "places": ", ".join(now)}, warning=True)
+        elif now:
+            yield Note("port.bound", {"port": name, "place": now[0]})
+        else:
+            yield Note("port.unbound", {"port": name, "place": ", ".join(was)})
+
+
+def alarms(state: State) -> Iterator[str]:
+    """In words, what is wrong now."""
+    for name, where in sorted(places(state).items()):
+        if len(where) > 1:
+            yield f"port {name} is in several places, and is reached where it spoke last: {', '.join(where)}"

@@ -1,0 +1,76 @@
+"""Stands in for a virtual machine: a tap device, driven from here, that answers ARP and ping."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import select
+import struct
+import threading
+from types import TracebackType
+
+from sdnapp.lab.echo import BROADCAST, checked, octets, tagged
+from sdnapp.lab.machine import Machine, entered
+from sdnapp.lab.move import announcement
+from sdnapp.net.model import Address
+
+_TUNSETIFF, _IFF_TAP, _IFF_NO_PI = 0x400454CA, 0x2, 0x1000  # linux/if_tun.h
+_ARP, _IPV4, _REPLY = b"\x08\x06", b"\x08\x00", 2
+
+
+class Guest:
+    """A guest with one address, untagged or with a tag, on a new tap device of a machine."""
+
+    def __init__(
+        self, machine: Machine, tap: str, mac: str, address: Address, tag: int | None = None
+    ) -> None:
+        self.mac, self.address, self.tag = mac, address, tag
+        self.received: list[bytes] = []
+        with entered(machine):
+            self._tap = os.open("/dev/net/tun", os.O_RDWR)
+            fcntl.ioctl(self._tap, _TUNSETIFF, struct.pack("16sH22x", tap.encode(), _IFF_TAP | _IFF_NO_PI))
+        self._ending, self._end = os.pipe()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def __enter__(self) -> Guest:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        os.close(self._end)
+        self._thread.join()
+        os.close(self._ending)
+        os.close(self._tap)
+
+    def announce(self) -> None:
+        """Say where it is now, as a hypervisor does when a guest has arrived."""
+        self.send(tagged(announcement(self.mac, self.address), self.tag))
+
+    def send(self, frame: bytes) -> None:
+        """Send a frame as it is."""
+        os.write(self._tap, frame)
+
+    def _run(self) -> None:
+        while self._ending not in select.select([self._tap, self._ending], [], [])[0]:
+            frame = os.read(self._tap, 65536)
+            self.received.append(frame)
+            answer = self._answer(frame)
+            if answer:
+                self.send(answer)
+
+    def _answer(self, frame: bytes) -> bytes | None:
+        tag = frame[12:16] if frame[12:14] == b"\x81\x00" else b""
+        if (struct.unpack_from("!H", tag, 2)[0] & 0xFFF if tag else None) != self.tag:
+            return None
+        rest, me = frame[12 + len(tag) :], self.address.packed
+        if octets(self.mac) != frame[:6] and octets(BROADCAST) != frame[:6]:
+            return None
+        head = frame[6:12] + octets(self.mac) + tag
+        if rest[:2] == _ARP and rest[9] == 1 and rest[26:30] == me:
+            return head + rest[:8] + struct.pack("!H", _REPLY) + octets(self.mac) + me + rest[10:20]
+        if rest[:2] == _IPV4 and rest[11] == 1 and rest[18:22] == me and rest[22] == 8:
+            header = checked(rest[2:12] + b"\0\0" + me + rest[14:18], 10, b"")
+            return head + _IPV4 + header + checked(b"\0\0\0\0" + rest[26:], 2, b"")
+        return None

@@ -1,0 +1,164 @@
+"""Ports that are found by their iface-id: where they are follows from what bridges show now."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import permutations
+
+import pytest
+
+from flows.view import NetworkView
+from sdnapp.config import names
+from sdnapp.net.state import BridgeFound, Configured, Event, PortFound, PortLost, Seen, Sighting, State, step
+from tests.overlays import TWO_HOSTS, numbers, overlay, plugged, view_of
+
+MAC = "02:aa:00:00:00:09"
+VM = f'  vm: {{attach: external, iface_id: x-1, network: red/web, mac: "{MAC}"}}\n'
+GUESTS = TWO_HOSTS + VM + "  guest: {attach: external, network: red/web}\n"
+PLUGGED = plugged("vnet0", 7, "x-1")
+THERE = plugged("vnet3", 9, "x-1")
+
+
+def up(text: str = GUESTS, **more: Mapping[str, int]) -> State:
+    state = State.of(overlay(text))
+    for host in state.overlay.hosts.values():
+        state = step(state, BridgeFound(host.name, {**numbers(host), **more.get(host.name, {})}))
+    return state
+
+
+def after(state: State, *events: Event) -> State:
+    for event in events:
+        state = step(state, event)
+    return state
+
+
+def appears(host: str, ports: Mapping[str, int]) -> list[Event]:
+    return [PortFound(host, name, number) for name, number in ports.items()]
+
+
+def red(state: State, host: str) -> NetworkView:
+    return next(network for network in view_of(state, host).networks if network.vni == 5010)
+
+
+def where(state: State, host: str) -> set[int]:
+    """Ports of the bridge behind which it believes the machine to be."""
+    return {location.port for location in red(state, host).locations if MAC in location.macs}
+
+
+def tunnel(host: str) -> int:
+    return overlay().hosts[host].tunnels[0].ofport
+
+
+def test_a_note_says_which_iface_id_an_interface_has() -> None:
+    assert names.noted(plugged("vnet0", 7, "x-1")) == {"vnet0": names.identity("x-1")}
+    assert all(len(name) <= names.MAX_INTERFACE for name in names.note(65279, "vnet0", "x-1"))
+
+
+def test_another_interface_that_gets_its_number_does_not_get_its_iface_id() -> None:
+    ports = dict(PLUGGED)
+    del ports["vnet0"]
+
+    assert names.noted(ports) == {}
+    assert names.noted({**ports, "vnet1": 7}) != {"vnet1": names.identity("x-1")}
+    assert names.noted({**ports, "vnet0": 8}) == {}
+
+
+def test_an_interface_with_two_notes_is_nobody() -> None:
+    assert names.noted({**PLUGGED, **plugged("vnet0", 7, "guest")}) == {}
+
+
+def test_nobody_hears_of_a_port_that_is_nowhere() -> None:
+    state = up()
+
+    assert where(state, "host1") == where(state, "host2") == set()
+    assert "vm" not in state.overlay.ports
+
+
+@pytest.mark.parametrize("host", ["host1", "host2"])
+def test_where_it_appears_it_is_a_port_like_any_other(host: str) -> None:
+    state = after(up(), *appears(host, PLUGGED))
+    other = {"host1": "host2", "host2": "host1"}[host]
+
+    assert where(state, host) == {7}
+    assert 7 in {member.port for member in red(state, host).members}
+    assert where(state, other) == {tunnel(other)}
+    assert state.overlay.ports["vm"].interface == "vnet0"
+
+
+def test_the_order_in_which_bridges_and_ports_appear_does_not_matter() -> None:
+    there = up(host1=PLUGGED)
+    for events in permutations(appears("host1", PLUGGED)):
+        state = after(up(), *events)
+        assert [view_of(state, h) for h in ("host1", "host2")] == [
+            view_of(there, h) for h in ("host1", "host2")
+        ]
+
+
+def test_it_vanishes_with_its_interface_or_its_note() -> None:
+    for name in ("vnet0", min(PLUGGED.keys() - {"vnet0"})):
+        state = step(up(host1=PLUGGED), PortLost("host1", name))
+        assert where(state, "host2") == set()
+        assert "vm" not in state.overlay.ports
+
+
+def test_in_two_places_both_hear_what_is_flooded_and_it_is_reached_where_it_spoke_last() -> None:
+    state = after(up(host1=PLUGGED), *appears("host2", THERE))
+    assert where(state, "host1") == {7}
+    assert 9 in {member.port for member in red(state, "host2").members}
+
+    moved = step(state, Seen("host2", (Sighting(5010, MAC, 9),)))
+    assert where(moved, "host1") == {tunnel("host1")}
+    assert where(moved, "host2") == {9}
+
+    gone = step(moved, PortLost("host2", "vnet3"))
+    assert where(gone, "host1") == {7}
+
+
+def test_nobody_else_can_take_its_mac() -> None:
+    state = up(host1=PLUGGED)
+
+    assert step(state, Seen("host2", (Sighting(5010, MAC, overlay().ports["red2"].ofport),))) is state
+
+
+def test_one_that_the_file_pins_counts_on_its_host_alone() -> None:
+    pinned = GUESTS.replace("iface_id: x-1", "iface_id: x-1, host: host2")
+
+    assert "vm" not in up(pinned, host1=PLUGGED).overlay.ports
+    assert up(pinned, host2=PLUGGED).overlay.ports["vm"].host == "host2"
+
+
+def test_a_new_file_finds_what_is_there_already() -> None:
+    state = step(up(TWO_HOSTS, host1=PLUGGED), Configured(overlay(GUESTS)))
+    assert where(state, "host1") == {7}
+
+    assert "vm" not in step(state, Configured(overlay(TWO_HOSTS))).overlay.ports
+
+
+def test_its_edge_tag_is_that_of_the_host_where_it_is() -> None:
+    text = GUESTS.replace("{vtep: 192.168.4.202}", "{vtep: 192.168.4.202, vlans: {red/web: 30}}")
+
+    assert up(text, host1=PLUGGED).overlay.ports["vm"].attachments[0].vlan == 10
+    assert up(text, host2=PLUGGED).overlay.ports["vm"].attachments[0].vlan == 30
+
+
+def test_hosts_that_may_have_it_have_tunnels_and_are_flooded_only_while_they_do() -> None:
+    text = GUESTS.replace("ports:", "  host3: {vtep: 192.168.4.203}\nports:")
+    state = up(text)
+    assert {t.peer for t in state.overlay.hosts["host3"].tunnels} == {"host1", "host2"}
+    assert len(red(state, "host1").peers) == 1
+
+    assert len(red(after(state, *appears("host3", PLUGGED)), "host1").peers) == 2
+
+
+def test_a_controller_of_one_host_floods_wherever_it_may_be_and_learns_where_it_is() -> None:
+    text = GUESTS.replace("ports:", "  host3: {vtep: 192.168.4.203}\nports:")
+    meaning = overlay(text.replace("tcp:192.168.4.10:6653", "tcp:127.0.0.1:6653"))
+    host1 = meaning.hosts["host1"]
+    state = step(State.of(meaning), BridgeFound("host1", {**numbers(host1), **PLUGGED}))
+    to_host3 = next(t.ofport for t in host1.tunnels if t.peer == "host3")
+    assert len(red(state, "host1").peers) == 2
+    assert where(state, "host1") == {7}
+
+    spoke = step(state, Seen("host1", (Sighting(5010, MAC, to_host3),)))
+    assert where(spoke, "host1") == {to_host3}
+    assert where(step(spoke, Seen("host1", (Sighting(5010, MAC, 7),))), "host1") == {7}
