@@ -16,9 +16,9 @@ BLOCKS: Mapping[str, Callable[[], str]] = {
 """What stands between ``<!-- name: begin -->`` and ``<!-- name: end -->``, by name."""
 
 
-def updated(text: str) -> str:
+def updated(text: str, blocks: Mapping[str, Callable[[], str]] = BLOCKS) -> str:
     """``text`` with every such block brought up to date."""
-    for name, render in BLOCKS.items():
+    for name, render in blocks.items():
         begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
         before, _, rest = text.partition(begin)
         if rest:

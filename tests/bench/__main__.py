@@ -43,7 +43,7 @@ FAMILIES: dict[str, Family] = {
 }
 """Figures that are measured together."""
 
-THOROUGH, QUICK = Effort(5, few=3, quick=False), Effort(3, few=1, quick=True)
+THOROUGH, QUICK = Effort(5, few=5, quick=False), Effort(3, few=1, quick=True)
 
 
 @click.command(epilog=f"NAME is one of {', '.join(FAMILIES)}; all of them by default.")

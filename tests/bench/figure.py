@@ -12,7 +12,7 @@ from rich.table import Table
 
 @dataclass(frozen=True, slots=True)
 class Effort:
-    """How thoroughly to measure: rounds, of which the median counts; ``few`` of what takes long.
+    """How thoroughly to measure: rounds, of which the median counts; ``few`` of them where one takes long.
 
     ``quick``: at fewer sizes, too. The names of figures tell at which.
     """

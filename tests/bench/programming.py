@@ -46,7 +46,7 @@ def figures(effort: Effort) -> Iterator[Figure | Curve]:
     ports = [(host, network) for network in range(max(sizes)) for host in range(HOSTS)]
     with bridges.fleet(bridges.text(HOSTS, max(sizes), ports), switches=1) as fleet:
         fleet.build([bridges.host(0)])
-        rounds = dict.fromkeys(sizes, effort.few) | {BARRED: 1 if effort.quick else effort.rounds}
+        rounds = dict.fromkeys(sizes, min(effort.few, 3)) | {BARRED: effort.few}
         found = {size: _measure(fleet, size, rounds[size]) for size in sizes}
     yield from _curves({one.flows: one for one in found.values()}, found[BARRED].flows)
 

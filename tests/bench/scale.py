@@ -21,7 +21,7 @@ RACK, SHARED = 20, 50
 SWITCHES = 10
 """Open vSwitches that many bridges share."""
 
-CHANGES, QUICK_CHANGES = 100, 6
+CHANGES, QUICK_CHANGES = 100, 5
 """Ports that are added."""
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from sdnapp.cli.main import COMMANDS
 from sdnapp.cli.reference import BLOCKS, updated
 from sdnapp.config import parse
+from tests.bench import quote
 
 README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 
@@ -17,6 +18,12 @@ def test_what_is_written_by_the_code_is_up_to_date() -> None:
     for name in BLOCKS:
         assert f"<!-- {name}: begin -->" in README
     assert updated(README) == README
+
+
+def test_figures_are_those_that_the_benchmark_printed() -> None:
+    """If not: ``python -m tests.bench.quote README.md``."""
+    assert "<!-- figures: begin -->" in README
+    assert updated(README, quote.BLOCKS) == README
 
 
 def test_the_example_is_a_good_file() -> None:
