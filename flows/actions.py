@@ -120,6 +120,19 @@ class Limit:
 
 
 @dataclass(frozen=True, slots=True)
+class Paced:
+    """A copy goes through the flow of this port in ``pace``, which drops it or lets it out there.
+
+    Whatever becomes of that copy, the others of the frame leave: a clone, ovs-actions(7).
+    """
+
+    port: int
+
+    def __str__(self) -> str:
+        return f"paced:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
 class Punt:
     """A copy of the first ``max_len`` bytes reaches the controller, within the rate of the punt meter."""
 
@@ -151,6 +164,7 @@ Action = (
     | Reply
     | Measure
     | Limit
+    | Paced
     | Punt
     | Goto
 )

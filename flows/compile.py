@@ -11,7 +11,7 @@ from collections.abc import Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import chain
 
-from flows import pipeline
+from flows import flooding, pipeline
 from flows.flow import CONTROLLER_METER, EMPTY, Flow, Flows, Meter, Program, collect, together
 from flows.view import BridgeView, Location, NetworkView
 
@@ -55,8 +55,13 @@ def recompile(view: BridgeView, last: Compiled) -> Generator[None, None, Compile
             yield
     rest = last.rest if same and _trunks(view) == _trunks(last.view) else collect(_rest(view))
     flows = together(rest, *(part for _, part in now.values()))
-    meters = {CONTROLLER_METER: Meter(CONTROLLER_METER, view.punt_rate, 2 * view.punt_rate)}
-    return Compiled(view, Program(flows, meters), rest, now)
+    return Compiled(view, Program(flows, {meter.id: meter for meter in _meters(view)}), rest, now)
+
+
+def _meters(view: BridgeView) -> Iterator[Meter]:
+    yield Meter(CONTROLLER_METER, view.punt_rate, 2 * view.punt_rate)
+    for _, of_port in sorted(view.limits.items()):
+        yield from (meter for meter in (of_port.send, of_port.receive, of_port.flood) if meter is not None)
 
 
 def at_once(steps: Generator[None, None, Compiled]) -> Compiled:
@@ -115,23 +120,25 @@ def _beyond(
 def _rest(view: BridgeView) -> Iterator[Flow]:
     return chain(
         pipeline.misses(),
-        pipeline.classify(view.tunnels, _trunks(view)),
+        pipeline.classify(view, _trunks(view)),
         pipeline.security(),
         pipeline.believe(view),
+        flooding.storm(view),
+        flooding.pace(view),
     )
 
 
 def _of_network(view: BridgeView, network: NetworkView) -> Iterator[Flow]:
     return chain(
-        pipeline.classify_untagged(network),
+        pipeline.classify_untagged(view, network),
         pipeline.vlan_to_key(network),
         pipeline.key_to_network(network, view.tunnels),
         pipeline.size(network),
         pipeline.service(network),
-        pipeline.flood(network),
-        pipeline.deliver(network),
+        flooding.flood(network),
+        flooding.deliver(view, network),
     )
 
 
 def _located(view: BridgeView, network: NetworkView, locations: Iterable[Location]) -> Iterator[Flows]:
-    return chain(pipeline.learn(view, network.vni, locations), pipeline.forward(network, locations))
+    return chain(pipeline.learn(view, network.vni, locations), pipeline.forward(view, network, locations))

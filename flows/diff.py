@@ -13,27 +13,32 @@ from flows.flow import Flow, FlowKey, Meter, Program
 class Plan:
     """Additions come before deletions, so that no frame finds a gap. An addition replaces the flow with the
     same table, priority and match, and then the deletion of the replaced identity finds nothing.
+
+    ``unused``: meters to delete. A plan that changes flows has none: with a meter go the flows that use it.
     """
 
     add: tuple[Flow, ...]
     delete: tuple[FlowKey, ...]
     meters: tuple[Meter, ...]
+    unused: tuple[int, ...] = ()
 
     def __bool__(self) -> bool:
         """Whether there is anything to send."""
-        return bool(self.add or self.delete or self.meters)
+        return bool(self.add or self.delete or self.meters or self.unused)
 
     def __len__(self) -> int:
         """How many messages change the bridge."""
-        return len(self.add) + len(self.delete) + len(self.meters)
+        return len(self.add) + len(self.delete) + len(self.meters) + len(self.unused)
 
 
 def diff(installed: AbstractSet[FlowKey], meters: Iterable[Meter], program: Program) -> Plan:
     """From what is installed to the program, in a stable order. Whatever is not in the program goes."""
     wrong = sorted(installed ^ program.flows.keys()) if installed else list(program.flows)
     have_meters = frozenset(meters)
+    gone = sorted(meter.id for meter in have_meters if meter.id not in program.meters)
     return Plan(
         add=tuple(program.flows[key] for key in wrong if key in program.flows),
         delete=tuple(key for key in wrong if key not in program.flows),
         meters=tuple(meter for meter in program.meters.values() if meter not in have_meters),
+        unused=() if wrong else tuple(gone),
     )

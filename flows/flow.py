@@ -114,13 +114,25 @@ def is_learned(cookie: int) -> bool:
     return is_ours(cookie) and cookie >> _KIND_SHIFT & 0xF == Kind.LEARNED
 
 
+class Unit(IntEnum):
+    """What a meter counts, as OpenFlow numbers it (1.3 §A.3.4.4)."""
+
+    KILOBITS = 1
+    FRAMES = 2
+
+
 @dataclass(frozen=True, slots=True)
 class Meter:
-    """Frames per second that pass; ``burst`` frames may come at once. Above that they are dropped."""
+    """Units per second that pass; ``burst`` units may come at once. Frames beyond that are dropped."""
 
     id: int
     rate: int
     burst: int
+    unit: Unit = Unit.FRAMES
+
+    def __str__(self) -> str:
+        """``1000 kilobits/s, burst 512``."""
+        return f"{self.rate} {self.unit.name.lower()}/s, burst {self.burst}"
 
 
 CONTROLLER_METER = 0xFFFFFFFE

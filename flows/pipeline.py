@@ -1,4 +1,4 @@
-"""The pipeline of br-int, table by table, as a frame meets it. The whole of forwarding is in this file.
+"""The pipeline of br-int, table by table, as a frame meets it: who may enter, and known destinations.
 
 ::
 
@@ -7,9 +7,7 @@
                                                                 │                 │          │
                                                             controller       controller  port/tunnel
 
-    ... ─▶ flood ─▶ deliver
-             │         │
-          tunnels  local ports
+    ... ─▶ flows.flooding
 
 Inside, a frame carries its network in the metadata and no tag of ours; the push and the pop of the edge tag
 cancel out in the datapath, so mapping tags to keys costs the fast path nothing. Each function yields flows
@@ -20,12 +18,11 @@ alike. ``flows.compile`` puts them together.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from itertools import chain, groupby
-from operator import attrgetter
 
 from flows.actions import (
     Action,
     Goto,
+    Limit,
     Measure,
     Output,
     PopVlan,
@@ -35,15 +32,17 @@ from flows.actions import (
     SetNetwork,
     SetSource,
 )
-from flows.flow import Flow, Flows, Kind, for_each
+from flows.flow import Flow, Flows, Kind, Meter, for_each
 from flows.match import TAGGED, UNTAGGED, Header, Match, Source
 from flows.tables import TABLES, Table
-from flows.view import BridgeView, Location, Member, NetworkView, Peer
+from flows.view import BridgeView, Limits, Location, Member, NetworkView
 
 EXCEPTION = 200
 EXACT = 100
 GENERAL = 50
 MISS = 0
+
+NO_LIMITS = Limits()
 
 PUNT_BYTES = 128
 """Enough for the Ethernet header and an ARP or ND message behind two tags."""
@@ -63,21 +62,34 @@ def misses() -> Iterator[Flow]:
         yield Flow(table, MISS, Match(), punt + onward)
 
 
-def classify(tunnels: Iterable[int], trunks: Iterable[int]) -> Iterator[Flow]:
+def classify(view: BridgeView, trunks: Iterable[int]) -> Iterator[Flow]:
     """Tagged on a trunk: keep the tag. From a tunnel: say so."""
     for port in sorted(trunks):
-        yield Flow(Table.CLASSIFY, EXACT, Match(in_port=port, vlan=TAGGED), (Goto(Table.VLAN_TO_KEY),))
-    for port in tunnels:
+        tagged = (*_sent(view, port), Goto(Table.VLAN_TO_KEY))
+        yield Flow(Table.CLASSIFY, EXACT, Match(in_port=port, vlan=TAGGED), tagged)
+    for port in view.tunnels:
         from_tunnel = (SetSource(Source.TUNNEL), Goto(Table.KEY_TO_NETWORK))
         yield Flow(Table.CLASSIFY, EXACT, Match(in_port=port), from_tunnel)
 
 
-def classify_untagged(network: NetworkView) -> Iterator[Flow]:
+def classify_untagged(view: BridgeView, network: NetworkView) -> Iterator[Flow]:
     """Untagged on an access port: push the edge tag."""
     for member in network.members:
         if not member.tagged:
             untagged = Match(in_port=member.port, vlan=UNTAGGED)
-            yield Flow(Table.CLASSIFY, EXACT, untagged, _enter(network, member))
+            enter = (*_sent(view, member.port), *_enter(network, member))
+            yield Flow(Table.CLASSIFY, EXACT, untagged, enter)
+
+
+def _sent(view: BridgeView, port: int) -> Iterator[Action]:
+    """All that the workload at this port sends, tagged or not, is one rate's."""
+    return within(view.limits.get(port, NO_LIMITS).send)
+
+
+def within(meter: Meter | None) -> Iterator[Action]:
+    """Nothing but what is within the rate of this meter goes on."""
+    if meter is not None:
+        yield Limit(meter.id)
 
 
 def _enter(network: NetworkView, member: Member) -> tuple[Action, ...]:
@@ -169,9 +181,9 @@ _SERVED: tuple[tuple[Header, tuple[Action, ...]], ...] = (
 )
 
 
-def forward(network: NetworkView, locations: Iterable[Location]) -> Iterator[Flows]:
+def forward(view: BridgeView, network: NetworkView, locations: Iterable[Location]) -> Iterator[Flows]:
     """A local destination from anywhere; a remote one from local ports only (split horizon)."""
-    out = {member.port: _out(member) for member in network.members}
+    out = {m.port: (*within(view.limits.get(m.port, NO_LIMITS).receive), *_out(m)) for m in network.members}
     away = {peer.port: (SetKey(peer.key), Output(peer.port)) for peer in network.peers}
     for port, remote, learned, macs in locations:
         match = Match(source=Source.LOCAL if remote else None, network=network.vni)
@@ -179,35 +191,11 @@ def forward(network: NetworkView, locations: Iterable[Location]) -> Iterator[Flo
         yield for_each(macs, "eth_dst", Flow(Table.FORWARD, EXACT, match, there, kind=_kind(learned)))
 
 
-def flood(network: NetworkView) -> Iterator[Flow]:
-    """From a local port: one copy to each peer that has the network, then on to the local ports."""
-    if network.peers:
-        local = Match(source=Source.LOCAL, network=network.vni)
-        yield Flow(Table.FLOOD, EXACT, local, (*_copies(network.peers), Goto(Table.DELIVER)))
-
-
-def _copies(peers: tuple[Peer, ...]) -> Iterator[Action]:
-    """A copy to each peer, with the key that it understands."""
-    for key, ports in groupby(sorted(peers, key=attrgetter("key", "port")), key=attrgetter("key")):
-        yield SetKey(key)
-        yield from (Output(peer.port) for peer in ports)
-
-
-def deliver(network: NetworkView) -> Iterator[Flow]:
-    """Every local port of the network; the bridge leaves out the one that the frame came in on.
-
-    Plain outputs, not groups: they cost no resubmits, of which OVS allows 4,096 for one frame.
-    """
-    copies = chain.from_iterable(_out(member, last=False) for member in network.members)
-    yield Flow(Table.DELIVER, EXACT, Match(network=network.vni), tuple(copies))
-
-
-def _out(member: Member, *, last: bool = True) -> tuple[Action, ...]:
-    """Out of a local port as its wire wants it; unless ``last``, the frame is left as it was."""
+def _out(member: Member) -> tuple[Action, ...]:
+    """Out of a local port as its wire wants it, and nothing after that."""
     if not member.tagged or member.vlan is None:
         return (Output(member.port),)
-    tagged = (PushVlan(member.vlan), Output(member.port))
-    return tagged if last else (*tagged, PopVlan())
+    return (PushVlan(member.vlan), Output(member.port))
 
 
 def _kind(learned: bool) -> Kind:

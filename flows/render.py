@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from flows.flow import Flow, Program
+from flows.flow import CONTROLLER_METER, Flow, Program
 from flows.tables import TABLES, Table
 
 
@@ -34,7 +34,8 @@ def _lines(program: Program) -> Iterator[str]:
             yield f"  {flow.priority:>3}  {_flow(flow)}"
         yield ""
     for meter in program.meters.values():
-        yield f"punt meter: {meter.rate} frames/s, burst {meter.burst}"
+        name = "punt meter" if meter.id == CONTROLLER_METER else f"meter {meter.id}"
+        yield f"{name}: {meter}"
 
 
 def _order(flow: Flow) -> tuple[int, str]:

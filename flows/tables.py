@@ -21,8 +21,10 @@ class Table(IntEnum):
     SIZE = 42
     SERVICE = 45
     FORWARD = 60
+    STORM = 62
     FLOOD = 70
     DELIVER = 80
+    PACE = 90
 
     @property
     def label(self) -> str:
@@ -87,17 +89,27 @@ TABLES: Mapping[Table, Declaration] = {
     Table.FORWARD: _declare(
         "known destinations: a local port, or a peer behind its tunnel",
         "source network eth_dst",
+        Table.STORM,
+        miss=Table.STORM,
+    ),
+    Table.STORM: _declare(
+        "how many frames a port may have flooded; the rest of them ends here",
+        "in_port",
         Table.FLOOD,
         miss=Table.FLOOD,
     ),
     Table.FLOOD: _declare(
         "broadcast, multicast, unknown from a local port: to each peer that has the network, once",
-        "source network",
+        "source network eth_dst",
         Table.DELIVER,
         miss=Table.DELIVER,
     ),
     Table.DELIVER: _declare(
         "a flooded frame reaches the local ports of its network (all that a tunnel may reach)",
         "network",
+    ),
+    Table.PACE: _declare(
+        "a flooded frame leaves by a port that has a rate; in_port is that port, as ``resubmit`` has it",
+        "in_port",
     ),
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from flows.actions import (
     Action,
@@ -11,6 +11,7 @@ from flows.actions import (
     Measure,
     Move,
     Output,
+    Paced,
     PopVlan,
     Punt,
     PushVlan,
@@ -95,7 +96,10 @@ def walk(program: Program, frame: Frame) -> Walk:
             break
         met.append(found)
         for action in found.actions:
-            _act(state, frame, action)
+            if isinstance(action, Paced):
+                met.append(_pace(program, state, frame, action.port))
+            else:
+                _act(state, frame, action)
         table = found.goto
     return Walk(tuple(state.copies), tuple(met), state.punted)
 
@@ -136,6 +140,15 @@ def _copy(state: _State, frame: Frame, port: int) -> Copy:
     return Copy(port, tuple(state.vlans), state.key, tuple(rewritten))
 
 
+def _pace(program: Program, state: _State, frame: Frame, port: int) -> Flow:
+    """The flow of this port in ``pace``, done to a copy of the frame."""
+    found = _lookup(program, Table.PACE, replace(frame, in_port=port), state)
+    assert found is not None
+    for action in found.actions:
+        _act(state, frame, action)
+    return found
+
+
 def _act(state: _State, frame: Frame, action: Action) -> None:
     match action:
         case Output(port):
@@ -156,7 +169,7 @@ def _act(state: _State, frame: Frame, action: Action) -> None:
                 state.source = Source.TOO_LARGE
         case Punt():
             state.punted = True
-        case Goto() | Limit():
+        case Goto() | Limit() | Paced():
             pass
 
 

@@ -6,8 +6,11 @@ number, or a peer without a tunnel port, is left out by whoever projects the vie
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import NamedTuple
+
+from flows.flow import Meter
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +44,17 @@ class Peer:
 
 
 @dataclass(frozen=True, slots=True)
+class Limits:
+    """The meters of a local port: of all that its workload sends, of all that it receives, and of the frames
+    from it that would be flooded. None: no limit.
+    """
+
+    send: Meter | None = None
+    receive: Meter | None = None
+    flood: Meter | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class NetworkView:
     """One network on one bridge.
 
@@ -48,7 +62,8 @@ class NetworkView:
     the tunnel ports of the hosts that have it. Every remote location is behind the port of a peer; no two
     locations are the same place, and no MAC is in two of them. ``serves``: the controller answers DHCP and
     router solicitations. ``unbounded``: the ports whose frames may be larger than the ``size`` in bytes,
-    from the Ethernet header on, that all of its tunnels carry.
+    from the Ethernet header on, that all of its tunnels carry. ``floods_unknown``: a unicast frame whose
+    destination nobody knows goes everywhere, rather than nowhere.
     """
 
     vni: int
@@ -60,6 +75,7 @@ class NetworkView:
     serves: bool = False
     unbounded: tuple[int, ...] = ()
     size: int = 0
+    floods_unknown: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +85,7 @@ class BridgeView:
     ``tunnels``: every tunnel port that is listened to. ``learn_from_tunnels``: report unknown sources behind
     tunnels too, because nobody else tells this controller about them (a controller on every host).
     ``mac_age``: seconds of silence until a learned location is forgotten. ``punt_rate``: frames per second
-    that may reach the controller.
+    that may reach the controller. ``limits``: of the local ports that have any.
     """
 
     networks: tuple[NetworkView, ...]
@@ -77,3 +93,4 @@ class BridgeView:
     learn_from_tunnels: bool
     mac_age: int
     punt_rate: int
+    limits: Mapping[int, Limits] = field(default_factory=dict, hash=False)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
+from flows.flow import Meter, Unit
 from flows.match import Header
-from flows.view import BridgeView, Location, Member, NetworkView, Peer
+from flows.view import BridgeView, Limits, Location, Member, NetworkView, Peer
 
 RED, BLUE = 5010, 5020
 RED_PORT, BLUE_PORT, TRUNK = 1, 2, 3
@@ -85,7 +86,19 @@ def views(draw: st.DrawFn) -> BridgeView:
         for vni in vnis
         if members[vni]
     )
-    return BridgeView(networks, tuple(tunnels), draw(st.booleans()), draw(st.integers(1, 600)), 5000)
+    limited = draw(st.lists(st.sampled_from(PORTS), unique=True, max_size=3))
+    limits = {port: draw(_limits(port)) for port in limited}
+    return BridgeView(networks, tuple(tunnels), draw(st.booleans()), draw(st.integers(1, 600)), 5000, limits)
+
+
+def _limits(port: int) -> st.SearchStrategy[Limits]:
+    def meter(kind: int, unit: Unit) -> st.SearchStrategy[Meter | None]:
+        return st.none() | st.builds(
+            Meter, st.just(10 * port + kind), st.just(1000), st.just(500), st.just(unit)
+        )
+
+    kilobits, frames = Unit.KILOBITS, Unit.FRAMES
+    return st.builds(Limits, meter(0, kilobits), meter(1, kilobits), meter(2, frames))
 
 
 @st.composite
@@ -105,4 +118,5 @@ def _network(
         serves=draw(st.booleans()),
         unbounded=tuple(sorted(draw(st.sets(local)))),
         size=draw(st.sampled_from(SIZES)),
+        floods_unknown=draw(st.booleans()),
     )

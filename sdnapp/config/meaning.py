@@ -19,6 +19,9 @@ from sdnapp.config.problem import Finding, Path, either, nearest, repeated, show
 from sdnapp.config.scalars import EVERYONE
 from sdnapp.config.schema import Config
 
+ETHERNET = 18
+"""Bytes that a frame has beyond what its MTU counts, with one tag."""
+
 
 @dataclass(frozen=True, slots=True)
 class Declared:
@@ -55,6 +58,7 @@ def findings(config: Config, declared: Declared) -> Iterator[Finding]:
     yield from _hosts(config)
     yield from _families(config)
     yield from _tags(config)
+    yield from _bursts(config)
     yield from address_findings(config)
     yield from device_findings(config)
 
@@ -166,6 +170,19 @@ def _families(config: Config) -> Iterator[Finding]:
                 message = f"it shares {path} with {peer}, whose vtep is IPv{theirs.version}"
                 remedy = f"Write IPv{theirs.version} here, or IPv{mine.version} there."
                 yield Finding(("hosts", host, "vtep"), message, remedy)
+
+
+def _bursts(config: Config) -> Iterator[Finding]:
+    mtu = config.overlay.mtu or 0
+    for name, port in config.ports.items():
+        for direction, burst in port.burst.items():
+            where = ("ports", name, "burst", direction)
+            if direction not in port.rate:
+                message = f"there is no rate in this direction ({direction})"
+                yield Finding(where, message, f"Add it below 'rate', such as {direction}: 100M.", key=True)
+            elif burst < mtu + ETHERNET:
+                message = f"no frame as large as the MTU allows fits in {burst} bytes"
+                yield Finding(where, message, f"Write {mtu + ETHERNET} or more.")
 
 
 def _tags(config: Config) -> Iterator[Finding]:

@@ -19,6 +19,10 @@ TUNNEL_NUMBERS = range(32768, 65280)
 """And for tunnels; OVS takes requests up to 65279 (ovs-vswitchd.conf.db(5), Interface, ofport_request)."""
 
 
+METER_NUMBERS = range(256, 65536)
+"""And for the meters of ports; the userspace datapath has no larger ones."""
+
+
 @lru_cache(maxsize=2**16)  # a controller asks for the same ones with every change of the file
 def _digest(purpose: str, name: str, size: int) -> bytes:
     return blake2b(name.encode(), digest_size=size, person=purpose.encode()).digest()

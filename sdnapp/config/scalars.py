@@ -93,6 +93,49 @@ UdpPort = Annotated[int, _whole("a UDP port", 1, 65535), _integer(1, 65535)]
 Mtu = Annotated[int, _whole("an MTU", 576, 65535), _integer(576, 65535)]
 Age = Annotated[int, _whole("a number of seconds", 1, 65535), _integer(1, 65535)]
 
+
+_QUANTITY = re.compile("([1-9][0-9]{0,11})([kMG]?)")
+_TIMES = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9}
+
+
+def _quantity(low: int, high: int) -> Callable[[str], int | None]:
+    def parse(text: str) -> int | None:
+        found = _QUANTITY.fullmatch(text)
+        number = int(found[1]) * _TIMES[found[2]] if found else -1
+        return number if low <= number <= high else None
+
+    return parse
+
+
+BitRate = Annotated[
+    int,
+    _read(
+        "a rate", "Write bits per second from 8k to 100G, such as 64k, 100M or 1G.", _quantity(8000, 10**11)
+    ),
+    WithJsonSchema(_string("bits/s", _QUANTITY) | {"type": ["string", "integer"]}),
+]
+Burst = Annotated[
+    int,
+    _read("a burst", "Write bytes from 2k to 10G, such as 64k or 1M.", _quantity(2000, 10**10)),
+    WithJsonSchema(_string("bytes", _QUANTITY) | {"type": ["string", "integer"]}),
+]
+FrameRate = Annotated[int, _whole("a number of frames per second", 1, 10**7), _integer(1, 10**7)]
+Dscp = Annotated[
+    int | Literal["inherit"],
+    _read(
+        "a DSCP",
+        "Write a number from 0 to 63, or inherit.",
+        lambda text: text if text == "inherit" else _dscp(text),
+    ),
+    WithJsonSchema({"type": ["string", "integer"], "$comment": "0 to 63, or `inherit`"}),
+]
+
+
+def _dscp(text: str) -> int | None:
+    number = int(text, 0) if _NUMBER.fullmatch(text) else 64
+    return number if number < 64 else None
+
+
 Encapsulation = Annotated[
     Literal["vxlan", "gre", "geneve"],
     _choice("an encapsulation", "vxlan", "gre", "geneve"),
@@ -121,6 +164,16 @@ Datapath = Annotated[
     Literal["auto", "system", "netdev"],
     _choice("a datapath", "auto", "system", "netdev"),
     WithJsonSchema({"enum": ["auto", "system", "netdev"]}),
+]
+Direction = Annotated[
+    Literal["send", "receive"],
+    _choice("a direction", "send", "receive"),
+    WithJsonSchema({"enum": ["send", "receive"], "$comment": "`send`, `receive`"}),
+]
+UnknownUnicast = Annotated[
+    Literal["flood", "drop"],
+    _choice("what to do with unknown destinations", "flood", "drop"),
+    WithJsonSchema({"enum": ["flood", "drop"]}),
 ]
 Attach = Annotated[
     Literal["namespace", "external"],

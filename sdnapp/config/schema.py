@@ -57,6 +57,10 @@ class Settings(Section):
     mac_age: s.Age = Field(
         default=300, description="Seconds of silence after which a learned MAC address is forgotten."
     )
+    dscp: s.Dscp = Field(
+        default=0,
+        description="The DSCP of the outer IP header: a number, or `inherit` for that of the frame inside.",
+    )
 
 
 class Controller(Section):
@@ -96,6 +100,10 @@ class Network(Section):
         default=(),
         description="IPv4 and IPv6 subnets that addresses must come from. Without: any address.",
         examples=["10.1.1.0/24"],
+    )
+    unknown_unicast: s.UnknownUnicast = Field(
+        default="flood",
+        description="Where a frame for a station that nobody knows goes: everywhere, or nowhere.",
     )
 
 
@@ -184,6 +192,23 @@ class Port(Section):
         description="The `external_ids:iface-id` that the interface of an external port has in Open vSwitch, "
         "as libvirt and OpenStack set it. Default: the port's name.",
         examples=["5f1f2d3a-6b0e-4f0c-9a52-0d5f1c8e7a10"],
+    )
+    rate: dict[s.Direction, s.BitRate] = Field(
+        default={},
+        description="Bits per second that its workload may `send` and `receive`; what is beyond is dropped. "
+        "Default: no limit.",
+        examples=[{"send": "100M", "receive": "100M"}],
+    )
+    burst: dict[s.Direction, s.Burst] = Field(
+        default={},
+        description="Bytes that may come at once. Default: those of a tenth of a second at its rate, and "
+        "64k at least.",
+        examples=[{"send": "1M"}],
+    )
+    broadcast_rate: s.FrameRate | None = Field(
+        default=None,
+        description="Frames per second from its workload that are flooded: broadcast, multicast, and those "
+        "for unknown stations. Default: no limit.",
     )
 
     @property

@@ -288,7 +288,7 @@ class Engine:
             return [*notes, *self._retry(dpid, session, rejections[0])]
         session.installed.update(flow.key for flow in plan.add)
         session.installed.difference_update(plan.delete)
-        session.meters = _replace_meters(session.meters, plan.meters)
+        session.meters = _replace_meters(session.meters, plan)
         session.failures, session.failure = 0, None
         fields = {"host": session.host, "added": len(plan.add), "deleted": len(plan.delete)}
         in_force = self._in_force(session.host, session.sent_dialect)
@@ -368,9 +368,9 @@ def _without(program: Program, rejected: Mapping[Flow | Meter, str]) -> Program:
     return Program(flows, {i: meter for i, meter in program.meters.items() if meter not in rejected})
 
 
-def _replace_meters(old: frozenset[Meter], new: tuple[Meter, ...]) -> frozenset[Meter]:
-    ids = {meter.id for meter in new}
-    return frozenset(meter for meter in old if meter.id not in ids) | frozenset(new)
+def _replace_meters(old: frozenset[Meter], plan: Plan) -> frozenset[Meter]:
+    ids = {*plan.unused, *(meter.id for meter in plan.meters)}
+    return frozenset(meter for meter in old if meter.id not in ids) | frozenset(plan.meters)
 
 
 def _learning_notes(before: State, after: State) -> list[Effect]:

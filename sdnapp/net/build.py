@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface, ip_interface
+from typing import Literal
 
 from sdnapp.config import Config, names, schema
 from sdnapp.config.addresses import homes
@@ -21,9 +22,11 @@ from sdnapp.net.model import (
     Encapsulation,
     Host,
     Interface,
+    Limits,
     Network,
     Overlay,
     Port,
+    Rate,
     Tunnel,
 )
 
@@ -32,6 +35,8 @@ _DST_PORT: Mapping[Encapsulation, int | None] = {
     "geneve": 6081,  # RFC 8926, section 3.3
     "gre": None,
 }
+LEAST_BURST = 65536
+"""Bytes: the kernel datapath counts what TCP hands over in one piece (ip-link(8), ``gso_max_size``)."""
 _EVERYWHERE: Mapping[int, Address] = {4: IPv4Address("0.0.0.0"), 6: IPv6Address("::")}
 
 
@@ -69,6 +74,7 @@ def build(config: Config) -> Overlay:
         datapath=config.overlay.datapath,
         mtu=config.overlay.mtu,
         mac_age=config.overlay.mac_age,
+        dscp=config.overlay.dscp,
         controller=_controller(config.controller),
         tenants=tuple(sorted(config.tenants)),
         networks={path: _network(path, written[path]) for path in sorted(written)},
@@ -80,7 +86,16 @@ def build(config: Config) -> Overlay:
 
 def _network(path: str, network: schema.Network) -> Network:
     tenant, _, name = path.partition("/")
-    return Network(tenant, name, network.vni, network.vlan, network.subnet)
+    return Network(tenant, name, network.vni, network.vlan, network.subnet, network.unknown_unicast)
+
+
+def _limits(port: schema.Port) -> Limits:
+    def rate(direction: Literal["send", "receive"]) -> Rate | None:
+        bits = port.rate.get(direction)
+        return None if bits is None else Rate(bits, port.burst.get(direction) or max(bits // 80, LEAST_BURST))
+
+    frames = port.broadcast_rate
+    return Limits(rate("send"), rate("receive"), None if frames is None else Rate(frames, frames))
 
 
 def _port(config: Config, networks: Mapping[str, schema.Network], name: str, ofport: int) -> Port:
@@ -96,13 +111,14 @@ def _port(config: Config, networks: Mapping[str, schema.Network], name: str, ofp
         namespace=port.namespace or name if inside else None,
         device=device_of(name, port) if inside else None,
         attachments=_attachments(port, networks, config.hosts[port.host].vlans),
+        limits=_limits(port),
     )
 
 
 def _bound(config: Config, networks: Mapping[str, schema.Network], name: str) -> Bound:
     port = config.ports[name]
     attachments = _attachments(port, networks, {})
-    return Bound(name, port.host, iface_id_of(name, port), mac_of(name, port), attachments)
+    return Bound(name, port.host, iface_id_of(name, port), mac_of(name, port), attachments, _limits(port))
 
 
 def _attachments(

@@ -8,7 +8,7 @@ from typing import Literal
 
 from flows.compile import compile_bridge
 from flows.flow import EMPTY, Flow, Program
-from sdnapp.net.model import Attachment, Bound, Host, Overlay, Port
+from sdnapp.net.model import Attachment, Bound, Host, Limits, Overlay, Port, Rate
 from sdnapp.net.project import project
 from sdnapp.net.speaking import dialect
 from sdnapp.net.state import BridgeFound, State, step
@@ -85,6 +85,7 @@ def _things(overlay: Overlay) -> Iterator[tuple[Name, Fields]]:
             "datapath": overlay.datapath,
             "mtu": None if overlay.mtu is None else str(overlay.mtu),
             "mac_age": str(overlay.mac_age),
+            "dscp": str(overlay.dscp),
         },
     )
     controller = overlay.controller
@@ -102,7 +103,12 @@ def _things(overlay: Overlay) -> Iterator[tuple[Name, Fields]]:
         vlan = None if network.vlan is None else str(network.vlan)
         yield (
             ("network", path),
-            {"vni": str(network.vni), "vlan": vlan, "subnet": _words(map(str, network.subnets))},
+            {
+                "vni": str(network.vni),
+                "vlan": vlan,
+                "subnet": _words(map(str, network.subnets)),
+                "unknown unicast": network.unknown_unicast,
+            },
         )
     for host in overlay.hosts.values():
         yield ("host", host.name), _host(host)
@@ -121,13 +127,22 @@ def _placed(port: Port) -> Fields:
         "mac": port.mac,
         "namespace": port.namespace,
         "device": port.device,
+        **_limits(port.limits),
         **_attachments(port.attachments),
     }
 
 
 def _bound(port: Bound) -> Fields:
     where = {"host": port.host, "iface_id": port.iface_id, "mac": port.mac}
-    return {**where, **_attachments(port.attachments)}
+    return {**where, **_limits(port.limits), **_attachments(port.attachments)}
+
+
+def _limits(limits: Limits) -> Fields:
+    return {
+        "sends": _rate(limits.send),
+        "receives": _rate(limits.receive),
+        "broadcasts": None if limits.broadcast is None else f"{limits.broadcast.rate} frames/s",
+    }
 
 
 def _attachments(attachments: Iterable[Attachment]) -> Fields:
@@ -141,6 +156,10 @@ def _host(host: Host) -> Fields:
         "datapath id": f"{host.datapath_id:016x}",
         "uplink": host.uplink,
     }
+
+
+def _rate(rate: Rate | None) -> str | None:
+    return None if rate is None else f"{rate.rate} bits/s, {rate.burst} bytes at once"
 
 
 def _attachment(attachment: Attachment) -> str:

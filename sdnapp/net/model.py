@@ -24,6 +24,7 @@ Interface = IPv4Interface | IPv6Interface
 Subnet = IPv4Network | IPv6Network
 
 Encapsulation = Literal["vxlan", "gre", "geneve"]
+UnknownUnicast = Literal["flood", "drop"]
 DatapathKind = Literal["auto", "system", "netdev"]
 
 
@@ -36,6 +37,7 @@ class Network:
     vni: int
     vlan: int | None
     subnets: tuple[Subnet, ...]
+    unknown_unicast: UnknownUnicast = "flood"
 
     @property
     def path(self) -> str:
@@ -59,6 +61,26 @@ class Attachment:
 
 
 @dataclass(frozen=True, slots=True)
+class Rate:
+    """So much per second, and so much at once: bits and bytes, or frames and frames."""
+
+    rate: int
+    burst: int
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a workload may send and receive, in bits, and its frames that are flooded. None: no limit."""
+
+    send: Rate | None = None
+    receive: Rate | None = None
+    broadcast: Rate | None = None
+
+
+NO_LIMITS = Limits()
+
+
+@dataclass(frozen=True, slots=True)
 class Port:
     """Where a workload attaches.
 
@@ -77,6 +99,7 @@ class Port:
     namespace: str | None
     device: str | None
     attachments: tuple[Attachment, ...]
+    limits: Limits = NO_LIMITS
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +115,7 @@ class Bound:
     iface_id: str
     mac: str | None
     attachments: tuple[Attachment, ...]
+    limits: Limits = NO_LIMITS
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +182,8 @@ class Overlay:
     """What workloads get, in bytes; None: the underlay device's MTU less the encapsulation's overhead."""
     mac_age: int
     """Seconds of silence after which a learned location is forgotten."""
+    dscp: int | Literal["inherit"]
+    """Of the outer header: a number, or that of the frame inside."""
     controller: Controller
     tenants: tuple[str, ...]
     networks: Mapping[str, Network]

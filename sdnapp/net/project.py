@@ -6,9 +6,10 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import chain
 
-from flows.view import BridgeView, Location, Member, NetworkView, Peer
+from flows.view import BridgeView, Limits, Location, Member, NetworkView, Peer
 from sdnapp.net.dialect import Dialect, Way
-from sdnapp.net.model import Port
+from sdnapp.net.limits import limits
+from sdnapp.net.model import Host, Port
 from sdnapp.net.state import NOWHERE, Places, Ports, State
 
 PUNT_RATE = 10_000
@@ -23,11 +24,19 @@ class Memo:
     """What was projected before, and what it was made from.
 
     ``views``: of one bridge, by network. ``residents``: by network and by whether they were learned, the same
-    for every bridge; the memos of all bridges may share it.
+    for every bridge; the memos of all bridges may share it. ``limits``: by host.
     """
 
     residents: dict[tuple[str, bool], tuple[Places, Residents]] = field(default_factory=dict)
     views: dict[str, tuple[tuple[object, ...], NetworkView]] = field(default_factory=dict)
+    limits: dict[str, tuple[Host, Ports, Mapping[int, Limits]]] = field(default_factory=dict)
+
+    def limits_of(self, host: Host, ports: Ports) -> Mapping[int, Limits]:
+        """The meters of the host's ports."""
+        before = self.limits.get(host.name)
+        if before is None or before[0] is not host or before[1] is not ports:
+            before = self.limits[host.name] = (host, ports, limits(host.ports, ports.number))
+        return before[2]
 
     def residents_of(self, path: str, places: Places, *, learned: bool) -> Residents:
         """The places by host and interface."""
@@ -75,6 +84,7 @@ def project(state: State, host: str, speech: Dialect, memo: Memo | None = None) 
         learn_from_tunnels=state.overlay.controller.per_host,
         mac_age=state.overlay.mac_age,
         punt_rate=PUNT_RATE,
+        limits=memo.limits_of(state.overlay.hosts[host], ports),
     )
 
 
@@ -94,6 +104,7 @@ def _network(
     peers = {peer: Peer(ports.tunnels[peer][way.encapsulation], way.key) for peer, way in ways.items()}
     return NetworkView(
         vni=state.overlay.networks[path].vni,
+        floods_unknown=state.overlay.networks[path].unknown_unicast == "flood",
         keys=tuple(sorted(keys)),
         entrances=tuple(sorted(ports.tunnels[peer][kind] for peer, kind in speech.hears if peer in having)),
         members=tuple(sorted(members, key=lambda member: member.port)),

@@ -15,7 +15,7 @@ from os_ken.ofproto import ofproto_v1_3 as ofproto
 from os_ken.ofproto import ofproto_v1_3_parser as parser
 
 from flows.diff import Plan
-from flows.flow import CONTROLLER_METER, Flow, FlowKey, Meter, is_learned
+from flows.flow import CONTROLLER_METER, Flow, FlowKey, Meter, Unit, is_learned
 from flows.match import Source
 from flows.tables import Table
 from sdnapp.openflow import encode, monitor
@@ -122,14 +122,17 @@ class Switch:
         return True
 
     def _read_meters(self) -> frozenset[Meter]:
-        request = parser.OFPMeterConfigStatsRequest(self.datapath, 0, CONTROLLER_METER)
+        configs = self._meter_configs(ofproto.OFPM_ALL)
+        if all(config.meter_id != CONTROLLER_METER for config in configs):
+            configs += self._meter_configs(CONTROLLER_METER)
+        return frozenset(map(_meter, configs))
+
+    def _meter_configs(self, which: int) -> list[Any]:
+        request = parser.OFPMeterConfigStatsRequest(self.datapath, 0, which)
         try:
-            configs = [config for reply in self.request(request) for config in reply.body]
+            return [config for reply in self.request(request) for config in reply.body]
         except ValueError:  # OFPMMFC_UNKNOWN_METER: there is none yet
-            return frozenset()
-        return frozenset(
-            Meter(c.meter_id, c.bands[0].rate, c.bands[0].burst_size) for c in configs if c.bands
-        )
+            return []
 
     def apply(self, plan: Plan, known_meters: frozenset[int]) -> tuple[Refused, ...]:
         """Send the plan and wait until the bridge is through with it.
@@ -140,7 +143,7 @@ class Switch:
         """
         self._bundle += 1
         blame = (*plan.meters, None, *plan.add)
-        first = self._reserve(len(blame) + len(plan.delete) + 2)
+        first = self._reserve(len(blame) + len(plan.delete) + len(plan.unused) + 2)
         self._sent = range(first, self.datapath.xid)
         self._answers = hub.Queue()
         try:
@@ -165,7 +168,7 @@ class Switch:
         self.datapath.send_msg(parser.OFPPacketOut(self.datapath, none, controller, out, data))
 
     def _messages(self, plan: Plan, known_meters: frozenset[int], first: int) -> Iterator[bytes]:
-        """Meters, the bundle with all flows, a barrier, with consecutive xids."""
+        """Meters, the bundle with all flows, meters to delete, a barrier, with consecutive xids."""
         xid = first
         for meter in plan.meters:
             yield encode.set_meter(meter, xid, exists=meter.id in known_meters)
@@ -174,8 +177,12 @@ class Switch:
         for flow_xid, message in encode.flow_mods(plan, xid + 1):
             xid = flow_xid
             yield encode.in_bundle(self._bundle, message, xid)
-        yield encode.commit_bundle(self._bundle, xid + 1)
-        yield encode.barrier(xid + 2)
+        xid += 1
+        yield encode.commit_bundle(self._bundle, xid)
+        for meter_id in plan.unused:
+            xid += 1
+            yield encode.delete_meter(meter_id, xid)
+        yield encode.barrier(xid + 1)
 
     def _reserve(self, count: int) -> int:
         """The first of ``count`` consecutive xids that os-ken will not use."""
@@ -198,6 +205,14 @@ class Switch:
         if reply is None:
             raise ConnectionError("the bridge disconnected")
         return reply
+
+
+def _meter(config: Any) -> Meter:
+    """What we would have said to get this; a meter without a band lets nothing be known but its number."""
+    if not config.bands:
+        return Meter(config.meter_id, 0, 0)
+    unit = Unit.KILOBITS if config.flags & ofproto.OFPMF_KBPS else Unit.FRAMES
+    return Meter(config.meter_id, config.bands[0].rate, config.bands[0].burst_size, unit)
 
 
 def _chunks(messages: Iterable[bytes]) -> Iterator[bytes]:

@@ -52,7 +52,7 @@ def desire(overlay: Overlay, host: Host, target: str, world: World) -> Wanted:
 
     things: list[Thing] = list(underlay.things)
     things.append(_integration_bridge(host, kind, target))
-    things += (_tunnel_port(host, tunnel) for tunnel in host.tunnels)
+    things += (_tunnel_port(overlay, host, tunnel) for tunnel in host.tunnels)
     for port in host.ports:
         things.append(_port(host, port))
         if port.namespace is not None:
@@ -144,7 +144,7 @@ def _integration_bridge(host: Host, kind: str, target: str) -> Bridge:
     )
 
 
-def _tunnel_port(host: Host, tunnel: Tunnel) -> Port:
+def _tunnel_port(overlay: Overlay, host: Host, tunnel: Tunnel) -> Port:
     options = {
         "remote_ip": str(tunnel.remote_ip),
         "local_ip": str(tunnel.local_ip),
@@ -153,6 +153,8 @@ def _tunnel_port(host: Host, tunnel: Tunnel) -> Port:
     }
     if tunnel.dst_port is not None:
         options["dst_port"] = str(tunnel.dst_port)
+    if overlay.dscp:
+        options["tos"] = "inherit" if overlay.dscp == "inherit" else str(overlay.dscp << 2)
     return Port(
         name=tunnel.interface,
         owner=host.name,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from struct import pack, unpack
 
@@ -26,12 +26,14 @@ class Client:
         """Hang up."""
         self._socket.close()
 
-    def apply(self, plan: Plan) -> list[bytes]:
+    def apply(self, plan: Plan, known: Collection[int] = ()) -> list[bytes]:
         """Send the plan as one bundle, meters before it; the bodies of all errors."""
-        messages = [encode.set_meter(meter, 5, exists=False) for meter in plan.meters]
+        messages = [encode.set_meter(meter, 5, exists=meter.id in known) for meter in plan.meters]
         messages.append(encode.open_bundle(1, 6))
         messages += [encode.in_bundle(1, message, xid) for xid, message in encode.flow_mods(plan, 100)]
-        messages += [encode.commit_bundle(1, 7), encode.barrier(9)]
+        messages.append(encode.commit_bundle(1, 7))
+        messages += [encode.delete_meter(number, 8) for number in plan.unused]
+        messages.append(encode.barrier(9))
         self._socket.sendall(b"".join(messages))
         errors = []
         for kind, body in self._messages():

@@ -67,7 +67,9 @@ class Bench:
 
     def load(self, program: Program) -> None:
         plan = diff(self.program.flows.keys(), self.program.meters.values(), program)
-        assert self.client.apply(plan) == []
+        assert self.client.apply(plan, self.program.meters) == []
+        held = {**self.program.meters, **program.meters}
+        assert self.client.apply(diff(program.flows.keys(), held.values(), program), held) == []
         self.program = program
 
     def installed(self) -> set[tuple[int, int]]:
@@ -93,6 +95,7 @@ class Bench:
 
     def _copies(self, actions: str, vlans: list[int]) -> Iterator[tuple[int, tuple[int, ...]]]:
         actions = re.sub(r"sample\(sample=100.0%,actions\(meter.*?\)\)\)", "punt", actions)
+        actions = re.sub(r"clone\(meter\(\d+\),(\d+)\)", r"\1", actions)
         for action in re.findall(
             r"push_vlan\(vid=\d+|set\(vlan\(vid=\d+|pop_vlan|\b\d+\b(?![^()]*\))", actions
         ):

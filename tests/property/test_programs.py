@@ -7,10 +7,12 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flows.actions import Limit
 from flows.compile import NOTHING, at_once, compile_bridge, recompile
 from flows.diff import Plan, diff
 from flows.flow import FlowKey, Meter, Program
 from flows.match import NO_HEADER, Header
+from flows.pipeline import NO_LIMITS
 from flows.trace import Frame, walk
 from flows.verify import check
 from flows.view import BridgeView, NetworkView, Peer
@@ -64,8 +66,14 @@ def test_every_flow_keeps_to_the_declaration_of_its_table(view: BridgeView) -> N
 def test_applying_the_difference_gives_the_other_program(a: BridgeView, b: BridgeView) -> None:
     old, new = compile_bridge(a), compile_bridge(b)
     plan = diff(old.flows.keys(), old.meters.values(), new)
+    held, meters = carried_out(old, plan)
+    assert held == set(new.flows)
+    assert meters >= set(new.meters.values())
 
-    assert carried_out(old, plan) == (set(new.flows), set(new.meters.values()))
+    rest = diff(held, meters, new)
+    assert not rest.add
+    assert not rest.delete
+    assert carried_out(new, rest) == (set(new.flows), set(new.meters.values()))
 
 
 @given(st.lists(views(), min_size=1, max_size=4), st.data())
@@ -97,6 +105,7 @@ def carried_out(program: Program, plan: Plan) -> tuple[set[FlowKey], set[Meter]]
     for flow in plan.add:
         table[flow.table, flow.priority, flow.match] = flow
     meters = {**program.meters, **{meter.id: meter for meter in plan.meters}}
+    meters = {number: meter for number, meter in meters.items() if number not in plan.unused}
     return {flow.key for flow in table.values()} - set(plan.delete), set(meters.values())
 
 
@@ -132,6 +141,27 @@ def test_nobody_receives_a_frame_twice_nor_its_sender_at_all(view: BridgeView, f
 def test_what_comes_from_a_tunnel_goes_to_no_tunnel(view: BridgeView, frame: Frame) -> None:
     if frame.in_port in view.tunnels:
         assert not walk(compile_bridge(view), frame).ports & set(view.tunnels)
+
+
+@given(views(), frames)
+def test_nothing_unknown_leaves_where_the_network_floods_nothing_unknown(
+    view: BridgeView, frame: Frame
+) -> None:
+    unknown = replace(frame, eth_dst="02:99:00:00:00:01")
+    network = next((n for n in view.networks if n.vni == entered(view, unknown)), None)
+    if network is not None and not network.floods_unknown:
+        assert not walk(compile_bridge(view), unknown).copies
+
+
+@given(views(), frames)
+def test_every_copy_to_a_port_with_a_rate_is_within_it(view: BridgeView, frame: Frame) -> None:
+    """Whether it is the only copy or one of many; and so is what came in."""
+    met = walk(compile_bridge(view), frame)
+    meters = {action.meter for flow in met.flows for action in flow.actions if isinstance(action, Limit)}
+    expected = {view.limits[port].receive for port in met.ports & view.limits.keys()}
+    if entered(view, frame) is not None:
+        expected.add(view.limits.get(frame.in_port, NO_LIMITS).send)
+    assert {meter.id for meter in expected if meter is not None} <= meters
 
 
 @given(views(), frames)

@@ -17,6 +17,7 @@ from flows.actions import (
     Measure,
     Move,
     Output,
+    Paced,
     PopVlan,
     Punt,
     PushVlan,
@@ -27,7 +28,7 @@ from flows.actions import (
     SetSource,
 )
 from flows.compile import compile_bridge
-from flows.flow import CONTROLLER_METER, Flow, Meter
+from flows.flow import CONTROLLER_METER, Flow, Meter, Unit
 from flows.match import TAGGED, UNTAGGED, Header, Match, Source
 from flows.tables import Table
 from flows.view import BridgeView
@@ -85,6 +86,11 @@ def os_ken_actions(action: Action) -> list[Any]:
     match action:
         case Output(port):
             return [parser.OFPActionOutput(port, 0)]
+        case Paced(port):
+            clone = parser.NXActionUnknown(
+                42, bytes(6) + _bytes_of(parser.NXActionResubmitTable(port, Table.PACE))
+            )
+            return [clone]
         case Reply():
             return [parser.OFPActionOutput(ofproto.OFPP_IN_PORT, 0)]
         case Punt(max_len):
@@ -108,6 +114,12 @@ def os_ken_actions(action: Action) -> list[Any]:
             return [parser.NXActionRegMove(source, target, n_bits=width)]
         case _:
             return []
+
+
+def _bytes_of(action: Any) -> bytes:
+    buffer = bytearray()
+    action.serialize(buffer, 0)
+    return bytes(buffer)
 
 
 def os_ken_flow(flow: Flow) -> Any:
@@ -188,15 +200,24 @@ def test_deletion_by_cookie() -> None:
 
 
 @pytest.mark.parametrize("exists", [False, True])
-def test_meter(exists: bool) -> None:
-    flags = ofproto.OFPMF_PKTPS | ofproto.OFPMF_BURST | ofproto.OFPMF_STATS
+@pytest.mark.parametrize(
+    ("unit", "flag"), [(Unit.FRAMES, ofproto.OFPMF_PKTPS), (Unit.KILOBITS, ofproto.OFPMF_KBPS)]
+)
+def test_meter(unit: Unit, flag: int, exists: bool) -> None:
+    flags = flag | ofproto.OFPMF_BURST | ofproto.OFPMF_STATS
     command = ofproto.OFPMC_MODIFY if exists else ofproto.OFPMC_ADD
     bands = [parser.OFPMeterBandDrop(rate=5000, burst_size=6000)]
     expected = parser.OFPMeterMod(DATAPATH, command, flags, CONTROLLER_METER, bands)
 
-    encoded = encode.set_meter(Meter(CONTROLLER_METER, 5000, 6000), XID, exists=exists)
+    encoded = encode.set_meter(Meter(CONTROLLER_METER, 5000, 6000, unit), XID, exists=exists)
 
     assert encoded == serialised(expected)
+
+
+def test_deletion_of_a_meter() -> None:
+    expected = parser.OFPMeterMod(DATAPATH, ofproto.OFPMC_DELETE, 0, 7, [])
+
+    assert encode.delete_meter(7, XID) == serialised(expected)
 
 
 def test_barrier() -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from flows.compile import compile_bridge
 from flows.diff import Plan
-from flows.flow import FlowKey, Meter
+from flows.flow import FlowKey, Meter, Unit
 from flows.tables import Table
 from flows.view import BridgeView
 from sdnapp.engine import Engine
@@ -29,6 +29,7 @@ from sdnapp.engine.messages import (
     WasRead,
     WasSent,
 )
+from sdnapp.net.limits import limits
 from sdnapp.net.model import Host
 from sdnapp.net.state import Sighting
 from tests.overlays import TWO_HOSTS, numbers, overlay, view_of
@@ -69,7 +70,8 @@ class Fake:
             return WasRead(effect.dpid, frozenset(held), meters, ())
         held |= {flow.key for flow in effect.plan.add}
         held -= set(effect.plan.delete)
-        self.meters[effect.dpid] = frozenset(effect.plan.meters)
+        kept = (m for m in self.meters.get(effect.dpid, ()) if m.id not in effect.plan.unused)
+        self.meters[effect.dpid] = frozenset({m.id: m for m in (*kept, *effect.plan.meters)}.values())
         return WasSent(effect.dpid, ())
 
 
@@ -113,6 +115,25 @@ def test_a_new_controller_sends_nothing_to_a_bridge_that_is_right() -> None:
     new.flows, new.meters = old.flows, old.meters
 
     assert not plans(new.tell(connected(HOST1)))
+
+
+def test_a_meter_goes_after_the_flows_that_used_it() -> None:
+    fake = Fake()
+    fake.tell(connected(HOST1))
+    bridge = HOST1.datapath_id
+    rate = "red1:  {host: host1, network: red/web, rate: {send: 1M},"
+    limited = overlay(TWO_HOSTS.replace("red1:  {host: host1, network: red/web, ", rate))
+    (limit,) = limits(limited.hosts["host1"].ports, numbers(HOST1)).values()
+    assert limit.send is not None
+
+    (plan,) = plans(fake.tell(FileChanged(limited)))
+    assert [(m.id, m.rate, m.unit) for m in plan.meters] == [(limit.send.id, 1000, Unit.KILOBITS)]
+    assert len(fake.meters[bridge]) == 2
+
+    first, second = plans(fake.tell(FileChanged(OVERLAY)))
+    assert (bool(first.add), first.unused) == (True, ())
+    assert (second.add, second.unused) == ((), (limit.send.id,))
+    assert len(fake.meters[bridge]) == 1
 
 
 def test_flows_of_somebody_else_go() -> None:

@@ -1,0 +1,71 @@
+"""Frames for more than one station, or for one that nobody knows: each reaches all that it is for, once.
+
+::
+
+    forward ──▶ storm ──▶ flood ──▶ deliver ──▶ local ports
+                            │          │
+                         tunnels     pace ──▶ local ports that have a rate
+
+Split horizon: what came from a tunnel goes to local ports only. Copies are plain outputs rather than buckets
+of groups: they cost no resubmits, of which OVS allows 4,096 for one frame.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import chain, groupby
+from operator import attrgetter
+
+from flows.actions import Action, Goto, Limit, Output, Paced, PopVlan, PushVlan, SetKey
+from flows.flow import Flow
+from flows.match import Match, Source
+from flows.pipeline import EXACT, EXCEPTION, NO_LIMITS
+from flows.tables import Table
+from flows.view import BridgeView, Member, NetworkView, Peer
+
+UNICAST = "00:00:00:00:00:00/01:00:00:00:00:00"
+
+
+def storm(view: BridgeView) -> Iterator[Flow]:
+    """Whatever a port floods in all of its networks is one rate's."""
+    for port, limits in sorted(view.limits.items()):
+        if limits.flood is not None:
+            yield Flow(Table.STORM, EXACT, Match(in_port=port), (Limit(limits.flood.id), Goto(Table.FLOOD)))
+
+
+def flood(network: NetworkView) -> Iterator[Flow]:
+    """From a local port: one copy to each peer that has the network, then on to the local ports."""
+    if not network.floods_unknown:
+        yield Flow(Table.FLOOD, EXCEPTION, Match(network=network.vni, eth_dst=UNICAST))
+    if network.peers:
+        local = Match(source=Source.LOCAL, network=network.vni)
+        yield Flow(Table.FLOOD, EXACT, local, (*_copies(network.peers), Goto(Table.DELIVER)))
+
+
+def _copies(peers: tuple[Peer, ...]) -> Iterator[Action]:
+    """A copy to each peer, with the key that it understands."""
+    for key, ports in groupby(sorted(peers, key=attrgetter("key", "port")), key=attrgetter("key")):
+        yield SetKey(key)
+        yield from (Output(peer.port) for peer in ports)
+
+
+def deliver(view: BridgeView, network: NetworkView) -> Iterator[Flow]:
+    """Every local port of the network; the bridge leaves out the one that the frame came in on."""
+    copies = chain.from_iterable(_copy(view, member) for member in network.members)
+    yield Flow(Table.DELIVER, EXACT, Match(network=network.vni), tuple(copies))
+
+
+def pace(view: BridgeView) -> Iterator[Flow]:
+    """What is flooded to a port counts for its rate as well, and costs its neighbours nothing."""
+    for port, limits in sorted(view.limits.items()):
+        if limits.receive is not None:
+            yield Flow(Table.PACE, EXACT, Match(in_port=port), (Limit(limits.receive.id), Output(port)))
+
+
+def _copy(view: BridgeView, member: Member) -> tuple[Action, ...]:
+    """A copy out of a local port, within its rate; the frame is left as it was."""
+    paced = view.limits.get(member.port, NO_LIMITS).receive is not None
+    out = Paced(member.port) if paced else Output(member.port)
+    if not member.tagged or member.vlan is None:
+        return (out,)
+    return (PushVlan(member.vlan), out, PopVlan())
