@@ -10,10 +10,13 @@ from __future__ import annotations
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import chain
+from typing import TypeVar
 
 from flows import flooding, pipeline
 from flows.flow import CONTROLLER_METER, EMPTY, Flow, Flows, Meter, Program, collect, together
 from flows.view import BridgeView, Location, NetworkView
+
+Outcome = TypeVar("Outcome")
 
 STEP = 4_000
 """Flows that are compiled in some 10 ms."""
@@ -64,14 +67,14 @@ def _meters(view: BridgeView) -> Iterator[Meter]:
         yield from (meter for meter in (of_port.send, of_port.receive, of_port.flood) if meter is not None)
 
 
-def at_once(steps: Generator[None, None, Compiled]) -> Compiled:
+def at_once(steps: Generator[None, None, Outcome]) -> Outcome:
     """What the steps lead to, without a pause."""
     while True:
         try:
             next(steps)
         except StopIteration as end:
-            compiled: Compiled = end.value
-            return compiled
+            outcome: Outcome = end.value
+            return outcome
 
 
 def _bare(view: BridgeView) -> BridgeView:

@@ -42,7 +42,7 @@ from sdnapp.engine.messages import (
 from sdnapp.engine.status import BridgeStatus, Status, locations
 from sdnapp.net.dialect import SILENT, Dialect
 from sdnapp.net.model import Host, Overlay
-from sdnapp.net.project import Memo, project
+from sdnapp.net.project import Memo, projection
 from sdnapp.net.speaking import dialect, in_change
 from sdnapp.net.state import (
     NOWHERE,
@@ -121,11 +121,12 @@ class _Session:
             if now != self.dialect:
                 self.dialect, self.due = now, True
         self.inputs = inputs
-        view = project(state, self.host, self.dialect, self.memo)
+        view = yield from projection(state, self.host, self.dialect, self.memo)
         if view != self.compiled.view:
             yield
             self.compiled = yield from recompile(view, self.compiled)
             self.due = True
+            yield
 
 
 def _speaking(state: State, host: str) -> tuple[object, ...]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Generator, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import chain
 
+from flows.compile import at_once
 from flows.view import BridgeView, Limits, Location, Member, NetworkView, Peer
 from sdnapp.net.dialect import Dialect, Way
 from sdnapp.net.limits import limits
@@ -54,14 +55,23 @@ class Memo:
         return residents
 
 
-def project(state: State, host: str, speech: Dialect, memo: Memo | None = None) -> BridgeView:
-    """The view of this host's bridge, which speaks this dialect.
+STEP = 10_000
+"""MACs whose places are looked at in some 10 ms."""
 
-    Ports that the bridge does not have, and what is behind them, are left out until they appear. With a
-    ``memo`` of what was projected for this bridge before, only networks of which anything is new are looked
-    at, and those that turn out equal are the same object.
+
+def project(state: State, host: str, speech: Dialect) -> BridgeView:
+    """The view of this host's bridge, which speaks this dialect."""
+    return at_once(projection(state, host, speech, Memo()))
+
+
+def projection(state: State, host: str, speech: Dialect, memo: Memo) -> Generator[None, None, BridgeView]:
+    """The same, with what was projected for this bridge last at hand.
+
+    Ports that the bridge does not have, and what is behind them, are left out until they appear. Only
+    networks of which anything is new are looked at, and those that turn out equal are the same object. It
+    pauses after every ``STEP`` MACs, for those who have other things to do meanwhile.
     """
-    memo = Memo() if memo is None else memo
+    looked_at = 0
     ports = state.ports(host)
     ways: dict[str, dict[str, Way]] = {path: {} for path in sorted(state.here[host])}
     for (path, peer), way in speech.speaks.items():
@@ -77,6 +87,10 @@ def project(state: State, host: str, speech: Dialect, memo: Memo | None = None) 
         if before is None or any(a is not b for a, b in zip(inputs, before[0], strict=True)):
             network = _network(state, host, speech, memo, path=path, ways=peers, keys=keys[path])
             memo.views[path] = (inputs, before[1] if before is not None and before[1] == network else network)
+            looked_at += sum(len(location.macs) for location in network.locations)
+            if looked_at >= STEP:
+                looked_at = 0
+                yield
     networks = (memo.views[path][1] for path in ways)
     return BridgeView(
         networks=tuple(network for network in networks if network.members),
