@@ -131,7 +131,7 @@ class _Session:
 
 def _speaking(state: State, host: str) -> tuple[object, ...]:
     """All of the state that a dialect depends on; what others confirmed, only while ways change."""
-    inputs = (state.overlay, state.ports(host), state.claims)
+    inputs = (state.ports(host), state.here, state.having, state.paths, state.claims)
     if not in_change(state, host):
         return inputs
     return (*inputs, state.confirmed, state.fading, state.settled)

@@ -6,7 +6,8 @@ A ``Config`` that ``parse`` has returned makes sense as a whole, so nothing here
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface, ip_interface
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface, ip_address, ip_interface
 from typing import Literal
 
 from sdnapp.config import Config, names, schema
@@ -56,6 +57,7 @@ def build(config: Config) -> Overlay:
         numbers = names.ofports(of_host, names.PORT_NUMBERS)
         ports |= {name: _port(config, written, name, numbers[name]) for name in of_host}
     peers = _peers(config)
+    vteps = {name: str(host.vtep) for name, host in config.hosts.items()}
     hosts = {
         name: Host(
             name=name,
@@ -64,7 +66,7 @@ def build(config: Config) -> Overlay:
             datapath_id=config.hosts[name].datapath_id or names.datapath_id(name),
             uplink=config.hosts[name].uplink,
             ports=tuple(ports[port] for port in of_host),
-            tunnels=_tunnels(config, name, peers.get(name, [])),
+            tunnels=_tunnels(config, name, peers.get(name, []), vteps),
             vlans=config.hosts[name].vlans,
         )
         for name, of_host in on_host.items()
@@ -158,23 +160,31 @@ def _peers(config: Config) -> dict[str, list[str]]:
     return {host: sorted(met - {host}) for host, met in peers.items()}
 
 
-def _tunnels(config: Config, host: str, peers: Sequence[str]) -> tuple[Tunnel, ...]:
-    overlay, local = config.overlay, config.hosts[host].vtep
-    kinds = {peer: between(config, host, peer) for peer in peers}
-    interfaces = {peer: names.tunnel_interface(kind, peer) for peer, kind in kinds.items()}
+def _tunnels(config: Config, host: str, peers: Sequence[str], vteps: Mapping[str, str]) -> tuple[Tunnel, ...]:
+    met = tuple((peer, vteps[peer], between(config, host, peer)) for peer in peers)
+    return _tunnels_to(met, vteps[host], config.overlay.dst_port, config.overlay.csum)
+
+
+@lru_cache(maxsize=1024)  # most hosts have the same tunnels again when a file has changed
+def _tunnels_to(
+    peers: tuple[tuple[str, str, Encapsulation], ...], vtep: str, dst_port: int | None, csum: bool | None
+) -> tuple[Tunnel, ...]:
+    """To each of (peer, its vtep, encapsulation)."""
+    interfaces = {peer: names.tunnel_interface(kind, peer) for peer, _, kind in peers}
     numbers = names.ofports(interfaces.values(), names.TUNNEL_NUMBERS)
+    local = ip_address(vtep)
     return tuple(
         Tunnel(
             interface=interfaces[peer],
             peer=peer,
             encapsulation=kind,
             local_ip=local,
-            remote_ip=config.hosts[peer].vtep,
-            dst_port=None if kind == "gre" else overlay.dst_port or _DST_PORT[kind],
-            csum=overlay.csum if overlay.csum is not None else kind != "gre" and local.version == 6,
+            remote_ip=ip_address(remote),
+            dst_port=None if kind == "gre" else dst_port or _DST_PORT[kind],
+            csum=csum if csum is not None else kind != "gre" and local.version == 6,
             ofport=numbers[interfaces[peer]],
         )
-        for peer, kind in kinds.items()
+        for peer, remote, kind in peers
     )
 
 

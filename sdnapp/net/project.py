@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Generator, Iterator, Mapping
+from collections.abc import Collection, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import chain
+from typing import NamedTuple
 
 from flows.compile import at_once
 from flows.view import BridgeView, Limits, Location, Member, NetworkView, Peer
@@ -16,8 +17,16 @@ from sdnapp.net.state import NOWHERE, Places, Ports, State
 PUNT_RATE = 10_000
 """Frames per second that one bridge may send to the controller; what it drops comes again."""
 
-Residents = Mapping[str, Mapping[str | None, tuple[str, ...]]]
-"""The MACs at each interface of each host."""
+
+class Resident(NamedTuple):
+    """The MACs on a host: all of them, and those at each interface."""
+
+    macs: tuple[str, ...]
+    at: Mapping[str | None, tuple[str, ...]]
+
+
+Residents = Mapping[str, Resident]
+NOBODY = Resident((), {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +56,14 @@ class Memo:
         hosts: dict[str, dict[str | None, list[str]]] = {}
         for mac, (host, interface) in places.items():
             hosts.setdefault(host, {}).setdefault(interface, []).append(mac)
-        residents = {
-            host: {interface: tuple(sorted(macs)) for interface, macs in here.items()}
-            for host, here in hosts.items()
-        }
+        residents = {host: _resident(here) for host, here in hosts.items()}
         self.residents[path, learned] = (places, residents)
         return residents
+
+
+def _resident(here: Mapping[str | None, Iterable[str]]) -> Resident:
+    at = {interface: tuple(sorted(macs)) for interface, macs in here.items()}
+    return Resident(tuple(chain.from_iterable(at.values())), at)
 
 
 STEP = 10_000
@@ -142,9 +153,9 @@ def _locations(
     number = state.ports(host).number
     for learned, places in ((False, state.static[path]), (True, state.learned.get(path, NOWHERE))):
         residents = memo.residents_of(path, places, learned=learned)
-        for interface, macs in residents.get(host, {}).items():
+        for interface, macs in residents.get(host, NOBODY).at.items():
             if interface is not None and interface in number:
                 yield Location(number[interface], False, learned, macs)
         for peer, way in peers.items():
-            if there := residents.get(peer):
-                yield Location(way.port, True, learned, tuple(chain.from_iterable(there.values())))
+            if peer in residents:
+                yield Location(way.port, True, learned, residents[peer].macs)

@@ -74,7 +74,7 @@ def _choose(state: State, host: str, to: tuple[str, str], ways: list[Way], befor
 
 def _keys(state: State) -> Mapping[str, list[int]]:
     """The keys that mean each network: its own first, last those that another network waits for."""
-    keys: dict[str, list[int]] = {path: [] for path in state.overlay.networks}
+    keys: dict[str, list[int]] = {path: [] for path in state.having}
     for key, path in state.claims.items():
         keys.setdefault(path, []).append(key)
     for path, own in keys.items():

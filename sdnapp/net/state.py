@@ -9,13 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from sdnapp.config.names import identity, noted, tunnel_interface
 from sdnapp.net.binding import Spot, Spots, bind, roaming
 from sdnapp.net.dialect import Dialect, Speech
 from sdnapp.net.model import Bound, Encapsulation, Host, Overlay, Port
 from sdnapp.net.moving import meanwhile
+
+K = TypeVar("K")
+V = TypeVar("V")
 
 ENCAPSULATIONS: tuple[Encapsulation, ...] = ("geneve", "gre", "vxlan")
 
@@ -283,20 +286,38 @@ def _configure(state: State, wanted: Overlay) -> State:
     interfaces = {host: ports.number for host, ports in state.bridges.items()}
     unbound = meanwhile(wanted, state.overlay, interfaces)
     overlay, spots = bind(unbound, {host: ports.noted for host, ports in state.bridges.items()}, state.spots)
-    hosts = overlay.hosts
     known = replace(
-        State.of(overlay),
+        _with_same_parts(state, State.of(overlay)),
         wanted=wanted,
         moving=unbound is not wanted,
         spots=spots,
-        bridges={h: Ports.of(p.number, hosts[h]) for h, p in state.bridges.items() if h in hosts},
-        read=state.read & hosts.keys(),
+        bridges={h: _same_ports(state, overlay, h) for h in state.bridges if h in overlay.hosts},
+        read=state.read & overlay.hosts.keys(),
         claims=state.claims,
-        confirmed={h: dialect for h, dialect in state.confirmed.items() if h in hosts},
-        fading=frozenset(speech for speech in state.fading if speech.listener in hosts),
+        confirmed={h: dialect for h, dialect in state.confirmed.items() if h in overlay.hosts},
+        fading=frozenset(speech for speech in state.fading if speech.listener in overlay.hosts),
         settled=state.settled and wanted is state.wanted,
     )
     return _renew_claims(replace(known, learned=_sound(known, state.learned)))
+
+
+def _with_same_parts(before: State, now: State) -> State:
+    """Of what is equal, the very objects of before: what follows from them need not be worked out again."""
+    return replace(
+        now,
+        members=_with_same(before.members, now.members),
+        having=_with_same(before.having, now.having),
+        static=_with_same(before.static, now.static),
+        paths=_with_same(before.paths, now.paths),
+        here=_with_same(before.here, now.here),
+    )
+
+
+def _same_ports(state: State, overlay: Overlay, host: str) -> Ports:
+    before, tunnels = state.overlay.hosts.get(host), overlay.hosts[host].tunnels
+    if before is not None and before.tunnels == tunnels:
+        return state.bridges[host]
+    return Ports.of(state.bridges[host].number, overlay.hosts[host])
 
 
 def _renew_claims(state: State) -> State:
@@ -445,7 +466,7 @@ def _recall(state: State, host: str, sightings: tuple[Sighting, ...]) -> State:
     return replace(known, learned=_with_same(state.learned, _sound(known, learned)))
 
 
-def _with_same(old: Mapping[str, Places], new: Mapping[str, Places]) -> Mapping[str, Places]:
+def _with_same(old: Mapping[K, V], new: Mapping[K, V]) -> Mapping[K, V]:
     """The new mapping; of what is equal, the very objects of the old one."""
-    same = {path: old[path] if old.get(path) == places else places for path, places in new.items()}
-    return old if len(same) == len(old) and all(old.get(p) is at for p, at in same.items()) else same
+    same = {key: old[key] if old.get(key) == value else value for key, value in new.items()}
+    return old if len(same) == len(old) and all(old.get(k) is value for k, value in same.items()) else same
