@@ -21,6 +21,7 @@ from tests.bench import (
     ground,
     lab,
     learning,
+    ports,
     programming,
     programs,
     provision,
@@ -40,8 +41,12 @@ FAMILIES: dict[str, Family] = {
     "programs": programs.figures,
     "scale": scale.figures,
     "learning": learning.figures,
+    "ports": ports.figures,
 }
 """Figures that are measured together."""
+
+PEERS: dict[str, Family] = {"ports": ports.beside_ovn}
+"""The same, with what a peer takes for it."""
 
 THOROUGH, QUICK = Effort(5, few=5, quick=False), Effort(3, few=1, quick=True)
 
@@ -49,15 +54,19 @@ THOROUGH, QUICK = Effort(5, few=5, quick=False), Effort(3, few=1, quick=True)
 @click.command(epilog=f"NAME is one of {', '.join(FAMILIES)}; all of them by default.")
 @click.argument("names", metavar="[NAME]...", nargs=-1, type=click.Choice(list(FAMILIES)))
 @click.option("--quick", is_flag=True, help="Fewer rounds and sizes: all of it in less than 90 s.")
+@click.option("--peers", is_flag=True, help="Measure OVN, too, on hosts of the same kind.")
 @click.option("--json", "file", type=click.Path(path_type=Path), help="Write the figures to this file, too.")
 @click.option(
     "--charts", "directory", type=click.Path(path_type=Path), help="Draw how costs grow, as PNG, there."
 )
-def bench(names: tuple[str, ...], quick: bool, file: Path | None, directory: Path | None) -> None:
+def bench(
+    names: tuple[str, ...], quick: bool, peers: bool, file: Path | None, directory: Path | None
+) -> None:
     """Measure how fast it is, beside what it is compared with, and print one table."""
     as_root()
     found: list[Figure | Curve] = []
     failures: list[str] = []
+    families = FAMILIES | (PEERS if peers else {})
     with plain_errors(), interrupted_by_sigterm():
         services.require("ovs-vswitchd", "ovs-vsctl", "iperf3", "ping", "nsenter")
         ground.free()
@@ -66,7 +75,7 @@ def bench(names: tuple[str, ...], quick: bool, file: Path | None, directory: Pat
         for name in dict.fromkeys(names or FAMILIES):
             with console.status(f"measuring {name} …"):
                 try:
-                    found.extend(FAMILIES[name](QUICK if quick else THOROUGH))
+                    found.extend(families[name](QUICK if quick else THOROUGH))
                 except LabError as error:
                     failures.append(f"{name}: {error}")
     figures = list(flat(found))

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import re
-import socket
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -23,6 +22,7 @@ from typing import Any
 from sdnapp.lab.errors import LabError
 from sdnapp.net.model import Host, Overlay
 from sdnapp.source import load
+from tests.bench import ovsdb
 from tests.ovs.controller import Controller
 from tests.ovs.switchd import PrivateOvs, private_ovs
 
@@ -215,19 +215,8 @@ def _is_through(ovs: PrivateOvs) -> bool:
 
 
 def transact(ovs: PrivateOvs, operations: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Change the database of this Open vSwitch in one transaction; return the results (RFC 7047 §4.1.3)."""
-    request = {"method": "transact", "params": ["Open_vSwitch", *operations], "id": 1}
-    with socket.socket(socket.AF_UNIX) as database:
-        database.connect(ovs.database.removeprefix("unix:"))
-        database.sendall(json.dumps(request).encode())
-        answer = bytearray()
-        while answer.count(b"{") != answer.count(b"}") or not answer:
-            answer += database.recv(1 << 20)
-    results: list[dict[str, Any]] = json.loads(answer)["result"]
-    failed = [result for result in results if result and "error" in result]
-    if failed:
-        raise LabError(f"ovsdb-server: {failed[0]}")
-    return results
+    """Change the database of this Open vSwitch in one transaction; return the results."""
+    return ovsdb.transact(ovs.database, "Open_vSwitch", operations)
 
 
 def _creation(hosts: list[Host], target: str, without: frozenset[str]) -> list[dict[str, Any]]:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
-from typing import Any
+from typing import Any, TypeVar
 
 from rich.table import Table
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,10 +85,8 @@ def flat(found: Iterable[Figure | Curve]) -> Iterator[Figure]:
 
 def plain(name: str, samples: Sequence[float], unit: str, reference: Sequence[float] = ()) -> Figure:
     """Take the median of ours, and of the reference if there is one, without a bar."""
-    ours = median(samples)
-    if not reference:
-        return Figure(name, ours, None, unit, None)
-    return Figure(name, ours, median(reference), unit, ours / median(reference))
+    ours, theirs = median(samples), median(reference) if reference else None
+    return Figure(name, ours, theirs, unit, ours / theirs if theirs else None)
 
 
 def absolute(name: str, samples: Sequence[float], unit: str, *, at_most: float) -> Figure:
@@ -106,6 +106,13 @@ def within(name: str, samples: tuple[Sequence[float], Sequence[float]], unit: st
     ours, reference = map(median, samples)
     limit = times * reference
     return Figure(name, ours, reference, unit, ours / reference, f"≤ {times:g} times", ours <= limit, limit)
+
+
+def no_later(name: str, samples: tuple[Sequence[float], Sequence[float]], unit: str, *, by: float) -> Figure:
+    """Compare the medians of ours and of the reference, to which we may add a constant."""
+    ours, reference = map(median, samples)
+    limit, bar = reference + by, f"≤ reference + {by:g} {unit}"
+    return Figure(name, ours, reference, unit, ours / reference, bar, ours <= limit, limit)
 
 
 def as_good(
@@ -129,13 +136,19 @@ def as_good(
 def interleaved(
     ours: Callable[[], float], reference: Callable[[], float], times: int
 ) -> tuple[list[float], list[float]]:
-    """Measure both by turns, so that whatever else the machine does meets both alike.
+    """Measure both by turns."""
+    measured, other = by_turns((ours, reference), times)
+    return measured, other
 
-    Each goes first every other time: what gets slower or faster over time does so for both.
+
+def by_turns(measures: Sequence[Callable[[], T]], times: int) -> list[list[T]]:
+    """Measure all sides by turns, so that whatever else the machine does meets all alike.
+
+    The order is turned round every other time: what gets slower or faster over time does so for all.
     """
-    samples: tuple[list[float], list[float]] = ([], [])
+    samples: list[list[T]] = [[] for _ in measures]
     for turn in range(times):
-        sides = list(zip(samples, (ours, reference), strict=True))
+        sides = list(zip(samples, measures, strict=True))
         for side, measure in sides if turn % 2 == 0 else reversed(sides):
             side.append(measure())
     return samples

@@ -24,7 +24,7 @@ NETWORK = "10.1.1"
 MTU = 1446
 """Of every workload: by hand the tunnel carries the tag inside, four bytes more than ours does."""
 
-_PATIENCE = 10.0
+PATIENCE = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +61,15 @@ def free() -> None:
 @contextmanager
 def overlay(directory: Path) -> Iterator[model.Lab]:
     """Bring up the example over VXLAN; its file, which the lab follows, is in the directory."""
-    file = directory / EXAMPLE.name
-    file.write_text(EXAMPLE.read_text().replace("encapsulation: gre", f"encapsulation: vxlan, mtu: {MTU}"))
+    text = EXAMPLE.read_text().replace("encapsulation: gre", f"encapsulation: vxlan, mtu: {MTU}")
+    with laboratory(directory / EXAMPLE.name, text) as lab:
+        yield lab
+
+
+@contextmanager
+def laboratory(file: Path, text: str) -> Iterator[model.Lab]:
+    """Bring up what the text says, and write it to the file, which the lab follows."""
+    file.write_text(text)
     lab = lifecycle.up(OURS, file, lambda _step: None)
     try:
         yield lab
@@ -99,10 +106,10 @@ def run(command: list[str]) -> str:
     return done.stdout
 
 
-def until(condition: Callable[[], Any], otherwise: str) -> None:
+def until(condition: Callable[[], Any], otherwise: str, patience: float = PATIENCE) -> None:
     """Wait for a condition; raises LabError when it does not come true in time."""
-    deadline = time.monotonic() + _PATIENCE
+    deadline = time.monotonic() + patience
     while not condition():
         if time.monotonic() > deadline:
-            raise LabError(f"{otherwise} after {_PATIENCE:.0f} s")
+            raise LabError(f"{otherwise} after {patience:.0f} s")
         time.sleep(0.01)
