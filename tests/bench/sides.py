@@ -41,8 +41,7 @@ def text(ports: int) -> str:
             "ports:",
             f"  {NEAR}: {{host: host1, network: {NETWORK}, address: 10.9.0.1/16}}",
             f"  {FAR}: {{host: host2, network: {NETWORK}, address: 10.9.0.2/16}}",
-            f"  {LATE}: {{host: host1, network: {NETWORK}, attach: external, mac: 02:be:00:00:ff:ff, "
-            "address: 10.9.0.3/16}",
+            _external(LATE, "host1", "02:be:00:00:ff:ff", "10.9.0.3"),
             *(_line(number) for number in range(ports)),
             "",
         ]
@@ -56,9 +55,12 @@ def addresses(number: int) -> tuple[str, str]:
 
 
 def _line(number: int) -> str:
-    mac, address = addresses(number)
-    where = f"host: {_host(number)}, network: {NETWORK}"
-    return f"  p{number}: {{{where}, attach: external, mac: {mac}, address: {address}/16}}"
+    return _external(f"p{number}", _host(number), *addresses(number))
+
+
+def _external(name: str, host: str, mac: str, address: str) -> str:
+    known = f"attach: external, interface: {name}, mac: {mac}, address: {address}/16"
+    return f"  {name}: {{host: {host}, network: {NETWORK}, {known}}}"
 
 
 class Side(ABC):

@@ -10,8 +10,19 @@ from rich.console import Console
 
 from flows.compile import compile_bridge
 from sdnapp.source import load
-from tests.bench import charts, programs
-from tests.bench.figure import Curve, Figure, absolute, as_good, flat, interleaved, plain, table
+from tests.bench import charts, programs, sides
+from tests.bench.figure import (
+    Curve,
+    Figure,
+    absolute,
+    as_good,
+    by_turns,
+    flat,
+    interleaved,
+    no_later,
+    plain,
+    table,
+)
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "configs").glob("*.yaml"))
 
@@ -48,6 +59,22 @@ def test_both_sides_are_measured_by_turns_and_each_goes_first_as_often() -> None
 
     assert "".join(order) == "abbaabba"
     assert samples == ([1.0, 4.0, 5.0, 8.0], [2.0, 3.0, 6.0, 7.0])
+
+
+def test_any_number_of_sides_is_measured_by_turns() -> None:
+    order: list[str] = []
+    by_turns([lambda name=name: order.append(name) for name in "abc"], 2)  # type: ignore[misc]
+
+    assert "".join(order) == "abccba"
+
+
+def test_a_constant_more_than_the_reference_is_allowed() -> None:
+    assert no_later("outage", ([250.0], [160.0]), "ms", by=100).met
+    assert not no_later("outage", ([270.0], [160.0]), "ms", by=100).met
+
+
+def test_a_reference_that_loses_nothing_gives_no_ratio() -> None:
+    assert plain("packets lost", [0.0], "", [0.0]).ratio is None
 
 
 def test_the_table_shows_every_figure_and_what_is_missed() -> None:
@@ -107,3 +134,13 @@ def test_no_bridge_of_an_example_needs_more_flows_than_it_may(example: Path) -> 
     for host in overlay.hosts:
         view = programs.complete(overlay, host)
         assert len(compile_bridge(view).flows) <= programs.allowed(view)
+
+
+@pytest.mark.parametrize("number", [0, 499, 999])
+def test_every_side_gives_a_port_the_addresses_of_the_file(number: int, tmp_path: Path) -> None:
+    """OVN is told them apart from the file."""
+    file = tmp_path / "overlay.yaml"
+    file.write_text(sides.text(1000))
+    port = load(file).ports[f"p{number}"]
+
+    assert (port.mac, str(port.attachments[0].addresses[0].ip)) == sides.addresses(number)
