@@ -133,6 +133,16 @@ class Paced:
 
 
 @dataclass(frozen=True, slots=True)
+class Remember:
+    """Nothing happens to the frame; the flow keeps the number for whoever reads it."""
+
+    number: int
+
+    def __str__(self) -> str:
+        return f"remember:{self.number}"
+
+
+@dataclass(frozen=True, slots=True)
 class Punt:
     """A copy of the first ``max_len`` bytes reaches the controller, within the rate of the punt meter."""
 
@@ -165,6 +175,7 @@ Action = (
     | Measure
     | Limit
     | Paced
+    | Remember
     | Punt
     | Goto
 )

@@ -56,7 +56,7 @@ def recompile(view: BridgeView, last: Compiled) -> Generator[None, None, Compile
         if fresh >= STEP:
             fresh = 0
             yield
-    rest = last.rest if same and _trunks(view) == _trunks(last.view) else collect(_rest(view))
+    rest = last.rest if same and _common(view) == _common(last.view) else collect(_rest(view))
     flows = together(rest, *(part for _, part in now.values()))
     return Compiled(view, Program(flows, {meter.id: meter for meter in _meters(view)}), rest, now)
 
@@ -78,8 +78,13 @@ def at_once(steps: Generator[None, None, Outcome]) -> Outcome:
 
 
 def _bare(view: BridgeView) -> BridgeView:
-    """All but the networks: what the flows of any network may depend on."""
-    return replace(view, networks=())
+    """What the flows of any network may depend on."""
+    return replace(view, networks=(), crowded=())
+
+
+def _common(view: BridgeView) -> tuple[object, ...]:
+    """What the flows of no network depend on besides."""
+    return view.crowded, _trunks(view)
 
 
 def _trunks(view: BridgeView) -> frozenset[int]:
@@ -101,13 +106,13 @@ def _part(view: BridgeView, network: NetworkView, last: tuple[NetworkView, Flows
 
 def _moved(old: Iterable[Location], new: Iterable[Location]) -> tuple[list[Location], list[Location]]:
     """What lives no more at each place, and what lives there now."""
-    before, now = ({location[:3]: location for location in locations} for locations in (old, new))
+    before, now = (
+        {location._replace(macs=()): location for location in locations} for locations in (old, new)
+    )
     return _beyond(before, now), _beyond(now, before)
 
 
-def _beyond(
-    some: Mapping[tuple[int, bool, bool], Location], others: Mapping[tuple[int, bool, bool], Location]
-) -> list[Location]:
+def _beyond(some: Mapping[Location, Location], others: Mapping[Location, Location]) -> list[Location]:
     """The MACs of each place that are not there among the others."""
     beyond = []
     for place, location in some.items():

@@ -28,6 +28,7 @@ from flows.actions import (
     PopVlan,
     Punt,
     PushVlan,
+    Remember,
     SetKey,
     SetNetwork,
     SetSource,
@@ -127,14 +128,23 @@ def key_to_network(network: NetworkView, tunnels: tuple[int, ...]) -> Iterator[F
 
 
 def security() -> Iterator[Flow]:
-    """A source is one station (IEEE 802.3 §3.2.3); 01-80-c2-00-00-0x stays on its link (802.1Q §8.6.3)."""
-    for nobody in ("01:00:00:00:00:00/01:00:00:00:00:00", "00:00:00:00:00:00"):
-        yield Flow(Table.SECURITY, EXACT, Match(eth_src=nobody))
+    """A source is one station (IEEE 802.3 §3.2.3); 01-80-c2-00-00-0x stays on its link (802.1Q §8.6.3).
+
+    Here nothing matches a whole source: the datapath would need an entry for each.
+    """
+    yield Flow(Table.SECURITY, EXACT, Match(eth_src="01:00:00:00:00:00/01:00:00:00:00:00"))
     yield Flow(Table.SECURITY, EXACT, Match(eth_dst="01:80:c2:00:00:00/ff:ff:ff:ff:ff:f0"))
 
 
 def believe(view: BridgeView) -> Iterator[Flow]:
-    """What a peer vouches for is believed, unless nobody else tells us."""
+    """What a peer vouches for is believed, unless nobody else tells us; nobody is believed to be nobody.
+
+    Of a crowded port no source is looked at, so that forged ones cost the datapath no entry each: that needs
+    the highest priority of the table, and the first stage of its lookup (ovs-fields(7), staged lookup).
+    """
+    yield Flow(Table.LEARN, EXACT, Match(source=Source.LOCAL, eth_src="00:00:00:00:00:00"))
+    for port in view.crowded:
+        yield Flow(Table.LEARN, EXCEPTION, Match(in_port=port), _AFTER_LEARN, kind=Kind.LEARNED)
     if not view.learn_from_tunnels:
         yield Flow(Table.LEARN, GENERAL, Match(source=Source.TUNNEL), _AFTER_LEARN)
 
@@ -142,14 +152,14 @@ def believe(view: BridgeView) -> Iterator[Flow]:
 def learn(view: BridgeView, vni: int, locations: Iterable[Location]) -> Iterator[Flows]:
     """A source where we know it goes on.
 
-    The flow of a learned location is also its age: silence lets it expire, and the bridge says so.
+    The flow of a learned location is also its age: silence lets it expire, and the bridge says so. It keeps
+    the number of the station's last move, for a controller that comes back. Where it is denied, it ends.
     """
-    for port, remote, learned, macs in locations:
+    for port, remote, learned, macs, moves, denied in locations:
         if not remote or view.learn_from_tunnels:
             known, age = Match(in_port=port, network=vni), view.mac_age if learned else 0
-            yield for_each(
-                macs, "eth_src", Flow(Table.LEARN, EXACT, known, _AFTER_LEARN, age, _kind(learned))
-            )
+            onward = () if denied else (*((Remember(moves),) if moves else ()), *_AFTER_LEARN)
+            yield for_each(macs, "eth_src", Flow(Table.LEARN, EXACT, known, onward, age, _kind(learned)))
 
 
 def size(network: NetworkView) -> Iterator[Flow]:
@@ -185,7 +195,9 @@ def forward(view: BridgeView, network: NetworkView, locations: Iterable[Location
     """A local destination from anywhere; a remote one from local ports only (split horizon)."""
     out = {m.port: (*within(view.limits.get(m.port, NO_LIMITS).receive), *_out(m)) for m in network.members}
     away = {peer.port: (SetKey(peer.key), Output(peer.port)) for peer in network.peers}
-    for port, remote, learned, macs in locations:
+    for port, remote, learned, macs, _, denied in locations:
+        if denied:
+            continue
         match = Match(source=Source.LOCAL if remote else None, network=network.vni)
         there = (away if remote else out)[port]
         yield for_each(macs, "eth_dst", Flow(Table.FORWARD, EXACT, match, there, kind=_kind(learned)))

@@ -15,6 +15,7 @@ from flows.actions import (
     PopVlan,
     Punt,
     PushVlan,
+    Remember,
     Reply,
     SetField,
     SetKey,
@@ -169,7 +170,7 @@ def _act(state: _State, frame: Frame, action: Action) -> None:
                 state.source = Source.TOO_LARGE
         case Punt():
             state.punted = True
-        case Goto() | Limit() | Paced():
+        case Goto() | Limit() | Paced() | Remember():
             pass
 
 

@@ -27,12 +27,18 @@ class Member:
 
 
 class Location(NamedTuple):
-    """A place and the MACs that live there: a local port, or the tunnel port of a peer (``remote``)."""
+    """A place and the MACs that live there: a local port, or the tunnel port of a peer (``remote``).
+
+    ``moves``: the number of their last move, which the bridge remembers for us. ``denied``: they live
+    elsewhere, and frames that say otherwise end here.
+    """
 
     port: int
     remote: bool
     learned: bool
     macs: tuple[str, ...]
+    moves: int = 0
+    denied: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +90,7 @@ class BridgeView:
 
     ``tunnels``: every tunnel port that is listened to. ``learn_from_tunnels``: report unknown sources behind
     tunnels too, because nobody else tells this controller about them (a controller on every host).
+    ``crowded``: ports that show so many sources that none of theirs is looked at.
     ``mac_age``: seconds of silence until a learned location is forgotten. ``punt_rate``: frames per second
     that may reach the controller. ``limits``: of the local ports that have any.
     """
@@ -94,3 +101,4 @@ class BridgeView:
     mac_age: int
     punt_rate: int
     limits: Mapping[int, Limits] = field(default_factory=dict, hash=False)
+    crowded: tuple[int, ...] = ()

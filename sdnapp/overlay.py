@@ -46,14 +46,16 @@ from sdnapp.engine.messages import (
     Send,
     SourceSeen,
     SourceSilent,
+    ThawAsked,
     WasRead,
     WasSent,
 )
 from sdnapp.engine.status import Status
 from sdnapp.log import event as log_event
-from sdnapp.net.state import Sighting
+from sdnapp.net.learning import HEARSAY
+from sdnapp.net.state import Memory, Sighting
 from sdnapp.openflow import connection, flowstats, monitor
-from sdnapp.openflow.switch import Switch
+from sdnapp.openflow.switch import LearnedFlow, Switch
 from sdnapp.rest.application import application
 from sdnapp.rest.server import listener, serve
 
@@ -132,6 +134,10 @@ class OverlayApp(OSKenApp):  # type: ignore[misc]  # os-ken has no types
         if switch is None:
             raise ConnectionError(f"switch {dpid} is not connected")
         return switch.request(message)
+
+    def thaw(self, network: str, mac: str) -> None:
+        """Let a frozen station move again."""
+        self._inbox.put(ThawAsked(network, mac))
 
     def resync(self, datapath: Any) -> None:
         """Look at this bridge anew."""
@@ -249,7 +255,7 @@ class OverlayApp(OSKenApp):  # type: ignore[misc]  # os-ken has no types
             return
         vni, ofport = match["metadata"], match["in_port"]
         if ev.msg.table_id == Table.LEARN:
-            self._inbox.put(SourceSeen(dpid, Sighting(vni, data[6:12].hex(":"), ofport)))
+            self._inbox.put(SourceSeen(dpid, Sighting(vni, data[6:12].hex(":"), ofport), time.time()))
         elif ev.msg.table_id in TABLES:
             self._inbox.put(Heard(dpid, Table(ev.msg.table_id), vni, ofport, data, time.time()))
 
@@ -260,7 +266,8 @@ class OverlayApp(OSKenApp):  # type: ignore[misc]  # os-ken has no types
         match = ev.msg.match
         if ev.msg.reason == ofproto.OFPRR_IDLE_TIMEOUT and "eth_src" in match:
             sighting = Sighting(match["metadata"], match["eth_src"], match["in_port"])
-            self._inbox.put(SourceSilent(ev.msg.datapath.id, sighting))
+            gone = (ev.msg.table_id, ev.msg.cookie)
+            self._inbox.put(SourceSilent(ev.msg.datapath.id, sighting, gone))
 
     @set_ev_cls(ofp_event.EventOFPExperimenterStatsReply, MAIN_DISPATCHER)
     @guarded
@@ -310,10 +317,21 @@ def _do(switch: Switch, task: Read | Send) -> Event:
     dpid = switch.datapath.id
     if isinstance(task, Read):
         contents = switch.read()
-        sightings = tuple(Sighting(flow.vni, flow.mac, flow.ofport) for flow in contents.learned)
-        return WasRead(dpid, contents.flows, contents.meters, sightings, monitored=switch.monitored)
+        return WasRead(
+            dpid,
+            contents.flows,
+            contents.meters,
+            tuple(_memory(flow) for flow in contents.learned),
+            contents.crowded,
+            monitored=switch.monitored,
+        )
     refused = switch.apply(task.plan, task.known_meters)
     return WasSent(dpid, tuple(Rejection(r.what, r.reason) for r in refused))
+
+
+def _memory(flow: LearnedFlow) -> Memory:
+    moves = HEARSAY if flow.moves is None else flow.moves
+    return Memory(Sighting(flow.vni, flow.mac, flow.ofport), moves, flow.denied)
 
 
 def _family(host: str) -> socket.AddressFamily:

@@ -88,7 +88,11 @@ def views(draw: st.DrawFn) -> BridgeView:
     )
     limited = draw(st.lists(st.sampled_from(PORTS), unique=True, max_size=3))
     limits = {port: draw(_limits(port)) for port in limited}
-    return BridgeView(networks, tuple(tunnels), draw(st.booleans()), draw(st.integers(1, 600)), 5000, limits)
+    crowded = draw(st.lists(st.sampled_from([*PORTS, *tunnels]), unique=True, max_size=2).map(sorted))
+    age = draw(st.integers(1, 600))
+    return BridgeView(
+        *(networks, tuple(tunnels), draw(st.booleans()), age, 5000), limits=limits, crowded=tuple(crowded)
+    )
 
 
 def _limits(port: int) -> st.SearchStrategy[Limits]:
@@ -108,10 +112,15 @@ def _network(
     some_tunnels = st.lists(st.sampled_from(tunnels), unique=True).map(sorted) if tunnels else st.just([])
     peers = tuple(Peer(port, draw(st.sampled_from(VNIS))) for port in draw(some_tunnels))
     ports = [(member.port, False) for member in members] + [(peer.port, True) for peer in peers]
-    homes: dict[tuple[int, bool, bool], list[str]] = {}
+    homes: dict[tuple[int, bool, bool, int, bool], list[str]] = {}
     for mac in draw(st.lists(st.sampled_from(MACS), unique=True)):
-        homes.setdefault((*draw(st.sampled_from(ports)), draw(st.booleans())), []).append(mac)
-    locations = tuple(Location(*place, tuple(macs)) for place, macs in sorted(homes.items()))
+        at, *elsewhere = draw(st.lists(st.sampled_from(ports), unique=True, min_size=1, max_size=3))
+        learned = draw(st.booleans())
+        moves = draw(st.sampled_from([0, 1, 2**32 - 1])) if learned else 0
+        homes.setdefault((*at, learned, moves, False), []).append(mac)
+        for place in elsewhere:
+            homes.setdefault((*place, True, 0, True), []).append(mac)
+    locations = tuple(sorted(Location(*at[:3], tuple(macs), *at[3:]) for at, macs in homes.items()))
     entrances, local = tuple(draw(some_tunnels)), st.sampled_from([member.port for member in members])
     return NetworkView(
         *(vni, keys, entrances, members, peers, locations),

@@ -16,6 +16,7 @@ COMMANDS = {
     "provision": "sdnapp.cli.provision:provision",
     "schema": "sdnapp.cli.check:schema",
     "show": "sdnapp.cli.show:show",
+    "thaw": "sdnapp.cli.thaw:thaw",
 }
 """Where each command is: imported when it is called, so that none pays for the others' libraries."""
 

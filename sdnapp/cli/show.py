@@ -139,10 +139,11 @@ def _ports(seen: dict[str, Any]) -> Table:
 
 
 def _locations(seen: dict[str, Any]) -> Table:
-    shown = _new("Locations", "network", "mac", "host", "port", "addresses", "kind")
+    shown = _new("Locations", "network", "mac", "host", "port", "addresses", "kind", "moves>")
     for place in sorted(seen["locations"], key=lambda place: (place["network"], place["mac"])):
         where = (place["network"], place["mac"], place["host"], place["port"])
-        _row(shown, *where, place["addresses"], place["kind"])
+        kind = "frozen" if place["frozen"] else place["kind"]
+        _row(shown, *where, place["addresses"], kind, place["moves"])
     return shown
 
 

@@ -9,6 +9,7 @@ from sdnapp.config.schema import json_schema
 
 _SECTIONS = {
     "overlay": "Settings",
+    "overlay.flap": "Flap",
     "controller": "Controller",
     "tenants.*": "Tenant",
     "tenants.*.networks.*": "Network",
@@ -54,6 +55,8 @@ def _kind(field: Mapping[str, Any]) -> str:
             return f"{_kind(item)}, or a list"
         case {"anyOf": [item, {"propertyNames": {"$comment": what}}]}:
             return f"{_kind(item)}, or a mapping by {what}"
+        case {"$ref": _}:
+            return "a mapping, below"
         case {"$comment": what}:
             return str(what)
         case {"propertyNames": {"$comment": what}}:

@@ -91,6 +91,8 @@ Vlan = Annotated[int, _whole("a VLAN tag", 1, 4094), _integer(1, 4094)]
 Vni = Annotated[int, _whole("a VNI", 1, 2**24 - 1), _integer(1, 2**24 - 1)]
 UdpPort = Annotated[int, _whole("a UDP port", 1, 65535), _integer(1, 65535)]
 Mtu = Annotated[int, _whole("an MTU", 576, 65535), _integer(576, 65535)]
+Moves = Annotated[int, _whole("a number of moves", 2, 100), _integer(2, 100)]
+Macs = Annotated[int, _whole("a number of MAC addresses", 1, 65535), _integer(1, 65535)]
 Age = Annotated[int, _whole("a number of seconds", 1, 65535), _integer(1, 65535)]
 
 

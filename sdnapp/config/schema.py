@@ -30,6 +30,18 @@ class Section(BaseModel):
         }
 
 
+class Flap(Section):
+    """When a MAC address moves too often to be one station: a loop, or two stations with one address."""
+
+    moves: s.Moves = Field(default=5, description="This many moves freeze it where it is, ...")
+    seconds: s.Age = Field(default=180, description="... if they come in this many seconds.")
+    freeze: s.Age = Field(
+        default=180,
+        description="Seconds for which it stays frozen; frames that it sends from elsewhere are dropped. "
+        "`sdnapp thaw` ends that by hand.",
+    )
+
+
 class Settings(Section):
     """How frames travel between hosts."""
 
@@ -61,6 +73,7 @@ class Settings(Section):
         default=0,
         description="The DSCP of the outer IP header: a number, or `inherit` for that of the frame inside.",
     )
+    flap: Flap = Field(default_factory=Flap, description="How often a MAC address may move between ports.")
 
 
 class Controller(Section):
@@ -215,6 +228,12 @@ class Port(Section):
     def bound(self) -> bool:
         """Whether it is found by its ``iface_id``, whatever its interface is called."""
         return self.attach == "external" and self.interface is None
+
+    max_macs: s.Macs = Field(
+        default=1024,
+        description="How many MAC addresses may be behind it, its own included. Of more than these none is "
+        "learned: they are flooded to.",
+    )
 
     @property
     def networks(self) -> tuple[str, ...]:

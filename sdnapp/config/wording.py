@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
 from sdnapp.config.problem import Finding, Path, nearest, shown
-from sdnapp.config.schema import Config, Controller, Host, Network, Port, Settings, Tenant
+from sdnapp.config.schema import Config, Controller, Flap, Host, Network, Port, Settings, Tenant
 
 _SECTIONS: Mapping[str, type[BaseModel]] = {
     "overlay": Settings,
@@ -45,6 +45,8 @@ def _section(path: Path) -> type[BaseModel]:
     """The model that holds, or should hold, the key at ``path``."""
     if len(path) == 1:
         return Config
+    if path[:2] == ("overlay", "flap") and len(path) == 3:
+        return Flap
     return Network if path[0] == "tenants" and len(path) == 5 else _SECTIONS[str(path[0])]
 
 

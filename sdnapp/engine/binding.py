@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from sdnapp.engine.messages import Note
+from sdnapp.engine.status import Alarm
 from sdnapp.net.state import State
 
 Places = Mapping[str, tuple[str, ...]]
@@ -39,8 +40,9 @@ def binding_notes(before: State, after: State) -> Iterator[Note]:
             yield Note("port.unbound", {"port": name, "place": ", ".join(was)})
 
 
-def alarms(state: State) -> Iterator[str]:
-    """In words, what is wrong now."""
+def binding_alarms(state: State) -> Iterator[Alarm]:
+    """What is wrong now."""
     for name, where in sorted(places(state).items()):
         if len(where) > 1:
-            yield f"port {name} is in several places, and is reached where it spoke last: {', '.join(where)}"
+            text = f"port {name} is in several places, and is reached where it spoke last: {', '.join(where)}"
+            yield Alarm("twice", text, port=name)

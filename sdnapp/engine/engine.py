@@ -17,7 +17,7 @@ from flows.compile import NOTHING, Compiled, recompile
 from flows.diff import Plan, diff
 from flows.flow import Flow, FlowKey, Meter, Program
 from sdnapp.config.names import is_note
-from sdnapp.engine.binding import alarms, binding_notes
+from sdnapp.engine.binding import binding_alarms, binding_notes
 from sdnapp.engine.messages import (
     Connected,
     Disconnected,
@@ -36,21 +36,21 @@ from sdnapp.engine.messages import (
     Send,
     SourceSeen,
     SourceSilent,
+    ThawAsked,
     WasRead,
     WasSent,
 )
+from sdnapp.engine.mobility import learning_alarms, learning_effects
 from sdnapp.engine.status import BridgeStatus, Status, locations
 from sdnapp.net.dialect import SILENT, Dialect
 from sdnapp.net.model import Host, Overlay
 from sdnapp.net.project import Memo, projection
 from sdnapp.net.speaking import dialect, in_change
 from sdnapp.net.state import (
-    NOWHERE,
     BridgeFound,
     Configured,
     Confirmed,
     Faded,
-    Place,
     PortFound,
     PortLost,
     Recalled,
@@ -58,6 +58,7 @@ from sdnapp.net.state import (
     Settled,
     Silent,
     State,
+    Thawed,
     step,
 )
 
@@ -173,10 +174,11 @@ class Engine:
                 for event in run:
                     yield from self._take(event)
             elif seen_by in self._sessions:
-                sightings = tuple(event.sighting for event in run if isinstance(event, SourceSeen))
-                self._state = step(self._state, Seen(self._sessions[seen_by].host, sightings))
+                seen = [event for event in run if isinstance(event, SourceSeen)]
+                sightings = tuple(event.sighting for event in seen)
+                self._state = step(self._state, Seen(self._sessions[seen_by].host, sightings, seen[0].now))
         yield from binding_notes(before, self._state)
-        yield from _learning_notes(before, self._state)
+        yield from learning_effects(before, self._state)
         reconciled: State | None = None
         while reconciled is not self._state:  # what one bridge confirms may be what its peers wait for
             reconciled = self._state
@@ -194,6 +196,10 @@ class Engine:
             case FileBroken(reason):
                 self._config_error = reason
                 return [Note("config.broken", {"reason": reason}, warning=True)]
+            case ThawAsked(network, mac):
+                since = self._state.learned.frozen.get((network, mac))
+                self._state = step(self._state, Thawed(network, mac, since))
+                return []
             case Connected():
                 return self._connect(event)
             case Disconnected(dpid):
@@ -214,10 +220,13 @@ class Engine:
                 if self._state is before or is_note(interface):
                     return []
                 return [Note("port.added", {"host": host, "port": interface, "ofport": ofport})]
-            case SourceSilent(_, sighting):
+            case SourceSilent(_, sighting, gone):
                 self._state = step(self._state, Silent(host, sighting))
-            case WasRead(_, flows, meters, sightings, monitored):
-                self._state = step(self._state, Recalled(host, sightings))
+                if session.installed is not None:
+                    session.installed.discard(gone)
+                session.due = True
+            case WasRead(_, flows, meters, memories, crowded, monitored):
+                self._state = step(self._state, Recalled(host, memories, crowded))
                 session.installed, session.meters, session.due = set(flows - session.suspect), meters, True
                 session.reads -= 1
                 if not session.reads:
@@ -350,7 +359,7 @@ class Engine:
             },
             unknown={dpid: stranger.address for dpid, stranger in self._strangers.items()},
             locations=tuple(locations(self._state)),
-            alarms=tuple(alarms(self._state)),
+            alarms=(*binding_alarms(self._state), *learning_alarms(self._state)),
         )
 
 
@@ -372,27 +381,6 @@ def _without(program: Program, rejected: Mapping[Flow | Meter, str]) -> Program:
 def _replace_meters(old: frozenset[Meter], plan: Plan) -> frozenset[Meter]:
     ids = {*plan.unused, *(meter.id for meter in plan.meters)}
     return frozenset(meter for meter in old if meter.id not in ids) | frozenset(plan.meters)
-
-
-def _learning_notes(before: State, after: State) -> list[Effect]:
-    if before.learned is after.learned:
-        return []
-    notes: list[Effect] = []
-    for network in sorted(before.learned.keys() | after.learned.keys()):
-        old, new = before.learned.get(network, NOWHERE), after.learned.get(network, NOWHERE)
-        if old is not new:
-            here = [(mac, place) for mac, place in new.items() if old.get(mac) is not place]
-            gone = [(mac, place) for mac, place in old.items() if mac not in new]
-            notes += [
-                _location_note("learned", network, *found) for found in here if old.get(found[0]) != found[1]
-            ]
-            notes += [_location_note("forgotten", network, *lost) for lost in gone]
-    return notes
-
-
-def _location_note(what: str, network: str, mac: str, place: Place) -> Note:
-    fields = {"network": network, "mac": mac, "host": place.host, "port": place.interface or "-"}
-    return Note(f"location.{what}", fields)
 
 
 def _bridge_status(

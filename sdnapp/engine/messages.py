@@ -10,7 +10,7 @@ from flows.diff import Plan
 from flows.flow import Flow, FlowKey, Meter
 from flows.tables import Table
 from sdnapp.net.model import Overlay
-from sdnapp.net.state import Confirmed, Faded, Settled, Sighting
+from sdnapp.net.state import Confirmed, Eased, Faded, Memory, Settled, Sighting, Thawed
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +41,11 @@ class PortChanged:
 
 @dataclass(frozen=True, slots=True)
 class SourceSeen:
-    """A frame with an unknown source reached the controller."""
+    """A frame with an unknown source reached the controller. ``now``: seconds since the epoch."""
 
     dpid: int
     sighting: Sighting
+    now: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,15 +65,17 @@ class Heard:
 
 @dataclass(frozen=True, slots=True)
 class SourceSilent:
-    """The flow of a learned location expired."""
+    """The flow of a source expired, and so is gone."""
 
     dpid: int
     sighting: Sighting
+    gone: FlowKey
 
 
 @dataclass(frozen=True, slots=True)
 class WasRead:
-    """All that a bridge holds: identities of its flows, its meters, the learned locations among its flows.
+    """All that a bridge holds: identities of its flows, its meters, what it remembers of sources, the ports
+    of which it does not look at them any more.
 
     ``monitored``: from now on it says what others do to its flows.
     """
@@ -80,7 +83,8 @@ class WasRead:
     dpid: int
     flows: frozenset[FlowKey]
     meters: frozenset[Meter]
-    sightings: tuple[Sighting, ...]
+    memories: tuple[Memory, ...]
+    crowded: tuple[int, ...] = ()
     monitored: bool = True
 
 
@@ -127,11 +131,19 @@ class FileBroken:
 class Elapsed:
     """The time that ``Later`` asked for is over."""
 
-    event: Faded | Settled | Confirmed
+    event: Faded | Settled | Confirmed | Thawed | Eased
+
+
+@dataclass(frozen=True, slots=True)
+class ThawAsked:
+    """Somebody wants a frozen station to move again."""
+
+    network: str
+    mac: str
 
 
 FromBridge = PortChanged | SourceSeen | Heard | SourceSilent | WasRead | WasSent | FlowsAltered
-Event = FromBridge | Connected | Disconnected | FileChanged | FileBroken | Elapsed
+Event = FromBridge | Connected | Disconnected | FileChanged | FileBroken | Elapsed | ThawAsked
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from sdnapp.net.learning import Place
 from sdnapp.net.model import Overlay
 from sdnapp.net.state import State
 
@@ -30,7 +31,10 @@ class BridgeStatus:
 
 @dataclass(frozen=True, slots=True)
 class LocationStatus:
-    """Where a station lives. ``port`` is None for a place known only as behind a host's tunnel."""
+    """Where a station lives. ``port`` is None for a place known only as behind a host's tunnel.
+
+    ``moves``: how often it moved, as far as anybody remembers. ``frozen``: it may not.
+    """
 
     network: str
     mac: str
@@ -38,6 +42,26 @@ class LocationStatus:
     port: str | None
     addresses: tuple[str, ...]
     kind: Literal["static", "learned"]
+    moves: int = 0
+    frozen: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Alarm:
+    """Somebody should look at this; ``text`` says so in a sentence. ``since``: epoch seconds, where known.
+
+    ``frozen``: a MAC moves too often; two stations have it, or there is a loop. ``denied``: frames from where
+    their source does not live, which are dropped. ``crowded``: a port shows more MACs than it may. ``twice``:
+    a port that is in several places.
+    """
+
+    kind: Literal["frozen", "denied", "crowded", "twice"]
+    text: str
+    network: str | None = None
+    mac: str | None = None
+    host: str | None = None
+    port: str | None = None
+    since: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +76,7 @@ class Status:
     bridges: Mapping[str, BridgeStatus]
     unknown: Mapping[int, str]
     locations: tuple[LocationStatus, ...]
-    alarms: tuple[str, ...] = ()
+    alarms: tuple[Alarm, ...] = ()
 
 
 def locations(state: State) -> Iterable[LocationStatus]:
@@ -62,8 +86,14 @@ def locations(state: State) -> Iterable[LocationStatus]:
             if port.mac is not None:
                 addresses = (str(i.ip) for a in port.attachments if a.network == path for i in a.addresses)
                 yield LocationStatus(path, port.mac, port.host, port.name, tuple(addresses), "static")
-    names = {(port.host, port.interface): port.name for port in state.overlay.ports.values()}
-    for path, places in state.learned.items():
-        for mac, place in places.items():
-            port_name = names.get((place.host, place.interface or ""))
-            yield LocationStatus(path, mac, place.host, port_name, (), "learned")
+    names = port_names(state)
+    for path, stations in state.learned.stations.items():
+        for mac, station in stations.items():
+            place, frozen = station.place, (path, mac) in state.learned.frozen
+            moves = max(station.moves, 0)
+            yield LocationStatus(path, mac, place.host, names.get(place), (), "learned", moves, frozen)
+
+
+def port_names(state: State) -> Mapping[Place, str]:
+    """The ports of the file by their places."""
+    return {Place(port.host, port.interface): port.name for port in state.overlay.ports.values()}

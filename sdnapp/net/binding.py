@@ -90,6 +90,7 @@ def _port(bound: Bound, host: Host, interface: str) -> Port:
         namespace=None,
         device=None,
         attachments=tuple(_attachment(a, host.vlans) for a in bound.attachments),
+        max_macs=bound.max_macs,
         limits=bound.limits,
     )
 

@@ -21,6 +21,7 @@ from sdnapp.net.model import (
     Bound,
     Controller,
     Encapsulation,
+    Flap,
     Host,
     Interface,
     Limits,
@@ -77,6 +78,7 @@ def build(config: Config) -> Overlay:
         mtu=config.overlay.mtu,
         mac_age=config.overlay.mac_age,
         dscp=config.overlay.dscp,
+        flap=_flap(config.overlay.flap),
         controller=_controller(config.controller),
         tenants=tuple(sorted(config.tenants)),
         networks={path: _network(path, written[path]) for path in sorted(written)},
@@ -113,6 +115,7 @@ def _port(config: Config, networks: Mapping[str, schema.Network], name: str, ofp
         namespace=port.namespace or name if inside else None,
         device=device_of(name, port) if inside else None,
         attachments=_attachments(port, networks, config.hosts[port.host].vlans),
+        max_macs=port.max_macs,
         limits=_limits(port),
     )
 
@@ -120,7 +123,15 @@ def _port(config: Config, networks: Mapping[str, schema.Network], name: str, ofp
 def _bound(config: Config, networks: Mapping[str, schema.Network], name: str) -> Bound:
     port = config.ports[name]
     attachments = _attachments(port, networks, {})
-    return Bound(name, port.host, iface_id_of(name, port), mac_of(name, port), attachments, _limits(port))
+    return Bound(
+        name,
+        port.host,
+        iface_id_of(name, port),
+        mac_of(name, port),
+        attachments,
+        max_macs=port.max_macs,
+        limits=_limits(port),
+    )
 
 
 def _attachments(
@@ -186,6 +197,10 @@ def _tunnels_to(
         )
         for peer, remote, kind in peers
     )
+
+
+def _flap(written: schema.Flap) -> Flap:
+    return Flap(written.moves, written.seconds, written.freeze)
 
 
 def _controller(written: schema.Controller) -> Controller:

@@ -75,6 +75,7 @@ def _order(name: Name) -> tuple[int, str]:
 
 
 def _things(overlay: Overlay) -> Iterator[tuple[Name, Fields]]:
+    flap = overlay.flap
     tunnels = [tunnel for host in overlay.hosts.values() for tunnel in host.tunnels]
     yield (
         ("overlay", ""),
@@ -86,6 +87,7 @@ def _things(overlay: Overlay) -> Iterator[tuple[Name, Fields]]:
             "mtu": None if overlay.mtu is None else str(overlay.mtu),
             "mac_age": str(overlay.mac_age),
             "dscp": str(overlay.dscp),
+            "flap": f"{flap.moves} moves in {flap.seconds} s, frozen for {flap.freeze} s",
         },
     )
     controller = overlay.controller
@@ -128,12 +130,13 @@ def _placed(port: Port) -> Fields:
         "namespace": port.namespace,
         "device": port.device,
         **_limits(port.limits),
+        "max_macs": str(port.max_macs),
         **_attachments(port.attachments),
     }
 
 
 def _bound(port: Bound) -> Fields:
-    where = {"host": port.host, "iface_id": port.iface_id, "mac": port.mac}
+    where = {"host": port.host, "iface_id": port.iface_id, "mac": port.mac, "max_macs": str(port.max_macs)}
     return {**where, **_limits(port.limits), **_attachments(port.attachments)}
 
 

@@ -88,7 +88,7 @@ class Port:
     ``namespace`` is None for a port whose device somebody else makes (``attach: external``); otherwise the
     other end of the veth, named ``device``, is in that namespace. ``mac`` is None only for external ports
     whose file gives none: their MAC is learned. ``ofport`` is the number to request. At most one attachment
-    is untagged.
+    is untagged. ``max_macs``: how many MACs may be behind it, its own included.
     """
 
     name: str
@@ -99,6 +99,7 @@ class Port:
     namespace: str | None
     device: str | None
     attachments: tuple[Attachment, ...]
+    max_macs: int
     limits: Limits = NO_LIMITS
 
 
@@ -115,6 +116,7 @@ class Bound:
     iface_id: str
     mac: str | None
     attachments: tuple[Attachment, ...]
+    max_macs: int
     limits: Limits = NO_LIMITS
 
 
@@ -172,6 +174,15 @@ class Controller:
 
 
 @dataclass(frozen=True, slots=True)
+class Flap:
+    """A station that moves so often in so many seconds is frozen for ``freeze`` seconds (RFC 7432 §15.1)."""
+
+    moves: int
+    seconds: int
+    freeze: int
+
+
+@dataclass(frozen=True, slots=True)
 class Overlay:
     """Everything the file means. Mappings are sorted by key; treat them as read-only."""
 
@@ -184,6 +195,7 @@ class Overlay:
     """Seconds of silence after which a learned location is forgotten."""
     dscp: int | Literal["inherit"]
     """Of the outer header: a number, or that of the frame inside."""
+    flap: Flap
     controller: Controller
     tenants: tuple[str, ...]
     networks: Mapping[str, Network]

@@ -10,23 +10,27 @@ from typing import NamedTuple
 from flows.compile import at_once
 from flows.view import BridgeView, Limits, Location, Member, NetworkView, Peer
 from sdnapp.net.dialect import Dialect, Way
+from sdnapp.net.learning import NOBODY, NONE_DENIED, Place, Stations
 from sdnapp.net.limits import limits
 from sdnapp.net.model import Host, Port
-from sdnapp.net.state import NOWHERE, Places, Ports, State
+from sdnapp.net.state import Ports, State
 
 PUNT_RATE = 10_000
 """Frames per second that one bridge may send to the controller; what it drops comes again."""
 
 
 class Resident(NamedTuple):
-    """The MACs on a host: all of them, and those at each interface."""
+    """The MACs on a host: those at each interface that have moved as often, and all of them together.
 
-    macs: tuple[str, ...]
-    at: Mapping[str | None, tuple[str, ...]]
+    Together, only those that nobody places at an interface are told apart by how often they have moved.
+    """
+
+    at: Mapping[tuple[str | None, int], tuple[str, ...]]
+    all: Mapping[int, tuple[str, ...]]
 
 
 Residents = Mapping[str, Resident]
-NOBODY = Resident((), {})
+NOBODY_THERE = Resident({}, {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +41,7 @@ class Memo:
     for every bridge; the memos of all bridges may share it. ``limits``: by host.
     """
 
-    residents: dict[tuple[str, bool], tuple[Places, Residents]] = field(default_factory=dict)
+    residents: dict[tuple[str, bool], tuple[Stations, Residents]] = field(default_factory=dict)
     views: dict[str, tuple[tuple[object, ...], NetworkView]] = field(default_factory=dict)
     limits: dict[str, tuple[Host, Ports, Mapping[int, Limits]]] = field(default_factory=dict)
 
@@ -48,22 +52,25 @@ class Memo:
             before = self.limits[host.name] = (host, ports, limits(host.ports, ports.number))
         return before[2]
 
-    def residents_of(self, path: str, places: Places, *, learned: bool) -> Residents:
-        """The places by host and interface."""
+    def residents_of(self, path: str, stations: Stations, *, learned: bool) -> Residents:
+        """The stations by host and interface."""
         before = self.residents.get((path, learned))
-        if before is not None and before[0] is places:
+        if before is not None and before[0] is stations:
             return before[1]
-        hosts: dict[str, dict[str | None, list[str]]] = {}
-        for mac, (host, interface) in places.items():
-            hosts.setdefault(host, {}).setdefault(interface, []).append(mac)
+        hosts: dict[str, dict[tuple[str | None, int], list[str]]] = {}
+        for mac, ((host, interface), moves, _) in stations.items():
+            hosts.setdefault(host, {}).setdefault((interface, max(moves, 0)), []).append(mac)
         residents = {host: _resident(here) for host, here in hosts.items()}
-        self.residents[path, learned] = (places, residents)
+        self.residents[path, learned] = (stations, residents)
         return residents
 
 
-def _resident(here: Mapping[str | None, Iterable[str]]) -> Resident:
-    at = {interface: tuple(sorted(macs)) for interface, macs in here.items()}
-    return Resident(tuple(chain.from_iterable(at.values())), at)
+def _resident(here: Mapping[tuple[str | None, int], Iterable[str]]) -> Resident:
+    at = {place: tuple(sorted(macs)) for place, macs in here.items()}
+    together: dict[int, list[str]] = {}
+    for (interface, moves), macs in at.items():
+        together.setdefault(moves if interface is None else 0, []).extend(macs)
+    return Resident(at, {moves: tuple(macs) for moves, macs in together.items()})
 
 
 STEP = 10_000
@@ -93,7 +100,7 @@ def projection(state: State, host: str, speech: Dialect, memo: Memo) -> Generato
     for path in memo.views.keys() - ways.keys():
         del memo.views[path]
     for path, peers in ways.items():
-        inputs = (ports, speech, state.members[path], state.static[path], state.learned.get(path))
+        inputs = (ports, speech, state.members[path], state.static[path], *_learned(state, path))
         before = memo.views.get(path)
         if before is None or any(a is not b for a, b in zip(inputs, before[0], strict=True)):
             network = _network(state, host, speech, memo, path=path, ways=peers, keys=keys[path])
@@ -107,6 +114,7 @@ def projection(state: State, host: str, speech: Dialect, memo: Memo) -> Generato
         networks=tuple(network for network in networks if network.members),
         tunnels=tuple(sorted(ports.tunnels[peer][kind] for peer, kind in speech.hears)),
         learn_from_tunnels=state.overlay.controller.per_host,
+        crowded=tuple(sorted(chain.from_iterable(_numbers(ports, host, p) for p in state.learned.crowded))),
         mac_age=state.overlay.mac_age,
         punt_rate=PUNT_RATE,
         limits=memo.limits_of(state.overlay.hosts[host], ports),
@@ -147,15 +155,34 @@ def _members(port: Port, ports: Ports, path: str) -> Iterator[Member]:
                 yield Member(ports.number[port.interface], vlan, attachment.tagged)
 
 
+def _learned(state: State, path: str) -> tuple[object, object]:
+    return state.learned.stations.get(path), state.learned.denied.get(path)
+
+
 def _locations(
     state: State, host: str, memo: Memo, path: str, peers: Mapping[str, Peer]
 ) -> Iterator[Location]:
-    number = state.ports(host).number
-    for learned, places in ((False, state.static[path]), (True, state.learned.get(path, NOWHERE))):
-        residents = memo.residents_of(path, places, learned=learned)
-        for interface, macs in residents.get(host, NOBODY).at.items():
-            if interface is not None and interface in number:
-                yield Location(number[interface], False, learned, macs)
+    ports = state.ports(host)
+    for learned, stations in ((False, state.static[path]), (True, state.learned.stations.get(path, NOBODY))):
+        residents = memo.residents_of(path, stations, learned=learned)
+        for (interface, moves), macs in residents.get(host, NOBODY_THERE).at.items():
+            if interface is not None and interface in ports.number:
+                yield Location(ports.number[interface], False, learned, macs, moves)
         for peer, way in peers.items():
-            if peer in residents:
-                yield Location(way.port, True, learned, residents[peer].macs)
+            for moves, macs in residents.get(peer, NOBODY_THERE).all.items():
+                yield Location(way.port, True, learned, macs, moves)
+    denied: dict[tuple[int, bool], list[str]] = {}
+    for mac, places in state.learned.denied.get(path, NONE_DENIED).items():
+        for place in places:
+            for port in _numbers(ports, host, place):
+                denied.setdefault((port, place.host != host), []).append(mac)
+    for (port, remote), macs_denied in denied.items():
+        yield Location(port, remote, True, tuple(sorted(macs_denied)), denied=True)
+
+
+def _numbers(ports: Ports, host: str, place: Place) -> Iterable[int]:
+    """The ports of this host's bridge on which a frame from that place comes in, if it does."""
+    if place.interface is None:
+        return ports.tunnels.get(place.host, {}).values()
+    there = place.host == host and place.interface in ports.number
+    return (ports.number[place.interface],) if there else ()

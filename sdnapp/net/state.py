@@ -1,41 +1,28 @@
 """What is known of the world, and how an event changes it. ``step`` is the only way to a new state.
 
-A state is the configuration, the ports that each bridge has, the locations that the network taught us, and
-what bridges confirmed that they understand and speak. What a bridge must hold depends on the current state
-alone, never on the order in which things happened.
+A state is the configuration, the ports that each bridge has, what traffic taught us, and what bridges
+confirmed that they understand and speak. What a bridge must hold depends on the current state alone, never on
+the order in which things happened.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 from sdnapp.config.names import identity, noted, tunnel_interface
+from sdnapp.net import learning
 from sdnapp.net.binding import Spot, Spots, bind, roaming
 from sdnapp.net.dialect import Dialect, Speech
-from sdnapp.net.model import Bound, Encapsulation, Host, Overlay, Port
+from sdnapp.net.learning import NOTHING_LEARNED, PEER_MACS, Learned, Place, Station, Stations, Told, with_same
+from sdnapp.net.model import Bound, Encapsulation, Flap, Host, Overlay, Port
 from sdnapp.net.moving import meanwhile
-
-K = TypeVar("K")
-V = TypeVar("V")
 
 ENCAPSULATIONS: tuple[Encapsulation, ...] = ("geneve", "gre", "vxlan")
 
 MAX_KEY = 2**24 - 1
 """Of VXLAN and Geneve; GRE has more (RFC 7348 §5, RFC 8926 §3.4, RFC 2890 §2.1)."""
-
-
-class Place(NamedTuple):
-    """Where a station lives: on an interface of a host; None: somewhere behind that host's tunnel."""
-
-    host: str
-    interface: str | None
-
-
-Places = Mapping[str, Place]
-"""Of one network, by MAC."""
-NOWHERE: Places = {}
 
 
 class Sighting(NamedTuple):
@@ -44,6 +31,16 @@ class Sighting(NamedTuple):
     vni: int
     mac: str
     ofport: int
+
+
+class Memory(NamedTuple):
+    """What a flow of a bridge says of a source that it saw: the number of its last move (``HEARSAY`` where
+    only the way to it is known), or that it is not believed there.
+    """
+
+    sighting: Sighting
+    moves: int = 0
+    denied: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,9 +92,10 @@ class State:
 
     What follows from ``overlay``: ``members`` and ``having``, the ports and the hosts of each network;
     ``static``, its fixed locations; ``paths``, by VNI; ``here``, the networks of each host; ``attached``,
-    those of each interface of a host; ``bound_macs``, by network and MAC, the ports found by their iface_id.
+    those of each interface of a host, and ``limits``, how many MACs may be learned there; ``bound_macs``, by
+    network and MAC, the ports found by their iface_id.
 
-    ``bridges``: the ports of each host heard of. ``learned``: locations by network. ``read``: hosts whose
+    ``bridges``: the ports of each host heard of. ``learned``: what traffic taught us. ``read``: hosts whose
     bridge has told what it holds, so that its word on learned locations is the last one. ``claims``: what
     each tunnel key means; an older claim keeps a newer one waiting, so that no key ever means two networks.
     ``confirmed``: the dialect that each bridge has in force. ``fading``: what nobody says any more, but may
@@ -109,13 +107,14 @@ class State:
     overlay: Overlay
     members: Mapping[str, tuple[Port, ...]]
     having: Mapping[str, tuple[str, ...]]
-    static: Mapping[str, Places]
+    static: Mapping[str, Stations]
     paths: Mapping[int, str]
     here: Mapping[str, frozenset[str]]
     attached: Mapping[tuple[str, str], frozenset[str]]
+    limits: Mapping[tuple[str, str], int]
     bound_macs: Mapping[tuple[str, str], Bound]
     bridges: Mapping[str, Ports] = field(default_factory=dict)
-    learned: Mapping[str, Places] = field(default_factory=dict)
+    learned: Learned = NOTHING_LEARNED
     read: frozenset[str] = frozenset()
     moving: bool = False
     spots: Spots = field(default_factory=dict)
@@ -127,17 +126,17 @@ class State:
     @classmethod
     def of(cls, overlay: Overlay) -> State:
         """A configuration, and nothing seen yet."""
-        static: dict[str, dict[str, Place]] = {path: {} for path in overlay.networks}
+        static: dict[str, dict[str, Station]] = {path: {} for path in overlay.networks}
         members: dict[str, list[Port]] = {path: [] for path in overlay.networks}
         unseen = roaming(overlay) if overlay.controller.per_host else {}
         attached = {}
         for port in (port for host in overlay.hosts.values() for port in host.ports):
             attached[port.host, port.interface] = frozenset(a.network for a in port.attachments)
-            place = Place(port.host, port.interface)
+            station = Station(Place(port.host, port.interface))
             for attachment in port.attachments:
                 members[attachment.network].append(port)
                 if port.mac is not None:
-                    static[attachment.network][port.mac] = place
+                    static[attachment.network][port.mac] = station
         paths = {network.vni: path for path, network in overlay.networks.items()}
         return cls(
             overlay,
@@ -154,6 +153,11 @@ class State:
                 for name, host in overlay.hosts.items()
             },
             attached=attached,
+            limits={
+                (port.host, port.interface): port.max_macs - (port.mac is not None)
+                for host in overlay.hosts.values()
+                for port in host.ports
+            },
             bound_macs={
                 (attachment.network, bound.mac): bound
                 for bound in overlay.bound.values()
@@ -165,11 +169,35 @@ class State:
 
     def place_of(self, network: str, mac: str) -> Place | None:
         """Where the MAC was learned to be."""
-        return self.learned.get(network, NOWHERE).get(mac)
+        station = self.learned.stations.get(network, learning.NOBODY).get(mac)
+        return None if station is None else station.place
 
     def ports(self, host: str) -> Ports:
         """The ports of this host's bridge; none if it was never heard of."""
         return self.bridges.get(host, NO_PORTS)
+
+    @property
+    def flap(self) -> Flap:
+        """How often a station may move."""
+        return self.overlay.flap
+
+    def fixed(self, network: str, mac: str) -> Place | None:
+        """Where the file puts this MAC."""
+        station = self.static.get(network, learning.NOBODY).get(mac)
+        return None if station is None else station.place
+
+    def exists(self, network: str, place: Place) -> bool:
+        """Whether the network is at this place."""
+        if place.interface is None:
+            return network in self.here.get(place.host, ())
+        there = self.attached.get((place.host, place.interface), ())
+        return network in there and place.interface in self.ports(place.host).number
+
+    def limit(self, place: Place) -> int | None:
+        """How many MACs may be learned there; None if there is no such place."""
+        if place.interface is None:
+            return PEER_MACS if place.host in self.overlay.hosts else None
+        return self.limits.get((place.host, place.interface))
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,15 +234,16 @@ class PortLost:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """Sources that the bridge did not know."""
+    """Sources that the bridge did not know. ``now``: in seconds."""
 
     host: str
     sightings: tuple[Sighting, ...]
+    now: float
 
 
 @dataclass(frozen=True, slots=True)
 class Silent:
-    """A learned source has not been heard for the age that the configuration allows."""
+    """A source has not been heard for the age that the configuration allows."""
 
     host: str
     sighting: Sighting
@@ -222,10 +251,30 @@ class Silent:
 
 @dataclass(frozen=True, slots=True)
 class Recalled:
-    """A bridge told which learned locations it still holds: all of its own, and some behind its tunnels."""
+    """A bridge told what it remembers: all of its own sources, and some behind its tunnels.
+
+    ``crowded``: ports at which it learns nothing more.
+    """
 
     host: str
-    sightings: tuple[Sighting, ...]
+    memories: tuple[Memory, ...]
+    crowded: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Thawed:
+    """A station that was frozen then, or before this controller began, may move again."""
+
+    network: str
+    mac: str
+    since: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Eased:
+    """A crowded place was left alone for long enough."""
+
+    place: Place
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,7 +300,18 @@ class Settled:
 
 
 Event = (
-    Configured | BridgeFound | PortFound | PortLost | Seen | Silent | Recalled | Confirmed | Faded | Settled
+    Configured
+    | BridgeFound
+    | PortFound
+    | PortLost
+    | Seen
+    | Silent
+    | Recalled
+    | Thawed
+    | Eased
+    | Confirmed
+    | Faded
+    | Settled
 )
 
 
@@ -267,12 +327,12 @@ def step(state: State, event: Event) -> State:
         case PortLost(host, interface):
             number = state.ports(host).number
             return _set_ports(state, host, {name: n for name, n in number.items() if name != interface})
-        case Seen(host, sightings):
-            return _learn(_follow(state, host, sightings), host, sightings)
-        case Silent(host, sighting):
-            return _forget(state, host, sighting)
-        case Recalled(host, sightings):
-            return _recall(state, host, sightings)
+        case Seen() | Silent() | Recalled() | Thawed() | Eased():
+            state = _follow(state, event.host, event.sightings) if isinstance(event, Seen) else state
+            learned = _learn(state, event)
+            read = state.read | {event.host} if isinstance(event, Recalled) else state.read
+            same = learned is state.learned and read == state.read
+            return state if same else replace(state, learned=learned, read=read)
         case Confirmed(host, dialect):
             return _confirm(state, host, dialect)
         case Faded(speeches):
@@ -298,18 +358,18 @@ def _configure(state: State, wanted: Overlay) -> State:
         fading=frozenset(speech for speech in state.fading if speech.listener in overlay.hosts),
         settled=state.settled and wanted is state.wanted,
     )
-    return _renew_claims(replace(known, learned=_sound(known, state.learned)))
+    return _renew_claims(replace(known, learned=learning.sound(state.learned, known)))
 
 
 def _with_same_parts(before: State, now: State) -> State:
     """Of what is equal, the very objects of before: what follows from them need not be worked out again."""
     return replace(
         now,
-        members=_with_same(before.members, now.members),
-        having=_with_same(before.having, now.having),
-        static=_with_same(before.static, now.static),
-        paths=_with_same(before.paths, now.paths),
-        here=_with_same(before.here, now.here),
+        members=with_same(before.members, now.members),
+        having=with_same(before.having, now.having),
+        static=with_same(before.static, now.static),
+        paths=with_same(before.paths, now.paths),
+        here=with_same(before.here, now.here),
     )
 
 
@@ -373,35 +433,48 @@ def _set_ports(state: State, host: str, number: Mapping[str, int]) -> State:
     known = replace(state, bridges={**state.bridges, host: ports})
     if state.moving or ports.noted != before.noted:  # a port that moves may have arrived
         return _configure(known, state.wanted)
-    return replace(known, learned=_sound(known, state.learned)) if gone else known
+    return replace(known, learned=learning.sound(state.learned, known)) if gone else known
 
 
-def _sound(state: State, learned: Mapping[str, Places]) -> Mapping[str, Places]:
-    """Those learned locations that can be: the network is at that place, and nothing fixed says otherwise."""
-    kept: dict[str, Places] = {}
-    for path, places in learned.items():
-        fixed = state.static.get(path, NOWHERE)
-        sound = {m: p for m, p in places.items() if m not in fixed and _exists(state, path, p)}
-        if sound:
-            kept[path] = places if len(sound) == len(places) else sound
-    return kept
+def _learn(state: State, event: Seen | Silent | Recalled | Thawed | Eased) -> Learned:
+    learned = state.learned
+    match event:
+        case Seen(host, sightings, now):
+            return learning.seen(learned, state, _locate(state, host, sightings), now)
+        case Silent(host, sighting):
+            for located in _locate(state, host, (sighting,)):
+                return learning.silent(learned, *located)
+            return learned
+        case Recalled(host, memories, crowded):
+            told = (
+                Told(*located, memory.moves, memory.denied)
+                for memory in memories
+                for located in _locate(state, host, (memory.sighting,))
+            )
+            places = filter(None, (_place(state, host, ofport) for ofport in crowded))
+            return learning.recalled(learned, state, host, read=state.read, told=told, crowded=places)
+        case Thawed(network, mac, since):
+            frozen = (network, mac) in learned.frozen and learned.frozen[network, mac] == since
+            return learning.thawed(learned, network, mac) if frozen else learned
+        case Eased(place):
+            return learning.eased(learned, place)
 
 
-def _exists(state: State, network: str, place: Place) -> bool:
-    if place.interface is None:
-        return network in state.here.get(place.host, ())
-    there = state.attached.get((place.host, place.interface), ())
-    return network in there and place.interface in state.ports(place.host).number
+def _locate(state: State, host: str, sightings: Iterable[Sighting]) -> Iterator[learning.Sighted]:
+    """Network, MAC and place that a bridge's numbers mean, where they mean anything (any more)."""
+    for vni, mac, ofport in sightings:
+        network, place = state.paths.get(vni), _place(state, host, ofport)
+        if network is not None and place is not None and state.exists(network, place):
+            yield network, mac, place
 
 
 def _follow(state: State, host: str, sightings: Iterable[Sighting]) -> State:
     """A port that is in several places is to be reached where it speaks."""
     spots = dict(state.spots)
-    for sighting in sightings if spots else ():
-        located = _locate(state, host, sighting)
-        bound = located and state.bound_macs.get(located[:2])
-        if located and bound and bound.name in spots and _may_be(state, bound, located[2]):
-            spots[bound.name] = Spot(*located[2])
+    for network, mac, place in _locate(state, host, sightings if spots else ()):
+        bound = state.bound_macs.get((network, mac))
+        if bound and bound.name in spots and _may_be(state, bound, place):
+            spots[bound.name] = Spot(*place)
     return state if spots == state.spots else _configure(replace(state, spots=spots), state.wanted)
 
 
@@ -412,61 +485,9 @@ def _may_be(state: State, bound: Bound, place: Place) -> bool:
     return state.ports(place.host).noted.get(place.interface) == identity(bound.iface_id)
 
 
-def _learn(state: State, host: str, sightings: Iterable[Sighting]) -> State:
-    found: dict[str, dict[str, Place]] = {}
-    for sighting in sightings:
-        located = _locate(state, host, sighting)
-        if located is not None:
-            path, mac, place = located
-            if mac not in state.static[path] and state.place_of(path, mac) != place:
-                found.setdefault(path, {})[mac] = place
-    if not found:
-        return state
-    learned = {path: {**state.learned.get(path, NOWHERE), **places} for path, places in found.items()}
-    return replace(state, learned={**state.learned, **learned})
-
-
-def _locate(state: State, host: str, sighting: Sighting) -> tuple[str, str, Place] | None:
-    """Network, MAC and place that a bridge's numbers mean; None if they mean nothing (any more)."""
-    network = state.paths.get(sighting.vni)
-    interface = state.ports(host).name.get(sighting.ofport)
-    if network is None or interface is None:
-        return None
-    peer = state.ports(host).peer.get(sighting.ofport)
-    place = Place(host, interface) if peer is None else Place(peer, None)
-    return (network, sighting.mac, place) if _exists(state, network, place) else None
-
-
-def _forget(state: State, host: str, sighting: Sighting) -> State:
-    located = _locate(state, host, sighting)
-    if located is None:
-        return state
-    path, mac, place = located
-    if state.place_of(path, mac) != place:
-        return state
-    left = {known: at for known, at in state.learned[path].items() if known != mac}
-    others = {of: places for of, places in state.learned.items() if of != path}
-    return replace(state, learned={**others, path: left} if left else others)
-
-
-def _recall(state: State, host: str, sightings: tuple[Sighting, ...]) -> State:
-    """The bridge's word on its own ports is final. On a peer it counts until the peer has spoken itself."""
-    located = [found for sighting in sightings if (found := _locate(state, host, sighting)) is not None]
-    learned: dict[str, dict[str, Place]] = {}
-    for path, mac, place in located:
-        heard = place.host in state.read or state.place_of(path, mac) is not None
-        if place.host != host and not heard:
-            learned.setdefault(path, {})[mac] = place
-    for path, places in state.learned.items():
-        learned.setdefault(path, {}).update({mac: at for mac, at in places.items() if at.host != host})
-    for path, mac, place in located:
-        if place.host == host:
-            learned.setdefault(path, {})[mac] = place
-    known = replace(state, read=state.read | {host})
-    return replace(known, learned=_with_same(state.learned, _sound(known, learned)))
-
-
-def _with_same(old: Mapping[K, V], new: Mapping[K, V]) -> Mapping[K, V]:
-    """The new mapping; of what is equal, the very objects of the old one."""
-    same = {key: old[key] if old.get(key) == value else value for key, value in new.items()}
-    return old if len(same) == len(old) and all(old.get(k) is value for k, value in same.items()) else same
+def _place(state: State, host: str, ofport: int) -> Place | None:
+    ports = state.ports(host)
+    peer, interface = ports.peer.get(ofport), ports.name.get(ofport)
+    if peer is not None:
+        return Place(peer, None)
+    return None if interface is None else Place(host, interface)

@@ -2,8 +2,8 @@
 
 os-ken builds and serialises some 10,000 flow-mods a second, this module more than ten times as many; the
 tests prove its bytes equal to os-ken's own. Numbers are those of OpenFlow 1.3.5, §7.2 and §7.3;
-bundles are ONF extension 230, as OVS and os-ken have it; ``Move``, ``Paced`` and ``Measure`` are OVS's own
-(ovs-actions(7), ``check_pkt_larger`` in lib/ofp-actions.c).
+bundles are ONF extension 230, as OVS and os-ken have it; ``Move``, ``Paced``, ``Measure`` and ``Remember`` (a
+note) are OVS's own (ovs-actions(7), ``check_pkt_larger`` in lib/ofp-actions.c).
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from flows.actions import (
     PopVlan,
     Punt,
     PushVlan,
+    Remember,
     Reply,
     SetField,
     SetKey,
@@ -50,7 +51,7 @@ _VLAN_PRESENT = 0x1000
 _ETH_P_8021Q = 0x8100
 
 _ONF, _NICIRA = 0x4F4E4600, 0x2320
-_REG_MOVE, _RESUBMIT_TABLE, _CLONE, _CHECK_PKT_LARGER = 6, 14, 42, 49
+_REG_MOVE, _NOTE, _RESUBMIT_TABLE, _CLONE, _CHECK_PKT_LARGER = 6, 8, 14, 42, 49
 _BUNDLE_CONTROL, _BUNDLE_ADD = 2300, 2301
 _BUNDLE_OPEN, _BUNDLE_COMMIT = 0, 4
 _ATOMIC_ORDERED = 3
@@ -69,6 +70,7 @@ _limit = Struct("!HHI")
 _output = Struct("!HHIHxxxxxx")
 _ethertype = Struct("!HHHxx")
 _plain = Struct("!HHxxxx")
+_note = Struct("!HHIHHI")
 _move = Struct("!HHIHHHHII")
 _check = Struct("!HHIHHHIxxxxxx")
 _resubmit = Struct("!HHIHHBxxx")
@@ -226,19 +228,10 @@ def _action(action: Action) -> bytes:
     match action:
         case Output(port):
             return _output.pack(0, _output.size, port, 0)
-        case Paced(port):
-            again = _resubmit.pack(0xFFFF, _resubmit.size, _NICIRA, _RESUBMIT_TABLE, port, Table.PACE)
-            return _clone.pack(0xFFFF, _clone.size + len(again), _NICIRA, _CLONE) + again
         case Reply():
             return _output.pack(0, _output.size, _BACK, 0)
         case SetField(name, value):
             return _set_field(field(name, value))
-        case Move(source, target):
-            ends = header(source), header(target)
-            return _move.pack(0xFFFF, _move.size, _NICIRA, _REG_MOVE, bits(source), 0, 0, *ends)
-        case Measure(size):
-            bit = Source.TOO_LARGE.bit_length() - 1
-            return _check.pack(0xFFFF, _check.size, _NICIRA, _CHECK_PKT_LARGER, size, bit, _REG0)
         case Punt(max_len):
             return _output.pack(0, _output.size, _CONTROLLER, max_len)
         case PushVlan(vlan):
@@ -250,6 +243,24 @@ def _action(action: Action) -> bytes:
             return _set_field(_u64.pack(_TUNNEL_ID, key))
         case SetSource(source):
             return _set_field(_u32.pack(_REG0, source))
+        case _:
+            return _nicira(action)
+
+
+def _nicira(action: Action) -> bytes:
+    """Those that only Open vSwitch has."""
+    match action:
+        case Paced(port):
+            again = _resubmit.pack(0xFFFF, _resubmit.size, _NICIRA, _RESUBMIT_TABLE, port, Table.PACE)
+            return _clone.pack(0xFFFF, _clone.size + len(again), _NICIRA, _CLONE) + again
+        case Remember(number):
+            return _note.pack(0xFFFF, _note.size, _NICIRA, _NOTE, 0, number)
+        case Move(source, target):
+            ends = header(source), header(target)
+            return _move.pack(0xFFFF, _move.size, _NICIRA, _REG_MOVE, bits(source), 0, 0, *ends)
+        case Measure(size):
+            bit = Source.TOO_LARGE.bit_length() - 1
+            return _check.pack(0xFFFF, _check.size, _NICIRA, _CHECK_PKT_LARGER, size, bit, _REG0)
         case _:
             return b""
 

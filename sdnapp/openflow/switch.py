@@ -28,20 +28,26 @@ CHUNK = 64 * 1024
 
 @dataclass(frozen=True, slots=True)
 class LearnedFlow:
-    """A flow that stands for a learned location: ``mac`` of network ``vni`` is behind ``ofport``."""
+    """A flow that traffic taught us: ``mac`` of network ``vni`` is behind ``ofport``, or is ``denied`` there.
+
+    ``moves``: the number that the flow remembers; None where it says only how to reach the MAC.
+    """
 
     vni: int
     mac: str
     ofport: int
+    moves: int | None
+    denied: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """What a bridge holds."""
+    """What a bridge holds. ``crowded``: ports of which no source is looked at."""
 
     flows: frozenset[FlowKey]
     meters: frozenset[Meter]
     learned: tuple[LearnedFlow, ...]
+    crowded: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,13 +110,18 @@ class Switch:
             self.monitored = self._monitor()
         keys: set[FlowKey] = set()
         learned: list[LearnedFlow] = []
+        crowded: list[int] = []
         for reply in self.request(_all_flows(self.datapath)):
             for entry in reply.body:
                 keys.add((entry.table_id, entry.cookie))
-                if is_learned(entry.cookie) and (found := _learned_flow(entry)) is not None:
-                    learned.append(found)
+                if is_learned(entry.cookie):
+                    found = _learned_flow(entry)
+                    if isinstance(found, LearnedFlow):
+                        learned.append(found)
+                    elif found is not None:
+                        crowded.append(found)
             hub.sleep(0)
-        return Contents(frozenset(keys), self._read_meters(), tuple(learned))
+        return Contents(frozenset(keys), self._read_meters(), tuple(learned), tuple(crowded))
 
     def _monitor(self) -> bool:
         """Whether the bridge agrees to tell what others do; Open vSwitch before 3.0 does not."""
@@ -231,17 +242,24 @@ def _all_flows(datapath: Any) -> Any:
     )
 
 
-def _learned_flow(entry: Any) -> LearnedFlow | None:
-    """Read a location out of its flow: the one that knows the source, or the one that reaches it remotely."""
+def _learned_flow(entry: Any) -> LearnedFlow | int | None:
+    """Read a location out of its flow: the one that knows the source, or the one that reaches it remotely.
+
+    A number is that of a crowded port.
+    """
     match = entry.match
     vni = match.get("metadata")
+    actions = [action for i in entry.instructions for action in getattr(i, "actions", ())]
     if entry.table_id == Table.LEARN:
-        return LearnedFlow(vni, match["eth_src"], match["in_port"])
+        if "eth_src" not in match:
+            return int(match["in_port"])
+        notes = (int.from_bytes(a.note, "big") for a in actions if isinstance(a, parser.NXActionNote))
+        denied = not entry.instructions
+        return LearnedFlow(vni, match["eth_src"], match["in_port"], next(notes, 0), denied)
     if entry.table_id == Table.FORWARD and match.get("reg0") == Source.LOCAL:
-        for instruction in entry.instructions:
-            for action in getattr(instruction, "actions", ()):
-                if isinstance(action, parser.OFPActionOutput):
-                    return LearnedFlow(vni, match["eth_dst"], action.port)
+        for action in actions:
+            if isinstance(action, parser.OFPActionOutput):
+                return LearnedFlow(vni, match["eth_dst"], action.port, None, denied=False)
     return None
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from sdnapp.net.model import Overlay
 
@@ -75,6 +75,46 @@ class Location(Protocol):
     def kind(self) -> str:
         """``static``: written in the file or derived; ``learned`` from a frame."""
 
+    @property
+    def moves(self) -> int:
+        """How often it moved, as far as anybody remembers."""
+
+    @property
+    def frozen(self) -> bool:
+        """It moved too often, and may not any more."""
+
+
+class Alarm(Protocol):
+    """Somebody should look at this."""
+
+    @property
+    def kind(self) -> Literal["frozen", "denied", "crowded", "twice"]:
+        """Which of ``frozen``, ``denied``, ``crowded`` or ``twice`` it is."""
+
+    @property
+    def text(self) -> str:
+        """It in a sentence."""
+
+    @property
+    def network(self) -> str | None:
+        """Path, such as ``red/web``; None if it is the port that matters."""
+
+    @property
+    def mac(self) -> str | None:
+        """Lower case, with colons; None if it is the port that matters."""
+
+    @property
+    def host(self) -> str | None:
+        """Name of the host."""
+
+    @property
+    def port(self) -> str | None:
+        """Name of the port; None: a tunnel to that host."""
+
+    @property
+    def since(self) -> float | None:
+        """Unix time, where it is known."""
+
 
 class Status(Protocol):
     """What the controller knows at one moment."""
@@ -104,8 +144,8 @@ class Status(Protocol):
         """Every known one."""
 
     @property
-    def alarms(self) -> tuple[str, ...]:
-        """What somebody should look at, a sentence each."""
+    def alarms(self) -> Iterable[Alarm]:
+        """All that somebody should look at."""
 
 
 class Source(Protocol):
@@ -113,6 +153,9 @@ class Source(Protocol):
 
     def status(self) -> Status:
         """The present state; cheap."""
+
+    def thaw(self, network: str, mac: str) -> None:
+        """Let a frozen MAC move again."""
 
     def switches(self) -> list[int]:
         """Datapath ids of the connected switches, known or not."""

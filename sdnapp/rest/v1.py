@@ -101,7 +101,7 @@ class Port(_Read):
 
 
 class Location(_Read):
-    """Where a MAC lives."""
+    """Where a MAC lives. ``moves``: how often it moved, as far as is remembered; ``frozen``: it may not."""
 
     network: str
     mac: str
@@ -109,6 +109,31 @@ class Location(_Read):
     port: str | None
     addresses: list[str]
     kind: str
+    moves: int
+    frozen: bool
+
+
+class Alarm(_Read):
+    """Somebody should look at this. ``frozen``: a MAC moves too often, two have it or there is a loop, so it
+    stays where it is; ``denied``: frames from where their source does not live, which are dropped;
+    ``crowded``: a port shows more MACs than it may, so no more are learned there; ``twice``: a port that is
+    in several places. ``since``: Unix time, where known.
+    """
+
+    kind: Literal["frozen", "denied", "crowded", "twice"]
+    text: str
+    network: str | None
+    mac: str | None
+    host: str | None
+    port: str | None
+    since: float | None
+
+
+class Frozen(BaseModel):
+    """A frozen MAC and its network, such as ``red/web``."""
+
+    network: str
+    mac: str
 
 
 class Stranger(BaseModel):
@@ -238,6 +263,23 @@ def _locations(source: Source, _: Call) -> list[Location]:
     return [Location.model_validate(location) for location in source.status().locations]
 
 
+def _alarms(source: Source, _: Call) -> list[Alarm]:
+    return [Alarm.model_validate(alarm) for alarm in source.status().alarms]
+
+
+def _thaw(source: Source, call: Call) -> Frozen:
+    asked = call.body
+    if not isinstance(asked, Frozen):
+        raise Problem(400, "the body is empty", "an object with network and mac")
+    frozen = [alarm for alarm in source.status().alarms if alarm.kind == "frozen"]
+    mac = asked.mac.lower()
+    if (asked.network, mac) not in {(alarm.network, alarm.mac) for alarm in frozen}:
+        there = ", ".join(f"{alarm.network} {alarm.mac}" for alarm in frozen) or "none"
+        raise Problem(404, f"{asked.network} has no frozen {mac}", f"there are {there}")
+    source.thaw(asked.network, mac)
+    return Frozen(network=asked.network, mac=mac)
+
+
 def _status(source: Source, _: Call) -> Status:
     status = source.status()
     bridges = status.bridges.values()
@@ -249,7 +291,7 @@ def _status(source: Source, _: Call) -> Status:
         connected=sum(bridge.connected for bridge in bridges),
         in_sync=sum(bridge.in_sync for bridge in bridges),
         unknown=[Stranger(datapath_id=d, address=address) for d, address in status.unknown.items()],
-        alarms=list(status.alarms),
+        alarms=[alarm.text for alarm in status.alarms],
     )
 
 
@@ -270,7 +312,7 @@ def _problems(status: seam.Status) -> Iterator[str]:
             yield f"the bridge of {name} is not connected"
         elif not bridge.in_sync:
             yield f"the bridge of {name} is not in sync"
-    yield from status.alarms
+    yield from (alarm.text for alarm in status.alarms)
 
 
 ROUTES = (
@@ -286,4 +328,6 @@ ROUTES = (
     Route("GET", "/v1/ports", "All ports", _ports, list[Port]),
     Route("GET", "/v1/ports/{port}", "One port", _port, Port),
     Route("GET", "/v1/locations", "Where each known MAC lives", _locations, list[Location]),
+    Route("GET", "/v1/alarms", "What somebody should look at", _alarms, list[Alarm]),
+    Route("POST", "/v1/thaw", "Let a frozen MAC move again", _thaw, Frozen, Frozen),
 )

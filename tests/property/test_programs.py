@@ -11,8 +11,9 @@ from flows.actions import Limit
 from flows.compile import NOTHING, at_once, compile_bridge, recompile
 from flows.diff import Plan, diff
 from flows.flow import FlowKey, Meter, Program
-from flows.match import NO_HEADER, Header
+from flows.match import NO_HEADER, Header, Match
 from flows.pipeline import NO_LIMITS
+from flows.tables import Table
 from flows.trace import Frame, walk
 from flows.verify import check
 from flows.view import BridgeView, NetworkView, Peer
@@ -143,6 +144,32 @@ def test_what_comes_from_a_tunnel_goes_to_no_tunnel(view: BridgeView, frame: Fra
         assert not walk(compile_bridge(view), frame).ports & set(view.tunnels)
 
 
+def denied(view: BridgeView, network: NetworkView, frame: Frame) -> bool:
+    """Whether nobody believes that this source is there; from tunnels, peers are, unless nobody else is."""
+    looked_at = frame.in_port not in view.tunnels or view.learn_from_tunnels
+    here = (location for location in network.locations if location.port == frame.in_port)
+    refused = any(location.denied for location in here if frame.eth_src in location.macs)
+    return looked_at and refused and frame.in_port not in view.crowded
+
+
+@given(views(), frames)
+def test_a_source_that_is_not_believed_reaches_nobody_and_asks_nobody(view: BridgeView, frame: Frame) -> None:
+    network = next((n for n in view.networks if n.vni == entered(view, frame)), None)
+    if network is not None and denied(view, network, frame):
+        walked = walk(compile_bridge(view), frame)
+
+        assert not walked.ports
+        assert not walked.punted
+
+
+@given(views(), frames)
+def test_no_source_of_a_crowded_port_is_looked_at(view: BridgeView, frame: Frame) -> None:
+    if frame.in_port in view.crowded:
+        met = walk(compile_bridge(view), frame).flows
+
+        assert {flow.match for flow in met if flow.table is Table.LEARN} <= {Match(in_port=frame.in_port)}
+
+
 @given(views(), frames)
 def test_nothing_unknown_leaves_where_the_network_floods_nothing_unknown(
     view: BridgeView, frame: Frame
@@ -168,7 +195,7 @@ def test_every_copy_to_a_port_with_a_rate_is_within_it(view: BridgeView, frame: 
 def test_broadcast_reaches_everyone_of_the_network(view: BridgeView, frame: Frame) -> None:
     flooded = Frame(frame.in_port, frame.eth_src, BROADCAST, frame.vlans, frame.key)
     network = next((n for n in view.networks if n.vni == entered(view, flooded)), None)
-    if network is not None:
+    if network is not None and not denied(view, network, frame):
         expected = {member.port for member in network.members}
         expected |= set() if frame.in_port in view.tunnels else {peer.port for peer in network.peers}
         assert walk(compile_bridge(view), flooded).ports == expected - {frame.in_port}

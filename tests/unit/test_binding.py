@@ -42,7 +42,7 @@ def red(state: State, host: str) -> NetworkView:
 
 def where(state: State, host: str) -> set[int]:
     """Ports of the bridge behind which it believes the machine to be."""
-    return {location.port for location in red(state, host).locations if MAC in location.macs}
+    return {at.port for at in red(state, host).locations if MAC in at.macs and not at.denied}
 
 
 def tunnel(host: str) -> int:
@@ -106,7 +106,7 @@ def test_in_two_places_both_hear_what_is_flooded_and_it_is_reached_where_it_spok
     assert where(state, "host1") == {7}
     assert 9 in {member.port for member in red(state, "host2").members}
 
-    moved = step(state, Seen("host2", (Sighting(5010, MAC, 9),)))
+    moved = step(state, Seen("host2", (Sighting(5010, MAC, 9),), now=0.0))
     assert where(moved, "host1") == {tunnel("host1")}
     assert where(moved, "host2") == {9}
 
@@ -115,9 +115,12 @@ def test_in_two_places_both_hear_what_is_flooded_and_it_is_reached_where_it_spok
 
 
 def test_nobody_else_can_take_its_mac() -> None:
-    state = up(host1=PLUGGED)
+    stolen = step(
+        up(host1=PLUGGED), Seen("host2", (Sighting(5010, MAC, overlay().ports["red2"].ofport),), 0.0)
+    )
 
-    assert step(state, Seen("host2", (Sighting(5010, MAC, overlay().ports["red2"].ofport),))) is state
+    assert where(stolen, "host1") == {7}
+    assert where(stolen, "host2") == {tunnel("host2")}
 
 
 def test_one_that_the_file_pins_counts_on_its_host_alone() -> None:
@@ -159,6 +162,6 @@ def test_a_controller_of_one_host_floods_wherever_it_may_be_and_learns_where_it_
     assert len(red(state, "host1").peers) == 2
     assert where(state, "host1") == {7}
 
-    spoke = step(state, Seen("host1", (Sighting(5010, MAC, to_host3),)))
+    spoke = step(state, Seen("host1", (Sighting(5010, MAC, to_host3),), now=0.0))
     assert where(spoke, "host1") == {to_host3}
-    assert where(step(spoke, Seen("host1", (Sighting(5010, MAC, 7),))), "host1") == {7}
+    assert where(step(spoke, Seen("host1", (Sighting(5010, MAC, 7),), now=0.0)), "host1") == {7}

@@ -21,6 +21,7 @@ from flows.actions import (
     PopVlan,
     Punt,
     PushVlan,
+    Remember,
     Reply,
     SetField,
     SetKey,
@@ -86,11 +87,6 @@ def os_ken_actions(action: Action) -> list[Any]:
     match action:
         case Output(port):
             return [parser.OFPActionOutput(port, 0)]
-        case Paced(port):
-            clone = parser.NXActionUnknown(
-                42, bytes(6) + _bytes_of(parser.NXActionResubmitTable(port, Table.PACE))
-            )
-            return [clone]
         case Reply():
             return [parser.OFPActionOutput(ofproto.OFPP_IN_PORT, 0)]
         case Punt(max_len):
@@ -106,6 +102,17 @@ def os_ken_actions(action: Action) -> list[Any]:
             return [parser.OFPActionSetField(reg0=source)]
         case SetField(name, value):
             return [parser.OFPActionSetField(**{OS_KEN_NAMES.get(name, name): value})]
+        case _:
+            return nicira_actions(action)
+
+
+def nicira_actions(action: Action) -> list[Any]:
+    match action:
+        case Paced(port):
+            again = _bytes_of(parser.NXActionResubmitTable(port, Table.PACE))
+            return [parser.NXActionUnknown(42, bytes(6) + again)]
+        case Remember(number):
+            return [parser.NXActionNote(list(number.to_bytes(6, "big")))]
         case Measure(size):
             target_bit = (1).to_bytes(2, "big") + bytes.fromhex("00010004") + bytes(6)
             return [parser.NXActionUnknown(49, size.to_bytes(2, "big") + target_bit)]

@@ -163,7 +163,7 @@ def test_a_learned_source_is_programmed_where_it_is_and_where_its_network_is() -
     fake.tell(connected(HOST1), connected(HOST2))
 
     red1 = OVERLAY.ports["red1"].ofport
-    effects = fake.tell(SourceSeen(HOST1.datapath_id, Sighting(5010, GUEST, red1)))
+    effects = fake.tell(SourceSeen(HOST1.datapath_id, Sighting(5010, GUEST, red1), now=1.0))
 
     tables = {send.dpid: sorted(flow.table for flow in send.plan.add) for send in of(Send, effects)}
     assert tables == {
@@ -244,7 +244,7 @@ def test_a_reload_sends_only_the_difference_and_only_where_there_is_one() -> Non
 events = st.lists(
     st.one_of(
         st.builds(
-            lambda host, mac, port: SourceSeen(host, Sighting(5010, f"02:aa:00:00:00:0{mac}", port)),
+            lambda host, mac, port: SourceSeen(host, Sighting(5010, f"02:aa:00:00:00:0{mac}", port), now=1.0),
             *(st.sampled_from([HOST1.datapath_id, HOST2.datapath_id]), st.integers(1, 3)),
             st.sampled_from([port.ofport for port in OVERLAY.ports.values()]),
         ),

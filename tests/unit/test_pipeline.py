@@ -95,7 +95,7 @@ def test_inner_tags_of_a_tenant_pass_untouched() -> None:
         (Frame(TUNNEL, RED_FAR, RED_MAC, key=4711), Table.KEY_TO_NETWORK),
         (Frame(OTHER_TUNNEL, RED_FAR, RED_MAC, key=RED), Table.KEY_TO_NETWORK),
         (Frame(RED_PORT, "03:00:00:00:00:01", RED_FAR), Table.SECURITY),
-        (Frame(RED_PORT, "00:00:00:00:00:00", RED_FAR), Table.SECURITY),
+        (Frame(RED_PORT, "00:00:00:00:00:00", RED_FAR), Table.LEARN),
         (Frame(RED_PORT, RED_MAC, "01:80:c2:00:00:0e"), Table.SECURITY),
     ],
 )
@@ -142,7 +142,9 @@ def test_keys_are_taken_from_peers_that_have_the_network_and_in_few_flows(having
 
 
 def test_only_learned_sources_age_and_their_flows_say_so() -> None:
-    learn = [f for f in PROGRAM.flows.values() if f.table is Table.LEARN and f.match.eth_src]
+    learn = [
+        f for f in PROGRAM.flows.values() if f.table is Table.LEARN and f.match.eth_src and f.match.in_port
+    ]
 
     assert {f.match.eth_src: (f.idle, is_learned(f.cookie)) for f in learn} == {
         RED_MAC: (0, False),

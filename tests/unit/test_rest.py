@@ -16,13 +16,14 @@ from os_ken.ofproto import ofproto_v1_3 as ofproto
 from os_ken.ofproto import ofproto_v1_3_parser as parser
 
 from sdnapp import source
-from sdnapp.engine.status import BridgeStatus, LocationStatus
+from sdnapp.engine.status import Alarm, BridgeStatus, LocationStatus
 from sdnapp.net.model import Overlay
 from sdnapp.rest import stats
 from sdnapp.rest.application import ROUTES, application
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 HOST1 = source.load(CONFIGS / "two-hosts.yaml").hosts["host1"].datapath_id
+FROZEN = "02:00:00:00:00:99"
 
 
 @dataclass(frozen=True)
@@ -36,8 +37,12 @@ class Picture:
     unknown: dict[int, str] = field(default_factory=lambda: {7: "192.0.2.7:4711"})
     locations: tuple[LocationStatus, ...] = (
         LocationStatus("red/web", "02:00:00:00:00:01", "host1", "red1", ("10.1.1.1",), "static"),
+        LocationStatus("red/web", FROZEN, "host1", "red1", (), "learned", 5, frozen=True),
     )
-    alarms: tuple[str, ...] = ()
+    alarms: tuple[Alarm, ...] = (
+        Alarm("frozen", "it moves too often", "red/web", FROZEN, "host1", "red1", 1e9),
+        Alarm("crowded", "too many there", host="host2", port="red2"),
+    )
 
 
 class Controller:
@@ -65,10 +70,14 @@ class Controller:
             },
         )
         self.asked: list[Any] = []
+        self.thawed: list[tuple[str, str]] = []
         self.replies: list[Any] | Exception = []
 
     def status(self) -> Picture:
         return self.picture
+
+    def thaw(self, network: str, mac: str) -> None:
+        self.thawed.append((network, mac))
 
     def switches(self) -> list[int]:
         return [HOST1, 7]
@@ -120,6 +129,31 @@ def test_stats_have_the_shape_that_ryu_clients_know(
 
     assert client.simulate_get(f"/stats/aggregateflow/{HOST1}").json == expected
     assert client.simulate_post(f"/stats/aggregateflow/{HOST1}", body="").json == expected
+
+
+def test_a_frozen_mac_is_thawed_by_hand(client: falcon.testing.TestClient, controller: Controller) -> None:
+    asked = {"network": "red/web", "mac": FROZEN.upper()}
+
+    assert client.simulate_post("/v1/thaw", json=asked).json == {"network": "red/web", "mac": FROZEN}
+    assert controller.thawed == [("red/web", FROZEN)]
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "says"),
+    [
+        ("", 400, "network and mac"),
+        ('{"network": "red/web"}', 400, "mac: Field required"),
+        ('{"network": "red/web", "mac": "02:00:00:00:00:01"}', 404, f"there are red/web {FROZEN}"),
+    ],
+)
+def test_what_is_not_frozen_cannot_be_thawed(
+    client: falcon.testing.TestClient, controller: Controller, body: str, status: int, says: str
+) -> None:
+    result = client.simulate_post("/v1/thaw", body=body)
+
+    assert result.status_code == status
+    assert says in refusal(result)
+    assert not controller.thawed
 
 
 def test_a_filter_reaches_the_switch(client: falcon.testing.TestClient, controller: Controller) -> None:
@@ -309,7 +343,7 @@ def test_networks_tenants_ports_and_locations(client: falcon.testing.TestClient)
         {"network": "red/web", "vlan": 10, "tagged": False, "addresses": ["10.1.1.1/24"]}
     ]
     assert client.simulate_get("/v1/ports/red2").json["ofport"] is None
-    (location,) = client.simulate_get("/v1/locations").json
+    location, _ = client.simulate_get("/v1/locations").json
     assert (location["network"], location["port"], location["addresses"]) == ("red/web", "red1", ["10.1.1.1"])
 
 
@@ -320,10 +354,15 @@ def test_status_and_health_tell_what_is_wrong(
     assert (status["hosts"], status["connected"], status["in_sync"]) == (2, 1, 1)
     assert status["unknown"] == [{"datapath_id": 7, "address": "192.0.2.7:4711"}]
     health = client.simulate_get("/healthz").json
-    assert health == {"status": "degraded", "problems": ["the bridge of host2 is not connected"]}
+    assert health["status"] == "degraded"
+    assert health["problems"] == [
+        "the bridge of host2 is not connected",
+        "it moves too often",
+        "too many there",
+    ]
 
     bridges = {"host1": controller.picture.bridges["host1"]}
-    controller.picture = replace(controller.picture, bridges=bridges)
+    controller.picture = replace(controller.picture, bridges=bridges, alarms=())
     assert client.simulate_get("/healthz").json == {"status": "ok", "problems": []}
 
     controller.picture = replace(controller.picture, config_error="line 3: no")

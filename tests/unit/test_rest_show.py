@@ -77,9 +77,19 @@ def test_show_tells_how_hosts_networks_ports_and_locations_are() -> None:
         result.output
     )
     assert ["red", "web", "5010", "10", "10.1.1.0/24", "host1", "red1"] in rows(result.output)
-    assert ["red/web", "02:00:00:00:00:01", "host1", "red1", "10.1.1.1", "static"] in rows(result.output)
+    assert ["red/web", "02:00:00:00:00:01", "host1", "red1", "10.1.1.1", "static", "0"] in rows(result.output)
+    assert ["red/web", "02:00:00:00:00:99", "host1", "red1", "-", "frozen", "5"] in rows(result.output)
+    assert "it moves too often" in result.output
     assert "host2: table full" in result.output
     assert "unknown bridge 0000000000000007" in result.output
+
+
+def test_thaw_says_what_it_did(controller: Controller) -> None:
+    result = run("thaw", "red/web", "02:00:00:00:00:99")
+
+    assert result.output == "02:00:00:00:00:99 of red/web may move again\n"
+    assert controller.thawed == [("red/web", "02:00:00:00:00:99")]
+    assert "has no frozen" in run("thaw", "red/web", "02:00:00:00:00:01").output
 
 
 @pytest.mark.usefixtures("controller")

@@ -1,0 +1,94 @@
+"""What the controller says and does when it learned something, or refused to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from sdnapp.engine.messages import Effect, Elapsed, Later, Note
+from sdnapp.engine.status import Alarm, port_names
+from sdnapp.net.learning import NOBODY, NONE_DENIED, Place
+from sdnapp.net.state import Eased, State, Thawed
+
+EASE = 30.0
+"""Seconds until we look again whether a crowded port still is."""
+
+
+def learning_effects(before: State, after: State) -> Iterator[Effect]:
+    """A line for each change; and what was frozen or crowded comes up again after a while."""
+    old, new = before.learned, after.learned
+    if old is new:
+        return
+    for network in sorted(old.stations.keys() | new.stations.keys()):
+        yield from _station_notes(before, after, network)
+    for network in sorted(new.denied):
+        yield from _denial_notes(before, after, network)
+    for network, mac in sorted(new.frozen.keys() - old.frozen.keys()):
+        place, since = after.place_of(network, mac), new.frozen[network, mac]
+        yield Note("location.frozen", {"network": network, "mac": mac, **_where(place)}, warning=True)
+        yield Later(after.flap.freeze, Elapsed(Thawed(network, mac, since)))
+    for network, mac in sorted(old.frozen.keys() - new.frozen.keys()):
+        yield Note("location.thawed", {"network": network, "mac": mac})
+    for place in sorted(new.crowded - old.crowded, key=str):
+        yield Note("port.crowded", {**_where(place), "macs": new.held.get(place, 0)}, warning=True)
+        yield Later(EASE, Elapsed(Eased(place)))
+    for place in sorted(old.crowded - new.crowded, key=str):
+        yield Note("port.eased", _where(place))
+
+
+def learning_alarms(state: State) -> Iterator[Alarm]:
+    """All that somebody should look at."""
+    names, learned = port_names(state), state.learned
+    for place in sorted(learned.crowded, key=str):
+        where = _at(place, names)
+        text = f"{where} shows more MAC addresses than it may: no more are learned there"
+        yield Alarm("crowded", text, host=place.host, port=names.get(place))
+    for (network, mac), since in sorted(learned.frozen.items()):
+        at = state.place_of(network, mac)
+        text = f"{mac} of {network} moves too often: frozen on {_at(at, names)} ('sdnapp thaw' ends that)"
+        yield Alarm("frozen", text, network, mac, at and at.host, at and names.get(at), since)
+    denied: dict[tuple[str, Place], list[str]] = {}
+    for network, by_mac in learned.denied.items():
+        for mac, places in by_mac.items():
+            for place in places:
+                denied.setdefault((network, place), []).append(mac)
+    for (network, place), macs in sorted(denied.items(), key=str):
+        some = ", ".join(sorted(macs)[:3]) + (f" and {len(macs) - 3} more" if len(macs) > 3 else "")
+        text = f"{_at(place, names)}: frames are dropped whose source lives elsewhere: {some} of {network}"
+        yield Alarm("denied", text, network, min(macs), place.host, names.get(place))
+
+
+def _at(place: Place | None, names: Mapping[Place, str]) -> str:
+    if place is None:
+        return "some port"
+    return f"port {names[place]}" if place in names else f"the tunnel to {place.host}"
+
+
+def _station_notes(before: State, after: State, network: str) -> Iterator[Note]:
+    old = before.learned.stations.get(network, NOBODY)
+    new = after.learned.stations.get(network, NOBODY)
+    if old is new:
+        return
+    for mac, station in new.items():
+        was = old.get(mac)
+        if was is None:
+            yield Note("location.learned", {"network": network, "mac": mac, **_where(station.place)})
+        elif was is not station and was.place != station.place:
+            fields = {"network": network, "mac": mac, **_where(station.place), "moves": station.moves}
+            yield Note("location.moved", fields)
+    for mac in old.keys() - new.keys():
+        yield Note("location.forgotten", {"network": network, "mac": mac, **_where(old[mac].place)})
+
+
+def _denial_notes(before: State, after: State, network: str) -> Iterator[Note]:
+    old, new = before.learned.denied.get(network, NONE_DENIED), after.learned.denied[network]
+    if old is not new:
+        for mac, places in new.items():
+            for place in sorted(places - old.get(mac, frozenset()), key=str):
+                fields = {"network": network, "mac": mac, **_where(place)}
+                yield Note("location.denied", fields, warning=True)
+
+
+def _where(place: Place | None) -> dict[str, str]:
+    return (
+        {"host": "-", "port": "-"} if place is None else {"host": place.host, "port": place.interface or "-"}
+    )

@@ -1,0 +1,350 @@
+"""What traffic taught us: where stations live, whom not to believe, and which ports say too much.
+
+A station that speaks elsewhere has moved, at once. Each move has a number, as in RFC 7432 §7.7: what a bridge
+remembers of an earlier one yields to a later one, whoever tells of it first. One that moves too often is
+frozen where it is (§15.1): sources that are not believed, of a frozen station or of one that the file puts
+elsewhere, are *denied*, port by port, so that no frame of them asks again. A port that shows more MACs than
+it may is *crowded* for a while: nothing more is learned there.
+
+Everything here is a value; what the configuration says comes from a ``Ground``. Time is an argument, in
+seconds, and only differences count.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol, TypeVar
+
+from sdnapp.net.model import Flap
+
+HOLD = 0.05
+"""Seconds after a move in which no other counts: such sightings were made before it, or at the same time."""
+HEARSAY = -1
+"""The number of a move that only another host's bridge tells of: whoever saw the station knows better."""
+PEER_MACS = 16_384
+"""How many MACs may be learned behind one peer, where nobody else limits them."""
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+class Place(NamedTuple):
+    """Where a station lives: on an interface of a host; None: somewhere behind that host's tunnel."""
+
+    host: str
+    interface: str | None
+
+
+class Station(NamedTuple):
+    """Where a MAC lives. ``moves``: the number of its last move; ``moved``: when, lately."""
+
+    place: Place
+    moves: int = 0
+    moved: tuple[float, ...] = ()
+
+
+class Told(NamedTuple):
+    """What a bridge remembers of a source: that it lives there, or that it is not believed there."""
+
+    network: str
+    mac: str
+    place: Place
+    moves: int
+    denied: bool
+
+
+Stations = Mapping[str, Station]
+"""Of one network, by MAC."""
+NOBODY: Stations = {}
+Denied = Mapping[str, frozenset[Place]]
+"""Of one network, by MAC: the places where it is not believed."""
+NONE_DENIED: Denied = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """``stations`` and ``denied``: by network. ``frozen``: stations that may not move, by network and MAC,
+    each with when that began; None: before this controller did. ``crowded``: places where no more is learned.
+    ``held``: how many MACs are learned or denied at each place, never more than its limit when they came.
+    """
+
+    stations: Mapping[str, Stations] = field(default_factory=dict)
+    denied: Mapping[str, Denied] = field(default_factory=dict)
+    frozen: Mapping[tuple[str, str], float | None] = field(default_factory=dict)
+    crowded: frozenset[Place] = frozenset()
+    held: Mapping[Place, int] = field(default_factory=dict)
+
+
+NOTHING_LEARNED = Learned()
+
+
+class Ground(Protocol):
+    """What the configuration says about learning."""
+
+    @property
+    def flap(self) -> Flap:
+        """How often a station may move."""
+
+    def fixed(self, network: str, mac: str) -> Place | None:
+        """Where the file puts this MAC."""
+
+    def exists(self, network: str, place: Place) -> bool:
+        """Whether the network is at this place."""
+
+    def limit(self, place: Place) -> int | None:
+        """How many MACs may be learned there; None if there is no such place."""
+
+
+Sighted = tuple[str, str, Place]
+"""A MAC was seen: network, MAC, place."""
+
+
+def seen(learned: Learned, ground: Ground, sighted: Iterable[Sighted], now: float) -> Learned:
+    """Sources that their bridge did not know."""
+    draft = _Draft(learned)
+    for network, mac, place in sighted:
+        home, station = ground.fixed(network, mac), draft.station(network, mac)
+        believed = home or (None if station is None else station.place)
+        if place in draft.crowded or place in draft.places_denied(network, mac) or _is_at(believed, place):
+            continue
+        kept = home is not None or (station is not None and (network, mac) in draft.frozen)
+        if not kept and station is not None and _too_soon(station, now):
+            continue
+        if draft.held.get(place, 0) >= (ground.limit(place) or 0):
+            draft.crowded.add(place)
+        elif kept:
+            draft.deny(network, mac, place)
+        elif station is None:
+            draft.thaw(network, mac)
+            draft.settle(network, mac, Station(place))
+        else:
+            moved = (*_lately(station, ground.flap, now), now)
+            draft.settle(network, mac, Station(place, max(station.moves, 0) + 1, moved))
+            if len(moved) >= ground.flap.moves:
+                draft.frozen[network, mac] = now
+    return draft.done()
+
+
+def _is_at(believed: Place | None, place: Place) -> bool:
+    """Whether a frame from that place is no surprise; behind a tunnel nobody knows interfaces."""
+    return believed is not None and place in (believed, Place(believed.host, None))
+
+
+def _too_soon(station: Station, now: float) -> bool:
+    return bool(station.moved) and abs(now - station.moved[-1]) < HOLD
+
+
+def _lately(station: Station, flap: Flap, now: float) -> tuple[float, ...]:
+    return tuple(at for at in station.moved if abs(now - at) < flap.seconds)
+
+
+def silent(learned: Learned, network: str, mac: str, place: Place) -> Learned:
+    """A source was not heard for so long that its bridge forgot it.
+
+    At a crowded place nobody listens to sources, so silence means nothing there.
+    """
+    if place in learned.crowded:
+        return learned
+    draft = _Draft(learned)
+    station = draft.station(network, mac)
+    if station is not None and station.place == place:
+        draft.forget(network, mac)
+    draft.admit(network, mac, place)
+    return draft.done()
+
+
+def thawed(learned: Learned, network: str, mac: str) -> Learned:
+    """A station may move again, as if it never had."""
+    draft = _Draft(learned)
+    draft.thaw(network, mac)
+    station = draft.station(network, mac)
+    if station is not None:
+        draft.settle(network, mac, station._replace(moved=()))
+    return draft.done()
+
+
+def eased(learned: Learned, place: Place) -> Learned:
+    """Let us see who is there now."""
+    draft = _Draft(learned)
+    draft.crowded.discard(place)
+    return draft.done()
+
+
+def recalled(
+    learned: Learned,
+    ground: Ground,
+    host: str,
+    *,
+    read: frozenset[str],
+    told: Iterable[Told],
+    crowded: Iterable[Place],
+) -> Learned:
+    """A bridge told all that it holds. ``read``: the hosts that had told before, since we began.
+
+    On its own ports its word is the last one: what it forgot is forgotten. On a peer it counts until the
+    peer has spoken itself. Where two disagree, the later move wins (RFC 7432 §15), then the lower name. What
+    it denies, and where it is crowded, is news only the first time; later we know better.
+    """
+    draft = _Draft(learned)
+    told = [each for each in told if each.place.host == host or each.place.host not in read]
+    _recall_stations(draft, ground, host, told)
+    denied = {(each.network, each.mac, each.place) for each in told if each.denied}
+    for gone in frozenset(_denials(learned)) - denied:
+        if gone[2].host == host:
+            draft.admit(*gone)
+    if host not in read:
+        draft.frozen |= {(n, mac): None for n, mac, _ in denied if (n, mac) not in draft.frozen}
+        draft.crowded |= frozenset(crowded)
+    for each in denied:
+        if _may_be_denied(draft, ground, *each):
+            draft.deny(*each)
+    return draft.done()
+
+
+def _recall_stations(draft: _Draft, ground: Ground, host: str, told: Iterable[Told]) -> None:
+    claims: dict[tuple[str, str], Station] = {}
+    for network, mac, place, moves, denied in told:
+        if not denied and ground.fixed(network, mac) is None:
+            claim, other = Station(place, moves), claims.get((network, mac))
+            claims[network, mac] = claim if other is None else min(claim, other, key=_rank)
+    for network, stations in draft.was.stations.items():
+        for mac, station in stations.items():
+            if station.place.host == host and (network, mac) not in claims:
+                draft.forget(network, mac)
+    for (network, mac), claim in claims.items():
+        known = draft.station(network, mac)
+        if known is None or _rank(claim) < _rank(known):
+            draft.settle(network, mac, claim)
+
+
+def _rank(station: Station) -> tuple[int, str, str]:
+    """The lower one is believed."""
+    return (-station.moves, station.place.host, station.place.interface or "")
+
+
+def _denials(learned: Learned) -> Iterator[Sighted]:
+    for network, by_mac in learned.denied.items():
+        for mac, places in by_mac.items():
+            for place in sorted(places, key=str):
+                yield network, mac, place
+
+
+def _may_be_denied(known: Learned | _Draft, ground: Ground, network: str, mac: str, place: Place) -> bool:
+    """Somebody else is believed to be this MAC: the file's own, or one that is frozen elsewhere."""
+    home = ground.fixed(network, mac)
+    station = known.stations.get(network, NOBODY).get(mac)
+    believed = home or (None if station is None else station.place)
+    return (home is not None or (network, mac) in known.frozen) and not _is_at(believed, place)
+
+
+def sound(learned: Learned, ground: Ground) -> Learned:
+    """What can still be: the network is at that place, and nothing fixed says otherwise."""
+    draft = _Draft(learned)
+    for network, stations in learned.stations.items():
+        for mac, station in stations.items():
+            if ground.fixed(network, mac) is not None or not ground.exists(network, station.place):
+                draft.forget(network, mac)
+    draft.frozen = {key: since for key, since in draft.frozen.items() if ground.fixed(*key) is None}
+    for network, mac, place in _denials(learned):
+        if not ground.exists(network, place) or not _may_be_denied(draft, ground, network, mac, place):
+            draft.admit(network, mac, place)
+    for place in learned.crowded:
+        limit = ground.limit(place)
+        if limit is None or draft.held.get(place, 0) < limit:
+            draft.crowded.discard(place)
+    return draft.done()
+
+
+class _Draft:
+    """What is learned, while it changes: whatever changes is copied once, all else stays the very same."""
+
+    def __init__(self, learned: Learned) -> None:
+        self.was = learned
+        self.stations = dict(learned.stations)
+        self.denied = dict(learned.denied)
+        self.frozen = dict(learned.frozen)
+        self.crowded = set(learned.crowded)
+        self.held = dict(learned.held)
+
+    def station(self, network: str, mac: str) -> Station | None:
+        return self.stations.get(network, NOBODY).get(mac)
+
+    def places_denied(self, network: str, mac: str) -> frozenset[Place]:
+        return self.denied.get(network, NONE_DENIED).get(mac, frozenset())
+
+    def settle(self, network: str, mac: str, station: Station) -> None:
+        """The station lives there now."""
+        self._vacate(network, mac)
+        _own(self.stations, self.was.stations, network)[mac] = station
+        self.held[station.place] = self.held.get(station.place, 0) + 1
+        self.admit(network, mac, station.place)
+
+    def forget(self, network: str, mac: str) -> None:
+        """Nobody knows where the station is. So it is not frozen any more: it may appear anywhere."""
+        self._vacate(network, mac)
+        self.thaw(network, mac)
+
+    def thaw(self, network: str, mac: str) -> None:
+        """Let the station move, if it is frozen, and let it be believed everywhere."""
+        if (network, mac) in self.frozen:
+            del self.frozen[network, mac]
+            for place in self.places_denied(network, mac):
+                self.admit(network, mac, place)
+
+    def deny(self, network: str, mac: str, place: Place) -> None:
+        """It is not believed there."""
+        places = self.places_denied(network, mac)
+        if place not in places:
+            _own(self.denied, self.was.denied, network)[mac] = places | {place}
+            self.held[place] = self.held.get(place, 0) + 1
+
+    def admit(self, network: str, mac: str, place: Place) -> None:
+        """It would be believed there."""
+        places = self.places_denied(network, mac)
+        if place in places:
+            denied = _own(self.denied, self.was.denied, network)
+            denied[mac] = places - {place}
+            if not denied[mac]:
+                del denied[mac]
+            self._leave(place)
+
+    def done(self) -> Learned:
+        """What came of it; the very same if nothing did."""
+        was = self.was
+        now = Learned(
+            with_same(was.stations, {path: inner for path, inner in self.stations.items() if inner}),
+            with_same(was.denied, {path: inner for path, inner in self.denied.items() if inner}),
+            was.frozen if self.frozen == was.frozen else self.frozen,
+            was.crowded if self.crowded == was.crowded else frozenset(self.crowded),
+            was.held if self.held == was.held else self.held,
+        )
+        same = all(getattr(now, name) is getattr(was, name) for name in Learned.__slots__)
+        return was if same else now
+
+    def _vacate(self, network: str, mac: str) -> None:
+        station = self.station(network, mac)
+        if station is not None:
+            del _own(self.stations, self.was.stations, network)[mac]
+            self._leave(station.place)
+
+    def _leave(self, place: Place) -> None:
+        left = self.held[place] - 1
+        self.held.pop(place)
+        if left:
+            self.held[place] = left
+
+
+def _own(draft: dict[str, Mapping[str, V]], was: Mapping[str, Mapping[str, V]], network: str) -> dict[str, V]:
+    """The mapping of this network, free to be changed."""
+    mine = draft.get(network)
+    if mine is None or mine is was.get(network):
+        mine = draft[network] = dict(mine or {})
+    assert isinstance(mine, dict)
+    return mine
+
+
+def with_same(old: Mapping[K, V], new: Mapping[K, V]) -> Mapping[K, V]:
+    """The new mapping; of what is equal, the very objects of the old one."""
+    same = {key: old[key] if old.get(key) == value else value for key, value in new.items()}
+    return old if len(same) == len(old) and all(old.get(k) is value for k, value in same.items()) else same

@@ -1,0 +1,286 @@
+"""What is believed of sources that move, that are in two places, and that are too many."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sdnapp.net.learning import HEARSAY, HOLD, Place, Station
+from sdnapp.net.state import (
+    BridgeFound,
+    Configured,
+    Eased,
+    Event,
+    Memory,
+    PortFound,
+    PortLost,
+    Recalled,
+    Seen,
+    Sighting,
+    Silent,
+    State,
+    Thawed,
+    step,
+)
+from tests.overlays import TWO_HOSTS, numbers, overlay, view_of
+
+OVERLAY = overlay(TWO_HOSTS.replace("red1:  {host: host1,", "red1:  {host: host1, max_macs: 4,"))
+HOST1, HOST2 = OVERLAY.hosts["host1"], OVERLAY.hosts["host2"]
+RED1, RED2 = OVERLAY.ports["red1"], OVERLAY.ports["red2"]
+AT_RED1, AT_RED2 = Place("host1", "red1"), Place("host2", "red2")
+GUEST = "02:aa:00:00:00:01"
+KEY = ("red/web", GUEST)
+
+
+def up() -> State:
+    return after(State.of(OVERLAY), *(BridgeFound(h.name, numbers(h)) for h in (HOST1, HOST2)))
+
+
+def after(state: State, *events: Event) -> State:
+    for event in events:
+        state = step(state, event)
+    return state
+
+
+def on_red1(mac: str = GUEST, now: float = 0.0) -> Seen:
+    return Seen("host1", (Sighting(5010, mac, RED1.ofport),), now)
+
+
+def on_red2(mac: str = GUEST, now: float = 0.0) -> Seen:
+    return Seen("host2", (Sighting(5010, mac, RED2.ofport),), now)
+
+
+def flapping(moves: int, apart: float = 1.0) -> State:
+    """The guest is on red1, and moves so often, there and back."""
+    story = [(on_red2 if n % 2 else on_red1)(now=100 + n * apart) for n in range(moves + 1)]
+    return after(up(), *story)
+
+
+def station(state: State) -> Station | None:
+    return state.learned.stations.get("red/web", {}).get(GUEST)
+
+
+def denied(state: State) -> frozenset[Place]:
+    return state.learned.denied.get("red/web", {}).get(GUEST, frozenset())
+
+
+def test_every_move_has_a_number() -> None:
+    state = flapping(3)
+
+    assert station(state) == Station(AT_RED2, 3, (101.0, 102.0, 103.0))
+
+
+def test_what_both_places_said_at_the_same_time_is_one_move() -> None:
+    """Frames of the former place are still in flight, and two bridges report by turns."""
+    story = [(on_red2 if n % 2 else on_red1)(now=100 + n * HOLD / 50) for n in range(40)]
+
+    state = after(up(), *story)
+
+    assert station(state) == Station(AT_RED2, 1, (100 + HOLD / 50,))
+    assert not state.learned.frozen
+
+
+def test_the_file_has_the_last_word_on_its_own_macs() -> None:
+    assert RED2.mac is not None
+    state = step(up(), on_red1(RED2.mac))
+
+    assert state.learned.stations == {}
+    assert state.learned.denied == {"red/web": {RED2.mac: frozenset({AT_RED1})}}
+    assert step(state, on_red1(RED2.mac)) is state
+    assert step(state, Silent("host1", Sighting(5010, RED2.mac, RED1.ofport))).learned == up().learned
+
+
+def test_a_station_that_moves_too_often_is_frozen_where_it_came_to() -> None:
+    state = flapping(5)
+
+    assert state.learned.frozen == {KEY: 105.0}
+    state = step(state, on_red1(now=106))
+    assert state.place_of(*KEY) == AT_RED2
+    assert denied(state) == {AT_RED1}
+    assert step(state, on_red1(now=107)) is state
+
+
+def test_moves_that_are_long_ago_do_not_count() -> None:
+    assert not flapping(20, apart=46.0).learned.frozen
+    assert flapping(20, apart=44.0).learned.frozen
+
+
+def test_it_thaws_when_asked_and_may_move_again() -> None:
+    frozen = after(flapping(5), on_red1(now=106))
+
+    assert step(frozen, Thawed(*KEY, since=99.0)) is frozen
+    thawed = step(frozen, Thawed(*KEY, since=105.0))
+    assert (thawed.learned.frozen, thawed.learned.denied) == ({}, {})
+    moved = step(thawed, on_red1(now=107))
+    assert moved.place_of(*KEY) == AT_RED1
+    assert not moved.learned.frozen
+
+
+@pytest.mark.parametrize(
+    "event", [Silent("host2", Sighting(5010, GUEST, RED2.ofport)), PortLost("host2", "red2")]
+)
+def test_a_frozen_station_that_is_gone_may_appear_anywhere(event: Event) -> None:
+    state = after(flapping(5), on_red1(now=106), event)
+
+    assert (state.learned.frozen, denied(state), station(state)) == ({}, frozenset(), None)
+    assert step(state, on_red1(now=107)).place_of(*KEY) == AT_RED1
+
+
+def macs(count: int) -> list[str]:
+    return [f"02:bb:00:00:00:{n:02x}" for n in range(count)]
+
+
+def crowd() -> State:
+    """Red1 may have four: its own, and three more."""
+    return after(up(), *(on_red1(mac) for mac in macs(5)))
+
+
+def test_a_port_holds_as_many_as_it_may_and_no_more() -> None:
+    state = crowd()
+
+    assert set(state.learned.stations["red/web"]) == set(macs(3))
+    assert state.learned.crowded == {AT_RED1}
+    assert state.learned.held == {AT_RED1: 3}
+    assert view_of(state, "host1").crowded == (RED1.ofport,)
+    assert view_of(state, "host2").crowded == ()
+
+
+def test_denied_sources_count_too() -> None:
+    assert RED2.mac is not None
+    state = after(up(), on_red1(RED2.mac), *(on_red1(mac) for mac in macs(3)))
+
+    assert len(state.learned.stations["red/web"]) == 2
+    assert state.learned.crowded == {AT_RED1}
+
+
+def test_silence_at_a_crowded_port_means_nothing() -> None:
+    gone = Silent("host1", Sighting(5010, macs(1)[0], RED1.ofport))
+
+    assert step(crowd(), gone) == crowd()
+    eased = after(crowd(), Eased(AT_RED1), gone)
+    assert set(eased.learned.stations["red/web"]) == set(macs(3)[1:])
+    assert not step(eased, on_red1(macs(5)[4])).learned.crowded
+
+
+def test_who_leaves_a_crowded_port_is_found_elsewhere() -> None:
+    state = step(crowd(), on_red2(macs(1)[0], now=1.0))
+
+    assert state.place_of("red/web", macs(1)[0]) == AT_RED2
+    assert state.learned.held == {AT_RED1: 2, AT_RED2: 1}
+
+
+def test_a_larger_limit_counts_at_once() -> None:
+    assert not step(crowd(), Configured(overlay())).learned.crowded
+
+
+def test_what_a_restarted_controller_reads_is_what_the_one_before_knew() -> None:
+    """But for when the moves were."""
+    before = after(flapping(5), on_red1(now=106), *(on_red1(mac) for mac in macs(3)))
+    told = {
+        "host1": (
+            *(Memory(Sighting(5010, mac, RED1.ofport)) for mac in macs(2)),
+            Memory(Sighting(5010, GUEST, RED1.ofport), denied=True),
+            Memory(Sighting(5010, GUEST, HOST1.tunnels[0].ofport), HEARSAY),
+        ),
+        "host2": (Memory(Sighting(5010, GUEST, RED2.ofport), 5),),
+    }
+    for order in itertools.permutations(told):
+        again = after(up(), *(Recalled(h, told[h], (RED1.ofport,) * (h == "host1")) for h in order))
+
+        assert again.learned.frozen == {KEY: None}
+        assert station(again) == Station(AT_RED2, 5)
+        for host in ("host1", "host2"):
+            assert view_of(again, host) == view_of(before, host)
+
+
+def test_a_bridge_that_was_away_does_not_bring_the_past_back() -> None:
+    """It missed that the guest moved, and later that it was thawed."""
+    away = after(up(), Recalled("host1", ()), Recalled("host2", ()), on_red1(), on_red2(now=1.0))
+
+    stale = (
+        Memory(Sighting(5010, GUEST, RED1.ofport)),
+        Memory(Sighting(5010, GUEST, RED1.ofport), denied=True),
+    )
+    assert step(away, Recalled("host1", stale[:1])).learned == away.learned
+    assert step(away, Recalled("host1", stale[1:], (RED1.ofport,))).learned == away.learned
+
+
+memories = st.lists(
+    st.tuples(
+        *(st.sampled_from(["host1", "host2"]), st.sampled_from(macs(3)), st.integers(0, 3)),
+        *(st.booleans(), st.sampled_from(["red", "other red", "tunnel"])),
+    ),
+    max_size=8,
+    unique_by=lambda told: told[:2],
+)
+MORE = overlay(
+    TWO_HOSTS + "  more1: {host: host1, network: red/web}\n  more2: {host: host2, network: red/web}\n"
+)
+PORT = {
+    ("host1", "red"): RED1.ofport,
+    ("host2", "red"): RED2.ofport,
+    ("host1", "other red"): MORE.ports["more1"].ofport,
+    ("host2", "other red"): MORE.ports["more2"].ofport,
+    ("host1", "tunnel"): HOST1.tunnels[0].ofport,
+    ("host2", "tunnel"): HOST2.tunnels[0].ofport,
+}
+
+
+@given(memories)
+def test_bridges_that_contradict_each_other_may_be_read_in_any_order(
+    told: list[tuple[str, str, int, bool, str]],
+) -> None:
+    def recalled(host: str) -> Recalled:
+        held = (
+            Memory(
+                Sighting(5010, mac, PORT[on, where]),
+                HEARSAY if where == "tunnel" else moves,
+                refused and where != "tunnel",
+            )
+            for on, mac, moves, refused, where in told
+            if on == host
+        )
+        return Recalled(host, tuple(held))
+
+    there = after(State.of(MORE), *(BridgeFound(h.name, numbers(h)) for h in MORE.hosts.values()))
+    one, other = (after(there, *map(recalled, order)) for order in (("host1", "host2"), ("host2", "host1")))
+    assert one.learned == other.learned
+
+
+stories = st.lists(
+    st.one_of(
+        st.builds(on_red1, st.sampled_from([GUEST, *macs(5)]), st.floats(0, 400)),
+        st.builds(on_red2, st.sampled_from([GUEST, *macs(5)]), st.floats(0, 400)),
+        st.builds(
+            lambda mac, host: Silent(host, Sighting(5010, mac, {"host1": RED1, "host2": RED2}[host].ofport)),
+            *(st.sampled_from([GUEST, *macs(5)]), st.sampled_from(["host1", "host2"])),
+        ),
+        st.sampled_from([PortLost("host2", "red2"), PortFound("host2", "red2", RED2.ofport), Eased(AT_RED1)]),
+        st.just(Configured(overlay())),
+        st.just(Configured(OVERLAY)),
+    ),
+    max_size=40,
+)
+
+
+@given(stories)
+def test_whatever_happens_the_counts_are_right_and_nobody_is_in_two_places(story: list[Event]) -> None:
+    state = up()
+    for event in story:
+        state = step(state, event)
+        learned = state.learned
+        counted: dict[Place, int] = {}
+        for network, by_mac in learned.stations.items():
+            for mac, at in by_mac.items():
+                counted[at.place] = counted.get(at.place, 0) + 1
+                assert state.exists(network, at.place)
+                assert at.place not in learned.denied.get(network, {}).get(mac, ())
+        for by_mac_denied in learned.denied.values():
+            for places in by_mac_denied.values():
+                for place in places:
+                    counted[place] = counted.get(place, 0) + 1
+        assert learned.held == counted
+        assert all(KEY[0] in learned.stations and mac in learned.stations[n] for n, mac in learned.frozen)
