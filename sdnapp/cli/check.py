@@ -10,6 +10,8 @@ import click
 from sdnapp.config import Invalid, parse
 from sdnapp.config.document import MAX_BYTES
 from sdnapp.config.schema import json_schema
+from sdnapp.net.build import build
+from sdnapp.net.mtu import remarks
 from sdnapp.source import read, unreadable
 
 
@@ -41,6 +43,8 @@ def _check(file: str) -> int:
         "port": len(config.ports),
     }
     click.echo(f"{source}: " + ", ".join(_count(number, word) for word, number in counts.items()))
+    for remark in remarks(build(config)):
+        click.echo(f"{source}: remark: {remark}")
     return 0
 
 

@@ -116,11 +116,19 @@ def _state(host: dict[str, Any]) -> str:
     return "in sync" if host["in_sync"] else "not in sync"
 
 
+_NETWORK_COLUMNS = (
+    *("tenant", "network", "vni>", "vlan>", "subnets", "mtu>", "dhcp", "hosts", "ports", "answers"),
+)
+
+
 def _networks(seen: dict[str, Any]) -> Table:
-    shown = _new("Tenants and networks", "tenant", "network", "vni>", "vlan>", "subnets", "hosts", "ports")
+    shown = _new("Tenants and networks", *_NETWORK_COLUMNS)
     for network in seen["networks"]:
         who = (network["tenant"], network["name"], network["vni"], network["vlan"])
-        _row(shown, *who, network["subnets"], network["hosts"], network["ports"])
+        said = (f"{what}: {count}" for what, count in network["said"].items())
+        dhcp = "yes" if network["dhcp"] else None
+        where = (network["hosts"], network["ports"])
+        _row(shown, *who, network["subnets"], network["mtu"], dhcp, *where, said)
     for tenant in seen["tenants"]:
         if not tenant["networks"]:
             _row(shown, tenant["name"])
@@ -157,6 +165,7 @@ def _remarks(seen: dict[str, Any]) -> Iterator[str]:
         if host["drift"]:
             yield f"{host['name']}: {host['drift']} changes of flows by somebody else were undone"
     yield from status["alarms"]
+    yield from status["remarks"]
     for stranger in status["unknown"]:
         yield f"unknown bridge {stranger['datapath_id']:016x} from {stranger['address']}: left empty"
 

@@ -89,6 +89,12 @@ def _networks(config: Config) -> Iterator[Finding]:
         subnets = ((s, path, (*places[path], "subnet", i)) for i, s in enumerate(network.subnet))
         for subnet, _, where in repeated(subnets):
             yield Finding(where, f"subnet {subnet} is here twice", "Remove one of them.")
+        router = network.dhcp.router if network.dhcp else None
+        own = [subnet for subnet in network.subnet if subnet.version == 4]
+        if router is not None and own and not any(router in subnet for subnet in own):
+            where = (*places[path], "dhcp", "router")
+            message = f"{router} is outside {either(map(str, own))}"
+            yield Finding(where, message, "Write an address that the workloads can reach.")
 
 
 def _references(config: Config, declared: Declared) -> Iterator[Finding]:

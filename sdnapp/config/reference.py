@@ -13,6 +13,7 @@ _SECTIONS = {
     "controller": "Controller",
     "tenants.*": "Tenant",
     "tenants.*.networks.*": "Network",
+    "tenants.*.networks.*.dhcp": "Dhcp",
     "hosts.*": "Host",
     "ports.*": "Port",
 }
@@ -51,6 +52,8 @@ def _kind(field: Mapping[str, Any]) -> str:
             return f"{low} to {high}"
         case {"type": "boolean"}:
             return "`true`, `false`"
+        case {"anyOf": [{"type": "boolean"}, _]}:
+            return "`true`, `false`, or a mapping"
         case {"anyOf": [item, {"type": "array"}]}:
             return f"{_kind(item)}, or a list"
         case {"anyOf": [item, {"propertyNames": {"$comment": what}}]}:

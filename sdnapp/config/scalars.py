@@ -93,6 +93,7 @@ UdpPort = Annotated[int, _whole("a UDP port", 1, 65535), _integer(1, 65535)]
 Mtu = Annotated[int, _whole("an MTU", 576, 65535), _integer(576, 65535)]
 Moves = Annotated[int, _whole("a number of moves", 2, 100), _integer(2, 100)]
 Macs = Annotated[int, _whole("a number of MAC addresses", 1, 65535), _integer(1, 65535)]
+Lease = Annotated[int, _whole("a number of seconds", 60, 2**31 - 1), _integer(60, 2**31 - 1)]
 Age = Annotated[int, _whole("a number of seconds", 1, 65535), _integer(1, 65535)]
 
 
@@ -363,6 +364,48 @@ Addresses = Annotated[
     tuple[Annotated[Written, _read("an IP address", "Write one such as 10.1.1.1/24.", _address)], ...],
     BeforeValidator(_listed),
     _one_or_list("address/prefix length"),
+]
+
+
+def _station(text: str) -> IPv4Address | IPv6Address | None:
+    if "%" in text:
+        return None
+    ip = ip_address(text)
+    _usable(ip, text)
+    return ip
+
+
+def _station4(text: str) -> IPv4Address | None:
+    ip = _station(text)
+    return ip if isinstance(ip, IPv4Address) else None
+
+
+Ipv4 = Annotated[
+    IPv4Address,
+    _read("an IPv4 address", "Write one such as 10.1.1.1.", _station4),
+    WithJsonSchema(_string("IPv4 address")),
+]
+Servers = Annotated[
+    tuple[
+        Annotated[
+            IPv4Address | IPv6Address, _read("an IP address", "Write one such as 10.1.1.53.", _station)
+        ],
+        ...,
+    ],
+    BeforeValidator(_listed),
+    _one_or_list("IP address"),
+]
+_DOMAIN = re.compile(
+    r"(?=.{1,200}$)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*"
+)
+Domain = Annotated[
+    str,
+    _read(
+        "a domain name",
+        "Write labels of lower-case letters, digits and '-', with dots between them.",
+        lambda text: text if _DOMAIN.fullmatch(text) else None,
+    ),
+    WithJsonSchema(_string("domain name", _DOMAIN)),
 ]
 
 

@@ -5,11 +5,12 @@ These descriptions are the JSON Schema for editors and the reference in the READ
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from sdnapp.config import scalars as s
+from sdnapp.config.problem import shown
 
 
 class Section(BaseModel):
@@ -99,6 +100,34 @@ class Controller(Section):
     )
 
 
+class Dhcp(Section):
+    """What is told to workloads that ask by DHCP or DHCPv6, besides their port's addresses and name."""
+
+    router: s.Ipv4 | None = Field(
+        default=None, description="The IPv4 default router. IPv6 routers announce themselves."
+    )
+    dns: s.Servers = Field(default=(), description="Name servers.", examples=["10.1.1.53"])
+    domain: s.Domain | None = Field(default=None, description="The domain of the workloads' names.")
+    lease: s.Lease = Field(default=3600, description="Seconds for which an answer is good.")
+
+
+_SWITCH: dict[str, dict[str, Any] | None] = {"true": {}, "false": None}
+
+
+def _switched(value: Any) -> Any:
+    """``true`` for a mapping with nothing in it, ``false`` for none."""
+    if not isinstance(value, str):
+        return value
+    if value not in _SWITCH:
+        message = f"{shown(value)} is neither true nor false nor a mapping"
+        raise s.wrong(message, "Write true, or a mapping such as {router: 10.1.1.254}.")
+    return _SWITCH[value]
+
+
+def _or_switch(schema: dict[str, Any]) -> None:
+    schema["anyOf"] = [{"type": "boolean"}, schema["anyOf"][0]]
+
+
 class Network(Section):
     """One layer-2 segment of a tenant."""
 
@@ -117,6 +146,12 @@ class Network(Section):
     unknown_unicast: s.UnknownUnicast = Field(
         default="flood",
         description="Where a frame for a station that nobody knows goes: everywhere, or nowhere.",
+    )
+    dhcp: Annotated[Dhcp | None, BeforeValidator(_switched)] = Field(
+        default=None,
+        description="Whether the controller answers DHCP and DHCPv6 at the port, with the addresses that the "
+        "file gives it. Questions to it go nowhere else. See below for what else it can tell.",
+        json_schema_extra=_or_switch,
     )
 
 
@@ -147,6 +182,11 @@ class Host(Section):
         default=None,
         description="The device that carries the underlay. Only the userspace datapath needs it, and "
         "finds it by the vtep where this is left out.",
+    )
+    underlay_mtu: s.Mtu | None = Field(
+        default=None,
+        description="The MTU of the device that holds the vtep, for the other hosts to know: a network takes "
+        "the smallest. Default: what the host itself sees; others take it to be like theirs, or 1500.",
     )
     vlans: dict[s.NetworkPath, s.Vlan] = Field(
         default={}, description="Tags that differ on this host, by network.", examples=[{"red/web": 30}]

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
 from sdnapp.config.problem import Finding, Path, nearest, shown
-from sdnapp.config.schema import Config, Controller, Flap, Host, Network, Port, Settings, Tenant
+from sdnapp.config.schema import Config, Controller, Dhcp, Flap, Host, Network, Port, Settings, Tenant
 
 _SECTIONS: Mapping[str, type[BaseModel]] = {
     "overlay": Settings,
@@ -47,7 +47,9 @@ def _section(path: Path) -> type[BaseModel]:
         return Config
     if path[:2] == ("overlay", "flap") and len(path) == 3:
         return Flap
-    return Network if path[0] == "tenants" and len(path) == 5 else _SECTIONS[str(path[0])]
+    if path[0] == "tenants" and len(path) >= 5:
+        return Network if len(path) == 5 else Dhcp
+    return _SECTIONS[str(path[0])]
 
 
 def _keys(path: Path) -> str:

@@ -7,6 +7,7 @@ read before it is written, and has at most one plan on its way; whatever happens
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import groupby
@@ -23,11 +24,13 @@ from sdnapp.engine.messages import (
     Disconnected,
     Effect,
     Elapsed,
+    Emit,
     Event,
     FileBroken,
     FileChanged,
     FlowsAltered,
     FromBridge,
+    Heard,
     Later,
     Note,
     PortChanged,
@@ -42,9 +45,11 @@ from sdnapp.engine.messages import (
 )
 from sdnapp.engine.mobility import learning_alarms, learning_effects
 from sdnapp.engine.status import BridgeStatus, Status, locations
+from sdnapp.net import service
 from sdnapp.net.dialect import SILENT, Dialect
 from sdnapp.net.model import Host, Overlay
 from sdnapp.net.project import Memo, projection
+from sdnapp.net.service import Spoken
 from sdnapp.net.speaking import dialect, in_change
 from sdnapp.net.state import (
     BridgeFound,
@@ -152,6 +157,7 @@ class Engine:
         self._config_error: str | None = None
         self._drift: dict[str, int] = {}
         self._latest: dict[str, Dialect] = {}
+        self._spoken: Counter[tuple[str, str]] = Counter()
         self._residents = Memo().residents
 
     @property
@@ -220,6 +226,8 @@ class Engine:
                 if self._state is before or is_note(interface):
                     return []
                 return [Note("port.added", {"host": host, "port": interface, "ofport": ofport})]
+            case Heard(dpid, _, vni, ofport, data):
+                return self._answer(dpid, ofport, service.hear(self._state, host, vni, ofport, data))
             case SourceSilent(_, sighting, gone):
                 self._state = step(self._state, Silent(host, sighting))
                 if session.installed is not None:
@@ -241,6 +249,14 @@ class Engine:
             case WasSent(dpid, rejections):
                 return self._confirm(dpid, session, rejections)
         return []
+
+    def _answer(self, dpid: int, ofport: int, spoken: Spoken | None) -> list[Effect]:
+        """Count what a network said; have it leave on the port that the question came in on."""
+        if spoken is None:
+            return []
+        self._spoken[spoken.network, spoken.what] += 1
+        effects: list[Effect] = [] if spoken.frame is None else [Emit(dpid, ofport, spoken.frame)]
+        return effects
 
     def _configure(self, overlay: Overlay) -> list[Effect]:
         self._config_error = None
@@ -360,7 +376,15 @@ class Engine:
             unknown={dpid: stranger.address for dpid, stranger in self._strangers.items()},
             locations=tuple(locations(self._state)),
             alarms=(*binding_alarms(self._state), *learning_alarms(self._state)),
+            spoken=_by_network(self._spoken),
         )
+
+
+def _by_network(spoken: Mapping[tuple[str, str], int]) -> Mapping[str, Mapping[str, int]]:
+    networks: dict[str, dict[str, int]] = {}
+    for (network, what), count in sorted(spoken.items()):
+        networks.setdefault(network, {})[what] = count
+    return networks
 
 
 def _greet(session: _Session) -> list[Effect]:

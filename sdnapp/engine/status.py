@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from sdnapp.net.learning import Place
@@ -67,7 +67,8 @@ class Alarm:
 @dataclass(frozen=True, slots=True)
 class Status:
     """A picture of one moment. ``unknown``: bridges that no configuration names, by datapath id. ``alarms``:
-    what somebody should look at, a sentence each.
+    what somebody should look at, a sentence each. ``spoken``: by network, how often the controller said what
+    in its name since it started.
     """
 
     overlay: Overlay
@@ -77,6 +78,7 @@ class Status:
     unknown: Mapping[int, str]
     locations: tuple[LocationStatus, ...]
     alarms: tuple[Alarm, ...] = ()
+    spoken: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
 
 def locations(state: State) -> Iterable[LocationStatus]:

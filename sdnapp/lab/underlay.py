@@ -73,7 +73,9 @@ def wire(
         _attach(ip, bridge, "controller", controller, DEVICE)
         for number, (name, host) in enumerate(sorted(hosts.items()), start=1):
             # Numbered: a name of the file may be too long for a device, or be "controller".
-            _attach(ip, bridge, f"host.{number}", host, uplink(overlay, name))
+            _attach(
+                ip, bridge, f"host.{number}", host, uplink(overlay, name), overlay.hosts[name].underlay_mtu
+            )
     for name, host in hosts.items():
         vtep = overlay.hosts[name].vtep
         subnet = next(s.subnet for s in segments if s.subnet.version == vtep.version)
@@ -98,9 +100,18 @@ def _netlink(machine: Machine) -> Iterator[Any]:
         yield netlink
 
 
-def _attach(ip: Any, bridge: int, near: str, machine: Machine, far: str) -> None:
+def _attach(  # noqa: PLR0917  # a cable has two ends
+    ip: Any, bridge: int, near: str, machine: Machine, far: str, mtu: int | None = None
+) -> None:
     """Lay a cable from the bridge to a device of a machine."""
-    ip.link("add", ifname=near, kind="veth", peer={"ifname": far, "net_ns_pid": machine.anchor.pid})
+    size = {} if mtu is None else {"mtu": mtu}
+    ip.link(
+        "add",
+        ifname=near,
+        kind="veth",
+        peer={"ifname": far, "net_ns_pid": machine.anchor.pid, **size},
+        **size,
+    )
     index = ip.link_lookup(ifname=near)[0]
     ip.link("set", index=index, master=bridge, state="up")
 

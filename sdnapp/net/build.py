@@ -20,6 +20,7 @@ from sdnapp.net.model import (
     Attachment,
     Bound,
     Controller,
+    Dhcp,
     Encapsulation,
     Flap,
     Host,
@@ -31,6 +32,7 @@ from sdnapp.net.model import (
     Rate,
     Tunnel,
 )
+from sdnapp.net.mtu import with_mtus
 
 _DST_PORT: Mapping[Encapsulation, int | None] = {
     "vxlan": 4789,  # RFC 7348, section 8
@@ -69,10 +71,11 @@ def build(config: Config) -> Overlay:
             ports=tuple(ports[port] for port in of_host),
             tunnels=_tunnels(config, name, peers.get(name, []), vteps),
             vlans=config.hosts[name].vlans,
+            underlay_mtu=config.hosts[name].underlay_mtu,
         )
         for name, of_host in on_host.items()
     }
-    return Overlay(
+    overlay = Overlay(
         encapsulation=config.overlay.encapsulation,
         datapath=config.overlay.datapath,
         mtu=config.overlay.mtu,
@@ -86,11 +89,14 @@ def build(config: Config) -> Overlay:
         ports=dict(sorted(ports.items())),
         bound=bound,
     )
+    return with_mtus(overlay)
 
 
 def _network(path: str, network: schema.Network) -> Network:
     tenant, _, name = path.partition("/")
-    return Network(tenant, name, network.vni, network.vlan, network.subnet, network.unknown_unicast)
+    dhcp = None if network.dhcp is None else Dhcp(**dict(network.dhcp))
+    known = (network.vni, network.vlan, network.subnet, network.unknown_unicast)
+    return Network(tenant, name, *known, dhcp)
 
 
 def _limits(port: schema.Port) -> Limits:

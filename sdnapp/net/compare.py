@@ -8,7 +8,7 @@ from typing import Literal
 
 from flows.compile import compile_bridge
 from flows.flow import EMPTY, Flow, Program
-from sdnapp.net.model import Attachment, Bound, Host, Limits, Overlay, Port, Rate
+from sdnapp.net.model import Attachment, Bound, Dhcp, Host, Limits, Overlay, Port, Rate
 from sdnapp.net.project import project
 from sdnapp.net.speaking import dialect
 from sdnapp.net.state import BridgeFound, State, step
@@ -110,6 +110,7 @@ def _things(overlay: Overlay) -> Iterator[tuple[Name, Fields]]:
                 "vlan": vlan,
                 "subnet": _words(map(str, network.subnets)),
                 "unknown unicast": network.unknown_unicast,
+                "dhcp": _dhcp(network.dhcp),
             },
         )
     for host in overlay.hosts.values():
@@ -158,11 +159,24 @@ def _host(host: Host) -> Fields:
         "bridge": host.bridge,
         "datapath id": f"{host.datapath_id:016x}",
         "uplink": host.uplink,
+        "underlay MTU": None if host.underlay_mtu is None else str(host.underlay_mtu),
     }
 
 
 def _rate(rate: Rate | None) -> str | None:
     return None if rate is None else f"{rate.rate} bits/s, {rate.burst} bytes at once"
+
+
+def _dhcp(dhcp: Dhcp | None) -> str | None:
+    if dhcp is None:
+        return None
+    said = (
+        ("router", dhcp.router),
+        ("dns", _words(dhcp.dns)),
+        ("domain", dhcp.domain),
+        ("lease", dhcp.lease),
+    )
+    return " ".join(f"{name} {value}" for name, value in said if value is not None)
 
 
 def _attachment(attachment: Attachment) -> str:

@@ -29,6 +29,16 @@ DatapathKind = Literal["auto", "system", "netdev"]
 
 
 @dataclass(frozen=True, slots=True)
+class Dhcp:
+    """What a network tells those who ask, besides their addresses; ``lease`` in seconds."""
+
+    router: IPv4Address | None
+    dns: tuple[Address, ...]
+    domain: str | None
+    lease: int
+
+
+@dataclass(frozen=True, slots=True)
 class Network:
     """One layer-2 segment of a tenant. ``path`` is ``tenant/network``; ``vlan`` is the default edge tag."""
 
@@ -38,6 +48,11 @@ class Network:
     vlan: int | None
     subnets: tuple[Subnet, ...]
     unknown_unicast: UnknownUnicast = "flood"
+    dhcp: Dhcp | None = None
+    mtu: int = 1500
+    """Bytes that the file leaves for its workloads; the usual 1500 for underlays of which it says nothing."""
+    mtu_told: bool = False
+    """Whether the file says anything of that; otherwise it follows from the real underlay alone."""
 
     @property
     def path(self) -> str:
@@ -152,6 +167,8 @@ class Host:
     ports: tuple[Port, ...]
     tunnels: tuple[Tunnel, ...]
     vlans: Mapping[str, int]
+    underlay_mtu: int | None = None
+    """Bytes, where the file tells."""
 
     @property
     def networks(self) -> frozenset[str]:

@@ -2,15 +2,22 @@
 
 The underlay's MTU bounds the outer IP packet, which holds: outer IP header, encapsulation, the inner
 Ethernet header, and the inner packet; the last is what the workload's MTU counts. No network carries a tag
-inside the tunnel.
+inside the tunnel. All stations of a network have one MTU: what the narrowest way between its hosts carries.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+
 from sdnapp.net.model import Encapsulation, Host, Overlay
 
+USUAL_MTU = 1500
+"""Bytes, of an underlay of which nobody says otherwise."""
+ETHERNET = 14
+"""Bytes of an Ethernet header; its checksum is not carried."""
+
 _IP = {4: 20, 6: 40}  # RFC 791, RFC 8200, both without options
-_ETHERNET = 14  # the inner header; its checksum is not carried
 _UDP = 8
 _HEADER = {
     "vxlan": _UDP + 8,  # RFC 7348, section 5
@@ -29,22 +36,65 @@ def overhead(encapsulation: Encapsulation, version: int, *, csum: bool) -> int:
     [70, 70, 66]
     """
     checksum = _GRE_CHECKSUM if encapsulation == "gre" and csum else 0
-    return _IP[version] + _HEADER[encapsulation] + checksum + _ETHERNET
+    return _IP[version] + _HEADER[encapsulation] + checksum + ETHERNET
 
 
-def workload_mtu(overlay: Overlay, host: Host, underlay: int) -> int:
-    """Bytes in the MTU of the workloads on ``host``, whose vtep is on a device with MTU ``underlay``.
-
-    The tunnel that costs most decides for all, so that the workloads of a network agree wherever they are.
+def overheads(hosts: Mapping[str, Host], usual: Encapsulation) -> Mapping[int, int]:
+    """By IP version, what the tunnel costs that costs most: it decides for all, so that the workloads of a
+    network agree wherever they are. Where there is none it is as if there were one of the ``usual`` kind.
     """
-    if overlay.mtu is not None:
-        return overlay.mtu
-    version = host.vtep.version
-    ways = {
-        (tunnel.encapsulation, tunnel.csum)
-        for other in overlay.hosts.values()
-        for tunnel in other.tunnels
-        if tunnel.local_ip.version == version
+    kinds = {(t.local_ip.version, t.encapsulation, t.csum) for host in hosts.values() for t in host.tunnels}
+    return {
+        version: max((overhead(k, v, csum=csum) for v, k, csum in kinds if v == version), default=otherwise)
+        for version in (4, 6)
+        for otherwise in [overhead(usual, version, csum=False)]
     }
-    usual = overhead(overlay.encapsulation, version, csum=False)
-    return underlay - max((overhead(kind, version, csum=csum) for kind, csum in ways), default=usual)
+
+
+def with_mtus(overlay: Overlay) -> Overlay:
+    """The overlay whose networks know their MTUs as far as the file tells, and whether it tells."""
+    carries = _carries(overlay)
+    networks = dict(overlay.networks)
+    for path, by_host in carries.items():
+        told = overlay.mtu is not None or any(overlay.hosts[name].underlay_mtu for name in by_host)
+        mtu = min(by_host.values()) if overlay.mtu is None else overlay.mtu
+        networks[path] = replace(networks[path], mtu=mtu, mtu_told=told)
+    return replace(overlay, networks=networks)
+
+
+def _carries(overlay: Overlay) -> Mapping[str, Mapping[str, int]]:
+    """By network and host, what the underlay leaves: that of the file, else a usual one. A port that may
+    appear on any host brings its networks to all of them.
+    """
+    costs = overheads(overlay.hosts, overlay.encapsulation)
+    roaming = [(bound.host, each.network) for bound in overlay.bound.values() for each in bound.attachments]
+    carries: dict[str, dict[str, int]] = {}
+    for name, host in overlay.hosts.items():
+        for path in host.networks.union(path for at, path in roaming if at in {None, name}):
+            left = (host.underlay_mtu or USUAL_MTU) - costs[host.vtep.version]
+            carries.setdefault(path, {})[name] = left
+    return carries
+
+
+def workload_mtus(overlay: Overlay, host: Host, underlay: int) -> Mapping[str, int]:
+    """By port, bytes in the MTU of its device on ``host``, whose vtep is on one with MTU ``underlay``."""
+    if overlay.mtu is not None:
+        return {port.name: overlay.mtu for port in host.ports}
+    left = underlay - overheads(overlay.hosts, overlay.encapsulation)[host.vtep.version]
+    told = {path: network.mtu for path, network in overlay.networks.items() if network.mtu_told}
+    networks = {port.name: [each.network for each in port.attachments] for port in host.ports}
+    return {name: min([left, *(told[p] for p in paths if p in told)]) for name, paths in networks.items()}
+
+
+def remarks(overlay: Overlay) -> Iterator[str]:
+    """Where the MTUs of the file do not go together, what follows from that, a sentence each."""
+    for path, by_host in sorted(_carries(overlay).items()):
+        narrow = min(by_host, key=lambda name: (by_host[name], name))
+        told = overlay.hosts[narrow].underlay_mtu is not None
+        if overlay.mtu is not None and overlay.mtu > by_host[narrow] and told:
+            yield f"{path}: its MTU is {overlay.mtu}, but {narrow} carries {by_host[narrow]} at most"
+        elif overlay.mtu is None and by_host[narrow] < max(by_host.values()):
+            yield (
+                f"{path}: its MTU is {by_host[narrow]}, as {narrow} carries no more; "
+                f"others carry {max(by_host.values())}"
+            )

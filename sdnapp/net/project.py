@@ -13,6 +13,7 @@ from sdnapp.net.dialect import Dialect, Way
 from sdnapp.net.learning import NOBODY, NONE_DENIED, Place, Stations
 from sdnapp.net.limits import limits
 from sdnapp.net.model import Host, Port
+from sdnapp.net.mtu import ETHERNET
 from sdnapp.net.state import Ports, State
 
 PUNT_RATE = 10_000
@@ -134,6 +135,9 @@ def _network(
     ports = state.ports(host)
     members = (m for port in state.members[path] if port.host == host for m in _members(port, ports, path))
     having = frozenset(state.having[path])
+    theirs = (port for port in state.members[path] if port.host == host and port.namespace is None)
+    found = (ports.number[port.interface] for port in theirs if port.interface in ports.number)
+    unbounded = tuple(sorted(found)) if len(having) > 1 else ()
     peers = {peer: Peer(ports.tunnels[peer][way.encapsulation], way.key) for peer, way in ways.items()}
     return NetworkView(
         vni=state.overlay.networks[path].vni,
@@ -142,6 +146,9 @@ def _network(
         entrances=tuple(sorted(ports.tunnels[peer][kind] for peer, kind in speech.hears if peer in having)),
         members=tuple(sorted(members, key=lambda member: member.port)),
         peers=tuple(sorted(peers.values(), key=lambda peer: peer.port)),
+        serves=state.overlay.networks[path].dhcp is not None,
+        unbounded=unbounded,
+        size=state.overlay.networks[path].mtu + ETHERNET if unbounded else 0,
         locations=tuple(sorted(_locations(state, host, memo, path, peers))),
     )
 

@@ -10,7 +10,7 @@ from sdnapp.config import names
 from sdnapp.config.devices import PHYSICAL_BRIDGE
 from sdnapp.net.model import Attachment, Host, Overlay, Tunnel
 from sdnapp.net.model import Port as Attached
-from sdnapp.net.mtu import workload_mtu
+from sdnapp.net.mtu import USUAL_MTU, workload_mtus
 from sdnapp.provision.world import (
     Bridge,
     Controller,
@@ -23,9 +23,6 @@ from sdnapp.provision.world import (
     World,
     pairs,
 )
-
-USUAL_MTU = 1500
-"""Assumed of an underlay whose device cannot be found, which is reported."""
 
 PROTOCOLS = frozenset({"OpenFlow13", "OpenFlow14", "OpenFlow15"})
 
@@ -48,7 +45,8 @@ def desire(overlay: Overlay, host: Host, target: str, world: World) -> Wanted:
     system = overlay.datapath == "system" or (overlay.datapath == "auto" and world.kernel_datapath)
     kind = "system" if system else "netdev"
     underlay = (_kernel_underlay if system else _userspace_underlay)(host, world)
-    mtu = workload_mtu(overlay, host, underlay.mtu)
+
+    mtus = workload_mtus(overlay, host, underlay.mtu)
 
     things: list[Thing] = list(underlay.things)
     things.append(_integration_bridge(host, kind, target))
@@ -57,10 +55,16 @@ def desire(overlay: Overlay, host: Host, target: str, world: World) -> Wanted:
         things.append(_port(host, port))
         if port.namespace is not None:
             things.append(Namespace(port.namespace, host.name))
-            things.append(_workload(host, port, mtu, kind))
+            things.append(_workload(host, port, mtus[port.name], kind))
     things += _notes(overlay, host, world)
     external = frozenset(port.interface for port in host.ports if port.namespace is None)
-    return Wanted(tuple(dict.fromkeys(things)), underlay.problems, external)
+    problems = (*underlay.problems, *_narrower(host, underlay.mtu))
+    return Wanted(tuple(dict.fromkeys(things)), problems, external)
+
+
+def _narrower(host: Host, underlay: int) -> Iterator[str]:
+    if host.underlay_mtu is not None and underlay < host.underlay_mtu:
+        yield f"the underlay of {host.name} has an MTU of {underlay}, the file says {host.underlay_mtu}"
 
 
 @dataclass(frozen=True, slots=True)

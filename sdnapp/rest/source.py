@@ -147,6 +147,10 @@ class Status(Protocol):
     def alarms(self) -> Iterable[Alarm]:
         """All that somebody should look at."""
 
+    @property
+    def spoken(self) -> Mapping[str, Mapping[str, int]]:
+        """By network, how often the controller answered in its name, and what."""
+
 
 class Source(Protocol):
     """The controller."""

@@ -9,6 +9,7 @@ from typing import Literal, TypeVar
 from pydantic import BaseModel, ConfigDict
 
 from sdnapp.net import model
+from sdnapp.net.mtu import remarks
 from sdnapp.rest import source as seam
 from sdnapp.rest.routes import Call, Problem, Route
 from sdnapp.rest.source import Source
@@ -30,7 +31,9 @@ class Tenant(BaseModel):
 
 
 class Network(BaseModel):
-    """One layer-2 segment, and where it has ports."""
+    """One layer-2 segment, and where it has ports. ``mtu``: bytes, as far as the file tells; ``said``: how
+    often the controller answered in its name, by what it said.
+    """
 
     path: str
     tenant: str
@@ -38,8 +41,11 @@ class Network(BaseModel):
     vni: int
     vlan: int | None
     subnets: list[model.Subnet]
+    mtu: int
+    dhcp: model.Dhcp | None
     hosts: list[str]
     ports: list[str]
+    said: dict[str, int]
 
 
 class Tunnel(_Read):
@@ -145,7 +151,7 @@ class Stranger(BaseModel):
 
 class Status(BaseModel):
     """The controller itself. ``config_error``: why the file is not in force; the last good one is.
-    ``alarms``: what somebody should look at.
+    ``alarms``: what somebody should look at; ``remarks``: what in the file does not go together.
     """
 
     version: str
@@ -156,6 +162,7 @@ class Status(BaseModel):
     in_sync: int
     unknown: list[Stranger]
     alarms: list[str]
+    remarks: list[str]
 
 
 class Health(BaseModel):
@@ -184,7 +191,8 @@ def _tenant(source: Source, call: Call) -> Tenant:
 
 
 def _networks(source: Source, _: Call) -> list[Network]:
-    overlay = source.status().overlay
+    status = source.status()
+    overlay = status.overlay
     return [
         Network(
             path=path,
@@ -193,6 +201,9 @@ def _networks(source: Source, _: Call) -> list[Network]:
             vni=network.vni,
             vlan=network.vlan,
             subnets=list(network.subnets),
+            mtu=network.mtu,
+            dhcp=network.dhcp,
+            said=dict(status.spoken.get(path, {})),
             hosts=[host.name for host in overlay.hosts.values() if path in host.networks],
             ports=[
                 port.name
@@ -292,6 +303,7 @@ def _status(source: Source, _: Call) -> Status:
         in_sync=sum(bridge.in_sync for bridge in bridges),
         unknown=[Stranger(datapath_id=d, address=address) for d, address in status.unknown.items()],
         alarms=[alarm.text for alarm in status.alarms],
+        remarks=list(remarks(status.overlay)),
     )
 
 

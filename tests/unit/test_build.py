@@ -10,7 +10,7 @@ import pytest
 from sdnapp.config import parse
 from sdnapp.net.build import build
 from sdnapp.net.model import Attachment, Encapsulation, Overlay
-from sdnapp.net.mtu import overhead, workload_mtu
+from sdnapp.net.mtu import overhead, workload_mtus
 
 TENANTS = """
 tenants:
@@ -74,7 +74,7 @@ def test_a_pair_of_hosts_agrees_on_its_encapsulation(host1: str, host2: str, kin
     whole = build(parse(text.encode(), "f"))
 
     assert [t.encapsulation for h in ("host1", "host2") for t in whole.hosts[h].tunnels] == [kind] * 2
-    assert workload_mtu(whole, whole.hosts["host3"], 1500) == 1500 - overhead(kind, 4, csum=False)
+    assert workload_mtus(whole, whole.hosts["host3"], 1500)["blue3"] == 1500 - overhead(kind, 4, csum=False)
 
 
 @pytest.mark.parametrize(
@@ -186,7 +186,8 @@ def test_overhead_is_that_of_the_headers() -> None:
 def test_workload_mtu_is_that_of_the_file_or_what_the_underlay_leaves() -> None:
     whole = overlay()
     host = whole.hosts["host1"]
+    alone = replace(host, vtep=ip_address("fd00::1"), tunnels=())
 
-    assert workload_mtu(whole, host, 1500) == 1450
-    assert workload_mtu(whole, replace(host, vtep=ip_address("fd00::1")), 9000) == 8930
-    assert workload_mtu(replace(whole, mtu=1400), host, 1500) == 1400
+    assert workload_mtus(whole, host, 1500)["red1"] == 1450
+    assert workload_mtus(whole, alone, 9000)["red1"] == 8930
+    assert workload_mtus(replace(whole, mtu=1400), host, 1500)["red1"] == 1400

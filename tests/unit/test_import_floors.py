@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 FLOORS = (
-    {"flows", "sdnapp.config", "sdnapp.log"},
+    {"flows", "sdnapp.config", "sdnapp.frames", "sdnapp.log"},
     {"sdnapp.net"},
     {"sdnapp.source"},
     {"sdnapp.provision", "sdnapp.engine", "sdnapp.openflow"},
@@ -21,7 +21,7 @@ FLOORS = (
 )
 FLOOR_OF = {room: height for height, rooms in enumerate(FLOORS) for room in rooms}
 
-PURE = {"flows", "sdnapp.config", "sdnapp.net"}
+PURE = {"flows", "sdnapp.config", "sdnapp.frames", "sdnapp.net"}
 WORLD = {
     *("os_ken", "pyroute2", "ovs", "eventlet", "socket", "select", "threading", "asyncio", "subprocess"),
     *("time", "datetime", "random", "logging", "os", "sys", "pathlib", "shutil", "tempfile", "signal"),

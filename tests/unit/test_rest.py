@@ -43,6 +43,7 @@ class Picture:
         Alarm("frozen", "it moves too often", "red/web", FROZEN, "host1", "red1", 1e9),
         Alarm("crowded", "too many there", host="host2", port="red2"),
     )
+    spoken: dict[str, dict[str, int]] = field(default_factory=lambda: {"red/web": {"dhcp ack": 2}})
 
 
 class Controller:
@@ -331,8 +332,11 @@ def test_networks_tenants_ports_and_locations(client: falcon.testing.TestClient)
         "vni": 5010,
         "vlan": 10,
         "subnets": ["10.1.1.0/24"],
+        "mtu": 1458,
+        "dhcp": None,
         "hosts": ["host1", "host2"],
         "ports": ["red1", "red2"],
+        "said": {"dhcp ack": 2},
     }
     assert client.simulate_get("/v1/networks/red/web").json == red
     assert red in client.simulate_get("/v1/networks").json

@@ -76,10 +76,12 @@ def test_show_tells_how_hosts_networks_ports_and_locations_are() -> None:
     assert ["red1", "host1", "red1", "5", "02:bc:51:85:f4:95", "red/web", "10.1.1.1/24"] in rows(
         result.output
     )
-    assert ["red", "web", "5010", "10", "10.1.1.0/24", "host1", "red1"] in rows(result.output)
     assert ["red/web", "02:00:00:00:00:01", "host1", "red1", "10.1.1.1", "static", "0"] in rows(result.output)
     assert ["red/web", "02:00:00:00:00:99", "host1", "red1", "-", "frozen", "5"] in rows(result.output)
     assert "it moves too often" in result.output
+    assert ["red", "web", "5010", "10", "10.1.1.0/24", "1458", "-", "host1", "red1"] in [
+        row[:9] for row in rows(result.output)
+    ]
     assert "host2: table full" in result.output
     assert "unknown bridge 0000000000000007" in result.output
 
