@@ -254,7 +254,7 @@ class Port(Section):
     )
     burst: dict[s.Direction, s.Burst] = Field(
         default={},
-        description="Bytes that may come at once. Default: those of a tenth of a second at its rate, and "
+        description="Bytes that may come at once. Default: those of a quarter of a second at its rate, and "
         "64k at least.",
         examples=[{"send": "1M"}],
     )

@@ -102,7 +102,7 @@ def _network(path: str, network: schema.Network) -> Network:
 def _limits(port: schema.Port) -> Limits:
     def rate(direction: Literal["send", "receive"]) -> Rate | None:
         bits = port.rate.get(direction)
-        return None if bits is None else Rate(bits, port.burst.get(direction) or max(bits // 80, LEAST_BURST))
+        return None if bits is None else Rate(bits, port.burst.get(direction) or max(bits // 32, LEAST_BURST))
 
     frames = port.broadcast_rate
     return Limits(rate("send"), rate("receive"), None if frames is None else Rate(frames, frames))
