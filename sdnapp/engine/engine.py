@@ -119,10 +119,11 @@ class _Session:
     def follow(self, state: State) -> Iterator[None]:
         """Bring the program up to the state. Nothing is computed but what depends on something new."""
         speaking = _speaking(state, self.host)
-        inputs = (*speaking, state.members, state.learned)
+        world = (state.members, state.networks, state.mac_age, state.learned)
+        inputs = (*speaking, *world)
         if _same(inputs, self.inputs):
             return
-        if not _same(speaking, self.inputs[:-2]):
+        if not _same(speaking, self.inputs[: -len(world)]):
             now = dialect(state, self.host)
             if now != self.dialect:
                 self.dialect, self.due = now, True

@@ -101,7 +101,8 @@ def projection(state: State, host: str, speech: Dialect, memo: Memo) -> Generato
     for path in memo.views.keys() - ways.keys():
         del memo.views[path]
     for path, peers in ways.items():
-        inputs = (ports, speech, state.members[path], state.static[path], *_learned(state, path))
+        about = (state.networks[path], state.members[path], state.static[path])
+        inputs = (ports, speech, *about, *_learned(state, path))
         before = memo.views.get(path)
         if before is None or any(a is not b for a, b in zip(inputs, before[0], strict=True)):
             network = _network(state, host, speech, memo, path=path, ways=peers, keys=keys[path])
@@ -116,7 +117,7 @@ def projection(state: State, host: str, speech: Dialect, memo: Memo) -> Generato
         tunnels=tuple(sorted(ports.tunnels[peer][kind] for peer, kind in speech.hears)),
         learn_from_tunnels=state.overlay.controller.per_host,
         crowded=tuple(sorted(chain.from_iterable(_numbers(ports, host, p) for p in state.learned.crowded))),
-        mac_age=state.overlay.mac_age,
+        mac_age=state.mac_age,
         punt_rate=PUNT_RATE,
         limits=memo.limits_of(state.overlay.hosts[host], ports),
     )
@@ -140,8 +141,8 @@ def _network(
     unbounded = tuple(sorted(found)) if len(having) > 1 else ()
     peers = {peer: Peer(ports.tunnels[peer][way.encapsulation], way.key) for peer, way in ways.items()}
     return NetworkView(
-        vni=state.overlay.networks[path].vni,
-        floods_unknown=state.overlay.networks[path].unknown_unicast == "flood",
+        vni=state.networks[path].vni,
+        floods_unknown=state.networks[path].unknown_unicast == "flood",
         keys=tuple(sorted(keys)),
         entrances=tuple(sorted(ports.tunnels[peer][kind] for peer, kind in speech.hears if peer in having)),
         members=tuple(sorted(members, key=lambda member: member.port)),

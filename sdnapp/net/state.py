@@ -16,7 +16,7 @@ from sdnapp.net import learning
 from sdnapp.net.binding import Spot, Spots, bind, roaming
 from sdnapp.net.dialect import Dialect, Speech
 from sdnapp.net.learning import NOTHING_LEARNED, PEER_MACS, Learned, Place, Station, Stations, Told, with_same
-from sdnapp.net.model import Bound, Encapsulation, Flap, Host, Overlay, Port
+from sdnapp.net.model import Bound, Encapsulation, Flap, Host, Network, Overlay, Port
 from sdnapp.net.moving import meanwhile
 
 ENCAPSULATIONS: tuple[Encapsulation, ...] = ("geneve", "gre", "vxlan")
@@ -91,9 +91,9 @@ class State:
     their iface_id are where they are; ``spots``: where each of these spoke last.
 
     What follows from ``overlay``: ``members`` and ``having``, the ports and the hosts of each network;
-    ``static``, its fixed locations; ``paths``, by VNI; ``here``, the networks of each host; ``attached``,
-    those of each interface of a host, and ``limits``, how many MACs may be learned there; ``bound_macs``, by
-    network and MAC, the ports found by their iface_id.
+    ``static``, its fixed locations; ``networks``, what the file says of it; ``paths``, by VNI; ``here``, the
+    networks of each host; ``attached``, those of each interface of a host, and ``limits``, how many MACs may
+    be learned there; ``bound_macs``, by network and MAC, the ports found by their iface_id.
 
     ``bridges``: the ports of each host heard of. ``learned``: what traffic taught us. ``read``: hosts whose
     bridge has told what it holds, so that its word on learned locations is the last one. ``claims``: what
@@ -108,6 +108,8 @@ class State:
     members: Mapping[str, tuple[Port, ...]]
     having: Mapping[str, tuple[str, ...]]
     static: Mapping[str, Stations]
+    networks: Mapping[str, Network]
+    mac_age: int
     paths: Mapping[int, str]
     here: Mapping[str, frozenset[str]]
     attached: Mapping[tuple[str, str], frozenset[str]]
@@ -147,6 +149,8 @@ class State:
                 for path, ports in members.items()
             },
             static=static,
+            networks=overlay.networks,
+            mac_age=overlay.mac_age,
             paths=paths,
             here={
                 name: host.networks.union(path for path, hosts in unseen.items() if name in hosts)
@@ -368,6 +372,8 @@ def _with_same_parts(before: State, now: State) -> State:
         members=with_same(before.members, now.members),
         having=with_same(before.having, now.having),
         static=with_same(before.static, now.static),
+        networks=with_same(before.networks, now.networks),
+        mac_age=before.mac_age if before.mac_age == now.mac_age else now.mac_age,
         paths=with_same(before.paths, now.paths),
         here=with_same(before.here, now.here),
     )

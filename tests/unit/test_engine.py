@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TypeVar
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -134,6 +135,23 @@ def test_a_meter_goes_after_the_flows_that_used_it() -> None:
     assert (bool(first.add), first.unused) == (True, ())
     assert (second.add, second.unused) == ((), (limit.send.id,))
     assert len(fake.meters[bridge]) == 1
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("encapsulation: gre", "encapsulation: gre, mac_age: 77"),
+        ("vni: 5010", "vni: 5010, unknown_unicast: drop"),
+        ("host: host1, network: red/web", "host: host1, network: red/web, broadcast_rate: 7"),
+    ],
+)
+def test_a_setting_that_changes_reaches_the_bridge(old: str, new: str) -> None:
+    fake = Fake()
+    fake.tell(connected(HOST1))
+    fake.tell(SourceSeen(HOST1.datapath_id, Sighting(5010, GUEST, HOST1.ports[1].ofport), 1.0))
+
+    assert plans(fake.tell(FileChanged(overlay(TWO_HOSTS.replace(old, new)))))
+    assert not plans(fake.tell(FileChanged(overlay(TWO_HOSTS.replace(old, new)))))
 
 
 def test_flows_of_somebody_else_go() -> None:
