@@ -18,6 +18,7 @@ from types import FrameType
 from sdnapp.config import Invalid
 from sdnapp.provision import linger
 from sdnapp.provision.converge import Goal, Outcome, converge
+from sdnapp.provision.neighbours import Keeper
 from sdnapp.provision.ovs_library import Poller
 from sdnapp.provision.ovsdb import Database, Unreachable
 from sdnapp.provision.world import Port
@@ -45,6 +46,7 @@ def watch(path: str, goal: Goal, remote: str) -> None:
     with Watch(path) as file, _device_news() as devices:
         goal = _reload(path, goal)  # it may have changed before it was watched
         database = _connect(remote)
+        keeper = Keeper(database.management("").parent)
         shown: tuple[str, ...] = ()
         since: dict[Port, float] = {}
         connected = ready = False
@@ -57,6 +59,7 @@ def watch(path: str, goal: Goal, remote: str) -> None:
                 now = time.monotonic()
                 outcome = _converge(goal, database, linger.overdue(since, now))
                 since = {port: since.get(port, now) for port in outcome.lingering}
+                keeper.keep(_remotes(goal, database))
                 shown = _log_problems(outcome, shown)
                 if not ready:
                     log.info("ready")
@@ -94,6 +97,14 @@ def _converge(goal: Goal, database: Database, overdue: frozenset[Port]) -> Outco
         return converge(goal, database, log.info, overdue)
     except Unreachable as error:
         return Outcome(problems=(str(error),))
+
+
+def _remotes(goal: Goal, database: Database) -> list[str]:
+    """Where the tunnels lead of which the userspace datapath makes the packets itself."""
+    host = goal.overlay.hosts[goal.host] if goal.overlay else None
+    bridge = database.read().bridges.get(host.bridge) if host else None
+    userspace = bridge is not None and bridge.datapath_type == "netdev"
+    return [str(tunnel.remote_ip) for tunnel in host.tunnels] if host and userspace else []
 
 
 def _log_problems(outcome: Outcome, shown: tuple[str, ...]) -> tuple[str, ...]:

@@ -1,0 +1,171 @@
+"""Keeps what the userspace datapath knows of its neighbours in the underlay, so that no tunnel falls silent.
+
+ovs-vswitchd itself finds out to which MAC address the packets of a tunnel go, and forgets it after 15 minutes
+or when it is told to (ovs-vswitchd(8), ``tnl/neigh/flush``). Packets that flow meanwhile are dropped in the
+datapath, where nothing makes it ask again: Open vSwitch 3.1 was seen to do so for as long as they flowed. The
+kernel knows the same neighbours and keeps asking them, so it is the kernel that is asked here. Where the
+kernel's datapath is in use, none of this is needed.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from ipaddress import ip_address
+from pathlib import Path
+
+from sdnapp.provision import netlink
+from sdnapp.provision.ovs_library import Connection, Message, Stream
+
+PERIOD = 0.5
+"""Seconds between looks: for about so long, a tunnel may be silent."""
+VALIDATE = 20
+"""Looks after which the kernel is to make sure that its neighbours are still there."""
+
+_NEIGHBOUR = 30  # RTM_GETNEIGH of linux/rtnetlink.h
+_NDMSG = struct.Struct("=B3xiHBB")  # struct ndmsg of linux/neighbour.h
+_DESTINATION, _LINK_ADDRESS, _USE = 1, 2, 0x01  # NDA_DST, NDA_LLADDR, NTF_USE
+_CREATE = 0x400  # NLM_F_CREATE
+_VALID = 0x02 | 0x04 | 0x08 | 0x10 | 0x80  # NUD_REACHABLE, STALE, DELAY, PROBE, PERMANENT
+_TIMEOUT = 2000
+"""Milliseconds."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Hop:
+    """A neighbour to which the packets of a tunnel go first: the peer itself, or a router."""
+
+    bridge: str
+    address: str
+
+
+class Gone(Exception):
+    """ovs-vswitchd does not answer."""
+
+
+class Keeper:
+    """A thread that keeps the neighbours of some tunnels known."""
+
+    def __init__(self, directory: Path) -> None:
+        """Begin; ``directory`` is where ovs-vswitchd has its sockets."""
+        self._directory = directory
+        self._remotes: frozenset[str] = frozenset()
+        self._changed = threading.Event()
+        threading.Thread(target=self._run, daemon=True).start()
+
+    def keep(self, remotes: Iterable[str]) -> None:
+        """Keep the way to these addresses, and no others."""
+        new = frozenset(remotes)
+        if new != self._remotes:
+            self._remotes = new
+            self._changed.set()
+
+    def _run(self) -> None:
+        looks, hops, switch = 0, frozenset[Hop](), None
+        while True:
+            if self._changed.wait(PERIOD if self._remotes else None):
+                self._changed.clear()
+                looks = 0
+            try:
+                switch = switch or _Switch(self._directory)
+                validating = looks % VALIDATE == 0
+                if validating:
+                    hops = switch.hops(self._remotes)
+                _look(switch, hops, validating=validating)
+                looks += 1
+            except (Gone, OSError):
+                if switch:
+                    switch.close()
+                switch, looks = None, 0
+
+
+def _look(switch: _Switch, hops: frozenset[Hop], *, validating: bool) -> None:
+    known = switch.known()
+    if not validating and hops <= known.keys():
+        return
+    with netlink.rtnetlink() as kernel:
+        if validating or hops - known.keys():
+            _use(kernel, hops if validating else hops - known.keys())
+        for hop, mac in amends(hops, known, _neighbours(kernel), refresh=validating):
+            switch.tell(hop, mac)
+
+
+def amends(
+    hops: Iterable[Hop], known: Mapping[Hop, str], kernel: Mapping[Hop, str], *, refresh: bool
+) -> Iterator[tuple[Hop, str]]:
+    """What to tell ovs-vswitchd: what it forgot or has wrong; with ``refresh`` all, to start its clock.
+
+    Of what the kernel does not know either, nothing.
+    """
+    for hop in sorted(hops):
+        if hop in kernel and (refresh or known.get(hop) != kernel[hop]):
+            yield hop, kernel[hop]
+
+
+def _neighbours(kernel: socket.socket) -> dict[Hop, str]:
+    """Read the neighbours of which the kernel has the MAC."""
+    devices = dict(socket.if_nameindex())
+    found = {}
+    for fixed, attributes in netlink.dump(kernel, _NEIGHBOUR, _NDMSG.pack(0, 0, 0, 0, 0)):
+        _, index, state, _, _ = _NDMSG.unpack(fixed)
+        if state & _VALID and index in devices and attributes.keys() >= {_DESTINATION, _LINK_ADDRESS}:
+            address = str(ip_address(attributes[_DESTINATION]))
+            found[Hop(devices[index], address)] = attributes[_LINK_ADDRESS].hex(":")
+    return found
+
+
+def _use(kernel: socket.socket, hops: Iterable[Hop]) -> None:
+    """Have the kernel ask who is there, unless it knows for sure."""
+    for hop in hops:
+        destination = ip_address(hop.address)
+        family = socket.AF_INET if destination.version == 4 else socket.AF_INET6
+        with suppress(OSError):  # the device may be gone
+            fixed = _NDMSG.pack(family, socket.if_nametoindex(hop.bridge), 0, _USE, 0)
+            to = netlink.attribute(_DESTINATION, destination.packed)
+            netlink.change(kernel, _NEIGHBOUR + netlink.NEW, fixed, to, flags=_CREATE)
+
+
+class _Switch:
+    """ovs-vswitchd, by the socket of ovs-appctl(8)."""
+
+    def __init__(self, directory: Path) -> None:
+        pid = (directory / "ovs-vswitchd.pid").read_text(encoding="ascii").strip()
+        target = f"unix:{directory}/ovs-vswitchd.{pid}.ctl"
+        error, stream = Stream.open_block(Stream.open(target), timeout=_TIMEOUT)
+        if error:
+            raise Gone(target)
+        self._connection = Connection(stream)
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def known(self) -> dict[Hop, str]:
+        """Read all neighbours that it knows, with their MACs."""
+        rows = (line.split() for line in self._ask("tnl/neigh/show").splitlines()[2:])
+        return {Hop(bridge, address): mac for address, mac, bridge in rows}
+
+    def tell(self, hop: Hop, mac: str) -> None:
+        """Have it know a neighbour."""
+        self._ask("tnl/neigh/set", hop.bridge, hop.address, mac)
+
+    def hops(self, remotes: Iterable[str]) -> frozenset[Hop]:
+        """Find to whom the packets for these addresses go first."""
+        return frozenset(hop for remote in remotes if (hop := self._hop(remote)))
+
+    def _hop(self, remote: str) -> Hop | None:
+        answer = self._ask("ovs/route/lookup", remote)
+        route = dict(line.split(" ", 1) for line in answer.splitlines() if " " in line)
+        if "dev" not in route:
+            return None
+        gateway = ip_address(route.get("gateway", "::"))
+        return Hop(route["dev"], remote if gateway.is_unspecified else str(gateway))
+
+    def _ask(self, command: str, *arguments: str) -> str:
+        error, reply = self._connection.transact_block(Message.create_request(command, list(arguments)))
+        if error:
+            raise Gone(command)
+        return str(reply.result or "")
