@@ -34,12 +34,12 @@ def storm(view: BridgeView) -> Iterator[Flow]:
 
 
 def flood(network: NetworkView) -> Iterator[Flow]:
-    """From a local port: one copy to each peer that has the network, then on to the local ports."""
+    """From a local port: one copy to each peer that has the network and is up, then on to the local ports."""
     if not network.floods_unknown:
         yield Flow(Table.FLOOD, EXCEPTION, Match(network=network.vni, eth_dst=UNICAST))
-    if network.peers:
+    if up := tuple(peer for peer in network.peers if peer.up):
         local = Match(source=Source.LOCAL, network=network.vni)
-        yield Flow(Table.FLOOD, EXACT, local, (*_copies(network.peers), Goto(Table.DELIVER)))
+        yield Flow(Table.FLOOD, EXACT, local, (*_copies(up), Goto(Table.DELIVER)))
 
 
 def _copies(peers: tuple[Peer, ...]) -> Iterator[Action]:

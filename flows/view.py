@@ -43,10 +43,14 @@ class Location(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """A host that has the network too: the tunnel port that leads there, and the key that it understands."""
+    """A host that has the network too: the tunnel port that leads there, and the key that it understands.
+
+    ``up``: somebody is heard behind that port, as far as anybody listens.
+    """
 
     port: int
     key: int
+    up: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -229,8 +229,10 @@ class OverlayApp(OSKenApp):  # type: ignore[misc]  # os-ken has no types
         switch = self._switches[datapath.id] = Switch(datapath)
         tasks = self._tasks[switch] = hub.Queue()
         hub.spawn(self._serve, switch, tasks)
-        ports = {_name(p): p.port_no for p in datapath.ports.values() if p.port_no <= ofproto.OFPP_MAX}
-        self._inbox.put(Connected(datapath.id, _address(datapath.address), ports, time.time()))
+        there = [port for port in datapath.ports.values() if port.port_no <= ofproto.OFPP_MAX]
+        ports = {_name(port): port.port_no for port in there}
+        dead = frozenset(_name(port) for port in there if _is_dead(port))
+        self._inbox.put(Connected(datapath.id, _address(datapath.address), ports, time.time(), dead))
 
     def _disconnect(self, switch: Switch) -> None:
         del self._switches[switch.datapath.id]
@@ -243,8 +245,8 @@ class OverlayApp(OSKenApp):  # type: ignore[misc]  # os-ken has no types
         """A port was added, removed or modified."""
         port = ev.msg.desc
         if port.port_no <= ofproto.OFPP_MAX:
-            gone = ev.msg.reason == ofproto.OFPPR_DELETE
-            self._inbox.put(PortChanged(ev.msg.datapath.id, _name(port), None if gone else port.port_no))
+            number = None if ev.msg.reason == ofproto.OFPPR_DELETE else port.port_no
+            self._inbox.put(PortChanged(ev.msg.datapath.id, _name(port), number, _is_dead(port)))
 
     @set_ev_cls(ofp_event.EventOFPPacketIn, MAIN_DISPATCHER)
     @guarded
@@ -352,6 +354,11 @@ def _named(what: str, host: str, port: int) -> Iterator[None]:
 def _name(port: Any) -> str:
     name: bytes = port.name
     return name.decode("utf-8", "replace")
+
+
+def _is_dead(port: Any) -> bool:
+    """Whether Open vSwitch says of a port that nothing can go there; with BFD, that it hears no peer."""
+    return not port.state & ofproto.OFPPS_LIVE
 
 
 def _address(address: Any) -> str:

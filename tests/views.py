@@ -110,7 +110,7 @@ def _network(
     draw: st.DrawFn, vni: int, keys: tuple[int, ...], members: tuple[Member, ...], tunnels: list[int]
 ) -> NetworkView:
     some_tunnels = st.lists(st.sampled_from(tunnels), unique=True).map(sorted) if tunnels else st.just([])
-    peers = tuple(Peer(port, draw(st.sampled_from(VNIS))) for port in draw(some_tunnels))
+    peers = tuple(Peer(port, draw(st.sampled_from(VNIS)), draw(st.booleans())) for port in draw(some_tunnels))
     ports = [(member.port, False) for member in members] + [(peer.port, True) for peer in peers]
     homes: dict[tuple[int, bool, bool, int, bool], list[str]] = {}
     for mac in draw(st.lists(st.sampled_from(MACS), unique=True)):

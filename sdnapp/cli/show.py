@@ -97,7 +97,10 @@ def _flows(host: str, rows: list[dict[str, Any]]) -> Table:
 def _hosts(seen: dict[str, Any]) -> Table:
     shown = _new("Hosts", "host", "state", "vtep", "datapath id", "flows>", "tunnels")
     for host in seen["hosts"]:
-        tunnels = (f"{tunnel['interface']} to {tunnel['remote_ip']}" for tunnel in host["tunnels"])
+        tunnels = (
+            f"{tunnel['interface']} to {tunnel['remote_ip']}{', down' if tunnel['down'] else ''}"
+            for tunnel in host["tunnels"]
+        )
         _row(
             shown,
             host["name"],

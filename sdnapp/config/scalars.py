@@ -184,6 +184,28 @@ Attach = Annotated[
     WithJsonSchema({"enum": ["namespace", "external"]}),
 ]
 
+
+def _interval(text: str) -> int | None:
+    """Milliseconds; 0 where the text says false."""
+    if text in {"true", "false"}:
+        return BFD_INTERVAL if text == "true" else 0
+    number = int(text) if _NUMBER.fullmatch(text) and text.isdecimal() else 0
+    return number if 100 <= number <= 60_000 else None
+
+
+BFD_INTERVAL = 1000
+"""Milliseconds, where the file names no number."""
+
+Bfd = Annotated[
+    int,
+    _read("true, false or an interval", "Write true, false, or milliseconds from 100 to 60000.", _interval),
+    WithJsonSchema(
+        {
+            "anyOf": [{"type": "boolean"}, {"type": "integer", "minimum": 100, "maximum": 60000}],
+            "$comment": "`true`, `false`, or 100 to 60000",
+        }
+    ),
+]
 Switch = Annotated[
     bool,
     _read("true or false", "Write true or false.", {"true": True, "false": False}.get),

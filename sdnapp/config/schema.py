@@ -70,6 +70,13 @@ class Settings(Section):
     mac_age: s.Age = Field(
         default=300, description="Seconds of silence after which a learned MAC address is forgotten."
     )
+    bfd: s.Bfd | None = Field(
+        default=None,
+        description="Whether the ends of each tunnel watch each other (BFD, RFC 5880): `true` for a packet "
+        "every 1000 ms, or every how many ms. A peer of which three are missing is down, and nothing is "
+        "flooded to it. Default: `false`.",
+        examples=[300],
+    )
     dscp: s.Dscp = Field(
         default=0,
         description="The DSCP of the outer IP header: a number, or `inherit` for that of the frame inside.",

@@ -19,6 +19,7 @@ from flows.diff import Plan, diff
 from flows.flow import Flow, FlowKey, Meter, Program
 from sdnapp.config.names import is_note
 from sdnapp.engine.binding import binding_alarms, binding_notes
+from sdnapp.engine.health import health_alarms, health_notes
 from sdnapp.engine.messages import (
     Connected,
     Disconnected,
@@ -185,6 +186,7 @@ class Engine:
                 sightings = tuple(event.sighting for event in seen)
                 self._state = step(self._state, Seen(self._sessions[seen_by].host, sightings, seen[0].now))
         yield from binding_notes(before, self._state)
+        yield from health_notes(before, self._state)
         yield from learning_effects(before, self._state)
         reconciled: State | None = None
         while reconciled is not self._state:  # what one bridge confirms may be what its peers wait for
@@ -218,13 +220,13 @@ class Engine:
         """Something from a bridge of ours."""
         host = session.host
         match event:
-            case PortChanged(_, interface, None):
+            case PortChanged(_, interface, None, _):
                 self._state = step(self._state, PortLost(host, interface))
                 return [] if is_note(interface) else [Note("port.removed", {"host": host, "port": interface})]
-            case PortChanged(_, interface, int(ofport)):
-                before = self._state
-                self._state = step(before, PortFound(host, interface, ofport))
-                if self._state is before or is_note(interface):
+            case PortChanged(_, interface, int(ofport), dead):
+                known = self._state.ports(host).number.get(interface) == ofport
+                self._state = step(self._state, PortFound(host, interface, ofport, dead))
+                if known or is_note(interface):
                     return []
                 return [Note("port.added", {"host": host, "port": interface, "ofport": ofport})]
             case Heard(dpid, _, vni, ofport, data):
@@ -270,9 +272,10 @@ class Engine:
         for dpid, session in list(self._sessions.items()):
             host = self._host_of(dpid)
             if host is None or host.name != session.host:
-                ports = self._state.ports(session.host).number
+                ports = self._state.ports(session.host)
                 del self._sessions[dpid]
-                effects += self._connect(Connected(dpid, session.address, ports, session.since))
+                again = Connected(dpid, session.address, ports.number, session.since, ports.dead)
+                effects += self._connect(again)
         for dpid, stranger in list(self._strangers.items()):
             if self._host_of(dpid) is not None:
                 del self._strangers[dpid]
@@ -289,7 +292,7 @@ class Engine:
             self._strangers[event.dpid] = event
             return [Note("bridge.unknown", fields, warning=True)]
         self._sessions[event.dpid] = _Session(host.name, event.address, event.now, Memo(self._residents))
-        self._state = step(self._state, BridgeFound(host.name, event.ports))
+        self._state = step(self._state, BridgeFound(host.name, event.ports, event.dead))
         return [Note("bridge.up", {"host": host.name, **fields}), Read(event.dpid)]
 
     def _disconnect(self, dpid: int) -> list[Effect]:
@@ -376,7 +379,11 @@ class Engine:
             },
             unknown={dpid: stranger.address for dpid, stranger in self._strangers.items()},
             locations=tuple(locations(self._state)),
-            alarms=(*binding_alarms(self._state), *learning_alarms(self._state)),
+            alarms=(
+                *binding_alarms(self._state),
+                *health_alarms(self._state),
+                *learning_alarms(self._state),
+            ),
             spoken=_by_network(self._spoken),
         )
 
@@ -423,6 +430,7 @@ def _bridge_status(
         address=None if session is None else session.address,
         since=None if session is None else session.since,
         ports=state.ports(host.name).number,
+        down=state.ports(host.name).dead if state.overlay.bfd else frozenset(),
         failures=tuple(failures),
         drift=drift.get(host.name, 0),
     )

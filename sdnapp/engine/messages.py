@@ -15,12 +15,15 @@ from sdnapp.net.state import Confirmed, Eased, Faded, Memory, Settled, Sighting,
 
 @dataclass(frozen=True, slots=True)
 class Connected:
-    """A bridge said hello and named its ports. ``now``: seconds since the epoch."""
+    """A bridge said hello and named its ports. ``now``: seconds since the epoch. ``dead``: the ports behind
+    which it hears nobody.
+    """
 
     dpid: int
     address: str
     ports: Mapping[str, int]
     now: float
+    dead: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +35,14 @@ class Disconnected:
 
 @dataclass(frozen=True, slots=True)
 class PortChanged:
-    """A port was added or modified; ``ofport`` is None when it was removed."""
+    """A port was added or modified; ``ofport`` is None when it was removed. ``dead``: the bridge hears nobody
+    behind it.
+    """
 
     dpid: int
     interface: str
     ofport: int | None
+    dead: bool = False
 
 
 @dataclass(frozen=True, slots=True)

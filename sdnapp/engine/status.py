@@ -14,7 +14,8 @@ from sdnapp.net.state import State
 @dataclass(frozen=True, slots=True)
 class BridgeStatus:
     """What is known of one host's bridge. ``flows``: how many it should hold; ``since``: epoch seconds;
-    ``drift``: how many changes by others were healed since the controller started.
+    ``drift``: how many changes by others were healed since the controller started;
+    ``down``: the tunnels that lead to nobody.
     """
 
     host: str
@@ -27,6 +28,7 @@ class BridgeStatus:
     ports: Mapping[str, int]
     failures: tuple[str, ...]
     drift: int = 0
+    down: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +54,10 @@ class Alarm:
 
     ``frozen``: a MAC moves too often; two stations have it, or there is a loop. ``denied``: frames from where
     their source does not live, which are dropped. ``crowded``: a port shows more MACs than it may. ``twice``:
-    a port that is in several places.
+    a port that is in several places. ``down``: a tunnel to a peer that is not heard.
     """
 
-    kind: Literal["frozen", "denied", "crowded", "twice"]
+    kind: Literal["frozen", "denied", "crowded", "twice", "down"]
     text: str
     network: str | None = None
     mac: str | None = None

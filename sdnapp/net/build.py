@@ -80,6 +80,7 @@ def build(config: Config) -> Overlay:
         datapath=config.overlay.datapath,
         mtu=config.overlay.mtu,
         mac_age=config.overlay.mac_age,
+        bfd=config.overlay.bfd or 0,
         dscp=config.overlay.dscp,
         flap=_flap(config.overlay.flap),
         controller=_controller(config.controller),

@@ -86,6 +86,7 @@ def _things(overlay: Overlay) -> Iterator[tuple[Name, Fields]]:
             "datapath": overlay.datapath,
             "mtu": None if overlay.mtu is None else str(overlay.mtu),
             "mac_age": str(overlay.mac_age),
+            "bfd": f"{overlay.bfd} ms" if overlay.bfd else None,
             "dscp": str(overlay.dscp),
             "flap": f"{flap.moves} moves in {flap.seconds} s, frozen for {flap.freeze} s",
         },

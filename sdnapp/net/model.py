@@ -210,6 +210,8 @@ class Overlay:
     """What workloads get, in bytes; None: the underlay device's MTU less the encapsulation's overhead."""
     mac_age: int
     """Seconds of silence after which a learned location is forgotten."""
+    bfd: int
+    """Milliseconds between the packets by which the ends of a tunnel watch each other; 0: they do not."""
     dscp: int | Literal["inherit"]
     """Of the outer header: a number, or that of the frame inside."""
     flap: Flap

@@ -139,7 +139,7 @@ def _network(
     theirs = (port for port in state.members[path] if port.host == host and port.namespace is None)
     found = (ports.number[port.interface] for port in theirs if port.interface in ports.number)
     unbounded = tuple(sorted(found)) if len(having) > 1 else ()
-    peers = {peer: Peer(ports.tunnels[peer][way.encapsulation], way.key) for peer, way in ways.items()}
+    peers = {peer: _peer(ports, peer, way, watched=state.overlay.bfd > 0) for peer, way in ways.items()}
     return NetworkView(
         vni=state.networks[path].vni,
         floods_unknown=state.networks[path].unknown_unicast == "flood",
@@ -152,6 +152,11 @@ def _network(
         size=state.overlay.networks[path].mtu + ETHERNET if unbounded else 0,
         locations=tuple(sorted(_locations(state, host, memo, path, peers))),
     )
+
+
+def _peer(ports: Ports, peer: str, way: Way, *, watched: bool) -> Peer:
+    port = ports.tunnels[peer][way.encapsulation]
+    return Peer(port, way.key, up=not watched or ports.name[port] not in ports.dead)
 
 
 def _members(port: Port, ports: Ports, path: str) -> Iterator[Member]:

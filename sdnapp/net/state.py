@@ -50,6 +50,7 @@ class Ports:
     ``peer``: the host at the other end of each tunnel. ``wanted``: the encapsulation that the file wants to
     each peer; where it has that tunnel and others, that one is the first. ``choice``: there are others.
     ``noted``: the identity of each interface that somebody else put there (``sdnapp.net.binding``).
+    ``dead``: the tunnels behind which the bridge hears nobody.
     """
 
     number: Mapping[str, int]
@@ -59,10 +60,12 @@ class Ports:
     wanted: Mapping[str, Encapsulation]
     choice: bool
     noted: Mapping[str, int]
+    dead: frozenset[str]
 
     @classmethod
-    def of(cls, number: Mapping[str, int], host: Host) -> Ports:
+    def of(cls, number: Mapping[str, int], host: Host, dead: frozenset[str] = frozenset()) -> Ports:
         """From interface name to port number. Tunnels go by their names, whatever the file wants now."""
+        names = {ofport: name for name, ofport in number.items()}
         tunnels: dict[str, dict[Encapsulation, int]] = {}
         wanted = {tunnel.peer: tunnel.encapsulation for tunnel in host.tunnels}
         for peer, first in wanted.items():
@@ -72,16 +75,19 @@ class Ports:
                     tunnels.setdefault(peer, {})[kind] = ofport
         return cls(
             number=number,
-            name={ofport: name for name, ofport in number.items()},
+            name=names,
             tunnels=tunnels,
             peer={ofport: peer for peer, kinds in tunnels.items() for ofport in kinds.values()},
             wanted=wanted,
             choice=any(kinds.keys() != {wanted[peer]} for peer, kinds in tunnels.items()),
             noted=noted(number),
+            dead=frozenset(
+                name for kinds in tunnels.values() for n in kinds.values() if (name := names[n]) in dead
+            ),
         )
 
 
-NO_PORTS = Ports({}, {}, {}, {}, {}, choice=False, noted={})
+NO_PORTS = Ports({}, {}, {}, {}, {}, choice=False, noted={}, dead=frozenset())
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,19 +219,21 @@ class Configured:
 
 @dataclass(frozen=True, slots=True)
 class BridgeFound:
-    """A bridge connected and named its ports."""
+    """A bridge connected and named its ports, and those of them behind which it hears nobody."""
 
     host: str
     ports: Mapping[str, int]
+    dead: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
 class PortFound:
-    """A port appeared, or has a new number."""
+    """A port appeared, or has a new number, or the bridge hears somebody behind it or no more."""
 
     host: str
     interface: str
     ofport: int
+    dead: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -324,13 +332,14 @@ def step(state: State, event: Event) -> State:
     match event:
         case Configured(overlay):
             return _configure(state, overlay)
-        case BridgeFound(host, ports):
-            return _set_ports(state, host, ports)
-        case PortFound(host, interface, ofport):
-            return _set_ports(state, host, {**state.ports(host).number, interface: ofport})
+        case BridgeFound(host, ports, dead):
+            return _set_ports(state, host, ports, dead)
+        case PortFound(host, interface, ofport, is_dead):
+            dead = (state.ports(host).dead - {interface}) | ({interface} if is_dead else set())
+            return _set_ports(state, host, {**state.ports(host).number, interface: ofport}, dead)
         case PortLost(host, interface):
-            number = state.ports(host).number
-            return _set_ports(state, host, {name: n for name, n in number.items() if name != interface})
+            number = {name: n for name, n in state.ports(host).number.items() if name != interface}
+            return _set_ports(state, host, number, state.ports(host).dead)
         case Seen() | Silent() | Recalled() | Thawed() | Eased():
             state = _follow(state, event.host, event.sightings) if isinstance(event, Seen) else state
             learned = _learn(state, event)
@@ -383,7 +392,8 @@ def _same_ports(state: State, overlay: Overlay, host: str) -> Ports:
     before, tunnels = state.overlay.hosts.get(host), overlay.hosts[host].tunnels
     if before is not None and before.tunnels == tunnels:
         return state.bridges[host]
-    return Ports.of(state.bridges[host].number, overlay.hosts[host])
+    ports = state.bridges[host]
+    return Ports.of(ports.number, overlay.hosts[host], ports.dead)
 
 
 def _renew_claims(state: State) -> State:
@@ -431,10 +441,10 @@ def _fade(state: State, speeches: frozenset[Speech]) -> State:
     return _renew_claims(replace(state, fading=state.fading - speeches))
 
 
-def _set_ports(state: State, host: str, number: Mapping[str, int]) -> State:
-    if host in state.bridges and state.ports(host).number == number:
+def _set_ports(state: State, host: str, number: Mapping[str, int], dead: frozenset[str]) -> State:
+    before, ports = state.ports(host), Ports.of(number, state.overlay.hosts[host], dead)
+    if host in state.bridges and ports == before:
         return state
-    before, ports = state.ports(host), Ports.of(number, state.overlay.hosts[host])
     gone = before.number.keys() - number.keys()
     known = replace(state, bridges={**state.bridges, host: ports})
     if state.moving or ports.noted != before.noted:  # a port that moves may have arrived

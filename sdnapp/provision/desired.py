@@ -167,7 +167,13 @@ def _tunnel_port(overlay: Overlay, host: Host, tunnel: Tunnel) -> Port:
         options=pairs(options),
         ofport=tunnel.ofport,
         external_ids=pairs({"sdnapp-peer": tunnel.peer}),
+        bfd=pairs(_bfd(overlay.bfd)),
     )
+
+
+def _bfd(interval: int) -> dict[str, str]:
+    """Have Open vSwitch send a packet so often, and expect one: ovs-vswitchd.conf.db(5), Interface, BFD."""
+    return {"enable": "true", "min_tx": str(interval), "min_rx": str(interval)} if interval else {}
 
 
 def _notes(overlay: Overlay, host: Host, world: World) -> Iterator[Port]:

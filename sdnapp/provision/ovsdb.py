@@ -36,6 +36,7 @@ OWNER = "sdnapp-owner"
 UPLINK_KEYS = frozenset({"sdnapp-uplink", "sdnapp-addresses", "sdnapp-routes"})
 BRIDGE_CONFIG = frozenset({"datapath-id", "disable-in-band", "hwaddr"})
 INTERFACE_IDS = frozenset({"attached-mac", "iface-id", "sdnapp-binds", "sdnapp-peer"})
+BFD_KEYS = frozenset({"enable", "min_rx", "min_tx"})
 """Keys that are ours to set; others in the same map are left as they are."""
 
 COLUMNS = {
@@ -58,6 +59,7 @@ COLUMNS = {
         "ofport_request",
         "mtu_request",
         "external_ids",
+        "bfd",
         "ofport",
         "error",
     ],
@@ -258,6 +260,7 @@ class Database:
         _write_map(
             interface, "external_ids", INTERFACE_IDS | {OWNER}, {OWNER: owner, **dict(new.external_ids)}
         )
+        _write_map(interface, "bfd", BFD_KEYS, dict(new.bfd))
 
     def _wait_for_switch(self, generation: int) -> None:
         def applied() -> bool:
@@ -339,6 +342,7 @@ def _port(port: Any, interface: Any, bridge: str) -> Port:
         vlan_mode=_first(port.vlan_mode),
         ofport=_first(interface.ofport_request),
         external_ids=pairs(ids),
+        bfd=pairs({key: value for key, value in interface.bfd.items() if key in BFD_KEYS}),
         number=_first(interface.ofport),
     )
 

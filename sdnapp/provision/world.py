@@ -128,6 +128,8 @@ class Port:
     ofport: int | None = None
     """The OpenFlow port number that is requested."""
     external_ids: Pairs = ()
+    bfd: Pairs = ()
+    """Those settings of BFD that are ours."""
     number: int | None = field(default=None, compare=False)
     """The OpenFlow port number that it has."""
 

@@ -44,6 +44,10 @@ class Bridge(Protocol):
         """What the bridge refused, a sentence each."""
 
     @property
+    def down(self) -> frozenset[str]:
+        """The tunnel interfaces behind which nobody is heard; none where nobody listens."""
+
+    @property
     def drift(self) -> int:
         """Changes by somebody else's hand that were healed."""
 
@@ -88,8 +92,8 @@ class Alarm(Protocol):
     """Somebody should look at this."""
 
     @property
-    def kind(self) -> Literal["frozen", "denied", "crowded", "twice"]:
-        """Which of ``frozen``, ``denied``, ``crowded`` or ``twice`` it is."""
+    def kind(self) -> Literal["frozen", "denied", "crowded", "twice", "down"]:
+        """Which of ``frozen``, ``denied``, ``crowded``, ``twice`` or ``down`` it is."""
 
     @property
     def text(self) -> str:

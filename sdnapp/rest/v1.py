@@ -49,7 +49,9 @@ class Network(BaseModel):
 
 
 class Tunnel(_Read):
-    """The OVS port to a peer host. ``ofport`` is null while the bridge does not have it."""
+    """The OVS port to a peer host. ``ofport`` is null while the bridge does not have it; ``down``: the peer
+    is not heard.
+    """
 
     interface: str
     peer: str
@@ -58,6 +60,7 @@ class Tunnel(_Read):
     remote_ip: model.Address
     dst_port: int | None
     ofport: int | None
+    down: bool = False
 
 
 class Host(BaseModel):
@@ -123,10 +126,10 @@ class Alarm(_Read):
     """Somebody should look at this. ``frozen``: a MAC moves too often, two have it or there is a loop, so it
     stays where it is; ``denied``: frames from where their source does not live, which are dropped;
     ``crowded``: a port shows more MACs than it may, so no more are learned there; ``twice``: a port that is
-    in several places. ``since``: Unix time, where known.
+    in several places; ``down``: a tunnel to a peer that is not heard. ``since``: Unix time, where known.
     """
 
-    kind: Literal["frozen", "denied", "crowded", "twice"]
+    kind: Literal["frozen", "denied", "crowded", "twice", "down"]
     text: str
     network: str | None
     mac: str | None
@@ -238,7 +241,12 @@ def _host_of(host: model.Host, bridge: seam.Bridge) -> Host:
         flows=bridge.flows,
         networks=sorted(host.networks),
         tunnels=[
-            Tunnel.model_validate(tunnel).model_copy(update={"ofport": bridge.ports.get(tunnel.interface)})
+            Tunnel.model_validate(tunnel).model_copy(
+                update={
+                    "ofport": bridge.ports.get(tunnel.interface),
+                    "down": tunnel.interface in bridge.down,
+                }
+            )
             for tunnel in host.tunnels
         ],
         failures=list(bridge.failures),

@@ -318,6 +318,7 @@ def test_hosts_say_how_they_fare(client: falcon.testing.TestClient) -> None:
             "remote_ip": "192.168.4.202",
             "dst_port": None,
             "ofport": 6,
+            "down": False,
         }
     ]
     assert (host2["connected"], host2["failures"]) == (False, ["table full"])

@@ -1,0 +1,37 @@
+"""Tunnels behind which nobody is heard: what the log says of it, and who should look at it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from sdnapp.engine.messages import Note
+from sdnapp.engine.status import Alarm
+from sdnapp.net.state import State
+
+
+def down(state: State) -> frozenset[tuple[str, str]]:
+    """The host and the peer of each; none where nobody listens."""
+    if not state.overlay.bfd:
+        return frozenset()
+    return frozenset(
+        (host, ports.peer[ports.number[tunnel]])
+        for host, ports in state.bridges.items()
+        for tunnel in ports.dead
+    )
+
+
+def health_notes(before: State, after: State) -> Iterator[Note]:
+    """What has changed."""
+    if before.bridges is after.bridges and before.overlay is after.overlay:
+        return
+    was, now = down(before), down(after)
+    for host, peer in sorted(now - was):
+        yield Note("tunnel.down", {"host": host, "peer": peer}, warning=True)
+    for host, peer in sorted(was - now):
+        yield Note("tunnel.up", {"host": host, "peer": peer})
+
+
+def health_alarms(state: State) -> Iterator[Alarm]:
+    """What is wrong now."""
+    for host, peer in sorted(down(state)):
+        yield Alarm("down", f"the tunnel from {host} to {peer} is down", host=host)
