@@ -7,6 +7,7 @@ import os
 import platform
 import re
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -70,7 +71,7 @@ def bench(
     with plain_errors(), interrupted_by_sigterm():
         services.require("ovs-vswitchd", "ovs-vsctl", "iperf3", "ping", "nsenter")
         ground.free()
-        machine = _machine()
+        machine, began = _machine(), time.monotonic()
         console.print(machine)
         for name in dict.fromkeys(names or FAMILIES):
             with console.status(f"measuring {name} …"):
@@ -80,6 +81,7 @@ def bench(
                     failures.append(f"{name}: {error}")
     figures = list(flat(found))
     console.print(table(figures))
+    console.print(f"measured in {time.monotonic() - began:.0f} s")
     for failure in failures:
         console.print(failure, style="red", markup=False)
     if file is not None:

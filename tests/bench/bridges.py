@@ -30,8 +30,16 @@ PATIENCE = 120.0
 """Seconds until something has gone wrong."""
 
 
-def text(hosts: int, networks: int, ports: Iterable[tuple[int, int]]) -> str:
-    """Write a file with so many hosts and networks, and a port for each (host, network), counted from 0."""
+def text(
+    hosts: int,
+    networks: int,
+    ports: Iterable[tuple[int, int]],
+    trunks: Iterable[tuple[int, Iterable[int]]] = (),
+) -> str:
+    """Write a file with so many hosts and networks, a port for each (host, network), and for each trunk.
+
+    All are counted from 0.
+    """
     written = ", ".join(f"n{n}: {{vlan: {n % 4094 + 1}, vni: {n + 1}}}" for n in range(networks))
     return "\n".join(
         [
@@ -42,6 +50,7 @@ def text(hosts: int, networks: int, ports: Iterable[tuple[int, int]]) -> str:
             *(f"  {host(h)}: {{vtep: 10.0.{h >> 8}.{h & 255}}}" for h in range(hosts)),
             "ports:",
             *(port(name, h, n) for name, (h, n) in enumerate(ports)),
+            *(_trunk(name, h, carried) for name, (h, carried) in enumerate(trunks)),
             "",
         ]
     )
@@ -50,6 +59,11 @@ def text(hosts: int, networks: int, ports: Iterable[tuple[int, int]]) -> str:
 def port(number: int, on: int, network: int) -> str:
     """Write the line of a port."""
     return f"  p{number}: {{host: {host(on)}, network: t/n{network}}}"
+
+
+def _trunk(number: int, on: int, networks: Iterable[int]) -> str:
+    tags = ", ".join(f"t/n{n}: {n % 4094 + 1}" for n in networks)
+    return f"  t{number}: {{host: {host(on)}, trunk: {{{tags}}}}}"
 
 
 def host(number: int) -> str:

@@ -44,13 +44,13 @@ def figures(effort: Effort) -> Iterator[Figure]:
         elsewhere = ground.reaching(ground.red(lab)).far
         _ask_often(elsewhere)
         followed = [
-            _first_answer(lab, elsewhere, f"{ground.NETWORK}.1{n}", nullcontext) for n in range(effort.rounds)
+            _first_answer(lab, elsewhere, f"{ground.NETWORK}.1{n}", nullcontext) for n in range(effort.few)
         ]
         yield absolute("new port, agent: from file to first ping", followed, "ms", at_most=300)
 
         kill([lab.hosts[HOST].services[services.AGENT]])
         once = partial(_provisioning, lab)
-        called = [_first_answer(lab, elsewhere, f"{ground.NETWORK}.2{n}", once) for n in range(effort.rounds)]
+        called = [_first_answer(lab, elsewhere, f"{ground.NETWORK}.2{n}", once) for n in range(effort.few)]
         yield absolute("new port, provision: from start-up to first ping", called, "ms", at_most=300)
 
         made = [_many(lab) for _ in range(effort.few)]

@@ -16,10 +16,10 @@ from tests.bench import by_hand, ground
 from tests.bench.figure import Effort, Figure, as_good, interleaved
 from tests.bench.ground import Pair
 
-PINGS, BURSTS = 300, 30
+PINGS, BURSTS = 300, 20
 """Echo requests in a burst, back to back; bursts of each side in a round."""
 
-TRANSFERS, SECONDS = 4, 1
+TRANSFERS, SECONDS = 3, 1
 """TCP transfers of each side in a round, and how long each takes."""
 
 
