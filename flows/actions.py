@@ -100,7 +100,8 @@ class Reply:
 class Measure:
     """From here on a frame of more than ``size`` bytes is one from ``Source.TOO_LARGE``.
 
-    Counted are the bytes from the Ethernet header on, without an outer 802.1Q tag.
+    Counted are the bytes from the Ethernet header on, as the frame came in: also those of a tag that has been
+    popped since. The kernel's datapath alone keeps a tag beside the frame and does not count it.
     """
 
     size: int

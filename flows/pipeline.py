@@ -52,6 +52,8 @@ WHOLE = 0xFFFF
 QUOTED = 640
 """Enough of a frame that is too large to quote it (RFC 1812 §4.3.2.3)."""
 
+_TAG = 4
+"""Bytes of an 802.1Q header."""
 _AFTER_LEARN = (Goto(Table.SIZE),)
 
 
@@ -164,9 +166,11 @@ def learn(view: BridgeView, vni: int, locations: Iterable[Location]) -> Iterator
 
 def size(network: NetworkView) -> Iterator[Flow]:
     """A frame that no tunnel carries would vanish without a word: tunnels do not fragment."""
-    for port in network.unbounded:
-        here = Match(in_port=port, source=Source.LOCAL, network=network.vni)
-        yield Flow(Table.SIZE, EXACT, here, (Measure(network.size), Goto(Table.SERVICE)))
+    for member in network.members:
+        if member.port in network.unbounded:
+            here = Match(in_port=member.port, source=Source.LOCAL, network=network.vni)
+            largest = network.size + (_TAG if member.tagged else 0)
+            yield Flow(Table.SIZE, EXACT, here, (Measure(largest), Goto(Table.SERVICE)))
 
 
 def service(network: NetworkView) -> Iterator[Flow]:

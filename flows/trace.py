@@ -31,7 +31,7 @@ from flows.tables import Table
 class Frame:
     """A frame as it enters a bridge. ``vlans``: 802.1Q tags, outermost first. ``key``: of a tunnel port.
 
-    ``header``: what lies behind them; a field that is None is not there. ``size``: bytes without outer tag.
+    ``header``: what lies behind them; a field that is None is not there. ``size``: in bytes, all told.
     """
 
     in_port: int

@@ -100,14 +100,15 @@ def _ipv6(macs: tuple[str, str], data: bytes) -> Packet:
 
 
 def datagram(packet: Packet) -> Datagram | None:
-    """What a whole packet carries by UDP; None where that is broken."""
+    """What a whole packet carries by UDP; None where that is broken.
+
+    Its checksum is not looked at: on a virtual cable it is often left to hardware that is not there.
+    """
     if packet.protocol != UDP or not packet.whole or len(packet.payload) < _UDP_HEADER.size:
         return None
-    src_port, dst_port, length, checksum = _UDP_HEADER.unpack_from(packet.payload)
+    src_port, dst_port, length, _ = _UDP_HEADER.unpack_from(packet.payload)
     segment = packet.payload[:length]
     if not _UDP_HEADER.size <= length <= len(packet.payload):
-        return None
-    if (checksum or packet.src.version == 6) and _sum(_pseudo(packet.src, packet.dst, UDP, segment)):
         return None
     return Datagram(src_port, dst_port, segment[_UDP_HEADER.size :])
 

@@ -132,9 +132,8 @@ def _answer6(client: Client, asked: Packet, question: dhcp6.Question) -> Served:
         case kind.REBIND if question.client and question.server is None:
             return _reply6(client, asked, question, _associations(client, question, addresses))
         case kind.CONFIRM if question.client and question.server is None:
-            links = [a.network for a in client.addresses]
-            had = [ip for each in question.associations for ip in each.addresses]
-            fine = all(any(ip in link for link in links) for ip in had)
+            # Stricter than the RFC: an address of another port is none of this one's, though on the link.
+            fine = all(ip in addresses for each in question.associations for ip in each.addresses)
             status = dhcp6.Status.SUCCESS if fine else dhcp6.Status.NOT_ON_LINK
             return _reply6(client, asked, question, [(dhcp6.Option.STATUS, dhcp6.stated(status))])
         case kind.RELEASE | kind.DECLINE if question.client and chosen:

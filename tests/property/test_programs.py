@@ -219,10 +219,11 @@ def test_what_is_too_large_goes_no_further_and_what_fits_goes_on(view: BridgeVie
     if network is None or frame.in_port not in network.unbounded:
         return
     program = compile_bridge(view)
-    large = walk(program, replace(frame, size=network.size + 1, header=PING))
+    largest = network.size + 4 * entered_tagged(view, frame)
+    large = walk(program, replace(frame, size=largest + 1, header=PING))
 
     assert not large.copies
     assert large.punted
-    fits = walk(program, replace(frame, size=network.size, header=PING))
+    fits = walk(program, replace(frame, size=largest, header=PING))
     bounded = replace(view, networks=tuple(replace(n, unbounded=()) for n in view.networks))
     assert fits.copies == walk(compile_bridge(bounded), replace(frame, header=PING)).copies
