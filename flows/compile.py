@@ -1,13 +1,14 @@
 """From a view to its program, in proportion to what is new.
 
 A program is put together from parts: what every bridge has, and what each network adds. With the last result
-at hand, a network that is the very same costs nothing, and one in which only locations came or went costs
-just these. That is nothing but an optimisation: the result is equal to that of starting anew.
+at hand, a network that is the very same costs nothing, and one in which ports or locations came or went costs
+just these, and what all of its ports have in common. That is nothing but an optimisation: the result is equal
+to that of starting anew.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import chain
 from typing import TypeVar
@@ -94,35 +95,51 @@ def _trunks(view: BridgeView) -> frozenset[int]:
 def _part(view: BridgeView, network: NetworkView, last: tuple[NetworkView, Flows] | None) -> Flows:
     if last is not None and last[0] is network:
         return last[1]
-    if last is None or replace(network, locations=()) != replace(last[0], locations=()):
-        return together(collect(_of_network(view, network)), *_located(view, network, network.locations))
-    gone, come = _moved(last[0].locations, network.locations)
+    if last is None:
+        return together(*_pieces(view, network, network, common=True))
     flows = dict(last[1])
-    for old in _located(view, network, gone):
-        for key in old:
+    common = replace(network, locations=()) != replace(last[0], locations=())
+    gone, come = _apart(last[0], network)
+    for piece in _pieces(view, last[0], gone, common=common):
+        for key in piece:
             del flows[key]
-    return together(flows, *_located(view, network, come))
+    return together(flows, *_pieces(view, network, come, common=common))
 
 
-def _moved(old: Iterable[Location], new: Iterable[Location]) -> tuple[list[Location], list[Location]]:
-    """What lives no more at each place, and what lives there now."""
-    before, now = (
-        {location._replace(macs=()): location for location in locations} for locations in (old, new)
-    )
-    return _beyond(before, now), _beyond(now, before)
+def _pieces(view: BridgeView, network: NetworkView, part: NetworkView, *, common: bool) -> Iterator[Flows]:
+    """The flows of the ports and locations in this part of a network, and those that all have in common."""
+    yield collect(chain(_of_ports(view, part), _of_network(view, network) if common else ()))
+    yield from pipeline.learn(view, network.vni, part.locations)
+    yield from pipeline.forward(view, network, part.locations)
 
 
-def _beyond(some: Mapping[Location, Location], others: Mapping[Location, Location]) -> list[Location]:
-    """The MACs of each place that are not there among the others."""
-    beyond = []
-    for place, location in some.items():
-        other = others.get(place)
-        if other is None:
-            beyond.append(location)
-        elif other.macs != location.macs:
-            known = frozenset(other.macs)
-            beyond.append(location._replace(macs=tuple(mac for mac in location.macs if mac not in known)))
-    return beyond
+def _apart(old: NetworkView, new: NetworkView) -> tuple[NetworkView, NetworkView]:
+    """The two, without the ports and the locations that are alike in both."""
+    members = frozenset(old.members) ^ frozenset(new.members)
+    peers = frozenset(old.peers) ^ frozenset(new.peers)
+    ports = {member.port for member in members} | {peer.port for peer in peers}
+    alike = frozenset(old.locations) & frozenset(new.locations)
+
+    def beyond(some: NetworkView, other: NetworkView) -> NetworkView:
+        unbounded = frozenset(other.unbounded if other.size == some.size else ())
+        unlike = (at for at in other.locations if at not in alike and at.port not in ports)
+        known = {at._replace(macs=()): frozenset(at.macs) for at in unlike}
+        return replace(
+            some,
+            members=tuple(member for member in some.members if member in members),
+            unbounded=tuple(port for port in some.unbounded if port not in unbounded),
+            locations=tuple(
+                _without(at, known.get(at._replace(macs=()), frozenset()))
+                for at in some.locations
+                if at not in alike or at.port in ports
+            ),
+        )
+
+    return beyond(old, new), beyond(new, old)
+
+
+def _without(at: Location, macs: frozenset[str]) -> Location:
+    return at._replace(macs=tuple(mac for mac in at.macs if mac not in macs))
 
 
 def _rest(view: BridgeView) -> Iterator[Flow]:
@@ -136,17 +153,19 @@ def _rest(view: BridgeView) -> Iterator[Flow]:
     )
 
 
-def _of_network(view: BridgeView, network: NetworkView) -> Iterator[Flow]:
+def _of_ports(view: BridgeView, network: NetworkView) -> Iterator[Flow]:
+    """One port's flows say nothing of any other."""
     return chain(
         pipeline.classify_untagged(view, network),
         pipeline.vlan_to_key(network),
-        pipeline.key_to_network(network, view.tunnels),
         pipeline.size(network),
+    )
+
+
+def _of_network(view: BridgeView, network: NetworkView) -> Iterator[Flow]:
+    return chain(
+        pipeline.key_to_network(network, view.tunnels),
         pipeline.service(network),
         flooding.flood(network),
         flooding.deliver(view, network),
     )
-
-
-def _located(view: BridgeView, network: NetworkView, locations: Iterable[Location]) -> Iterator[Flows]:
-    return chain(pipeline.learn(view, network.vni, locations), pipeline.forward(view, network, locations))

@@ -197,13 +197,14 @@ _SERVED: tuple[tuple[Header, tuple[Action, ...]], ...] = (
 
 def forward(view: BridgeView, network: NetworkView, locations: Iterable[Location]) -> Iterator[Flows]:
     """A local destination from anywhere; a remote one from local ports only (split horizon)."""
-    out = {m.port: (*within(view.limits.get(m.port, NO_LIMITS).receive), *_out(m)) for m in network.members}
+    members = {member.port: member for member in network.members}
     away = {peer.port: (SetKey(peer.key), Output(peer.port)) for peer in network.peers}
     for port, remote, learned, macs, _, denied in locations:
         if denied:
             continue
         match = Match(source=Source.LOCAL if remote else None, network=network.vni)
-        there = (away if remote else out)[port]
+        paced = within(view.limits.get(port, NO_LIMITS).receive)
+        there = away[port] if remote else (*paced, *_out(members[port]))
         yield for_each(macs, "eth_dst", Flow(Table.FORWARD, EXACT, match, there, kind=_kind(learned)))
 
 

@@ -81,12 +81,13 @@ def test_applying_the_difference_gives_the_other_program(a: BridgeView, b: Bridg
 def test_what_is_compiled_step_by_step_is_what_is_compiled_at_once(
     steps: list[BridgeView], data: st.DataObject
 ) -> None:
-    """Whatever came before: other views, or the same one with other locations."""
+    """Whatever came before: other views, or the same one with other locations, or other ports."""
     last = NOTHING
     for view in steps:
         last = at_once(recompile(view, last))
-        without = replace(view, networks=tuple(data.draw(fewer_locations(n)) for n in view.networks))
-        for now in (without, view):
+        fewer = replace(view, networks=tuple(data.draw(fewer_locations(n)) for n in view.networks))
+        least = replace(fewer, networks=tuple(data.draw(fewer_ports(n)) for n in fewer.networks))
+        for now in (fewer, least, view):
             last = at_once(recompile(now, last))
 
             assert last.program == compile_bridge(now)
@@ -98,6 +99,19 @@ def fewer_locations(draw: st.DrawFn, network: NetworkView) -> NetworkView:
     known = draw(st.sets(st.sampled_from(MACS)))
     some = (at._replace(macs=tuple(mac for mac in at.macs if mac in known)) for at in network.locations)
     return replace(network, locations=tuple(at for at in some if at.macs))
+
+
+@st.composite
+def fewer_ports(draw: st.DrawFn, network: NetworkView) -> NetworkView:
+    """The network, of whose local ports only some have appeared."""
+    ports = sorted({member.port for member in network.members})
+    gone = draw(st.sets(st.sampled_from(ports))) if ports else set()
+    return replace(
+        network,
+        members=tuple(member for member in network.members if member.port not in gone),
+        unbounded=tuple(port for port in network.unbounded if port not in gone),
+        locations=tuple(at for at in network.locations if at.remote or at.port not in gone),
+    )
 
 
 def carried_out(program: Program, plan: Plan) -> tuple[set[FlowKey], set[Meter]]:
