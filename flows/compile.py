@@ -85,11 +85,14 @@ def _bare(view: BridgeView) -> BridgeView:
 
 def _common(view: BridgeView) -> tuple[object, ...]:
     """What the flows of no network depend on besides."""
-    return view.crowded, _trunks(view)
+    return view.crowded, _gates(view)
 
 
-def _trunks(view: BridgeView) -> frozenset[int]:
-    return frozenset(member.port for network in view.networks for member in network.members if member.tagged)
+def _gates(view: BridgeView) -> tuple[frozenset[int], frozenset[int]]:
+    """The ports where more than one network may enter: trunks, and tunnels of strangers."""
+    members = [member for network in view.networks for member in network.members]
+    strangers = frozenset(member.port for member in members if member.key is not None)
+    return frozenset(member.port for member in members if member.tagged) - strangers, strangers
 
 
 def _part(view: BridgeView, network: NetworkView, last: tuple[NetworkView, Flows] | None) -> Flows:
@@ -143,9 +146,11 @@ def _without(at: Location, macs: frozenset[str]) -> Location:
 
 
 def _rest(view: BridgeView) -> Iterator[Flow]:
+    trunks, strangers = _gates(view)
     return chain(
         pipeline.misses(),
-        pipeline.classify(view, _trunks(view)),
+        pipeline.classify(view, trunks, strangers),
+        pipeline.refuse(strangers),
         pipeline.security(),
         pipeline.believe(view),
         flooding.storm(view),

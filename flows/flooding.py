@@ -19,7 +19,7 @@ from operator import attrgetter
 from flows.actions import Action, Goto, Limit, Output, Paced, PopVlan, PushVlan, SetKey
 from flows.flow import Flow
 from flows.match import Match, Source
-from flows.pipeline import EXACT, EXCEPTION, NO_LIMITS
+from flows.pipeline import EXACT, EXCEPTION, NO_LIMITS, key_of
 from flows.tables import Table
 from flows.view import BridgeView, Member, NetworkView, Peer
 
@@ -67,5 +67,5 @@ def _copy(view: BridgeView, member: Member) -> tuple[Action, ...]:
     paced = view.limits.get(member.port, NO_LIMITS).receive is not None
     out = Paced(member.port) if paced else Output(member.port)
     if not member.tagged or member.vlan is None:
-        return (out,)
-    return (PushVlan(member.vlan), out, PopVlan())
+        return (*key_of(member), out)
+    return (*key_of(member), PushVlan(member.vlan), out, PopVlan())

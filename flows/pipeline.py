@@ -65,8 +65,11 @@ def misses() -> Iterator[Flow]:
         yield Flow(table, MISS, Match(), punt + onward)
 
 
-def classify(view: BridgeView, trunks: Iterable[int]) -> Iterator[Flow]:
-    """Tagged on a trunk: keep the tag. From a tunnel: say so."""
+def classify(view: BridgeView, trunks: Iterable[int], strangers: Iterable[int]) -> Iterator[Flow]:
+    """Tagged on a trunk: keep the tag. From a tunnel: say so; a stranger's is as good as a local port."""
+    for port in sorted(strangers):
+        by_tag_and_key = (*_sent(view, port), Goto(Table.VLAN_TO_KEY))
+        yield Flow(Table.CLASSIFY, EXACT, Match(in_port=port), by_tag_and_key)
     for port in sorted(trunks):
         tagged = (*_sent(view, port), Goto(Table.VLAN_TO_KEY))
         yield Flow(Table.CLASSIFY, EXACT, Match(in_port=port, vlan=TAGGED), tagged)
@@ -78,7 +81,7 @@ def classify(view: BridgeView, trunks: Iterable[int]) -> Iterator[Flow]:
 def classify_untagged(view: BridgeView, network: NetworkView) -> Iterator[Flow]:
     """Untagged on an access port: push the edge tag."""
     for member in network.members:
-        if not member.tagged:
+        if not member.tagged and member.key is None:
             untagged = Match(in_port=member.port, vlan=UNTAGGED)
             enter = (*_sent(view, member.port), *_enter(network, member))
             yield Flow(Table.CLASSIFY, EXACT, untagged, enter)
@@ -105,10 +108,21 @@ def _enter(network: NetworkView, member: Member) -> tuple[Action, ...]:
 def vlan_to_key(network: NetworkView) -> Iterator[Flow]:
     """Port by port, so that one tag may mean different networks on different ports."""
     for member in network.members:
-        if member.vlan is not None:
+        if member.key is not None:
+            here = Match(in_port=member.port, key=member.key, vlan=member.vlan if member.tagged else UNTAGGED)
+            bare = (PopVlan(),) if member.tagged else ()
+            actions = (*bare, SetNetwork(network.vni), Goto(Table.SECURITY))
+            yield Flow(Table.VLAN_TO_KEY, EXACT, here, actions)
+        elif member.vlan is not None:
             here = Match(in_port=member.port, vlan=member.vlan)
             actions = (PopVlan(), SetNetwork(network.vni), Goto(Table.SECURITY))
             yield Flow(Table.VLAN_TO_KEY, EXACT, here, actions)
+
+
+def refuse(strangers: Iterable[int]) -> Iterator[Flow]:
+    """What a stranger sends with a tag or key that the file does not give it: a drop for each, counted."""
+    for port in sorted(strangers):
+        yield Flow(Table.VLAN_TO_KEY, GENERAL, Match(in_port=port))
 
 
 def key_to_network(network: NetworkView, tunnels: tuple[int, ...]) -> Iterator[Flow]:
@@ -118,14 +132,14 @@ def key_to_network(network: NetworkView, tunnels: tuple[int, ...]) -> Iterator[F
     one flow for all and a drop for each peer that may not.
     """
     admit = (SetNetwork(network.vni), Goto(Table.SECURITY))
-    strangers = sorted(frozenset(tunnels).difference(network.entrances))
+    others = sorted(frozenset(tunnels).difference(network.entrances))
     for key in network.keys:
-        if len(network.entrances) <= len(strangers) + 1:
+        if len(network.entrances) <= len(others) + 1:
             for port in network.entrances:
                 yield Flow(Table.KEY_TO_NETWORK, EXACT, Match(in_port=port, key=key), admit)
         else:
             yield Flow(Table.KEY_TO_NETWORK, EXACT, Match(key=key), admit)
-            for port in strangers:
+            for port in others:
                 yield Flow(Table.KEY_TO_NETWORK, EXCEPTION, Match(in_port=port, key=key))
 
 
@@ -211,8 +225,14 @@ def forward(view: BridgeView, network: NetworkView, locations: Iterable[Location
 def _out(member: Member) -> tuple[Action, ...]:
     """Out of a local port as its wire wants it, and nothing after that."""
     if not member.tagged or member.vlan is None:
-        return (Output(member.port),)
-    return (PushVlan(member.vlan), Output(member.port))
+        return (*key_of(member), Output(member.port))
+    return (*key_of(member), PushVlan(member.vlan), Output(member.port))
+
+
+def key_of(member: Member) -> Iterator[Action]:
+    """A stranger's tunnel sends the key that the stranger understands."""
+    if member.key is not None:
+        yield SetKey(member.key)
 
 
 def _kind(learned: bool) -> Kind:

@@ -48,13 +48,13 @@ def _declare(purpose: str, matches: str, *goes_to: Table, miss: Table | None = N
 
 TABLES: Mapping[Table, Declaration] = {
     Table.CLASSIFY: _declare(
-        "where a frame came from: an access port, a trunk or a tunnel",
+        "where a frame came from: an access port, a trunk, a tunnel or a stranger's tunnel",
         "in_port vlan",
         *(Table.VLAN_TO_KEY, Table.KEY_TO_NETWORK, Table.SECURITY),
     ),
     Table.VLAN_TO_KEY: _declare(
-        "the tag, on the port that carries it, becomes the network",
-        "in_port vlan",
+        "the tag, on the port that carries it, becomes the network; of a stranger's tunnel, tag and key",
+        "in_port key vlan",
         Table.SECURITY,
     ),
     Table.KEY_TO_NETWORK: _declare(

@@ -19,11 +19,13 @@ class Member:
 
     ``tagged``: frames carry ``vlan`` on the wire. Otherwise they are untagged, and ``vlan`` is the edge tag
     of the network on this host: None where it has none, and on a port that carries other networks with tags.
+    ``key``: the port is a stranger's tunnel, and this the key of its frames; 0 where they have none.
     """
 
     port: int
     vlan: int | None
     tagged: bool
+    key: int | None = None
 
 
 class Location(NamedTuple):

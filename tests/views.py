@@ -64,12 +64,17 @@ PING = Header(eth_type=0x0800, ip_proto=1)
 @st.composite
 def views(draw: st.DrawFn) -> BridgeView:
     """Any sound view: a port is untagged in one network at most, and carries a tag for one at most; only
-    where it carries none is there an edge tag; a key means one network at most.
+    where it carries none is there an edge tag; a key means one network at most. Some ports are tunnels of
+    strangers, where the same holds of each key.
     """
     vnis = draw(st.lists(st.sampled_from(VNIS), unique=True, max_size=4))
     tunnels = draw(st.lists(st.sampled_from(TUNNELS), unique=True, max_size=4).map(sorted))
     members: dict[int, list[Member]] = {vni: [] for vni in vnis}
     for port in draw(st.lists(st.sampled_from(PORTS), unique=True)) if vnis else []:
+        if draw(st.integers(0, 3)) == 0:
+            for vni, member in draw(_of_stranger(port, vnis)):
+                members[vni].append(member)
+            continue
         untagged = draw(st.sampled_from([None, *vnis]))
         tags: set[int] = set()
         for vni in draw(st.lists(st.sampled_from(vnis), unique=True)):
@@ -103,6 +108,18 @@ def _limits(port: int) -> st.SearchStrategy[Limits]:
 
     kilobits, frames = Unit.KILOBITS, Unit.FRAMES
     return st.builds(Limits, meter(0, kilobits), meter(1, kilobits), meter(2, frames))
+
+
+@st.composite
+def _of_stranger(draw: st.DrawFn, port: int, vnis: list[int]) -> list[tuple[int, Member]]:
+    """What a stranger's tunnel carries: tags or none, with any key or none, each for one network."""
+    ways = st.tuples(st.sampled_from([0, 0, *VNIS]), st.one_of(st.none(), st.integers(1, 9)))
+    networks = draw(st.lists(st.sampled_from(vnis), unique=True, min_size=1))
+    found = draw(st.lists(ways, unique=True, min_size=len(networks), max_size=len(networks)))
+    return [
+        (vni, Member(port, vlan, tagged=vlan is not None, key=key))
+        for vni, (key, vlan) in zip(networks, found, strict=True)
+    ]
 
 
 @st.composite

@@ -31,7 +31,8 @@ def show(rest: str | None, name: str | None, as_json: bool) -> None:
         click.echo(json.dumps(seen, indent=2))
         return
     console = _console()
-    for part in (_hosts(seen), _networks(seen), _ports(seen), _locations(seen)):
+    strangers = [_strangers(seen)] if any(port["tunnel"] for port in seen["ports"]) else []
+    for part in (_hosts(seen), _networks(seen), _ports(seen), *strangers, _locations(seen)):
         console.print(part, end="\n\n")
     for remark in _remarks(seen):
         console.print(f"[yellow]{escape(remark)}[/]")
@@ -140,13 +141,29 @@ def _networks(seen: dict[str, Any]) -> Table:
 
 def _ports(seen: dict[str, Any]) -> Table:
     shown = _new("Ports", "port", "host", "interface", "ofport>", "mac", "networks", "addresses")
-    for port in seen["ports"]:
+    for port in (port for port in seen["ports"] if not port["tunnel"]):
         attached = port["attachments"]
         networks = (f"{a['network']} tag {a['vlan']}" if a["tagged"] else a["network"] for a in attached)
         addresses = (address for a in attached for address in a["addresses"])
         where = (port["name"], port["host"], port["interface"], port["ofport"], port["mac"])
         _row(shown, *where, networks, addresses)
     return shown
+
+
+def _strangers(seen: dict[str, Any]) -> Table:
+    shown = _new("Peers that are strangers", "peer", "host", "interface", "ofport>", "vtep", "networks")
+    for port in (port for port in seen["ports"] if port["tunnel"]):
+        networks = (_carried(attachment) for attachment in port["attachments"])
+        where = (port["name"], port["host"], port["interface"], port["ofport"], port["tunnel"]["remote_ip"])
+        _row(shown, *where, networks)
+    return shown
+
+
+def _carried(attachment: dict[str, Any]) -> str:
+    """A network of a stranger's tunnel, and by what its frames are told."""
+    key = f" key {attachment['key']}" if attachment["key"] else ""
+    tag = f" tag {attachment['vlan']}" if attachment["tagged"] else ""
+    return f"{attachment['network']}{key}{tag}"
 
 
 def _locations(seen: dict[str, Any]) -> Table:

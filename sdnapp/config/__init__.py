@@ -16,7 +16,7 @@ from sdnapp.config.wording import finding
 
 __all__ = ["Config", "Invalid", "Problem", "parse"]
 
-_ENTRY = {"overlay": 2, "controller": 2, "tenants": 4, "hosts": 2, "ports": 2}
+_ENTRY = {"overlay": 2, "controller": 2, "tenants": 4, "hosts": 2, "ports": 2, "peers": 2}
 """How deep, in each section, the things lie that can be left out while the rest is checked."""
 
 

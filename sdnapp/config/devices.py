@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from sdnapp.config import names
+from sdnapp.config import names, strangers
 from sdnapp.config.encapsulations import in_use
 from sdnapp.config.problem import Finding, Path, repeated, shown
 from sdnapp.config.schema import Config, Port
@@ -47,6 +47,7 @@ def _macs(config: Config) -> Iterator[Finding]:
 
 def _interfaces(config: Config) -> Iterator[Finding]:
     tunnels = {names.tunnel_interface(kind, host): host for kind in in_use(config) for host in config.hosts}
+    tunnels |= strangers.tunnels(config)
     taken: dict[tuple[str, str], str] = {}
     for name, host in config.hosts.items():
         roles = [(host.bridge, "bridge"), *([(host.uplink, "uplink")] if host.uplink else [])]

@@ -46,7 +46,7 @@ def encapsulation_findings(config: Config) -> Iterator[Finding]:
 def _undecided(config: Config) -> Iterator[Finding]:
     """Hosts that share a network, each with an encapsulation of its own and no word about this pair."""
     networks: dict[str, set[str]] = {}
-    for port in config.ports.values():
+    for port in config.attached:
         for place in config.hosts_of(port):
             networks.setdefault(place, set()).update(port.networks)
     by_kind: dict[str, list[str]] = {}

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import product
 from typing import Any
 
@@ -18,6 +19,7 @@ from sdnapp.config.encapsulations import encapsulation_findings, in_use
 from sdnapp.config.problem import Finding, Path, either, nearest, repeated, shown
 from sdnapp.config.scalars import EVERYONE
 from sdnapp.config.schema import Config
+from sdnapp.config.strangers import stranger_findings
 
 ETHERNET = 18
 """Bytes that a frame has beyond what its MTU counts, with one tag."""
@@ -53,8 +55,10 @@ def findings(config: Config, declared: Declared) -> Iterator[Finding]:
     """All that is wrong with ``config``, which may lack entries of ``declared`` that are broken."""
     yield from _settings(config)
     yield from encapsulation_findings(config)
+    yield from stranger_findings(config)
     yield from _networks(config)
     yield from _references(config, declared)
+    yield from _references_of_peers(config, declared)
     yield from _hosts(config)
     yield from _families(config)
     yield from _tags(config)
@@ -98,19 +102,7 @@ def _networks(config: Config) -> Iterator[Finding]:
 
 
 def _references(config: Config, declared: Declared) -> Iterator[Finding]:
-    def network(path: Path, name: str, *, key: bool = False) -> Iterator[Finding]:
-        tenant = name.partition("/")[0]
-        if name in declared.networks or (tenant in declared.tenants and tenant not in config.tenants):
-            return
-        namesakes = sorted(n for n in declared.networks if n.endswith(f"/{name}"))
-        close = namesakes[:3] or [n for n in [nearest(name, declared.networks)] if n]
-        yield Finding(path, f"there is no network {shown(name)}", _meant(close, declared.networks), key)
-
-    def host_named(path: Path, name: str, *, key: bool = False) -> Iterator[Finding]:
-        if name not in declared.hosts:
-            close = [host for host in [nearest(name, declared.hosts)] if host]
-            yield Finding(path, f"there is no host {shown(name)}", _meant(close, declared.hosts), key)
-
+    network, host_named = partial(_network_named, config, declared), partial(_host_named, declared)
     for name, host in config.hosts.items():
         for path in host.vlans:
             yield from network(("hosts", name, "vlans", path), path, key=True)
@@ -128,6 +120,37 @@ def _references(config: Config, declared: Declared) -> Iterator[Finding]:
             yield from network(("ports", name, "network"), port.network)
         for path in port.trunk:
             yield from network(("ports", name, "trunk", path), path, key=True)
+
+
+def _references_of_peers(config: Config, declared: Declared) -> Iterator[Finding]:
+    network = partial(_network_named, config, declared)
+    for name, peer in config.peers.items():
+        yield from _host_named(declared, ("peers", name, "host"), peer.host)
+        if not peer.networks:
+            message = "it has none of 'network', 'trunk' and 'keys'"
+            yield Finding(("peers", name), message, "Add trunk: {tenant/network: tag}.", key=True)
+        if peer.network is not None:
+            yield from network(("peers", name, "network"), peer.network)
+        for way, paths in (("trunk", peer.trunk), ("keys", peer.keys)):
+            for path in paths:
+                yield from network(("peers", name, way, path), path, key=True)
+
+
+def _network_named(
+    config: Config, declared: Declared, path: Path, name: str, *, key: bool = False
+) -> Iterator[Finding]:
+    tenant = name.partition("/")[0]
+    if name in declared.networks or (tenant in declared.tenants and tenant not in config.tenants):
+        return
+    namesakes = sorted(n for n in declared.networks if n.endswith(f"/{name}"))
+    close = namesakes[:3] or [n for n in [nearest(name, declared.networks)] if n]
+    yield Finding(path, f"there is no network {shown(name)}", _meant(close, declared.networks), key)
+
+
+def _host_named(declared: Declared, path: Path, name: str, *, key: bool = False) -> Iterator[Finding]:
+    if name not in declared.hosts:
+        close = [host for host in [nearest(name, declared.hosts)] if host]
+        yield Finding(path, f"there is no host {shown(name)}", _meant(close, declared.hosts), key)
 
 
 def _meant(close: list[str], known: Iterable[str]) -> str:
@@ -158,16 +181,18 @@ def _hosts(config: Config) -> Iterator[Finding]:
         yield Finding(
             ("hosts",), f"there are {len(hosts)} hosts", f"Use {len(names.TUNNEL_NUMBERS)} at most."
         )
-    for name, count in Counter(p.host for p in config.ports.values() if p.host and not p.bound).items():
+    numbered = [port.host for port in config.ports.values() if port.host and not port.bound]
+    numbered += (peer.host for peer in config.peers.values())
+    for name, count in Counter(numbered).items():
         if count > len(names.PORT_NUMBERS):
-            message, remedy = f"it has {count} ports", f"Use {len(names.PORT_NUMBERS)} at most."
+            message, remedy = f"it has {count} ports and peers", f"Use {len(names.PORT_NUMBERS)} at most."
             yield Finding(("hosts", name), message, remedy, key=True)
 
 
 def _families(config: Config) -> Iterator[Finding]:
     first: dict[str, str] = {}
     told: set[str] = set()
-    for port in config.ports.values():
+    for port in config.attached:
         for path, host in product(port.networks, config.hosts_of(port)):
             peer = first.setdefault(path, host)
             mine, theirs = config.hosts[host].vtep, config.hosts[peer].vtep

@@ -16,6 +16,7 @@ _SECTIONS = {
     "tenants.*.networks.*.dhcp": "Dhcp",
     "hosts.*": "Host",
     "ports.*": "Port",
+    "peers.*": "Peer",
 }
 
 

@@ -139,10 +139,11 @@ def _dscp(text: str) -> int | None:
     return number if number < 64 else None
 
 
+KINDS = ("vxlan", "gre", "geneve")
 Encapsulation = Annotated[
     Literal["vxlan", "gre", "geneve"],
-    _choice("an encapsulation", "vxlan", "gre", "geneve"),
-    WithJsonSchema({"enum": ["vxlan", "gre", "geneve"]}),
+    _choice("an encapsulation", *KINDS),
+    WithJsonSchema({"enum": [*KINDS]}),
 ]
 EVERYONE = "*"
 """Stands for all peers where a host gives one encapsulation for all of its tunnels."""
@@ -153,11 +154,11 @@ Encapsulations = Annotated[
     WithJsonSchema(
         {
             "anyOf": [
-                {"enum": ["vxlan", "gre", "geneve"]},
+                {"enum": [*KINDS]},
                 {
                     "type": "object",
                     "propertyNames": {"$comment": "host"},
-                    "additionalProperties": {"enum": ["vxlan", "gre", "geneve"]},
+                    "additionalProperties": {"enum": [*KINDS]},
                 },
             ]
         }

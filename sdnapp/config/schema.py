@@ -288,6 +288,48 @@ class Port(Section):
         return (*(() if self.network is None else (self.network,)), *self.trunk)
 
 
+class Peer(Section):
+    """A stranger: a machine that no controller of ours programs, behind a tunnel from one of our hosts."""
+
+    host: s.HostName = Field(
+        description="The host that holds the tunnel. The stranger's own end leads to the vtep of that one.",
+        examples=["host1"],
+    )
+    vtep: s.Vtep = Field(description="The stranger's underlay address.", examples=["192.168.4.77"])
+    encapsulation: s.Encapsulation | None = Field(
+        default=None, description="What frames are wrapped in. Default: that of `overlay`."
+    )
+    dst_port: s.UdpPort | None = Field(
+        default=None,
+        description="UDP port of the tunnel, at both ends. Default: 4789 for vxlan, 6081 for geneve.",
+    )
+    network: s.NetworkPath | None = Field(
+        default=None,
+        description="The network of frames without a key and without a tag inside.",
+        examples=["red/web"],
+    )
+    trunk: dict[s.NetworkPath, s.Vlan] = Field(
+        default={},
+        description="The networks of frames without a key, each with its tag inside, as a plain bridge sends "
+        "them.",
+        examples=[{"red/web": 10}],
+    )
+    keys: dict[s.NetworkPath, s.Vni] = Field(
+        default={},
+        description="The networks of frames without a tag inside, each with its key, such as a VNI.",
+        examples=[{"red/web": 5010}],
+    )
+    max_macs: s.Macs = Field(
+        default=1024,
+        description="How many MAC addresses may be behind it. Of more than these none is learned.",
+    )
+
+    @property
+    def networks(self) -> tuple[str, ...]:
+        """Paths of the networks that it reaches, as often as they are written."""
+        return (*(() if self.network is None else (self.network,)), *self.trunk, *self.keys)
+
+
 class Config(Section):
     """A whole file."""
 
@@ -303,6 +345,16 @@ class Config(Section):
         description="Where workloads attach, by name.",
         examples=[{"red1": {"host": "host1", "network": "red/web"}}],
     )
+    peers: dict[s.Name, Peer] = Field(
+        default={},
+        description="Strangers that have some of the networks too, by name.",
+        examples=[{"nas": {"host": "host1", "vtep": "192.168.4.77", "keys": {"red/web": 5010}}}],
+    )
+
+    @property
+    def attached(self) -> tuple[Port | Peer, ...]:
+        """All that a host has a port for."""
+        return (*self.ports.values(), *self.peers.values())
 
     @property
     def networks(self) -> dict[str, Network]:
@@ -313,7 +365,7 @@ class Config(Section):
             for name, network in tenant.networks.items()
         }
 
-    def hosts_of(self, port: Port) -> tuple[str, ...]:
+    def hosts_of(self, port: Port | Peer) -> tuple[str, ...]:
         """Where a port may be, of the hosts that there are."""
         if port.host is None:
             return tuple(self.hosts)

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
 from sdnapp.config.problem import Finding, Path, nearest, shown
-from sdnapp.config.schema import Config, Controller, Dhcp, Flap, Host, Network, Port, Settings, Tenant
+from sdnapp.config.schema import Config, Controller, Dhcp, Flap, Host, Network, Peer, Port, Settings, Tenant
 
 _SECTIONS: Mapping[str, type[BaseModel]] = {
     "overlay": Settings,
@@ -17,6 +17,7 @@ _SECTIONS: Mapping[str, type[BaseModel]] = {
     "tenants": Tenant,
     "hosts": Host,
     "ports": Port,
+    "peers": Peer,
 }
 
 

@@ -15,6 +15,7 @@ from sdnapp.config.addresses import homes
 from sdnapp.config.devices import device_of, iface_id_of, mac_of
 from sdnapp.config.encapsulations import between
 from sdnapp.config.scalars import Endpoint, Written
+from sdnapp.config.strangers import kind_of
 from sdnapp.net.model import (
     Address,
     Attachment,
@@ -55,10 +56,16 @@ def build(config: Config) -> Overlay:
             bound[name] = _bound(config, written, name)
         elif port.host is not None:
             on_host[port.host].append(name)
+    for name in sorted(config.peers):
+        on_host[config.peers[name].host].append(name)
     ports: dict[str, Port] = {}
     for of_host in on_host.values():
         numbers = names.ofports(of_host, names.PORT_NUMBERS)
-        ports |= {name: _port(config, written, name, numbers[name]) for name in of_host}
+        for name in of_host:
+            if name in config.peers:
+                ports[name] = _stranger(config, name, numbers[name])
+            else:
+                ports[name] = _port(config, written, name, numbers[name])
     peers = _peers(config)
     vteps = {name: str(host.vtep) for name, host in config.hosts.items()}
     hosts = {
@@ -68,7 +75,7 @@ def build(config: Config) -> Overlay:
             bridge=config.hosts[name].bridge,
             datapath_id=config.hosts[name].datapath_id or names.datapath_id(name),
             uplink=config.hosts[name].uplink,
-            ports=tuple(ports[port] for port in of_host),
+            ports=tuple(ports[port] for port in sorted(of_host)),
             tunnels=_tunnels(config, name, peers.get(name, []), vteps),
             vlans=config.hosts[name].vlans,
             underlay_mtu=config.hosts[name].underlay_mtu,
@@ -158,6 +165,43 @@ def _attachments(
     return tuple(attachments)
 
 
+def _stranger(config: Config, name: str, ofport: int) -> Port:
+    peer = config.peers[name]
+    kind, local = kind_of(config, peer), config.hosts[peer.host].vtep
+    tunnel = Tunnel(
+        interface=names.tunnel_interface(kind, name),
+        peer=name,
+        encapsulation=kind,
+        local_ip=local,
+        remote_ip=peer.vtep,
+        dst_port=peer.dst_port or _DST_PORT[kind],
+        csum=kind != "gre" and local.version == 6,
+        ofport=ofport,
+        keyed=bool(peer.keys),
+    )
+    untagged = {peer.network: 0} if peer.network else {}
+    attachments = [
+        *(Attachment(path, None, tagged=False, addresses=(), key=key) for path, key in untagged.items()),
+        *(
+            Attachment(path, tag, tagged=True, addresses=(), key=0)
+            for path, tag in sorted(peer.trunk.items())
+        ),
+        *(Attachment(path, None, tagged=False, addresses=(), key=k) for path, k in sorted(peer.keys.items())),
+    ]
+    return Port(
+        name=name,
+        host=peer.host,
+        interface=tunnel.interface,
+        ofport=ofport,
+        mac=None,
+        namespace=None,
+        device=None,
+        attachments=tuple(attachments),
+        max_macs=peer.max_macs,
+        tunnel=tunnel,
+    )
+
+
 def _with_prefix(address: Written, network: schema.Network) -> Interface:
     if isinstance(address, IPv4Interface | IPv6Interface):
         return address
@@ -168,7 +212,7 @@ def _with_prefix(address: Written, network: schema.Network) -> Interface:
 def _peers(config: Config) -> dict[str, list[str]]:
     """For each host, the others that may share a network with it, in the order of their names."""
     members: dict[str, set[str]] = {}
-    for port in config.ports.values():
+    for port in config.attached:
         for path in port.networks:
             members.setdefault(path, set()).update([port.host] if port.host else config.hosts)
     peers: dict[str, set[str]] = {}

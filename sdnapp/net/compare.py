@@ -67,7 +67,7 @@ def flow_differences(old: Overlay, new: Overlay) -> tuple[FlowDifference, ...]:
     return tuple(found)
 
 
-_KINDS = ("overlay", "controller", "tenant", "network", "host", "tunnel", "port")
+_KINDS = ("overlay", "controller", "tenant", "network", "host", "tunnel", "port", "peer")
 
 
 def _order(name: Name) -> tuple[int, str]:
@@ -120,13 +120,16 @@ def _things(overlay: Overlay) -> Iterator[tuple[Name, Fields]]:
             usual = tunnel.encapsulation == overlay.encapsulation
             own = {"encapsulation of its own": None if usual else tunnel.encapsulation}
             yield ("tunnel", f"{host.name} to {tunnel.peer}"), own
-    yield from ((("port", port.name), _placed(port)) for port in overlay.ports.values())
+    for port in overlay.ports.values():
+        yield ("port" if port.tunnel is None else "peer", port.name), _placed(port)
     yield from ((("port", port.name), _bound(port)) for port in overlay.bound.values())
 
 
 def _placed(port: Port) -> Fields:
+    tunnel = port.tunnel
     return {
         "host": port.host,
+        "tunnel": None if tunnel is None else f"{tunnel.encapsulation} to {tunnel.remote_ip}",
         "interface": port.interface,
         "mac": port.mac,
         "namespace": port.namespace,
@@ -183,6 +186,8 @@ def _dhcp(dhcp: Dhcp | None) -> str | None:
 def _attachment(attachment: Attachment) -> str:
     tag = "untagged" if not attachment.tagged else "tagged"
     vlan = "" if attachment.vlan is None else f" {attachment.vlan}"
+    if attachment.key:
+        return f"key {attachment.key}"
     return " ".join([f"{tag}{vlan}", *map(str, attachment.addresses)])
 
 

@@ -66,13 +66,34 @@ class Attachment:
 
     ``tagged``: frames of this network carry ``vlan`` on the wire (a trunk); otherwise they are untagged and
     ``vlan`` is the host's edge tag of the network (OVSDB ``tag``), None where the network has none.
-    ``addresses`` are those that the workload has in this network.
+    ``addresses`` are those that the workload has in this network. ``key``: that of the frames in a stranger's
+    tunnel, 0 where they have none; None for any other port.
     """
 
     network: str
     vlan: int | None
     tagged: bool
     addresses: tuple[Interface, ...]
+    key: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Tunnel:
+    """The OVS port from one host to one peer host, or to a stranger, of one encapsulation.
+
+    ``dst_port`` is a UDP port, None for GRE. ``ofport`` is the number to request. ``keyed``: what is sent has
+    the key that its flow says; otherwise none.
+    """
+
+    interface: str
+    peer: str
+    encapsulation: Encapsulation
+    local_ip: Address
+    remote_ip: Address
+    dst_port: int | None
+    csum: bool
+    ofport: int
+    keyed: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +123,9 @@ class Port:
     ``interface`` is the device on the host that sits on the integration bridge (15 characters at most).
     ``namespace`` is None for a port whose device somebody else makes (``attach: external``); otherwise the
     other end of the veth, named ``device``, is in that namespace. ``mac`` is None only for external ports
-    whose file gives none: their MAC is learned. ``ofport`` is the number to request. At most one attachment
-    is untagged. ``max_macs``: how many MACs may be behind it, its own included.
+    whose file gives none: their MAC is learned. ``tunnel``: the port is the tunnel to a stranger, from whom
+    MACs are learned; its name is the stranger's. ``ofport`` is the number to request. At most one attachment
+    is untagged for each key. ``max_macs``: how many MACs may be behind it, its own included.
     """
 
     name: str
@@ -116,6 +138,7 @@ class Port:
     attachments: tuple[Attachment, ...]
     max_macs: int
     limits: Limits = NO_LIMITS
+    tunnel: Tunnel | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,23 +156,6 @@ class Bound:
     attachments: tuple[Attachment, ...]
     max_macs: int
     limits: Limits = NO_LIMITS
-
-
-@dataclass(frozen=True, slots=True)
-class Tunnel:
-    """The OVS port from one host to one peer host, of one encapsulation.
-
-    ``dst_port`` is a UDP port, None for GRE. ``ofport`` is the number to request.
-    """
-
-    interface: str
-    peer: str
-    encapsulation: Encapsulation
-    local_ip: Address
-    remote_ip: Address
-    dst_port: int | None
-    csum: bool
-    ofport: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,9 @@
 """What an encapsulation adds to a frame, and so what is left for the workload.
 
 The underlay's MTU bounds the outer IP packet, which holds: outer IP header, encapsulation, the inner
-Ethernet header, and the inner packet; the last is what the workload's MTU counts. No network carries a tag
-inside the tunnel. All stations of a network have one MTU: what the narrowest way between its hosts carries.
+Ethernet header, and the inner packet; the last is what the workload's MTU counts. Only tunnels of
+strangers may carry a tag inside. All stations of a network have one MTU: what the narrowest way between its
+hosts carries.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
-from sdnapp.net.model import Encapsulation, Host, Overlay
+from sdnapp.net.model import Encapsulation, Host, Overlay, Tunnel
 
 USUAL_MTU = 1500
 """Bytes, of an underlay of which nobody says otherwise."""
@@ -18,16 +19,20 @@ ETHERNET = 14
 """Bytes of an Ethernet header; its checksum is not carried."""
 
 _IP = {4: 20, 6: 40}  # RFC 791, RFC 8200, both without options
+_TAG = 4  # IEEE 802.1Q, section 9.3
 _UDP = 8
 _HEADER = {
     "vxlan": _UDP + 8,  # RFC 7348, section 5
     "geneve": _UDP + 8,  # RFC 8926, section 3.4, without options
-    "gre": 4 + 4,  # RFC 2784, section 2.1, and the key of RFC 2890, section 2
+    "gre": 4,  # RFC 2784, section 2.1
 }
+_GRE_KEY = 4  # RFC 2890, section 2; in UDP the field is there anyway
 _GRE_CHECKSUM = 4  # RFC 2784, section 2.1: checksum and reserved; in UDP the field is there anyway
 
 
-def overhead(encapsulation: Encapsulation, version: int, *, csum: bool) -> int:
+def overhead(
+    encapsulation: Encapsulation, version: int, *, csum: bool, keyed: bool = True, tag: bool = False
+) -> int:
     """Bytes by which a workload's MTU is smaller than an underlay's of IP ``version`` (4 or 6).
 
     >>> [overhead(kind, 4, csum=False) for kind in ("vxlan", "geneve", "gre")]
@@ -35,20 +40,31 @@ def overhead(encapsulation: Encapsulation, version: int, *, csum: bool) -> int:
     >>> [overhead(kind, 6, csum=True) for kind in ("vxlan", "geneve", "gre")]
     [70, 70, 66]
     """
-    checksum = _GRE_CHECKSUM if encapsulation == "gre" and csum else 0
-    return _IP[version] + _HEADER[encapsulation] + checksum + ETHERNET
+    optional = _GRE_CHECKSUM * csum + _GRE_KEY * keyed if encapsulation == "gre" else 0
+    return _IP[version] + _HEADER[encapsulation] + optional + ETHERNET + _TAG * tag
 
 
 def overheads(hosts: Mapping[str, Host], usual: Encapsulation) -> Mapping[int, int]:
     """By IP version, what the tunnel costs that costs most: it decides for all, so that the workloads of a
     network agree wherever they are. Where there is none it is as if there were one of the ``usual`` kind.
     """
-    kinds = {(t.local_ip.version, t.encapsulation, t.csum) for host in hosts.values() for t in host.tunnels}
-    return {
-        version: max((overhead(k, v, csum=csum) for v, k, csum in kinds if v == version), default=otherwise)
-        for version in (4, 6)
-        for otherwise in [overhead(usual, version, csum=False)]
+    kinds = {
+        (t.local_ip.version, t.encapsulation, t.csum, t.keyed, tag)
+        for host in hosts.values()
+        for t, tag in _tunnels(host)
     }
+    costs = {4: [overhead(usual, 4, csum=False)], 6: [overhead(usual, 6, csum=False)]}
+    for version, kind, csum, keyed, tag in kinds:
+        costs[version].append(overhead(kind, version, csum=csum, keyed=keyed, tag=tag))
+    return {version: max(some[1:] or some) for version, some in costs.items()}
+
+
+def _tunnels(host: Host) -> Iterator[tuple[Tunnel, bool]]:
+    """Each with whether it carries tags inside."""
+    yield from ((tunnel, False) for tunnel in host.tunnels)
+    for port in host.ports:
+        if port.tunnel is not None:
+            yield port.tunnel, any(attachment.tagged for attachment in port.attachments)
 
 
 def with_mtus(overlay: Overlay) -> Overlay:

@@ -165,7 +165,7 @@ def _members(port: Port, ports: Ports, path: str) -> Iterator[Member]:
         for attachment in port.attachments:
             if attachment.network == path:
                 vlan = attachment.vlan if attachment.tagged or not trunk else None
-                yield Member(ports.number[port.interface], vlan, attachment.tagged)
+                yield Member(ports.number[port.interface], vlan, attachment.tagged, attachment.key)
 
 
 def _learned(state: State, path: str) -> tuple[object, object]:

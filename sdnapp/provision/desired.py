@@ -52,12 +52,12 @@ def desire(overlay: Overlay, host: Host, target: str, world: World) -> Wanted:
     things.append(_integration_bridge(host, kind, target))
     things += (_tunnel_port(overlay, host, tunnel) for tunnel in host.tunnels)
     for port in host.ports:
-        things.append(_port(host, port))
+        things.append(_port(host, port) if port.tunnel is None else _tunnel_port(overlay, host, port.tunnel))
         if port.namespace is not None:
             things.append(Namespace(port.namespace, host.name))
             things.append(_workload(host, port, mtus[port.name], kind))
     things += _notes(overlay, host, world)
-    external = frozenset(port.interface for port in host.ports if port.namespace is None)
+    external = frozenset(p.interface for p in host.ports if p.namespace is None and p.tunnel is None)
     problems = (*underlay.problems, *_narrower(host, underlay.mtu))
     return Wanted(tuple(dict.fromkeys(things)), problems, external)
 
@@ -152,7 +152,7 @@ def _tunnel_port(overlay: Overlay, host: Host, tunnel: Tunnel) -> Port:
     options = {
         "remote_ip": str(tunnel.remote_ip),
         "local_ip": str(tunnel.local_ip),
-        "key": "flow",
+        "key" if tunnel.keyed else "in_key": "flow",
         "csum": "true" if tunnel.csum else "false",
     }
     if tunnel.dst_port is not None:

@@ -84,18 +84,20 @@ class Host(BaseModel):
 
 
 class Attachment(_Read):
-    """One network on one port."""
+    """One network on one port. ``key``: of the frames in a stranger's tunnel, 0: they have none."""
 
     network: str
     vlan: int | None
     tagged: bool
     addresses: list[model.Interface]
+    key: int | None
 
 
 class Port(_Read):
     """Where a workload attaches. ``ofport`` is null while the bridge does not have the interface.
 
-    A port that is found by its ``iface_id`` has neither host nor interface while it is nowhere.
+    A port that is found by its ``iface_id`` has neither host nor interface while it is nowhere. ``tunnel``:
+    the port is the tunnel to a stranger, one of the file's ``peers``.
     """
 
     name: str
@@ -107,6 +109,7 @@ class Port(_Read):
     namespace: str | None = None
     device: str | None = None
     attachments: list[Attachment]
+    tunnel: Tunnel | None = None
 
 
 class Location(_Read):
@@ -261,17 +264,17 @@ def _host(source: Source, call: Call) -> Host:
 def _ports(source: Source, _: Call) -> list[Port]:
     status = source.status()
     bound = status.overlay.bound
-    there = [
-        Port.model_validate(port).model_copy(
-            update={
-                "ofport": status.bridges[port.host].ports.get(port.interface),
-                "iface_id": bound[name].iface_id if name in bound else None,
-            }
-        )
-        for name, port in status.overlay.ports.items()
-    ]
+    there = [_port_of(port, status, bound.get(name)) for name, port in status.overlay.ports.items()]
     nowhere = [Port.model_validate(bound[name]) for name in bound.keys() - status.overlay.ports.keys()]
     return sorted([*there, *nowhere], key=lambda port: port.name)
+
+
+def _port_of(port: model.Port, status: seam.Status, bound: model.Bound | None) -> Port:
+    now = {"ofport": status.bridges[port.host].ports.get(port.interface)}
+    shown = Port.model_validate(port)
+    tunnel = None if shown.tunnel is None else shown.tunnel.model_copy(update=now)
+    iface_id = None if bound is None else bound.iface_id
+    return shown.model_copy(update={**now, "tunnel": tunnel, "iface_id": iface_id})
 
 
 def _port(source: Source, call: Call) -> Port:

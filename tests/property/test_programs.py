@@ -52,7 +52,7 @@ def entered(view: BridgeView, frame: Frame) -> int | None:
             if member.port == frame.in_port:
                 tag = frame.vlans[0] if frame.vlans else None
                 carried = member.vlan if member.tagged else None
-                if tag == carried:
+                if tag == carried and member.key in (None, frame.key):
                     return network.vni
     return None
 
@@ -135,6 +135,8 @@ def test_a_frame_never_leaves_its_network(view: BridgeView, frame: Frame) -> Non
             assert (copy.port, copy.key) in {(peer.port, peer.key) for peer in network.peers}
         else:
             ways_out = {(m.port, m.vlan if m.tagged else None) for m in network.members}
+            key = next(m.key for m in network.members if m.port == copy.port)
+            assert key in (None, copy.key)
             inner = frame.vlans[1:] if entered_tagged(view, frame) else frame.vlans
             tag = copy.vlans[0] if len(copy.vlans) > len(inner) else None
             assert (copy.port, tag) in ways_out

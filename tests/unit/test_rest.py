@@ -345,7 +345,7 @@ def test_networks_tenants_ports_and_locations(client: falcon.testing.TestClient)
     port = client.simulate_get("/v1/ports/red1").json
     assert (port["host"], port["ofport"], port["namespace"]) == ("host1", 5, "red1")
     assert port["attachments"] == [
-        {"network": "red/web", "vlan": 10, "tagged": False, "addresses": ["10.1.1.1/24"]}
+        {"network": "red/web", "vlan": 10, "tagged": False, "addresses": ["10.1.1.1/24"], "key": None}
     ]
     assert client.simulate_get("/v1/ports/red2").json["ofport"] is None
     location, _ = client.simulate_get("/v1/locations").json

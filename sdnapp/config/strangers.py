@@ -1,0 +1,107 @@
+"""Tunnels of strangers (``peers``): their names, and what would make them ambiguous or a loop."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from sdnapp.config import names
+from sdnapp.config import scalars as s
+from sdnapp.config.problem import Finding, repeated
+from sdnapp.config.schema import Config, Peer
+
+
+def kind_of(config: Config, peer: Peer) -> s.Encapsulation:
+    """What the stranger's tunnel wraps frames in."""
+    return peer.encapsulation or config.overlay.encapsulation
+
+
+def tunnels(config: Config) -> dict[str, str]:
+    """The name of each stranger, by that of the tunnel that leads to it."""
+    return {names.tunnel_interface(kind_of(config, peer), name): name for name, peer in config.peers.items()}
+
+
+def stranger_findings(config: Config) -> Iterator[Finding]:
+    """Strangers that are no strangers, that cannot be told apart, or that would close a circle."""
+    yield from _names(config)
+    yield from _ends(config)
+    yield from _loops(config)
+    for name, peer in config.peers.items():
+        yield from _ways(("peers", name), peer, kind_of(config, peer))
+
+
+def _names(config: Config) -> Iterator[Finding]:
+    tunnel_of = {
+        kind: {names.tunnel_interface(kind, host): host for host in config.hosts} for kind in s.KINDS
+    }
+    for name, peer in config.peers.items():
+        kind = kind_of(config, peer)
+        tunnel = names.tunnel_interface(kind, name)
+        for what, known in (("host", config.hosts), ("port", config.ports)):
+            if name in known:
+                yield Finding(("peers", name), f"{name} is a {what} already", "Use another name.", key=True)
+        if name not in config.hosts and (host := tunnel_of[kind].get(tunnel)):
+            message = f"the tunnel to it would be named {tunnel}, like that to {host}"
+            yield Finding(("peers", name), message, "Rename one of them.", key=True)
+    tunnel_names = (
+        (names.tunnel_interface(kind_of(config, peer), name), name, ("peers", name))
+        for name, peer in config.peers.items()
+    )
+    for tunnel, first, where in repeated(tunnel_names):
+        message = f"the tunnel to it would be named {tunnel}, like that to {first}"
+        yield Finding(where, message, "Rename one of them.", key=True)
+
+
+def _ends(config: Config) -> Iterator[Finding]:
+    ours = {host.vtep: name for name, host in config.hosts.items()}
+    for name, peer in config.peers.items():
+        where = ("peers", name, "vtep")
+        if peer.vtep in ours:
+            message = f"{peer.vtep} is the vtep of {ours[peer.vtep]}"
+            yield Finding(where, message, "What is a host of the file needs no entry here.")
+        elif (
+            peer.host in config.hosts and (here := config.hosts[peer.host].vtep).version != peer.vtep.version
+        ):
+            message = f"the vtep of {peer.host} is IPv{here.version}"
+            yield Finding(where, message, f"Write an IPv{here.version} address.")
+    ends = (
+        ((peer.host, peer.vtep, kind_of(config, peer)), name, ("peers", name))
+        for name, peer in config.peers.items()
+    )
+    for (host, vtep, kind), first, path in repeated(ends):
+        message = f"{host} has a {kind} tunnel to {vtep} already, that of {first}"
+        remedy = "Give the networks of both to one: two tunnels cannot differ by their keys alone."
+        yield Finding(path, message, remedy, key=True)
+
+
+def _loops(config: Config) -> Iterator[Finding]:
+    """A stranger that learns like any switch sends what came in by one tunnel out by the other."""
+    carried = (
+        ((peer.vtep, path), name, ("peers", name))
+        for name, peer in config.peers.items()
+        for path in dict.fromkeys(peer.networks)
+    )
+    for (vtep, network), first, where in repeated(carried):
+        message = f"{network} leads to {vtep} already, by {first}: its frames would run in a circle"
+        yield Finding(where, message, "Give a network one tunnel to a stranger.", key=True)
+
+
+def _ways(where: tuple[str, str], peer: Peer, kind: str) -> Iterator[Finding]:
+    if kind == "gre" and peer.dst_port is not None:
+        message = "GRE has no ports"
+        yield Finding((*where, "dst_port"), message, "Remove it, or use vxlan or geneve.")
+    if kind == "gre" and peer.keys and (peer.network or peer.trunk):
+        message = "a GRE tunnel has keys or has none"
+        yield Finding((*where, "keys"), message, "Give every network a key, or none.", key=True)
+    tags = ((tag, path, (*where, "trunk", path)) for path, tag in peer.trunk.items())
+    for tag, first, path in repeated(tags):
+        message = f"tag {tag} is that of {first} in this tunnel"
+        yield Finding(path, message, "Use another tag: frames could not be told apart.")
+    keys = ((key, path, (*where, "keys", path)) for path, key in peer.keys.items())
+    for key, first, path in repeated(keys):
+        message = f"key {key} is that of {first} in this tunnel"
+        yield Finding(path, message, "Use another key: frames could not be told apart.")
+    ways = [("network", path) for path in (peer.network,) if path]
+    ways += [("trunk", path) for path in peer.trunk] + [("keys", path) for path in peer.keys]
+    for network, first, path in repeated((network, way, (*where, way)) for way, network in ways):
+        message = f"{network} is in {first!r} already"
+        yield Finding((*path, network), message, "Give each network once.", key=True)

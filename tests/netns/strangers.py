@@ -1,0 +1,131 @@
+"""Machines beside a lab that nothing of ours touches: made by hand, as people made them before us."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+
+from sdnapp.lab import services
+from sdnapp.lab.machine import Birth, Machine, entered, environment, inside
+from tests.netns.conftest import Running
+
+_EVERYTHING = 3  # ETH_P_ALL, packet(7)
+
+# Of the classic experiment, and what a userspace datapath asks of devices: checksums that the workload
+# computes, an uplink whose frames are for Open vSwitch alone.
+_BRIDGE = """
+kind=$1 remote=$2 vtep=$3
+shift 3
+alone() {
+    tc qdisc add dev "$1" clsact
+    tc filter add dev "$1" ingress bpf direct-action bytecode '1,6 0 0 2'
+}
+ovs-vsctl add-br br-int -- set bridge br-int datapath_type=netdev
+while [ $# -gt 0 ]; do
+    port=$1 tag=$2 address=$3
+    shift 3
+    ip netns add "$port"
+    ip link add "$port" mtu 1446 type veth peer name eth0 mtu 1446 netns "$port"
+    ip link set "$port" up
+    ip -n "$port" address add "$address/24" dev eth0
+    ip -n "$port" link set eth0 up
+    ip netns exec "$port" ethtool -K eth0 tx off
+    ovs-vsctl add-port br-int "$port" tag="$tag"
+done
+ovs-vsctl add-port br-int "${kind}0" -- set interface "${kind}0" type="$kind" options:remote_ip="$remote"
+ip address flush dev eth0
+alone eth0
+ovs-vsctl add-br br-phy -- set bridge br-phy datapath_type=netdev \
+    other_config:hwaddr="$(cat /sys/class/net/eth0/address)" -- add-port br-phy eth0
+ip address add "$vtep/24" dev br-phy
+ip link set br-phy up
+"""
+
+_KERNEL = """
+key=$1 remote=$2 vtep=$3 address=$4
+ip netns add "vni$key"
+ip link add "vxlan$key" mtu 1450 type vxlan id "$key" local "$vtep" remote "$remote" dstport 4789
+ip link set "vxlan$key" netns "vni$key" name eth0
+ip -n "vni$key" address add "$address/24" dev eth0
+ip -n "vni$key" link set eth0 up
+ip netns exec "vni$key" ethtool -K eth0 tx off
+"""
+
+
+@dataclass(frozen=True)
+class Strangers:
+    """The strangers of one lab; they end with the stack."""
+
+    lab: Running
+    stack: ExitStack
+    places: dict[str, tuple[Machine, str | None]] = field(default_factory=dict)
+
+    def bridge(
+        self, name: str, kind: str, remote: str, vtep: str, ports: Mapping[str, tuple[int, str]]
+    ) -> None:
+        """A host with a bridge that learns, ports with a tag each, and a tunnel without a key."""
+        machine = self._machine(name, vtep)
+        services.start_database(self.lab.lab, machine)
+        services.start_switch(self.lab.lab, machine)
+        words = [word for port, (tag, address) in ports.items() for word in (port, str(tag), address)]
+        _script(machine, _BRIDGE, kind, remote, vtep, *words)
+        self.places.update({port: (machine, port) for port in ports})
+
+    def kernel(self, name: str, remote: str, vtep: str, keys: Mapping[int, str]) -> None:
+        """A host without Open vSwitch: for each VNI a vxlan device, in a namespace of its own."""
+        machine = self._machine(name, vtep)
+        for key, address in keys.items():
+            _script(machine, _KERNEL, str(key), remote, vtep, address)
+            self.places[f"vni{key}"] = (machine, f"vni{key}")
+
+    def run(self, place: str, *command: str, check: bool = True) -> str:
+        """Run a command at a stranger's port or at one of ours, and return what it printed."""
+        return _run(self.command(place, *command), check=check)
+
+    def command(self, place: str, *command: str) -> list[str]:
+        """The command line that runs ``command`` there."""
+        if place not in self.places:
+            return self.lab.command(place, *command)
+        machine, namespace = self.places[place]
+        return inside(machine, command, namespace=namespace)
+
+    def tap(self, place: str) -> socket.socket:
+        """A socket on the device of a place, to send from and to see what comes out of the overlay there."""
+        if place in self.places:
+            machine, namespace = self.places[place]
+        else:
+            port = self.lab.overlay.ports[place]
+            machine, namespace = self.lab.lab.hosts[port.host], port.namespace
+        with entered(machine, namespace):
+            tap = socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_NONBLOCK, 0)
+            tap.bind(("eth0", _EVERYTHING))
+        return tap
+
+    def _machine(self, name: str, vtep: str) -> Machine:
+        lab = self.lab.lab
+        assert lab.underlay is not None
+        for part in ("openvswitch", "etc"):
+            (lab.home(name) / part).mkdir(parents=True)
+        birth = Birth(name, lab.home(name))
+        self.stack.callback(birth.close)
+        machine = birth.machine()
+        pid = str(machine.anchor.pid)
+        cable = ["ip", "link", "add", name, "type", "veth", "peer", "name", "eth0", "netns", pid]
+        _run(["nsenter", f"--target={lab.underlay.anchor.pid}", "--net", *cable])
+        attach = ["ip", "link", "set", name, "master", "segment", "up"]
+        _run(["nsenter", f"--target={lab.underlay.anchor.pid}", "--net", *attach])
+        _script(machine, 'ip address add "$1/24" dev eth0; ip link set eth0 up; ethtool -K eth0 tx off', vtep)
+        return machine
+
+
+def _script(machine: Machine, script: str, *arguments: str) -> None:
+    _run(inside(machine, ["sh", "-euc", script, "sh", *arguments]))
+
+
+def _run(command: list[str], *, check: bool = True) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, env=environment(), timeout=60, check=False)
+    assert not check or done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
+    return done.stdout
