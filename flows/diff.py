@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
-from flows.flow import Flow, FlowKey, Meter, Program
+from flows.flow import Flow, FlowKey, Kind, Meter, Program
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +29,16 @@ class Plan:
     def __len__(self) -> int:
         """How many messages change the bridge."""
         return len(self.add) + len(self.delete) + len(self.meters) + len(self.unused)
+
+
+SMALL = 64
+"""What is no larger than this is sent in one piece."""
+
+
+def urgent(plan: Plan) -> Plan:
+    """What of the plan is to be sent first, on its own: a bridge in a storm is slow to take the rest."""
+    relief = tuple(flow for flow in plan.add if flow.kind is Kind.CROWDED) if len(plan) > SMALL else ()
+    return Plan(relief, (), ()) if relief else plan
 
 
 def diff(installed: AbstractSet[FlowKey], meters: Iterable[Meter], program: Program) -> Plan:

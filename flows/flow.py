@@ -29,10 +29,11 @@ FlowKey = tuple[int, int]
 
 
 class Kind(IntEnum):
-    """Whether a flow follows from the configuration, or from a location that the network taught us."""
+    """What a flow follows from: the configuration, a source that was seen, or too many of them."""
 
     FIXED = 0
     LEARNED = 1
+    CROWDED = 2
 
 
 class _Said(NamedTuple):
@@ -112,6 +113,11 @@ def is_ours(cookie: int) -> bool:
 def is_learned(cookie: int) -> bool:
     """Whether the flow with this cookie stands for a learned location."""
     return is_ours(cookie) and cookie >> _KIND_SHIFT & 0xF == Kind.LEARNED
+
+
+def is_crowded(cookie: int) -> bool:
+    """Whether the flow with this cookie keeps the sources of a crowded port from being looked at."""
+    return is_ours(cookie) and cookie >> _KIND_SHIFT & 0xF == Kind.CROWDED
 
 
 class Unit(IntEnum):

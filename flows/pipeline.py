@@ -160,7 +160,7 @@ def believe(view: BridgeView) -> Iterator[Flow]:
     """
     yield Flow(Table.LEARN, EXACT, Match(source=Source.LOCAL, eth_src="00:00:00:00:00:00"))
     for port in view.crowded:
-        yield Flow(Table.LEARN, EXCEPTION, Match(in_port=port), _AFTER_LEARN, kind=Kind.LEARNED)
+        yield Flow(Table.LEARN, EXCEPTION, Match(in_port=port), _AFTER_LEARN, kind=Kind.CROWDED)
     if not view.learn_from_tunnels:
         yield Flow(Table.LEARN, GENERAL, Match(source=Source.TUNNEL), _AFTER_LEARN)
 

@@ -15,7 +15,7 @@ from operator import is_
 from typing import Any
 
 from flows.compile import NOTHING, Compiled, recompile
-from flows.diff import Plan, diff
+from flows.diff import Plan, diff, urgent
 from flows.flow import Flow, FlowKey, Meter, Program
 from sdnapp.config.names import is_note
 from sdnapp.engine.binding import binding_alarms, binding_notes
@@ -345,8 +345,11 @@ class Engine:
         session.due = False
         plan = diff(session.installed, session.meters, _without(session.program, session.rejected))
         if plan:
-            session.sending, session.sent_dialect = plan, session.dialect
-            yield Send(dpid, plan, frozenset(meter.id for meter in session.meters))
+            first = urgent(plan)
+            whole = first is plan or session.host not in self._state.confirmed
+            session.sending = plan if whole else first
+            session.sent_dialect = session.dialect if whole else self._state.confirmed[session.host]
+            yield Send(dpid, session.sending, frozenset(meter.id for meter in session.meters))
         else:
             yield from _greet(session)
             yield from self._in_force(session.host, session.dialect)

@@ -23,7 +23,7 @@ HOLD = 0.05
 HEARSAY = -1
 """The number of a move that only another host's bridge tells of: whoever saw the station knows better."""
 PEER_MACS = 16_384
-"""How many MACs may be learned behind one peer, where nobody else limits them."""
+"""How many MACs may be learned behind one peer, however many its ports may have."""
 
 K = TypeVar("K")
 V = TypeVar("V")

@@ -98,8 +98,8 @@ class State:
 
     What follows from ``overlay``: ``members`` and ``having``, the ports and the hosts of each network;
     ``static``, its fixed locations; ``networks``, what the file says of it; ``paths``, by VNI; ``here``, the
-    networks of each host; ``attached``, those of each interface of a host, and ``limits``, how many MACs may
-    be learned there; ``bound_macs``, by network and MAC, the ports found by their iface_id.
+    networks of each host; ``attached``, those of each interface of a host, ``limits``, how many MACs may be
+    learned at each place; ``bound_macs``, by network and MAC, the ports found by their iface_id.
 
     ``bridges``: the ports of each host heard of. ``learned``: what traffic taught us. ``read``: hosts whose
     bridge has told what it holds, so that its word on learned locations is the last one. ``claims``: what
@@ -119,7 +119,7 @@ class State:
     paths: Mapping[int, str]
     here: Mapping[str, frozenset[str]]
     attached: Mapping[tuple[str, str], frozenset[str]]
-    limits: Mapping[tuple[str, str], int]
+    limits: Mapping[Place, int]
     bound_macs: Mapping[tuple[str, str], Bound]
     bridges: Mapping[str, Ports] = field(default_factory=dict)
     learned: Learned = NOTHING_LEARNED
@@ -163,11 +163,7 @@ class State:
                 for name, host in overlay.hosts.items()
             },
             attached=attached,
-            limits={
-                (port.host, port.interface): port.max_macs - (port.mac is not None)
-                for host in overlay.hosts.values()
-                for port in host.ports
-            },
+            limits=_limits(overlay),
             bound_macs={
                 (attachment.network, bound.mac): bound
                 for bound in overlay.bound.values()
@@ -205,9 +201,7 @@ class State:
 
     def limit(self, place: Place) -> int | None:
         """How many MACs may be learned there; None if there is no such place."""
-        if place.interface is None:
-            return PEER_MACS if place.host in self.overlay.hosts else None
-        return self.limits.get((place.host, place.interface))
+        return self.limits.get(place)
 
 
 @dataclass(frozen=True, slots=True)
@@ -372,6 +366,18 @@ def _configure(state: State, wanted: Overlay) -> State:
         settled=state.settled and wanted is state.wanted,
     )
     return _renew_claims(replace(known, learned=learning.sound(state.learned, known)))
+
+
+def _limits(overlay: Overlay) -> Mapping[Place, int]:
+    """Behind a peer there may be as many as behind its ports, and those that may be there unseen."""
+    unseen = sum(bound.max_macs for bound in overlay.bound.values())
+    limits = {}
+    for host in overlay.hosts.values():
+        all_ports = unseen + sum(port.max_macs for port in host.ports)
+        limits[Place(host.name, None)] = min(all_ports, PEER_MACS)
+        for port in host.ports:
+            limits[Place(host.name, port.interface)] = port.max_macs - (port.mac is not None)
+    return limits
 
 
 def _with_same_parts(before: State, now: State) -> State:

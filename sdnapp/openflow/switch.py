@@ -15,7 +15,7 @@ from os_ken.ofproto import ofproto_v1_3 as ofproto
 from os_ken.ofproto import ofproto_v1_3_parser as parser
 
 from flows.diff import Plan
-from flows.flow import CONTROLLER_METER, Flow, FlowKey, Meter, Unit, is_learned
+from flows.flow import CONTROLLER_METER, Flow, FlowKey, Meter, Unit, is_crowded, is_learned
 from flows.match import Source
 from flows.tables import Table
 from sdnapp.openflow import encode, monitor
@@ -114,12 +114,10 @@ class Switch:
         for reply in self.request(_all_flows(self.datapath)):
             for entry in reply.body:
                 keys.add((entry.table_id, entry.cookie))
-                if is_learned(entry.cookie):
-                    found = _learned_flow(entry)
-                    if isinstance(found, LearnedFlow):
-                        learned.append(found)
-                    elif found is not None:
-                        crowded.append(found)
+                if is_learned(entry.cookie) and (found := _learned_flow(entry)) is not None:
+                    learned.append(found)
+                elif is_crowded(entry.cookie):
+                    crowded.append(entry.match["in_port"])
             hub.sleep(0)
         return Contents(frozenset(keys), self._read_meters(), tuple(learned), tuple(crowded))
 
@@ -242,17 +240,12 @@ def _all_flows(datapath: Any) -> Any:
     )
 
 
-def _learned_flow(entry: Any) -> LearnedFlow | int | None:
-    """Read a location out of its flow: the one that knows the source, or the one that reaches it remotely.
-
-    A number is that of a crowded port.
-    """
+def _learned_flow(entry: Any) -> LearnedFlow | None:
+    """Read a location out of its flow: the one that knows the source, or the one that reaches it remotely."""
     match = entry.match
     vni = match.get("metadata")
     actions = [action for i in entry.instructions for action in getattr(i, "actions", ())]
     if entry.table_id == Table.LEARN:
-        if "eth_src" not in match:
-            return int(match["in_port"])
         notes = (int.from_bytes(a.note, "big") for a in actions if isinstance(a, parser.NXActionNote))
         denied = not entry.instructions
         return LearnedFlow(vni, match["eth_src"], match["in_port"], next(notes, 0), denied)

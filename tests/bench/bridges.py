@@ -58,7 +58,7 @@ def text(
 
 def port(number: int, on: int, network: int) -> str:
     """Write the line of a port."""
-    return f"  p{number}: {{host: {host(on)}, network: t/n{network}}}"
+    return f"  p{number}: {{host: {host(on)}, network: t/n{network}, max_macs: 65535}}"
 
 
 def _trunk(number: int, on: int, networks: Iterable[int]) -> str:
