@@ -23,6 +23,7 @@ from tests.bench.figure import (
     plain,
     table,
 )
+from tests.bench.pulse import Pulse, Wait
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "configs").glob("*.yaml"))
 
@@ -116,6 +117,13 @@ def test_a_curve_compares_the_cost_of_each_of_many_with_each_of_few() -> None:
 
     assert (each.unit, each.reference, each.ours, each.met) == ("µs", 1e5, 2e5, False)
     assert list(flat([curve, each])) == [*points.values(), each]
+
+
+def test_only_waits_that_fell_into_the_time_count() -> None:
+    felt = Pulse(port=0)
+    felt.waits += [Wait(1.0, 1.9), Wait(2.0, 2.25), Wait(2.9, 3.4), Wait(4.0, 4.8)]
+
+    assert felt.longest(2.1, 3.0) == pytest.approx(500)
 
 
 def test_a_chart_says_what_it_shows_and_is_a_file(tmp_path: Path) -> None:
