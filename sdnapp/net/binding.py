@@ -5,33 +5,17 @@ and bridges tell their ports to whoever connects. So a binding is part of what a
 controller nor an agent that starts anew has missed anything.
 
 A port may be in two places for a while: a live migration prepares the new one while the workload still runs
-at the old one. Both belong to the network then, and the workload is where it spoke last.
+at the old one. Both belong to the network then, and the workload is where it spoke last, as with any station
+of which the file does not say where it is.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import NamedTuple
 
 from sdnapp.config import names
 from sdnapp.net.model import Attachment, Bound, Host, Overlay, Port
-
-
-class Spot(NamedTuple):
-    """An interface on a host's bridge; None: somewhere on a host that this controller does not see."""
-
-    host: str
-    interface: str | None
-
-
-Spots = Mapping[str, Spot]
-"""By port: where it spoke last."""
-
-
-def by_identity(overlay: Overlay) -> Mapping[int, Bound]:
-    """The ports that are found by their ``iface_id``, by its identity."""
-    return {names.identity(bound.iface_id): bound for bound in overlay.bound.values()}
 
 
 def roaming(overlay: Overlay) -> Mapping[str, frozenset[str]]:
@@ -44,40 +28,31 @@ def roaming(overlay: Overlay) -> Mapping[str, frozenset[str]]:
     return hosts
 
 
-def bind(
-    overlay: Overlay, interfaces: Mapping[str, Mapping[str, int]], spots: Spots
-) -> tuple[Overlay, Spots]:
-    """The overlay with each bound port wherever it is, and where each of them is to be reached.
+def bind(overlay: Overlay, interfaces: Mapping[str, Mapping[str, int]]) -> Overlay:
+    """The overlay with each bound port wherever it is: ``hosts`` have all of its places, ``ports`` has one.
 
-    ``interfaces``: by host, the identity that each noted interface has. Only where a port is to be reached
-    does it have the MAC that the file gives it. ``ports`` of the result holds that one, ``hosts`` all.
+    ``interfaces``: by host, the identity that each noted interface has. A port has the MAC that the file
+    gives it where it is certain that it is nowhere else; otherwise its MAC is learned like any other.
     """
-    if not overlay.bound:
-        return overlay, {}
-    wanted = by_identity(overlay)
-    found: dict[str, list[Port]] = {}
-    for host, noted in sorted(interfaces.items()):
+    bound = {names.identity(port.iface_id): port for port in overlay.bound.values()}
+    places: dict[str, list[Port]] = {}
+    for host, noted in sorted(interfaces.items()) if bound else ():
         for interface, identity in sorted(noted.items()):
-            bound = wanted.get(identity)
-            if bound is not None and bound.host in {None, host} and host in overlay.hosts:
-                found.setdefault(bound.name, []).append(_port(bound, overlay.hosts[host], interface))
-    if not found:
-        return overlay, {}
-    chosen: dict[str, Spot] = {}
+            meant = bound.get(identity)
+            if meant is not None and meant.host in {None, host} and host in overlay.hosts:
+                places.setdefault(meant.name, []).append(_port(meant, overlay.hosts[host], interface))
+    if not places:
+        return overlay
     here: dict[str, list[Port]] = {}
-    ports = dict(overlay.ports)
-    for name, places in found.items():
-        there = [Spot(port.host, port.interface) for port in places]
-        last = spots.get(name, there[0])
-        seen = last in there or (last.interface is None and overlay.controller.per_host)
-        chosen[name] = spot = last if seen else there[0]
-        for port, at in zip(places, there, strict=True):
-            real = port if at == spot else replace(port, mac=None)
-            here.setdefault(port.host, []).append(real)
-            if at == spot or name not in ports:
-                ports[name] = real
+    for name, found in places.items():
+        unseen = overlay.controller.per_host and overlay.bound[name].host is None
+        if len(found) > 1 or unseen:
+            found[:] = (replace(port, mac=None) for port in found)
+        for port in found:
+            here.setdefault(port.host, []).append(port)
+    ports = {**overlay.ports, **{name: found[0] for name, found in places.items()}}
     hosts = {name: _with(host, here.get(name, ())) for name, host in overlay.hosts.items()}
-    return replace(overlay, ports=dict(sorted(ports.items())), hosts=hosts), chosen
+    return replace(overlay, ports=dict(sorted(ports.items())), hosts=hosts)
 
 
 def _port(bound: Bound, host: Host, interface: str) -> Port:

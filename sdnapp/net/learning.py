@@ -238,6 +238,15 @@ def _may_be_denied(known: Learned | _Draft, ground: Ground, network: str, mac: s
     return (home is not None or (network, mac) in known.frozen) and not _is_at(believed, place)
 
 
+def seeded(learned: Learned, ground: Ground, sighted: Iterable[Sighted]) -> Learned:
+    """Stations that were fixed until now are believed where they were, if that can be, until they speak."""
+    draft = _Draft(learned)
+    for network, mac, place in sighted:
+        if ground.exists(network, place) and draft.station(network, mac) is None:
+            draft.settle(network, mac, Station(place))
+    return draft.done()
+
+
 def sound(learned: Learned, ground: Ground) -> Learned:
     """What can still be: the network is at that place, and nothing fixed says otherwise."""
     draft = _Draft(learned)

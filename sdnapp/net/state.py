@@ -11,12 +11,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-from sdnapp.config.names import identity, noted, tunnel_interface
+from sdnapp.config.names import noted, tunnel_interface
 from sdnapp.net import learning
-from sdnapp.net.binding import Spot, Spots, bind, roaming
+from sdnapp.net.binding import bind, roaming
 from sdnapp.net.dialect import Dialect, Speech
 from sdnapp.net.learning import NOTHING_LEARNED, PEER_MACS, Learned, Place, Station, Stations, Told, with_same
-from sdnapp.net.model import Bound, Encapsulation, Flap, Host, Network, Overlay, Port
+from sdnapp.net.model import Encapsulation, Flap, Host, Network, Overlay, Port
 from sdnapp.net.moving import meanwhile
 
 ENCAPSULATIONS: tuple[Encapsulation, ...] = ("geneve", "gre", "vxlan")
@@ -94,12 +94,12 @@ NO_PORTS = Ports({}, {}, {}, {}, {}, choice=False, noted={}, dead=frozenset())
 class State:
     """``wanted`` is the configuration; ``overlay`` is what is true of it already: a port that moves to
     another host is where it was until its interface has arrived (``moving``), and ports that are found by
-    their iface_id are where they are; ``spots``: where each of these spoke last.
+    their iface_id are where they are.
 
     What follows from ``overlay``: ``members`` and ``having``, the ports and the hosts of each network;
     ``static``, its fixed locations; ``networks``, what the file says of it; ``paths``, by VNI; ``here``, the
     networks of each host; ``attached``, those of each interface of a host, ``limits``, how many MACs may be
-    learned at each place; ``bound_macs``, by network and MAC, the ports found by their iface_id.
+    learned at each place.
 
     ``bridges``: the ports of each host heard of. ``learned``: what traffic taught us. ``read``: hosts whose
     bridge has told what it holds, so that its word on learned locations is the last one. ``claims``: what
@@ -120,12 +120,10 @@ class State:
     here: Mapping[str, frozenset[str]]
     attached: Mapping[tuple[str, str], frozenset[str]]
     limits: Mapping[Place, int]
-    bound_macs: Mapping[tuple[str, str], Bound]
     bridges: Mapping[str, Ports] = field(default_factory=dict)
     learned: Learned = NOTHING_LEARNED
     read: frozenset[str] = frozenset()
     moving: bool = False
-    spots: Spots = field(default_factory=dict)
     claims: Mapping[int, str] = field(default_factory=dict)
     confirmed: Mapping[str, Dialect] = field(default_factory=dict)
     fading: frozenset[Speech] = frozenset()
@@ -164,12 +162,6 @@ class State:
             },
             attached=attached,
             limits=_limits(overlay),
-            bound_macs={
-                (attachment.network, bound.mac): bound
-                for bound in overlay.bound.values()
-                if bound.mac is not None
-                for attachment in bound.attachments
-            },
             claims=paths,
         )
 
@@ -335,7 +327,6 @@ def step(state: State, event: Event) -> State:
             number = {name: n for name, n in state.ports(host).number.items() if name != interface}
             return _set_ports(state, host, number, state.ports(host).dead)
         case Seen() | Silent() | Recalled() | Thawed() | Eased():
-            state = _follow(state, event.host, event.sightings) if isinstance(event, Seen) else state
             learned = _learn(state, event)
             read = state.read | {event.host} if isinstance(event, Recalled) else state.read
             same = learned is state.learned and read == state.read
@@ -352,12 +343,11 @@ def _configure(state: State, wanted: Overlay) -> State:
     """Ports, learned locations and what bridges confirmed outlive the change where they still make sense."""
     interfaces = {host: ports.number for host, ports in state.bridges.items()}
     unbound = meanwhile(wanted, state.overlay, interfaces)
-    overlay, spots = bind(unbound, {host: ports.noted for host, ports in state.bridges.items()}, state.spots)
+    overlay = bind(unbound, {host: ports.noted for host, ports in state.bridges.items()})
     known = replace(
         _with_same_parts(state, State.of(overlay)),
         wanted=wanted,
         moving=unbound is not wanted,
-        spots=spots,
         bridges={h: _same_ports(state, overlay, h) for h in state.bridges if h in overlay.hosts},
         read=state.read & overlay.hosts.keys(),
         claims=state.claims,
@@ -365,7 +355,18 @@ def _configure(state: State, wanted: Overlay) -> State:
         fading=frozenset(speech for speech in state.fading if speech.listener in overlay.hosts),
         settled=state.settled and wanted is state.wanted,
     )
-    return _renew_claims(replace(known, learned=learning.sound(state.learned, known)))
+    learned = learning.seeded(learning.sound(state.learned, known), known, _unfixed(state, known))
+    return _renew_claims(replace(known, learned=learned))
+
+
+def _unfixed(before: State, now: State) -> Iterator[learning.Sighted]:
+    """Stations of which it was certain where they are, and is not any more."""
+    for network, stations in before.static.items():
+        fixed = now.static.get(network, learning.NOBODY)
+        if fixed is not stations:
+            yield from (
+                (network, mac, station.place) for mac, station in stations.items() if mac not in fixed
+            )
 
 
 def _limits(overlay: Overlay) -> Mapping[Place, int]:
@@ -488,23 +489,6 @@ def _locate(state: State, host: str, sightings: Iterable[Sighting]) -> Iterator[
         network, place = state.paths.get(vni), _place(state, host, ofport)
         if network is not None and place is not None and state.exists(network, place):
             yield network, mac, place
-
-
-def _follow(state: State, host: str, sightings: Iterable[Sighting]) -> State:
-    """A port that is in several places is to be reached where it speaks."""
-    spots = dict(state.spots)
-    for network, mac, place in _locate(state, host, sightings if spots else ()):
-        bound = state.bound_macs.get((network, mac))
-        if bound and bound.name in spots and _may_be(state, bound, place):
-            spots[bound.name] = Spot(*place)
-    return state if spots == state.spots else _configure(replace(state, spots=spots), state.wanted)
-
-
-def _may_be(state: State, bound: Bound, place: Place) -> bool:
-    """Whether the port has an interface there, or may have one that this controller does not see."""
-    if place.interface is None:
-        return state.overlay.controller.per_host and bound.host in {None, place.host}
-    return state.ports(place.host).noted.get(place.interface) == identity(bound.iface_id)
 
 
 def _place(state: State, host: str, ofport: int) -> Place | None:

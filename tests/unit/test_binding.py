@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from itertools import permutations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from flows.view import NetworkView
 from sdnapp.config import names
@@ -160,8 +163,29 @@ def test_a_controller_of_one_host_floods_wherever_it_may_be_and_learns_where_it_
     state = step(State.of(meaning), BridgeFound("host1", {**numbers(host1), **PLUGGED}))
     to_host3 = next(t.ofport for t in host1.tunnels if t.peer == "host3")
     assert len(red(state, "host1").peers) == 2
-    assert where(state, "host1") == {7}
 
-    spoke = step(state, Seen("host1", (Sighting(5010, MAC, to_host3),), now=0.0))
-    assert where(spoke, "host1") == {to_host3}
-    assert where(step(spoke, Seen("host1", (Sighting(5010, MAC, 7),), now=0.0)), "host1") == {7}
+    here = step(state, Seen("host1", (Sighting(5010, MAC, 7),), 1.0))
+    assert where(here, "host1") == {7}
+    assert where(step(here, Seen("host1", (Sighting(5010, MAC, to_host3),), 2.0)), "host1") == {to_host3}
+
+
+@given(st.data())
+def test_where_everything_is_follows_from_what_bridges_show_now(data: st.DataObject) -> None:
+    """Whatever appeared, vanished and changed its number before; but for what traffic has taught."""
+    state = up()
+    shown = {host: dict(numbers(state.overlay.hosts[host])) for host in ("host1", "host2")}
+    for _ in range(data.draw(st.integers(1, 8))):
+        host = data.draw(st.sampled_from(["host1", "host2"]))
+        interface = data.draw(st.sampled_from(["tap1", "tap2"]))
+        ports = plugged(interface, data.draw(st.integers(1, 2)), data.draw(st.sampled_from(["x-1", "guest"])))
+        for name in data.draw(st.permutations(sorted(ports))):
+            if data.draw(st.booleans()):
+                shown[host][name] = ports[name]
+                state = step(state, PortFound(host, name, ports[name]))
+            elif name in shown[host]:
+                del shown[host][name]
+                state = step(state, PortLost(host, name))
+
+    fresh = after(State.of(overlay(GUESTS)), *(BridgeFound(h, ports) for h, ports in shown.items()))
+    assert state.overlay == fresh.overlay
+    assert replace(state, learned=fresh.learned) == fresh
