@@ -31,6 +31,7 @@ from sdnapp.engine.messages import (
     FileChanged,
     FlowsAltered,
     FromBridge,
+    Gathered,
     Heard,
     Later,
     Note,
@@ -74,6 +75,8 @@ what its datapath cached (ovs-vswitchd.conf.db(5), ``max-revalidator``); a barri
 """
 FADE = 1.0
 """Seconds after which nothing is on its way any more that a bridge sent before."""
+GATHER = 3.0
+"""Seconds in which every bridge that is there connects to a controller that has started."""
 SETTLE = 30.0
 """Seconds after a new configuration until bridges that were never heard of do not count any more."""
 ATTEMPTS = 3
@@ -157,6 +160,7 @@ class Engine:
         self._sessions: dict[int, _Session] = {}
         self._strangers: dict[int, Connected] = {}
         self._config_error: str | None = None
+        self._gathering = True
         self._drift: dict[str, int] = {}
         self._latest: dict[str, Dialect] = {}
         self._spoken: Counter[tuple[str, str]] = Counter()
@@ -169,7 +173,8 @@ class Engine:
 
     def start(self) -> list[Effect]:
         """What is to be done before anything happened, and again with each new configuration."""
-        return [Later(SETTLE, Elapsed(Settled(self._state.wanted)))]
+        later: list[Effect] = [Later(SETTLE, Elapsed(Settled(self._state.wanted)))]
+        return [*later, Later(GATHER, Elapsed(Gathered()))] if self._gathering else later
 
     def handle(self, events: Iterable[Event]) -> Iterator[Effect | None]:
         """Take in what happened, in order; yield what is to be done, in order.
@@ -199,6 +204,9 @@ class Engine:
             case FileChanged(overlay):
                 return self._configure(overlay)
             case Elapsed(later):
+                if isinstance(later, Gathered):
+                    self._gathering = False
+                    return []
                 superseded = isinstance(later, Confirmed) and later.dialect != self._latest[later.host]
                 self._state = self._state if superseded else step(self._state, later)
                 return []
@@ -335,9 +343,20 @@ class Engine:
         session.reads += 1
         return [Read(dpid)]
 
+    def _is_guessing(self) -> bool:
+        """Whether ports may be on bridges that have not connected yet since the controller started.
+
+        What bridges hold of an earlier controller is better than what would follow from that.
+        """
+        overlay = self._state.overlay
+        unseen = not overlay.controller.per_host and not overlay.hosts.keys() <= self._state.bridges.keys()
+        return self._gathering and bool(overlay.bound) and unseen
+
     def _reconcile(self, dpid: int, session: _Session) -> Iterator[Effect | None]:
         """Send what the bridge lacks, unless it is being read, or written, or was given up."""
         if session.reads or session.installed is None or session.sending or session.failure:
+            return
+        if session.installed and self._is_guessing():
             return
         yield from session.follow(self._state)
         if not session.due:

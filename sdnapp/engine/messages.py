@@ -134,10 +134,15 @@ class FileBroken:
 
 
 @dataclass(frozen=True, slots=True)
+class Gathered:
+    """Every bridge that is there had the time to connect."""
+
+
+@dataclass(frozen=True, slots=True)
 class Elapsed:
     """The time that ``Later`` asked for is over."""
 
-    event: Faded | Settled | Confirmed | Thawed | Eased
+    event: Gathered | Faded | Settled | Confirmed | Thawed | Eased
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ the order in which things happened.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -130,11 +130,15 @@ class State:
     settled: bool = False
 
     @classmethod
-    def of(cls, overlay: Overlay) -> State:
-        """A configuration, and nothing seen yet."""
+    def of(cls, overlay: Overlay, heard: Collection[str] = ()) -> State:
+        """A configuration, and nothing seen yet; ``heard`` are the hosts that told which ports they have.
+
+        A port that is found by its iface_id may be on any other host that it may be on.
+        """
         static: dict[str, dict[str, Station]] = {path: {} for path in overlay.networks}
         members: dict[str, list[Port]] = {path: [] for path in overlay.networks}
-        unseen = roaming(overlay) if overlay.controller.per_host else {}
+        silent = overlay.hosts.keys() - (() if overlay.controller.per_host else heard)
+        unseen = {path: hosts & silent for path, hosts in roaming(overlay).items()}
         attached = {}
         for port in (port for host in overlay.hosts.values() for port in host.ports):
             attached[port.host, port.interface] = frozenset(a.network for a in port.attachments)
@@ -345,7 +349,7 @@ def _configure(state: State, wanted: Overlay) -> State:
     unbound = meanwhile(wanted, state.overlay, interfaces)
     overlay = bind(unbound, {host: ports.noted for host, ports in state.bridges.items()})
     known = replace(
-        _with_same_parts(state, State.of(overlay)),
+        _with_same_parts(state, State.of(overlay, state.bridges.keys())),
         wanted=wanted,
         moving=unbound is not wanted,
         bridges={h: _same_ports(state, overlay, h) for h in state.bridges if h in overlay.hosts},
@@ -454,7 +458,8 @@ def _set_ports(state: State, host: str, number: Mapping[str, int], dead: frozens
         return state
     gone = before.number.keys() - number.keys()
     known = replace(state, bridges={**state.bridges, host: ports})
-    if state.moving or ports.noted != before.noted:  # a port that moves may have arrived
+    first = bool(state.overlay.bound) and host not in state.bridges
+    if state.moving or first or ports.noted != before.noted:  # a port that moves may have arrived
         return _configure(known, state.wanted)
     return replace(known, learned=learning.sound(state.learned, known)) if gone else known
 

@@ -12,8 +12,11 @@ from hypothesis import strategies as st
 
 from flows.view import NetworkView
 from sdnapp.config import names
+from sdnapp.engine import Engine
+from sdnapp.engine.messages import Elapsed, Gathered
 from sdnapp.net.state import BridgeFound, Configured, Event, PortFound, PortLost, Seen, Sighting, State, step
 from tests.overlays import TWO_HOSTS, numbers, overlay, plugged, view_of
+from tests.unit.test_engine import Fake, connected, plans
 
 MAC = "02:aa:00:00:00:09"
 VM = f'  vm: {{attach: external, iface_id: x-1, network: red/web, mac: "{MAC}"}}\n'
@@ -189,3 +192,29 @@ def test_where_everything_is_follows_from_what_bridges_show_now(data: st.DataObj
     fresh = after(State.of(overlay(GUESTS)), *(BridgeFound(h, ports) for h, ports in shown.items()))
     assert state.overlay == fresh.overlay
     assert replace(state, learned=fresh.learned) == fresh
+
+
+def test_as_long_as_a_host_has_not_told_it_may_have_any_of_them() -> None:
+    meaning = overlay(GUESTS.replace("red2:  {host: host2", "red2:  {host: host1"))
+    state = step(State.of(meaning), BridgeFound("host1", numbers(meaning.hosts["host1"])))
+    tunnels = {tunnel.interface: tunnel.ofport for tunnel in meaning.hosts["host2"].tunnels}
+
+    assert len(red(state, "host1").peers) == 1
+    assert not red(step(state, BridgeFound("host2", tunnels)), "host1").peers
+
+
+def test_a_controller_that_starts_anew_waits_for_all_bridges_before_it_changes_any() -> None:
+    fake = Fake(overlay(GUESTS))
+    bridges = [
+        replace(connected(host), ports={**numbers(host)}) for host in fake.engine.state.wanted.hosts.values()
+    ]
+    bridges[1] = replace(bridges[1], ports={**bridges[1].ports, **PLUGGED})
+    fake.tell(*bridges)
+
+    fake.engine = Engine(overlay(GUESTS))
+    assert not plans(fake.tell(bridges[0]))
+    assert not plans(fake.tell(bridges[1]))
+
+    fake.engine = Engine(overlay(GUESTS))
+    assert not plans(fake.tell(bridges[0]))
+    assert plans(fake.tell(Elapsed(Gathered())))

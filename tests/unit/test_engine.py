@@ -31,7 +31,7 @@ from sdnapp.engine.messages import (
     WasSent,
 )
 from sdnapp.net.limits import limits
-from sdnapp.net.model import Host
+from sdnapp.net.model import Host, Overlay
 from sdnapp.net.state import Sighting
 from tests.overlays import TWO_HOSTS, numbers, overlay, view_of
 
@@ -49,8 +49,8 @@ def handled(engine: Engine, *events: Event) -> list[Effect]:
 class Fake:
     """An engine, and bridges that do at once what it asks of them."""
 
-    def __init__(self) -> None:
-        self.engine = Engine(OVERLAY)
+    def __init__(self, meaning: Overlay = OVERLAY) -> None:
+        self.engine = Engine(meaning)
         self.flows: dict[int, set[FlowKey]] = {}
         self.meters: dict[int, frozenset[Meter]] = {}
 
