@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 import matplotlib as mpl
@@ -22,6 +23,8 @@ from tests.bench.figure import Curve, Figure, number
 OURS, THEIRS, GUIDE, INK, BAR = "#1f5fa8", "#c2641c", "#9aa0a6", "#26292c", "#b3261e"
 PANEL = (5.6, 4.4)
 """Inches that a curve takes."""
+SMALL = 16
+"""Small letters that fit into an inch."""
 
 _STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
@@ -46,11 +49,12 @@ def draw(curves: Iterable[Curve], directory: Path, machine: str) -> list[Path]:
     for name, panels in charts.items():
         with mpl.rc_context(_STYLE):
             width, height = PANEL
-            layout = ConstrainedLayoutEngine(wspace=0.06, rect=(0, 0.05, 1, 0.95))
+            layout = ConstrainedLayoutEngine(wspace=0.06, rect=(0, 0.065, 1, 0.935))
             canvas = Canvas(figsize=(width * len(panels), height), layout=layout, dpi=150)
             for axes, curve in zip(canvas.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
                 _panel(axes, curve)
-            canvas.text(0.01, 0.015, machine, fontsize=7, color=GUIDE)
+            words = fill(machine, int(SMALL * width * len(panels)))
+            canvas.text(0.01, 0.012, words, fontsize=7, color=GUIDE)
             drawn.append(directory / f"{name}.png")
             canvas.savefig(drawn[-1])
     return drawn
@@ -104,16 +108,12 @@ def _panel(axes: Axes, curve: Curve) -> None:
 
 def _bars(axes: Axes, points: dict[int, Figure]) -> None:
     """Mark what must be reached, where it must."""
-    for size, point in points.items():
-        if point.limit is not None:
-            style: dict[str, Any] = {
-                "color": BAR,
-                "marker": "_",
-                "markersize": 16,
-                "markeredgewidth": 2,
-                "linestyle": "none",
-            }
-            axes.plot([size], [point.limit], label=f"at most {number(point.limit)} {point.unit}", **style)
+    limits = {size: point.limit for size, point in points.items() if point.limit is not None}
+    if limits:
+        (size, limit), *others = limits.items()
+        label = "at most" if others else f"at most {number(limit)} {points[size].unit}".rstrip()
+        style: dict[str, Any] = {"marker": "_", "markersize": 16, "markeredgewidth": 2, "linestyle": "none"}
+        axes.plot(list(limits), list(limits.values()), color=BAR, label=label, **style)
 
 
 def _plain_numbers(axes: Axes, sizes: list[int]) -> None:
