@@ -19,6 +19,7 @@ from sdnapp.lab.errors import LabError
 from tests.bench import (
     charts,
     controller,
+    faucet,
     ground,
     lab,
     learning,
@@ -46,7 +47,7 @@ FAMILIES: dict[str, Family] = {
 }
 """Figures that are measured together."""
 
-PEERS: dict[str, Family] = {"ports": ports.beside_ovn}
+PEERS: dict[str, Family] = {"learning": faucet.learning_beside, "ports": ports.beside_ovn}
 """The same, with what a peer takes for it."""
 
 THOROUGH, QUICK = Effort(5, few=5, quick=False), Effort(3, few=1, quick=True)
@@ -55,7 +56,7 @@ THOROUGH, QUICK = Effort(5, few=5, quick=False), Effort(3, few=1, quick=True)
 @click.command(epilog=f"NAME is one of {', '.join(FAMILIES)}; all of them by default.")
 @click.argument("names", metavar="[NAME]...", nargs=-1, type=click.Choice(list(FAMILIES)))
 @click.option("--quick", is_flag=True, help="Fewer rounds and sizes: all of it in less than 90 s.")
-@click.option("--peers", is_flag=True, help="Measure OVN, too, on hosts of the same kind.")
+@click.option("--peers", is_flag=True, help="Measure OVN and Faucet, too.")
 @click.option("--json", "file", type=click.Path(path_type=Path), help="Write the figures to this file, too.")
 @click.option(
     "--charts", "directory", type=click.Path(path_type=Path), help="Draw how costs grow, as PNG, there."

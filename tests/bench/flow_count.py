@@ -19,10 +19,10 @@ _COUNT = 16 + 16  # behind the multipart header, packets and bytes
 
 
 @contextmanager
-def flow_count(home: Path) -> Iterator[Callable[[], int]]:
-    """Give a way to count the flows of br-int, of the Open vSwitch whose directories are in ``home``."""
+def flow_count(management: Path) -> Iterator[Callable[[], int]]:
+    """Give a way to count the flows of the bridge that is managed through this socket."""
     with socket.socket(socket.AF_UNIX) as bridge:
-        bridge.connect(str(home / "openvswitch/br-int.mgmt"))
+        bridge.connect(str(management))
         bridge.sendall(pack("!BBHI", VERSION, _HELLO, 8, 0))
         reader = bridge.makefile("rb")
 

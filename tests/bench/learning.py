@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Iterator
-from itertools import count, islice
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 from struct import pack
 
 from sdnapp.openflow.encode import VERSION
@@ -13,42 +13,52 @@ from tests.bench import bridges
 from tests.bench.bridges import Fleet
 from tests.bench.figure import Effort, Figure, at_least
 
-BURST = 20_000
+BURST, FIRST = 20_000, 0x02AA00000000
 _HELLO, _PACKET_OUT = 0, 13
 _NO_BUFFER, _TABLE = 0xFFFFFFFF, 0xFFFFFFF9
 
 
 def figures(effort: Effort) -> Iterator[Figure]:
     """Let a port of one of two hosts send frames from as many sources at once, and wait for the last flow."""
-    sources = (number.to_bytes(6, "big") for number in count(0x02AA00000000))
-    found = [_burst(list(islice(sources, BURST))) for _ in range(effort.few)]
+    found = [_burst() for _ in range(effort.few)]
     yield at_least("locations learned from traffic, two hosts", [rate for rate, _ in found], "/s", bar=5000)
     yield at_least("of a burst of 20,000 locations, learned", [known for _, known in found], "", bar=BURST)
 
 
-def _burst(sources: list[bytes]) -> tuple[float, int]:
+def rate() -> float:
+    """Return the locations learned in a second of a burst."""
+    return _burst()[0]
+
+
+def _burst() -> tuple[float, int]:
     with bridges.fleet(bridges.text(2, 1, [(0, 0), (1, 0)]), switches=1) as fleet:
         fleet.build()
         fleet.start()
         fleet.in_sync(2)
-        return _learn(fleet, sources)
+        return _learn(fleet, [number.to_bytes(6, "big") for number in range(FIRST, FIRST + BURST)])
 
 
 def _learn(fleet: Fleet, sources: list[bytes]) -> tuple[float, int]:
     """Return the locations learned in a second, and how many of them there were."""
     name = bridges.host(0)
-    ports = fleet.overlay.hosts[name].ports
-    frames = b"".join(_frame(ports[0].ofport, source) for source in sources)
     fleet.news()
-    with socket.socket(socket.AF_UNIX) as bridge:
-        bridge.connect(str(fleet.ovs(name).directory / f"{name}.mgmt"))
-        bridge.sendall(pack("!BBHI", VERSION, _HELLO, 8, 0))
-        began = time.time()
-        bridge.sendall(frames)
-        lines = fleet.quiet("bridge.programmed", seconds=1.5)
+    began = time.time()
+    send(fleet.ovs(name).directory / f"{name}.mgmt", fleet.overlay.hosts[name].ports[0].ofport, sources)
+    lines = fleet.quiet("bridge.programmed", seconds=1.5)
     learned = sum(line.event == "location.learned" for line in lines)
     ended = max(line.at for line in lines if line.event == "bridge.programmed")
     return learned / (ended - began), learned
+
+
+def send(bridge: Path, port: int, sources: Iterable[bytes]) -> None:
+    """Let a frame from each source come in on a port of the bridge that is managed here."""
+    frames = b"".join(_frame(port, source) for source in sources)
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.connect(str(bridge))
+        connection.sendall(pack("!BBHI", VERSION, _HELLO, 8, 0) + frames)
+        connection.shutdown(socket.SHUT_WR)
+        while connection.recv(1 << 16):
+            pass
 
 
 def _frame(port: int, source: bytes) -> bytes:

@@ -101,9 +101,12 @@ def _measure(effort: Effort, ours: Ours, bare: ByHand, peer: Ovn | None) -> Iter
     yield from _controller_restarts(effort, ours, peer)
     if not effort.quick:
         yield from _bulk(effort, ALL, sides)
-    among, *others = by_turns([partial(_appear, side) for side in sides], effort.rounds * APPEARANCES)
+    bare.fill(ours.present)
+    sides.insert(1, bare)
+    among, by_hand_, *others = by_turns([partial(_appear, s) for s in sides], effort.rounds * APPEARANCES)
     name = f"a port of the file appears among {ours.present:,}, until its first ping"
     yield within(f"{name}, beside that without them", (among, few), "ms", times=1.5)
+    yield plain(f"{name}, standalone bridges beside it", among, "ms", by_hand_)
     yield from (plain(f"{name}{OVN}", among, "ms", other) for other in others)
 
 
@@ -183,7 +186,10 @@ def _fill(side: Side, ports: int) -> tuple[float, float]:
     side.fill(FEW)
     side.until_settled()
     with ExitStack() as ends:
-        counts = [ends.enter_context(flow_count(side.lab.home(host))) for host in side.lab.hosts]
+        counts = [
+            ends.enter_context(flow_count(side.lab.home(host) / "openvswitch/br-int.mgmt"))
+            for host in side.lab.hosts
+        ]
         last = [count() for count in counts]
         busy = side.busy()
         began = changed = time.monotonic()

@@ -98,9 +98,11 @@ class Side(ABC):
                 self._vsctl(host, chain.from_iterable(words))
 
     def plug(self) -> subprocess.Popen[bytes]:
-        """Let LATE appear in Open vSwitch."""
-        command = [*self._ovs_vsctl("host1"), *self._added(LATE)]
-        return subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        """Let LATE appear in Open vSwitch; ``add-port`` would first read all ports that there are."""
+        interface, port = ["create", "interface", *_named(LATE)], ["create", "port", f"name={LATE}"]
+        words = ["--id=@interface", *interface, "--", "--id=@port", *port, "interfaces=@interface"]
+        words += [*self.columns, "--", "add", "bridge", "br-int", "ports", "@port"]
+        return subprocess.Popen([*self._ovs_vsctl("host1"), "--", *words], stdout=subprocess.DEVNULL)
 
     def unplug(self) -> None:
         """Take it away again."""
@@ -139,12 +141,8 @@ class Side(ABC):
 
     def _plugging(self, name: str) -> list[str]:
         """Return how ovs-vsctl adds a port that nothing is behind."""
-        return [*self._added(name), "type=patch", "options:peer=nobody"]
-
-    def _added(self, name: str) -> list[str]:
-        """Return how ovs-vsctl adds a port, named as hypervisors do; columns of its interface may follow."""
-        identity = f"external_ids:iface-id={name}"
-        return ["--", "add-port", "br-int", name, *self.columns, "--", "set", "interface", name, identity]
+        add = ["--", "add-port", "br-int", name, *self.columns, "--", "set", "interface", name]
+        return [*add, *_named(name), "type=patch", "options:peer=nobody"]
 
     def _vsctl(self, host: str, words: Iterable[str]) -> None:
         run([*self._ovs_vsctl(host), "--no-wait", *words])
@@ -207,6 +205,11 @@ class ByHand(Side):
     @contextmanager
     def _telling(self, _before: int, _ports: int) -> Iterator[None]:
         yield
+
+
+def _named(name: str) -> tuple[str, str]:
+    """Say who is behind an interface, as hypervisors do."""
+    return f"name={name}", f"external_ids:iface-id={name}"
 
 
 def _unplugging(name: str) -> list[str]:
