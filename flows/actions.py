@@ -111,6 +111,28 @@ class Measure:
 
 
 @dataclass(frozen=True, slots=True)
+class Teach:
+    """The bridge itself learns, without its controller: what is for this source leaves where it came in.
+
+    A flow of ``Table.FORWARD`` with this priority, for frames of ``network`` without a tag; it sends with
+    ``key``, and with a tag where ``vlan`` says so. It goes ``age`` seconds after it was last taught, or with
+    the flow that teaches it; ``most`` are taught at a time.
+    """
+
+    network: int
+    port: int
+    key: int
+    vlan: int | None
+    priority: int
+    age: int
+    most: int
+
+    def __str__(self) -> str:
+        tag = "" if self.vlan is None else f",push_vlan:{self.vlan}"
+        return f"teach(set_key:{self.key}{tag},output:{self.port}, for {self.age} s, {self.most} at most)"
+
+
+@dataclass(frozen=True, slots=True)
 class Limit:
     """Frames beyond the rate of this meter end here. Always first."""
 
@@ -177,6 +199,7 @@ Action = (
     | Limit
     | Paced
     | Remember
+    | Teach
     | Punt
     | Goto
 )

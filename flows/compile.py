@@ -170,6 +170,7 @@ def _of_ports(view: BridgeView, network: NetworkView) -> Iterator[Flow]:
 def _of_network(view: BridgeView, network: NetworkView) -> Iterator[Flow]:
     return chain(
         pipeline.key_to_network(network, view.tunnels),
+        pipeline.teach(view, network),
         pipeline.service(network),
         flooding.flood(network),
         flooding.deliver(view, network),

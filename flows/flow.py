@@ -15,7 +15,7 @@ from functools import lru_cache
 from hashlib import blake2b
 from typing import NamedTuple
 
-from flows.actions import Action, Goto
+from flows.actions import Action, Goto, Teach
 from flows.match import Match
 from flows.tables import Table
 
@@ -29,11 +29,15 @@ FlowKey = tuple[int, int]
 
 
 class Kind(IntEnum):
-    """What a flow follows from: the configuration, a source that was seen, or too many of them."""
+    """What a flow follows from: the configuration, a source that was seen, or too many of them.
+
+    ``TAUGHT``: the bridge learned it by itself, and forgets it by itself. It is part of no program.
+    """
 
     FIXED = 0
     LEARNED = 1
     CROWDED = 2
+    TAUGHT = 3
 
 
 class _Said(NamedTuple):
@@ -118,6 +122,16 @@ def is_learned(cookie: int) -> bool:
 def is_crowded(cookie: int) -> bool:
     """Whether the flow with this cookie keeps the sources of a crowded port from being looked at."""
     return is_ours(cookie) and cookie >> _KIND_SHIFT & 0xF == Kind.CROWDED
+
+
+def is_taught(cookie: int) -> bool:
+    """Whether the bridge learned the flow with this cookie by itself."""
+    return is_ours(cookie) and cookie >> _KIND_SHIFT & 0xF == Kind.TAUGHT
+
+
+def taught(action: Teach) -> int:
+    """The cookie of the flows that a bridge learns by this action."""
+    return _cookie(Kind.TAUGHT, f"{action.network} {action}")
 
 
 class Unit(IntEnum):

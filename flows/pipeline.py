@@ -32,6 +32,7 @@ from flows.actions import (
     SetKey,
     SetNetwork,
     SetSource,
+    Teach,
 )
 from flows.flow import Flow, Flows, Kind, Meter, for_each
 from flows.match import TAGGED, UNTAGGED, Header, Match, Source
@@ -54,6 +55,9 @@ QUOTED = 640
 
 _TAG = 4
 """Bytes of an 802.1Q header."""
+MOST_TAUGHT = 1024
+"""Stations that a bridge learns by itself, in one network behind one stranger."""
+
 _AFTER_LEARN = (Goto(Table.SIZE),)
 
 
@@ -163,6 +167,20 @@ def believe(view: BridgeView) -> Iterator[Flow]:
         yield Flow(Table.LEARN, EXCEPTION, Match(in_port=port), _AFTER_LEARN, kind=Kind.CROWDED)
     if not view.learn_from_tunnels:
         yield Flow(Table.LEARN, GENERAL, Match(source=Source.TUNNEL), _AFTER_LEARN)
+
+
+def teach(view: BridgeView, network: NetworkView) -> Iterator[Flow]:
+    """Sources behind a stranger's tunnel, from there alone: the bridge sends to them at once.
+
+    The controller hears of them too and knows better, as its flows have a higher priority; but what comes
+    while there is no controller is found all the same.
+    """
+    for member in network.members:
+        if member.key is not None:
+            vlan = member.vlan if member.tagged else None
+            taught = Teach(network.vni, member.port, member.key, vlan, GENERAL, view.mac_age, MOST_TAUGHT)
+            unknown = Match(in_port=member.port, network=network.vni)
+            yield Flow(Table.LEARN, GENERAL, unknown, (taught, Punt(PUNT_BYTES), *_AFTER_LEARN))
 
 
 def learn(view: BridgeView, vni: int, locations: Iterable[Location]) -> Iterator[Flows]:

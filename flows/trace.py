@@ -21,6 +21,7 @@ from flows.actions import (
     SetKey,
     SetNetwork,
     SetSource,
+    Teach,
 )
 from flows.flow import Flow, Program
 from flows.match import NO_HEADER, TAGGED, UNTAGGED, Header, Match, Source, holds
@@ -170,7 +171,7 @@ def _act(state: _State, frame: Frame, action: Action) -> None:
                 state.source = Source.TOO_LARGE
         case Punt():
             state.punted = True
-        case Goto() | Limit() | Paced() | Remember():
+        case Goto() | Limit() | Paced() | Remember() | Teach():
             pass
 
 

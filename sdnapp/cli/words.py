@@ -66,7 +66,7 @@ def _field(name: str, value: Any, names: Names) -> str:
             return f"network={names.network(number)}"
         case "reg0", number if number.isdecimal() and int(number) in set(Source):
             return f"source={Source(int(number)).name.lower()}"
-        case "dl_vlan", "0x0000":
+        case "dl_vlan", "0x0000" | "0x0000/0x1000":
             return "vlan=none"
         case "dl_vlan", "0x1000/0x1000":
             return "vlan=any"

@@ -29,12 +29,14 @@ from flows.actions import (
     SetKey,
     SetNetwork,
     SetSource,
+    Teach,
 )
 from flows.diff import Plan
 from flows.flow import Flow, FlowKey, Meter
 from flows.match import TAGGED, UNTAGGED, Match, Source
 from flows.tables import Table
 from sdnapp.openflow.oxm import bits, field, header, in_order
+from sdnapp.openflow.teach import teach
 
 VERSION = 4
 
@@ -253,6 +255,8 @@ def _nicira(action: Action) -> bytes:
         case Paced(port):
             again = _resubmit.pack(0xFFFF, _resubmit.size, _NICIRA, _RESUBMIT_TABLE, port, Table.PACE)
             return _clone.pack(0xFFFF, _clone.size + len(again), _NICIRA, _CLONE) + again
+        case Teach():
+            return teach(action)
         case Remember(number):
             return _note.pack(0xFFFF, _note.size, _NICIRA, _NOTE, 0, number)
         case Move(source, target):

@@ -15,6 +15,8 @@ from typing import Any
 from os_ken.ofproto import ofproto_v1_3 as ofproto
 from os_ken.ofproto import ofproto_v1_3_parser as parser
 
+from flows.flow import is_taught
+
 _ONF = 0x4F4E4600
 _FLOW_MONITOR = 1870
 _ADD_DELETE_MODIFY = 0b1110
@@ -51,7 +53,7 @@ def request(datapath: Any) -> Any:
 
 
 def decode(data: bytes) -> Iterator[Change]:
-    """The changes in the body of a reply; what timed out and what was our own doing is left out."""
+    """The changes in the body of a reply, without our own doing, and what timed out or was learned."""
     offset = 0
     while offset + _update.size <= len(data):
         length, event = _update.unpack_from(data, offset)
@@ -59,6 +61,6 @@ def decode(data: bytes) -> Iterator[Change]:
             return
         if event != _ABBREVIATED:
             _, _, reason, _, _, _, _, table, cookie = _full.unpack_from(data, offset)
-            if event != Event.DELETED or reason not in _TIMED_OUT:
+            if not is_taught(cookie) and (event != Event.DELETED or reason not in _TIMED_OUT):
                 yield Change(Event(event), table, cookie)
         offset += length

@@ -15,7 +15,7 @@ from os_ken.ofproto import ofproto_v1_3 as ofproto
 from os_ken.ofproto import ofproto_v1_3_parser as parser
 
 from flows.diff import Plan
-from flows.flow import CONTROLLER_METER, Flow, FlowKey, Meter, Unit, is_crowded, is_learned
+from flows.flow import CONTROLLER_METER, Flow, FlowKey, Meter, Unit, is_crowded, is_learned, is_taught
 from flows.match import Source
 from flows.tables import Table
 from sdnapp.openflow import encode, monitor
@@ -102,7 +102,7 @@ class Switch:
             self._waiting.pop(xid, None)
 
     def read(self) -> Contents:
-        """All that the bridge holds; from before that on, it says what others do to its flows.
+        """All that the bridge was given; from before that on, it says what others do to its flows.
 
         Matches are parsed only for flows of learned locations.
         """
@@ -113,7 +113,8 @@ class Switch:
         crowded: list[int] = []
         for reply in self.request(_all_flows(self.datapath)):
             for entry in reply.body:
-                keys.add((entry.table_id, entry.cookie))
+                if not is_taught(entry.cookie):
+                    keys.add((entry.table_id, entry.cookie))
                 if is_learned(entry.cookie) and (found := _learned_flow(entry)) is not None:
                     learned.append(found)
                 elif is_crowded(entry.cookie):

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from sdnapp.lab import faults
 from sdnapp.lab.machine import inside
 from tests.netns.conftest import SDNAPP, Running, until
 from tests.netns.strangers import Strangers
@@ -141,3 +142,40 @@ def test_a_stranger_that_changes_its_host_is_found_there(net: Strangers) -> None
 
     for place in ("red1", "red7", "vni7010"):
         assert reached(net, place, 8)
+
+
+def test_the_bridge_learns_of_strangers_while_there_is_no_controller(net: Strangers) -> None:
+    """What it learned by itself is neither drift nor anything that a controller would undo."""
+    mac = "02:77:00:00:00:01"
+    frame = bytes.fromhex("ffffffffffff" + mac.replace(":", "") + "88b5") + bytes(50)
+    back = frame[6:12] + bytes.fromhex("027700000002") + frame[12:]
+    faults.kill_controller(net.lab.lab)
+    try:
+        with net.tap("red7") as stranger, net.tap("red1") as ours, net.tap("red8") as other:
+            stranger.send(frame)
+            time.sleep(1)
+            ours.send(back)
+            time.sleep(0.5)
+            assert _frames(stranger).count(back) == 1
+            assert _frames(other).count(back) == 0
+        assert mac in _taught(net)
+    finally:
+        faults.start_controller(net.lab.lab)
+    net.lab.settled()
+
+    assert mac in _taught(net)
+    assert {host["name"]: host["drift"] for host in net.lab.get("/v1/hosts")} == {"host1": 0, "host2": 0}
+    assert not any(place["mac"] == mac for place in net.lab.get("/v1/locations"))
+
+
+def _taught(net: Strangers) -> str:
+    """The flows that host1 has learned by itself."""
+    return net.lab.run(
+        "host1",
+        "ovs-ofctl",
+        "-O",
+        "OpenFlow13",
+        "dump-flows",
+        "br-int",
+        "cookie=0x5d30000000000000/0xfff0000000000000",
+    )

@@ -27,9 +27,10 @@ from flows.actions import (
     SetKey,
     SetNetwork,
     SetSource,
+    Teach,
 )
 from flows.compile import compile_bridge
-from flows.flow import CONTROLLER_METER, Flow, Meter, Unit
+from flows.flow import CONTROLLER_METER, Flow, Meter, Unit, taught
 from flows.match import TAGGED, UNTAGGED, Header, Match, Source
 from flows.tables import Table
 from flows.view import BridgeView
@@ -116,11 +117,36 @@ def nicira_actions(action: Action) -> list[Any]:
         case Measure(size):
             target_bit = (1).to_bytes(2, "big") + bytes.fromhex("00010004") + bytes(6)
             return [parser.NXActionUnknown(49, size.to_bytes(2, "big") + target_bit)]
+        case Teach():
+            return [os_ken_learn(action)]
         case Move(source, target):
             width = 32 if target.endswith("pa") else 48
             return [parser.NXActionRegMove(source, target, n_bits=width)]
         case _:
             return []
+
+
+def os_ken_learn(action: Teach) -> Any:
+    """os-ken knows the action without the most that it may learn, which stands behind 32 bytes."""
+    match, load = parser.NXFlowSpecMatch, parser.NXFlowSpecLoad
+    tag = [] if action.vlan is None else [load(src=0x1000 | action.vlan, dst=("vlan_tci", 0), n_bits=13)]
+    older = parser.NXActionLearn(
+        table_id=Table.FORWARD,
+        specs=[
+            match(src=action.network, dst=("metadata", 0), n_bits=64),
+            match(src=("eth_src", 0), dst=("eth_dst", 0), n_bits=48),
+            match(src=0, dst=("vlan_tci", 12), n_bits=1),
+            load(src=action.key, dst=("tunnel_id", 0), n_bits=64),
+            *tag,
+            parser.NXFlowSpecOutput(src=("in_port_nxm", 0), dst="", n_bits=16),
+        ],
+        hard_timeout=action.age,
+        priority=action.priority,
+        cookie=taught(action),
+        flags=2,  # NX_LEARN_F_DELETE_LEARNED
+    )
+    known = _bytes_of(older)
+    return parser.NXActionUnknown(45, known[10:32] + action.most.to_bytes(4, "big") + bytes(4) + known[32:])
 
 
 def _bytes_of(action: Any) -> bytes:
