@@ -63,13 +63,13 @@ TABLES: Mapping[Table, Declaration] = {
         Table.SECURITY,
     ),
     Table.SECURITY: _declare(
-        "who may speak: no frame has a group or zero source; link-local control frames stay outside",
+        "who may speak: no frame has a group as its source; link-local control frames stay outside",
         "eth_src eth_dst",
         Table.LEARN,
         miss=Table.LEARN,
     ),
     Table.LEARN: _declare(
-        "is this source where we think it is? If not, the controller hears of it and the frame goes on",
+        "is this source where we think it is? A new one is told; one that lives elsewhere ends",
         "in_port source network eth_src",
         Table.SIZE,
         miss=Table.SIZE,

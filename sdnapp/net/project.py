@@ -60,7 +60,7 @@ class Memo:
             return before[1]
         hosts: dict[str, dict[tuple[str | None, int], list[str]]] = {}
         for mac, ((host, interface), moves, _) in stations.items():
-            hosts.setdefault(host, {}).setdefault((interface, max(moves, 0)), []).append(mac)
+            hosts.setdefault(host, {}).setdefault((interface, moves if moves > 0 else 0), []).append(mac)
         residents = {host: _resident(here) for host, here in hosts.items()}
         self.residents[path, learned] = (stations, residents)
         return residents

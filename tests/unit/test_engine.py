@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from flows.compile import compile_bridge
 from flows.diff import Plan
-from flows.flow import FlowKey, Meter, Unit
+from flows.flow import FlowKey, Meter, Unit, is_crowded, is_learned
 from flows.tables import Table
 from flows.view import BridgeView
 from sdnapp.engine import Engine
@@ -21,18 +21,21 @@ from sdnapp.engine.messages import (
     Event,
     FileBroken,
     FileChanged,
+    Later,
     Note,
     PortChanged,
     Read,
     Rejection,
     Send,
     SourceSeen,
+    SourceSilent,
+    ThawAsked,
     WasRead,
     WasSent,
 )
 from sdnapp.net.limits import limits
 from sdnapp.net.model import Host, Overlay
-from sdnapp.net.state import Sighting
+from sdnapp.net.state import Eased, Sighting, Thawed
 from tests.overlays import TWO_HOSTS, numbers, overlay, view_of
 
 OVERLAY = overlay()
@@ -189,6 +192,65 @@ def test_a_learned_source_is_programmed_where_it_is_and_where_its_network_is() -
         HOST2.datapath_id: [Table.FORWARD],
     }
     assert [note.event for note in of(Note, effects)][:1] == ["location.learned"]
+
+
+def many(count: int, now: float = 1.0) -> list[Event]:
+    """So many sources on red1."""
+    red1 = OVERLAY.ports["red1"].ofport
+    macs = (f"02:bb:00:00:{n >> 8:02x}:{n & 255:02x}" for n in range(count))
+    return [SourceSeen(HOST1.datapath_id, Sighting(5010, mac, red1), now) for mac in macs]
+
+
+def test_a_crowded_port_is_relieved_first_and_looked_at_again_later() -> None:
+    fake = Fake()
+    fake.tell(connected(HOST1), connected(HOST2))
+
+    effects = fake.tell(*many(1100))
+
+    at_host1 = [send.plan for send in of(Send, effects) if send.dpid == HOST1.datapath_id]
+    assert [len(plan) for plan in at_host1] == [1, 2 * 1023]
+    assert is_crowded(at_host1[0].add[0].cookie)
+    (later,) = (later for later in of(Later, effects) if isinstance(later.event.event, Eased))
+    assert "port.crowded" in {note.event for note in of(Note, effects)}
+    (plan,) = [send.plan for send in of(Send, fake.tell(later.event))]
+    assert [cookie for _, cookie in plan.delete] == [at_host1[0].add[0].cookie]
+
+
+def test_a_flow_that_expired_at_a_crowded_port_is_put_back() -> None:
+    fake = Fake()
+    sources = many(1100)
+    fake.tell(connected(HOST1), connected(HOST2))
+    fake.tell(*sources)
+    held = fake.flows[HOST1.datapath_id]
+    learned = next(key for key in held if key[0] == Table.LEARN and is_learned(key[1]))
+
+    first = sources[0]
+    assert isinstance(first, SourceSeen)
+    (plan,) = plans(fake.tell(SourceSilent(HOST1.datapath_id, first.sighting, learned)))
+
+    assert [flow.key for flow in plan.add] == [learned]
+    assert not plan.delete
+
+
+def test_a_station_that_flaps_is_frozen_for_a_while() -> None:
+    fake = Fake()
+    fake.tell(connected(HOST1), connected(HOST2))
+    ends = ((HOST1, "red1"), (HOST2, "red2"))
+    places = [(host.datapath_id, OVERLAY.ports[port].ofport) for host, port in ends]
+
+    effects: list[Effect] = []
+    for turn in range(7):
+        dpid, port = places[turn % 2]
+        effects += fake.tell(SourceSeen(dpid, Sighting(5010, GUEST, port), now=float(turn)))
+
+    told = [note.event for note in of(Note, effects) if note.event.startswith("location")]
+    assert told == ["location.learned", *["location.moved"] * 5, "location.frozen", "location.denied"]
+    assert [alarm.kind for alarm in fake.engine.status("").alarms] == ["frozen", "denied"]
+    (later,) = (later for later in of(Later, effects) if isinstance(later.event.event, Thawed))
+    thawed = fake.tell(later.event)
+    assert next(note.event for note in of(Note, thawed)) == "location.thawed"
+    assert not fake.engine.status("").alarms
+    assert not plans(fake.tell(ThawAsked("red/web", GUEST)))
 
 
 def test_an_unknown_bridge_is_listed_and_left_empty_until_the_file_names_it() -> None:
