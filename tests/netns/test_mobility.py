@@ -35,6 +35,7 @@ ports:
 """
 GUEST = "02:aa:00:00:00:01"
 KNOWN = 1024
+ROUNDS = 6
 MORE = 1.0
 """Milliseconds that a frame of somebody else may take longer."""
 
@@ -158,7 +159,7 @@ def storm(running: Running, destination: str, *source: str) -> Iterator[None]:
         process.terminate()
 
 
-def times(running: Running, count: int = 200) -> list[float]:
+def times(running: Running, count: int = 80) -> list[float]:
     """Milliseconds that a ping of another tenant takes between the two hosts, sorted."""
     said = running.run("blue1", "ping", "-i", "0.01", "-c", str(count), "-W", "1", "10.1.1.2", check=False)
     found = sorted(float(took) for took in re.findall(r"time=([\d.]+)", said))
@@ -169,14 +170,14 @@ def times(running: Running, count: int = 200) -> list[float]:
 def test_a_storm_of_forged_sources_burdens_neither_controller_nor_neighbours(running: Running) -> None:
     """What a flood costs that has one source nobody can help; forged ones cost no more.
 
-    Medians of rounds by turns, because this machine has other things to do as well.
+    Medians, and the best of rounds by turns, because this machine has other things to do as well.
     """
     known = running.overlay.ports["red3"].mac or ""
     quiet, one, forged = [], [], []
     with storm(running, "red1"):
         until(lambda: flows(running, "host1", "priority=200") != [])
     assert ("crowded", "red3") in alarms(running)
-    for _ in range(3):
+    for _ in range(ROUNDS):
         quiet.append(times(running))
         with storm(running, "red1", known):
             one.append(times(running))
