@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from itertools import chain
 from typing import TypeVar
 
-from flows import flooding, pipeline
+from flows import flooding, pipeline, service
 from flows.flow import CONTROLLER_METER, EMPTY, Flow, Flows, Meter, Program, collect, together
 from flows.view import BridgeView, Location, NetworkView
 
@@ -66,6 +66,7 @@ def _meters(view: BridgeView) -> Iterator[Meter]:
     yield Meter(CONTROLLER_METER, view.punt_rate, 2 * view.punt_rate)
     for _, of_port in sorted(view.limits.items()):
         yield from (meter for meter in (of_port.send, of_port.receive, of_port.flood) if meter is not None)
+    yield from (meter for network in view.networks if (meter := service.meter(network)) is not None)
 
 
 def at_once(steps: Generator[None, None, Outcome]) -> Outcome:
@@ -124,13 +125,11 @@ def _apart(old: NetworkView, new: NetworkView) -> tuple[NetworkView, NetworkView
     alike = frozenset(old.locations) & frozenset(new.locations)
 
     def beyond(some: NetworkView, other: NetworkView) -> NetworkView:
-        unbounded = frozenset(other.unbounded if other.size == some.size else ())
         unlike = (at for at in other.locations if at not in alike and at.port not in ports)
         known = {at._replace(macs=()): frozenset(at.macs) for at in unlike}
         return replace(
             some,
             members=tuple(member for member in some.members if member in members),
-            unbounded=tuple(port for port in some.unbounded if port not in unbounded),
             locations=tuple(
                 _without(at, known.get(at._replace(macs=()), frozenset()))
                 for at in some.locations
@@ -163,7 +162,7 @@ def _of_ports(view: BridgeView, network: NetworkView) -> Iterator[Flow]:
     return chain(
         pipeline.classify_untagged(view, network),
         pipeline.vlan_to_key(network),
-        pipeline.size(network),
+        service.size(network),
     )
 
 
@@ -171,7 +170,7 @@ def _of_network(view: BridgeView, network: NetworkView) -> Iterator[Flow]:
     return chain(
         pipeline.key_to_network(network, view.tunnels),
         pipeline.teach(view, network),
-        pipeline.service(network),
+        service.service(network),
         flooding.flood(network),
         flooding.deliver(view, network),
     )

@@ -23,7 +23,6 @@ from flows.actions import (
     Action,
     Goto,
     Limit,
-    Measure,
     Output,
     PopVlan,
     Punt,
@@ -35,7 +34,7 @@ from flows.actions import (
     Teach,
 )
 from flows.flow import Flow, Flows, Kind, Meter, for_each
-from flows.match import TAGGED, UNTAGGED, Header, Match, Source
+from flows.match import TAGGED, UNTAGGED, Match, Source
 from flows.tables import TABLES, Table
 from flows.view import BridgeView, Limits, Location, Member, NetworkView
 
@@ -48,13 +47,6 @@ NO_LIMITS = Limits()
 
 PUNT_BYTES = 128
 """Enough for the Ethernet header and an ARP or ND message behind two tags."""
-WHOLE = 0xFFFF
-"""All of the frame: OFPCML_NO_BUFFER (OpenFlow 1.3 §7.4.1)."""
-QUOTED = 640
-"""Enough of a frame that is too large to quote it (RFC 1812 §4.3.2.3)."""
-
-_TAG = 4
-"""Bytes of an 802.1Q header."""
 MOST_TAUGHT = 1024
 """Stations that a bridge learns by itself, in one network behind one stranger."""
 
@@ -194,37 +186,6 @@ def learn(view: BridgeView, vni: int, locations: Iterable[Location]) -> Iterator
             known, age = Match(in_port=port, network=vni), view.mac_age if learned else 0
             onward = () if denied else (*((Remember(moves),) if moves else ()), *_AFTER_LEARN)
             yield for_each(macs, "eth_src", Flow(Table.LEARN, EXACT, known, onward, age, _kind(learned)))
-
-
-def size(network: NetworkView) -> Iterator[Flow]:
-    """A frame that no tunnel carries would vanish without a word: tunnels do not fragment."""
-    for member in network.members:
-        if member.port in network.unbounded:
-            here = Match(in_port=member.port, source=Source.LOCAL, network=network.vni)
-            largest = network.size + (_TAG if member.tagged else 0)
-            yield Flow(Table.SIZE, EXACT, here, (Measure(largest), Goto(Table.SERVICE)))
-
-
-def service(network: NetworkView) -> Iterator[Flow]:
-    """DHCP and what is too large end here; routers, if there are any, hear of solicitations as well."""
-    if network.unbounded:
-        too_large = Match(source=Source.TOO_LARGE, network=network.vni)
-        yield Flow(Table.SERVICE, GENERAL, too_large)
-        for ethertype in (_IPV4, _IPV6):
-            packet = too_large._replace(header=Header(eth_type=ethertype))
-            yield Flow(Table.SERVICE, EXACT, packet, (Punt(QUOTED),))
-    if network.serves:
-        for header, onward in _SERVED:
-            asked = Match(source=Source.LOCAL, network=network.vni, header=header)
-            yield Flow(Table.SERVICE, EXACT, asked, (Punt(WHOLE), *onward))
-
-
-_IPV4, _IPV6, _UDP, _ICMPV6 = 0x0800, 0x86DD, 17, 58
-_SERVED: tuple[tuple[Header, tuple[Action, ...]], ...] = (
-    (Header(_IPV4, _UDP, udp_src=68, udp_dst=67), ()),  # RFC 2131 §4.1
-    (Header(_IPV6, _UDP, udp_src=546, udp_dst=547), ()),  # RFC 8415 §7.2
-    (Header(_IPV6, _ICMPV6, icmpv6_type=133), (Goto(Table.FORWARD),)),  # RFC 4861 §4.1
-)
 
 
 def forward(view: BridgeView, network: NetworkView, locations: Iterable[Location]) -> Iterator[Flows]:

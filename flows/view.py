@@ -20,12 +20,14 @@ class Member:
     ``tagged``: frames carry ``vlan`` on the wire. Otherwise they are untagged, and ``vlan`` is the edge tag
     of the network on this host: None where it has none, and on a port that carries other networks with tags.
     ``key``: the port is a stranger's tunnel, and this the key of its frames; 0 where they have none.
+    ``largest``: bytes, as a frame comes in, that the network carries; None where nobody sends more.
     """
 
     port: int
     vlan: int | None
     tagged: bool
     key: int | None = None
+    largest: int | None = None
 
 
 class Location(NamedTuple):
@@ -73,9 +75,8 @@ class NetworkView:
     ``vni`` is its identity inside the bridge. ``keys`` are the tunnel keys that mean it, and ``entrances``
     the tunnel ports of the hosts that have it. Every remote location is behind the port of a peer; no two
     locations are the same place, and no MAC is in two of them. ``serves``: the controller answers DHCP and
-    router solicitations. ``unbounded``: the ports whose frames may be larger than the ``size`` in bytes,
-    from the Ethernet header on, that all of its tunnels carry. ``floods_unknown``: a unicast frame whose
-    destination nobody knows goes everywhere, rather than nowhere.
+    router solicitations. ``floods_unknown``: a unicast frame whose destination nobody knows goes
+    everywhere, rather than nowhere.
     """
 
     vni: int
@@ -85,8 +86,6 @@ class NetworkView:
     peers: tuple[Peer, ...]
     locations: tuple[Location, ...]
     serves: bool = False
-    unbounded: tuple[int, ...] = ()
-    size: int = 0
     floods_unknown: bool = True
 
 

@@ -70,6 +70,7 @@ def views(draw: st.DrawFn) -> BridgeView:
     vnis = draw(st.lists(st.sampled_from(VNIS), unique=True, max_size=4))
     tunnels = draw(st.lists(st.sampled_from(TUNNELS), unique=True, max_size=4).map(sorted))
     members: dict[int, list[Member]] = {vni: [] for vni in vnis}
+    largest = st.sampled_from([None, *SIZES])
     for port in draw(st.lists(st.sampled_from(PORTS), unique=True)) if vnis else []:
         if draw(st.integers(0, 3)) == 0:
             for vni, member in draw(_of_stranger(port, vnis)):
@@ -81,10 +82,10 @@ def views(draw: st.DrawFn) -> BridgeView:
             tag = draw(st.integers(1, 9))
             if vni != untagged and tag not in tags:
                 tags.add(tag)
-                members[vni].append(Member(port, tag, tagged=True))
+                members[vni].append(Member(port, tag, tagged=True, largest=draw(largest)))
         if untagged is not None:
             vlan = draw(st.none() if tags else st.one_of(st.none(), st.integers(1, 5)))
-            members[untagged].append(Member(port, vlan, tagged=False))
+            members[untagged].append(Member(port, vlan, tagged=False, largest=draw(largest)))
     owners = {key: draw(st.sampled_from([None, *vnis])) for key in VNIS}
     networks = tuple(
         draw(_network(vni, tuple(key for key in VNIS if owners[key] == vni), tuple(members[vni]), tunnels))
@@ -94,7 +95,7 @@ def views(draw: st.DrawFn) -> BridgeView:
     limited = draw(st.lists(st.sampled_from(PORTS), unique=True, max_size=3))
     limits = {port: draw(_limits(port)) for port in limited}
     crowded = draw(st.lists(st.sampled_from([*PORTS, *tunnels]), unique=True, max_size=2).map(sorted))
-    age = draw(st.integers(1, 600))
+    age = draw(st.integers(60, 600))
     return BridgeView(
         *(networks, tuple(tunnels), draw(st.booleans()), age, 5000), limits=limits, crowded=tuple(crowded)
     )
@@ -138,11 +139,9 @@ def _network(
         for place in elsewhere:
             homes.setdefault((*place, True, 0, True), []).append(mac)
     locations = tuple(sorted(Location(*at[:3], tuple(macs), *at[3:]) for at, macs in homes.items()))
-    entrances, local = tuple(draw(some_tunnels)), st.sampled_from([member.port for member in members])
+    entrances = tuple(draw(some_tunnels))
     return NetworkView(
         *(vni, keys, entrances, members, peers, locations),
         serves=draw(st.booleans()),
-        unbounded=tuple(sorted(draw(st.sets(local)))),
-        size=draw(st.sampled_from(SIZES)),
         floods_unknown=draw(st.booleans()),
     )

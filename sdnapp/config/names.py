@@ -20,7 +20,7 @@ TUNNEL_NUMBERS = range(32768, 65280)
 
 
 METER_NUMBERS = range(256, 65536)
-"""And for the meters of ports; the userspace datapath has no larger ones."""
+"""And for the meters of ports, above those of networks; the userspace datapath has no larger ones."""
 
 
 @lru_cache(maxsize=2**16)  # a controller asks for the same ones with every change of the file

@@ -16,6 +16,8 @@ from sdnapp.net.model import Host, Port
 from sdnapp.net.mtu import ETHERNET
 from sdnapp.net.state import Ports, State
 
+_TAG = 4
+"""Bytes of an 802.1Q header."""
 PUNT_RATE = 10_000
 """Frames per second that one bridge may send to the controller; what it drops comes again."""
 
@@ -134,11 +136,10 @@ def _network(
     keys: Collection[int],
 ) -> NetworkView:
     ports = state.ports(host)
-    members = (m for port in state.members[path] if port.host == host for m in _members(port, ports, path))
     having = frozenset(state.having[path])
-    theirs = (port for port in state.members[path] if port.host == host and port.namespace is None)
-    found = (ports.number[port.interface] for port in theirs if port.interface in ports.number)
-    unbounded = tuple(sorted(found)) if len(having) > 1 else ()
+    size = state.networks[path].mtu + ETHERNET if len(having) > 1 else None
+    here = (port for port in state.members[path] if port.host == host)
+    members = (member for port in here for member in _members(port, ports, path, size))
     peers = {peer: _peer(ports, peer, way, watched=state.overlay.bfd > 0) for peer, way in ways.items()}
     return NetworkView(
         vni=state.networks[path].vni,
@@ -147,9 +148,7 @@ def _network(
         entrances=tuple(sorted(ports.tunnels[peer][kind] for peer, kind in speech.hears if peer in having)),
         members=tuple(sorted(members, key=lambda member: member.port)),
         peers=tuple(sorted(peers.values(), key=lambda peer: peer.port)),
-        serves=state.overlay.networks[path].dhcp is not None,
-        unbounded=unbounded,
-        size=state.overlay.networks[path].mtu + ETHERNET if unbounded else 0,
+        serves=state.networks[path].dhcp is not None,
         locations=tuple(sorted(_locations(state, host, memo, path, peers))),
     )
 
@@ -159,13 +158,19 @@ def _peer(ports: Ports, peer: str, way: Way, *, watched: bool) -> Peer:
     return Peer(port, way.key, up=not watched or ports.name[port] not in ports.dead)
 
 
-def _members(port: Port, ports: Ports, path: str) -> Iterator[Member]:
+def _members(port: Port, ports: Ports, path: str, size: int | None) -> Iterator[Member]:
+    """A device of ours has the right MTU, and a stranger's tunnel is none of our business; with any other,
+    frames may be larger than the ``size`` that the network carries.
+    """
     if port.interface in ports.number:
         trunk = any(attachment.tagged for attachment in port.attachments)
         for attachment in port.attachments:
             if attachment.network == path:
                 vlan = attachment.vlan if attachment.tagged or not trunk else None
-                yield Member(ports.number[port.interface], vlan, attachment.tagged, attachment.key)
+                bounded = port.namespace is not None or attachment.key is not None
+                largest = None if size is None or bounded else size + attachment.tagged * _TAG
+                number = ports.number[port.interface]
+                yield Member(number, vlan, attachment.tagged, attachment.key, largest)
 
 
 def _learned(state: State, path: str) -> tuple[object, object]:

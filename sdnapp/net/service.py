@@ -28,6 +28,8 @@ def hear(state: State, host: str, vni: int, ofport: int, data: bytes) -> Spoken 
     if path is None or port is None:
         return None
     attachment = next(each for each in port.attachments if each.network == path)
+    if attachment.key is not None:
+        return None  # nothing is said into a stranger's tunnel
     served = _served(state, port, attachment, data) or dhcp.Served("unanswered")
     frame = served.frame
     if frame is not None and attachment.tagged and attachment.vlan is not None:

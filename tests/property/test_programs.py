@@ -109,7 +109,6 @@ def fewer_ports(draw: st.DrawFn, network: NetworkView) -> NetworkView:
     return replace(
         network,
         members=tuple(member for member in network.members if member.port not in gone),
-        unbounded=tuple(port for port in network.unbounded if port not in gone),
         locations=tuple(at for at in network.locations if at.remote or at.port not in gone),
     )
 
@@ -232,14 +231,20 @@ def test_where_the_network_serves_no_question_to_it_goes_any_further(
 def test_what_is_too_large_goes_no_further_and_what_fits_goes_on(view: BridgeView, frame: Frame) -> None:
     """Where devices are not ours; the controller hears of packets, so that their senders do."""
     network = next((n for n in view.networks if n.vni == entered(view, frame)), None)
-    if network is None or frame.in_port not in network.unbounded:
+    members = () if network is None else network.members
+    largest = next((m.largest for m in members if m.port == frame.in_port), None)
+    if largest is None:
         return
     program = compile_bridge(view)
-    largest = network.size + 4 * entered_tagged(view, frame)
     large = walk(program, replace(frame, size=largest + 1, header=PING))
 
     assert not large.copies
     assert large.punted
     fits = walk(program, replace(frame, size=largest, header=PING))
-    bounded = replace(view, networks=tuple(replace(n, unbounded=()) for n in view.networks))
-    assert fits.copies == walk(compile_bridge(bounded), replace(frame, header=PING)).copies
+    unasked = replace(
+        view,
+        networks=tuple(
+            replace(n, members=tuple(replace(m, largest=None) for m in n.members)) for n in view.networks
+        ),
+    )
+    assert fits.copies == walk(compile_bridge(unasked), replace(frame, header=PING)).copies

@@ -1,0 +1,64 @@
+"""What a network answers itself, by way of the controller: DHCP, solicitations, and what is too large."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from flows.actions import Action, Goto, Limit, Measure, Punt
+from flows.flow import Flow, Meter
+from flows.match import Header, Match, Source
+from flows.tables import TABLES, Table
+from flows.view import NetworkView
+
+RATE, BURST = 200, 1000
+"""Questions per second and at once that the controller hears in a network of a bridge."""
+
+_METERS = range(128, 256)
+"""Networks share them by VNI: more than a few seldom ask at the same time."""
+_WHOLE = 0xFFFF
+"""All of a frame: OFPCML_NO_BUFFER (OpenFlow 1.3 §7.4.1)."""
+_QUOTED = 640
+"""Enough of a frame that is too large to quote it (RFC 1812 §4.3.2.3)."""
+_EXACT, _GENERAL = 100, 50
+
+_IPV4, _IPV6, _UDP, _ICMPV6 = 0x0800, 0x86DD, 17, 58
+_ONWARD = tuple(Goto(table) for table in [TABLES[Table.SERVICE].miss] if table is not None)
+_SERVED: tuple[tuple[Header, tuple[Action, ...]], ...] = (
+    (Header(_IPV4, _UDP, udp_src=68, udp_dst=67), ()),  # RFC 2131 §4.1
+    (Header(_IPV6, _UDP, udp_src=546, udp_dst=547), ()),  # RFC 8415 §7.2
+    (Header(_IPV6, _ICMPV6, icmpv6_type=133), _ONWARD),  # RFC 4861 §4.1
+)
+
+
+def meter(network: NetworkView) -> Meter | None:
+    """What holds the questions of a network to their rate, so that one tenant keeps no other from asking."""
+    if not network.serves and not _unbounded(network):
+        return None
+    return Meter(_METERS[network.vni % len(_METERS)], RATE, BURST)
+
+
+def _unbounded(network: NetworkView) -> bool:
+    return any(member.largest is not None for member in network.members)
+
+
+def size(network: NetworkView) -> Iterator[Flow]:
+    """A frame that no tunnel carries would vanish without a word: tunnels do not fragment."""
+    for member in network.members:
+        if member.largest is not None:
+            here = Match(in_port=member.port, source=Source.LOCAL, network=network.vni)
+            yield Flow(Table.SIZE, _EXACT, here, (Measure(member.largest), Goto(Table.SERVICE)))
+
+
+def service(network: NetworkView) -> Iterator[Flow]:
+    """DHCP and what is too large end here; routers, if there are any, hear of solicitations as well."""
+    limit = [Limit(each.id) for each in [meter(network)] if each is not None]
+    if _unbounded(network):
+        too_large = Match(source=Source.TOO_LARGE, network=network.vni)
+        yield Flow(Table.SERVICE, _GENERAL, too_large)
+        for ethertype in (_IPV4, _IPV6):
+            packet = too_large._replace(header=Header(eth_type=ethertype))
+            yield Flow(Table.SERVICE, _EXACT, packet, (*limit, Punt(_QUOTED)))
+    if network.serves:
+        for header, onward in _SERVED:
+            asked = Match(source=Source.LOCAL, network=network.vni, header=header)
+            yield Flow(Table.SERVICE, _EXACT, asked, (*limit, Punt(_WHOLE), *onward))
