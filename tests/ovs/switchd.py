@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -44,7 +45,7 @@ class PrivateOvs:
 
     def _await(self, path: Path) -> None:
         deadline = time.monotonic() + 10
-        while not path.exists():
+        while not _listens(path):
             if time.monotonic() > deadline or self._processes[-1].poll() is not None:
                 raise RuntimeError((self.directory / f"{path.stem}.log").read_text(errors="replace"))
             time.sleep(0.01)
@@ -80,6 +81,16 @@ class PrivateOvs:
         """The flows of a bridge without statistics, sorted."""
         lines = self.ofctl("dump-flows", bridge, "--no-stats").splitlines()
         return sorted(line.strip() for line in lines if "actions=" in line)
+
+
+def _listens(path: Path) -> bool:
+    """Whether somebody does: the socket is there a moment earlier."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(str(path))
+        except OSError:
+            return False
+    return True
 
 
 def run(*command: str, stdin: str = "") -> str:
