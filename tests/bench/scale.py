@@ -65,10 +65,11 @@ def _bridges(effort: Effort) -> Iterator[Curve]:
     sizes = QUICK_BRIDGES if effort.quick else BRIDGES
     for hosts in sizes:
         rack, most = min(hosts, RACK), hosts == max(sizes)
+        networks = -(-hosts // rack) * SHARED
         ports = [(host, host // rack * SHARED + n) for host in range(hosts) for n in range(SHARED)]
-        text, switches = bridges.text(hosts, hosts // rack * SHARED, ports), min(hosts, SWITCHES)
+        text, switches = bridges.text(hosts, networks, ports), min(hosts, SWITCHES)
         starts = [_from_nothing(text, switches) for _ in range(effort.few if most else 1)]
-        name = f"{hosts} bridges, {hosts * SHARED:,} ports, {hosts // rack * SHARED} networks, from nothing"
+        name = f"{hosts} bridges, {hosts * SHARED:,} ports, {networks} networks, from nothing"
         took, held = [start.seconds for start in starts], [start.megabytes for start in starts]
         seconds[hosts] = (
             absolute(name, took, "s", at_most=PER_BRIDGE * hosts) if most else plain(name, took, "s")
