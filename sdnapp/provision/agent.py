@@ -19,6 +19,7 @@ from sdnapp.config import Invalid
 from sdnapp.provision import linger
 from sdnapp.provision.converge import Goal, Outcome, converge
 from sdnapp.provision.neighbours import Keeper
+from sdnapp.provision.notetaker import Notetaker
 from sdnapp.provision.ovs_library import Poller
 from sdnapp.provision.ovsdb import Database, Unreachable
 from sdnapp.provision.world import Port
@@ -43,10 +44,11 @@ def watch(path: str, goal: Goal, remote: str) -> None:
     """
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _stop)
+    goal = replace(goal, noting=False)
     with Watch(path) as file, _device_news() as devices:
         goal = _reload(path, goal)  # it may have changed before it was watched
         database = _connect(remote)
-        keeper = Keeper(database.management("").parent)
+        keeper, notetaker = Keeper(database.management("").parent), Notetaker(remote, goal.host)
         shown: tuple[str, ...] = ()
         since: dict[Port, float] = {}
         connected = ready = False
@@ -55,6 +57,7 @@ def watch(path: str, goal: Goal, remote: str) -> None:
             if database.connected != connected:
                 connected = database.connected
                 log.info("OVSDB at %s %s", remote, "answers" if connected else "is gone; waiting")
+            notetaker.follow(goal.overlay)
             if connected:
                 now = time.monotonic()
                 outcome = _converge(goal, database, linger.overdue(since, now))

@@ -35,6 +35,9 @@ class Goal:
     userspace: bool = False
     """``datapath: auto`` means the userspace datapath, even where the kernel has one: a lab's choice."""
 
+    noting: bool = True
+    """Notes for the controller are written and removed; otherwise somebody else does that."""
+
     def wanted(self, world: World) -> Wanted:
         """Say what the host should have, given what it has."""
         if self.overlay is None:
@@ -42,7 +45,7 @@ class Goal:
         target = self.target or self.overlay.controller.target
         if self.userspace:
             world = replace(world, kernel_datapath=False)
-        return desire(self.overlay, self.overlay.hosts[self.host], target, world)
+        return desire(self.overlay, self.overlay.hosts[self.host], target, world, noting=self.noting)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from ipaddress import ip_interface
 
-from sdnapp.config import names
 from sdnapp.config.devices import PHYSICAL_BRIDGE
 from sdnapp.net.model import Attachment, Host, Overlay, Tunnel
 from sdnapp.net.model import Port as Attached
 from sdnapp.net.mtu import USUAL_MTU, workload_mtus
+from sdnapp.provision import notes
 from sdnapp.provision.world import (
     Bridge,
     Controller,
@@ -37,8 +37,8 @@ class Wanted:
     """Ports whose devices somebody else makes, sooner or later."""
 
 
-def desire(overlay: Overlay, host: Host, target: str, world: World) -> Wanted:
-    """Say what ``host`` should have; its bridge connects to ``target``.
+def desire(overlay: Overlay, host: Host, target: str, world: World, *, noting: bool = True) -> Wanted:
+    """Say what ``host`` should have; its bridge connects to ``target``. Without ``noting`` notes stay.
 
     Of ``world`` only the devices and what was recorded of the uplink matter.
     """
@@ -56,7 +56,7 @@ def desire(overlay: Overlay, host: Host, target: str, world: World) -> Wanted:
         if port.namespace is not None:
             things.append(Namespace(port.namespace, host.name))
             things.append(_workload(host, port, mtus[port.name], kind))
-    things += _notes(overlay, host, world)
+    things += notes.wanted(overlay, host, world.ports) if noting else notes.present(host, world.ports)
     external = frozenset(p.interface for p in host.ports if p.namespace is None and p.tunnel is None)
     problems = (*underlay.problems, *_narrower(host, underlay.mtu))
     return Wanted(tuple(dict.fromkeys(things)), problems, external)
@@ -167,35 +167,16 @@ def _tunnel_port(overlay: Overlay, host: Host, tunnel: Tunnel) -> Port:
         options=pairs(options),
         ofport=tunnel.ofport,
         external_ids=pairs({"sdnapp-peer": tunnel.peer}),
-        bfd=pairs(_bfd(overlay.bfd)),
+        bfd=pairs(_bfd(overlay.bfd if tunnel.peer in overlay.hosts else 0)),
     )
 
 
 def _bfd(interval: int) -> dict[str, str]:
-    """Have Open vSwitch send a packet so often, and expect one: ovs-vswitchd.conf.db(5), Interface, BFD."""
-    return {"enable": "true", "min_tx": str(interval), "min_rx": str(interval)} if interval else {}
+    """Have Open vSwitch send a packet so often, and expect one: ovs-vswitchd.conf.db(5), Interface, BFD.
 
-
-def _notes(overlay: Overlay, host: Host, world: World) -> Iterator[Port]:
-    """Tell the controller which interfaces that others made are ports of the file.
-
-    Each note is a pair of patch ports that lead to each other: they cost the datapath nothing, survive
-    whatever restarts, and OpenFlow reports their names.
+    Strangers are not expected to.
     """
-    ids = {bound.iface_id: bound.name for bound in overlay.bound.values() if bound.host in {None, host.name}}
-    for port in world.ports.values():
-        iface_id = dict(port.external_ids).get("iface-id")
-        if port.owner is None and port.bridge == host.bridge and iface_id in ids and (port.number or -1) > 0:
-            pair = names.note(port.number or 0, port.name, iface_id)
-            for name, peer in (pair, reversed(pair)):
-                yield Port(
-                    name=name,
-                    owner=host.name,
-                    bridge=host.bridge,
-                    type="patch",
-                    options=pairs({"peer": peer}),
-                    external_ids=pairs({"sdnapp-binds": f"{port.name} {ids[iface_id]}"}),
-                )
+    return {"enable": "true", "min_tx": str(interval), "min_rx": str(interval)} if interval else {}
 
 
 def _untagged(port: Attached) -> Attachment | None:

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from sdnapp.provision import netlink
 from sdnapp.provision.ovs_library import Connection, Message, Stream
+from sdnapp.provision.thread import in_background
 
 PERIOD = 0.5
 """Seconds between looks: for about so long, a tunnel may be silent."""
@@ -55,7 +56,7 @@ class Keeper:
         self._directory = directory
         self._remotes: frozenset[str] = frozenset()
         self._changed = threading.Event()
-        threading.Thread(target=self._run, daemon=True).start()
+        in_background(self._run)
 
     def keep(self, remotes: Iterable[str]) -> None:
         """Keep the way to these addresses, and no others."""

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sdnapp.config.names import is_note
 from sdnapp.provision.ovs_library import (
     Connection,
     Idl,
@@ -141,10 +142,10 @@ class Database:
         directory = Path(address if scheme == "unix" else DEFAULT_REMOTE.partition(":")[2]).parent
         return directory / f"{bridge}.mgmt"
 
-    def wait_for_news(self) -> None:
-        """Wait until something arrived, for a second at most."""
+    def wait_for_news(self, timeout: float = 1.0) -> None:
+        """Wait until something arrived, for so many seconds at most."""
         generation = self.generation
-        self._run_until(lambda: self.generation != generation, 1.0)
+        self._run_until(lambda: self.generation != generation, timeout)
 
     def wait(self, poller: Poller) -> None:
         """Have ``poller`` wake up when there is something to take in."""
@@ -163,6 +164,13 @@ class Database:
                 if port is not own and interfaces:
                     ports[port.name] = _port(port, interfaces[0], row.name)
         return Switch(bridges, ports)
+
+    def noteworthy(self, bridge: str) -> dict[str, Port]:
+        """Translate the notes of a bridge and the ports that are not ours: a small part, in a short time."""
+        rows = (row for row in self._rows("Bridge") if row.name == bridge)
+        ports = ((port, port.name) for row in rows for port in row.ports)
+        some = ((port, name) for port, name in ports if is_note(name) or OWNER not in port.external_ids)
+        return {name: _port(port, port.interfaces[0], bridge) for port, name in some if port.interfaces}
 
     def apply(self, changes: Iterable[Change], owner: str) -> None:
         """Do all of it in one transaction and wait until ovs-vswitchd has.

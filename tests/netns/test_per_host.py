@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from ipaddress import ip_address
 
 import pytest
 
@@ -11,6 +12,7 @@ from sdnapp.lab import services
 from sdnapp.lab.machine import serve
 from sdnapp.lab.process import Process, kill
 from tests.netns.conftest import Running, until
+from tests.netns.guest import Guest
 
 TARGET = "tcp:127.0.0.1:6653"
 GUEST = "02:aa:00:00:00:99"
@@ -19,7 +21,7 @@ GUEST = "02:aa:00:00:00:99"
 @pytest.fixture(scope="module")
 def running(bring_up: Callable[..., Running]) -> Iterator[Running]:
     """A lab whose controller and agents made way for a controller and an agent on each host."""
-    central = bring_up("minimal.yaml")
+    central = bring_up("minimal.yaml", [("ports:", "ports:\n  vm: {attach: external, network: red/web}")])
     lab = replace(central.lab, targets=dict.fromkeys(central.lab.hosts, TARGET))
     assert lab.controller is not None
     kill([lab.controller.services[services.CONTROLLER]])
@@ -67,6 +69,16 @@ def test_a_station_that_only_another_host_knows_is_learned_from_its_tunnel(runni
     until(lambda: any(tunnel in flow for flow in flows_about(running, "host2", GUEST)))
     assert any("tun_id" in flow and "output" in flow for flow in flows_about(running, "host2", GUEST))
     assert any(tunnel in flow for flow in flows_about(running, "host1", GUEST))
+
+
+def test_a_guest_is_reached_from_a_host_whose_controller_has_never_seen_it(running: Running) -> None:
+    with Guest(running.lab.hosts["host2"], "vnet0", GUEST.replace("99", "98"), ip_address("10.1.1.9")):
+        running.run("host2", "ip", "link", "set", "vnet0", "up")
+        bind = ("add-port", "br-int", "vnet0", "--", "set", "interface", "vnet0", "external_ids:iface-id=vm")
+        running.run("host2", "ovs-vsctl", *bind)
+        ping = ("ping", "-c", "1", "-W", "0.3", "10.1.1.9")
+        until(lambda: "1 received" in running.run("red1", *ping, check=False))
+        running.run("host2", "ovs-vsctl", "del-port", "vnet0")
 
 
 def test_a_host_goes_on_when_the_controller_of_another_is_gone(running: Running) -> None:

@@ -383,3 +383,12 @@ def test_a_host_of_an_example_that_has_all_needs_nothing(file: Path) -> None:
         bare = world(devices=(uplink,))
         done = after(bare, desire(meaning, host, meaning.controller.target, bare))
         assert diff(desire(meaning, host, meaning.controller.target, done), done, name) == Plan((), ())
+
+
+def test_the_ends_of_tunnels_watch_each_other_where_the_file_says_so() -> None:
+    def settings(text: str) -> set[tuple[tuple[str, str], ...]]:
+        return {t.bfd for t in wanted(world(), text=text).things if isinstance(t, Port) and t.type == "gre"}
+
+    watched = TWO_HOSTS.replace("{encapsulation: gre}", "{encapsulation: gre, bfd: 300}")
+    assert settings(TWO_HOSTS) == {()}
+    assert settings(watched) == {(("enable", "true"), ("min_rx", "300"), ("min_tx", "300"))}
