@@ -106,7 +106,7 @@ def _part(view: BridgeView, network: NetworkView, last: tuple[NetworkView, Flows
     gone, come = _apart(last[0], network)
     for piece in _pieces(view, last[0], gone, common=common):
         for key in piece:
-            del flows[key]
+            flows.pop(key, None)
     return together(flows, *_pieces(view, network, come, common=common))
 
 

@@ -174,7 +174,7 @@ def for_each(macs: Collection[str], field: str, pattern: Flow) -> Flows:
     """The pattern once for each MAC in this field of its match, as if each flow were written on its own.
 
     Most flows of a large bridge are alike but for one MAC, and what they share is worked out here once.
-    ``ValueError`` if two of them share an identity.
+    Two that share an identity are a matter for ``collect``.
     """
     table, priority, match, actions, idle, kind, _ = pattern
     place = match._fields.index(field)
@@ -195,17 +195,23 @@ def for_each(macs: Collection[str], field: str, pattern: Flow) -> Flows:
 
 
 def collect(flows: Iterable[Flow]) -> Flows:
-    """The flows by identity; ``ValueError`` if two different ones share it."""
+    """The flows by identity; ``ValueError`` if two different ones share it.
+
+    Of learned ones only one counts then: the MACs come from the network, where somebody may have looked for
+    two that collide.
+    """
     by_key: dict[FlowKey, Flow] = {}
     for flow in flows:
         other = by_key.setdefault(flow.key, flow)
         if other is not flow and other != flow:
-            raise ValueError(f"two flows share cookie {flow.cookie:#x}: {other} / {flow}")
+            if flow.kind is not Kind.LEARNED:
+                raise ValueError(f"two flows share cookie {flow.cookie:#x}: {other} / {flow}")
+            by_key[flow.key] = min(flow, other, key=str)
     return by_key
 
 
 def together(*parts: Flows) -> Flows:
-    """All of them; ``ValueError`` if two different flows share an identity."""
+    """All of them; two different ones that share an identity are a matter for ``collect``."""
     union: dict[FlowKey, Flow] = {}
     for part in parts:
         union.update(part)

@@ -8,7 +8,7 @@ import pytest
 
 from flows.compile import compile_bridge
 from flows.diff import diff
-from flows.flow import CONTROLLER_METER, EMPTY, collect, is_learned, is_ours, together
+from flows.flow import CONTROLLER_METER, EMPTY, Kind, collect, is_learned, is_ours, together
 from flows.tables import TABLES, Table
 from flows.trace import Copy, Frame, Walk, walk
 from flows.view import Location, Member, NetworkView, Peer
@@ -190,6 +190,17 @@ def test_a_program_refuses_two_flows_of_one_identity() -> None:
     with pytest.raises(ValueError, match="share cookie"):
         together(collect([flow]), collect([forged]))
     assert not EMPTY.flows
+
+
+def test_of_two_learned_flows_of_one_identity_one_counts() -> None:
+    """A workload may make up MACs until it has found two whose flows would collide."""
+    flow = next(flow for flow in PROGRAM.flows.values() if flow.kind is Kind.LEARNED)
+    forged = flow._replace(match=flow.match._replace(eth_src=STRANGER, eth_dst=None))
+
+    (kept,) = collect([flow, forged]).values()
+
+    assert kept in (flow, forged)
+    assert collect([forged, flow]) == together(collect([flow]), collect([forged])) == {flow.key: kept}
 
 
 def test_while_a_key_changes_both_are_understood_and_each_peer_hears_its_own() -> None:
