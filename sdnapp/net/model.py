@@ -177,6 +177,11 @@ class Host:
     """Bytes, where the file tells."""
 
     @property
+    def strangers(self) -> tuple[Tunnel, ...]:
+        """The tunnels to strangers."""
+        return tuple(port.tunnel for port in self.ports if port.tunnel is not None)
+
+    @property
     def networks(self) -> frozenset[str]:
         """Paths of the networks that have a port here."""
         return frozenset(a.network for port in self.ports for a in port.attachments)

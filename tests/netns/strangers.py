@@ -33,7 +33,7 @@ while [ $# -gt 0 ]; do
     ip -n "$port" address add "$address/24" dev eth0
     ip -n "$port" link set eth0 up
     ip netns exec "$port" ethtool -K eth0 tx off
-    ovs-vsctl add-port br-int "$port" tag="$tag"
+    ovs-vsctl add-port br-int "$port" ${tag:+tag="$tag"}
 done
 ovs-vsctl add-port br-int "${kind}0" -- set interface "${kind}0" type="$kind" options:remote_ip="$remote"
 ip address flush dev eth0
@@ -64,13 +64,13 @@ class Strangers:
     places: dict[str, tuple[Machine, str | None]] = field(default_factory=dict)
 
     def bridge(
-        self, name: str, kind: str, remote: str, vtep: str, ports: Mapping[str, tuple[int, str]]
+        self, name: str, kind: str, remote: str, vtep: str, ports: Mapping[str, tuple[int | None, str]]
     ) -> None:
-        """A host with a bridge that learns, ports with a tag each, and a tunnel without a key."""
+        """A host with a bridge that learns, ports with a tag each or None, and a tunnel without a key."""
         machine = self._machine(name, vtep)
         services.start_database(self.lab.lab, machine)
         services.start_switch(self.lab.lab, machine)
-        words = [word for port, (tag, address) in ports.items() for word in (port, str(tag), address)]
+        words = [word for port, (tag, address) in ports.items() for word in (port, str(tag or ""), address)]
         _script(machine, _BRIDGE, kind, remote, vtep, *words)
         self.places.update({port: (machine, port) for port in ports})
 

@@ -170,12 +170,33 @@ def test_the_bridge_learns_of_strangers_while_there_is_no_controller(net: Strang
 
 def _taught(net: Strangers) -> str:
     """The flows that host1 has learned by itself."""
-    return net.lab.run(
-        "host1",
-        "ovs-ofctl",
-        "-O",
-        "OpenFlow13",
-        "dump-flows",
-        "br-int",
-        "cookie=0x5d30000000000000/0xfff0000000000000",
-    )
+    by_kind = "cookie=0x5d30000000000000/0xfff0000000000000"
+    return net.lab.run("host1", "ovs-ofctl", "-O", "OpenFlow13", "dump-flows", "br-int", by_kind)
+
+
+def test_strangers_come_and_go_with_the_file(net: Strangers) -> None:
+    """Here one whose frames have neither a key nor a tag."""
+    net.bridge("old", "gre", "192.168.4.202", "192.168.4.80", {"old12": (None, "10.1.1.12")})
+    assert not reached(net, "old12", 1)
+    file = Path(net.lab.lab.file)
+    before = file.read_text()
+
+    bare = "host: host2, vtep: 192.168.4.80, encapsulation: gre, network: red/web"
+    file.write_text(f"{before}  old: {{{bare}}}\n")
+    until(lambda: reached(net, "old12", 1), 15)
+    assert reached(net, "old12", 7)
+    assert not reached(net, "blue1", 12)
+
+    file.write_text(before)
+    until(lambda: "gre-old" not in net.lab.run("host2", "ovs-vsctl", "list-ports", "br-int"))
+    assert not reached(net, "old12", 1)
+    assert reached(net, "vni7010", 1)
+
+
+def test_the_tag_inside_leaves_room_for_the_largest_frame(net: Strangers) -> None:
+    """The workloads' MTU is what the costliest tunnel carries: VXLAN with a tag."""
+    (link,) = json.loads(net.run("red2", "ip", "-j", "link", "show", "eth0"))
+    assert link["mtu"] == 1446
+    for number in (RED["red7"], RED["red8"], RED["vni7010"]):
+        whole = ("-M", "do", "-s", str(1446 - 28))
+        assert "1 received" in net.run("red2", "ping", "-c", "1", "-W", "2", *whole, f"10.1.1.{number}")

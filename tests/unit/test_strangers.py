@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from flows.tables import Table
 from flows.trace import Frame, walk
 from sdnapp.net.compare import differences
 from sdnapp.net.learning import Place
+from sdnapp.net.model import Overlay
 from sdnapp.net.mtu import workload_mtus
 from sdnapp.net.state import BridgeFound, Seen, Sighting, State, step
 from sdnapp.provision.desired import desire
@@ -32,10 +34,10 @@ def up() -> State:
     return state
 
 
-def ports(host: str) -> dict[str, Port]:
+def ports(host: str, overlay: Overlay = OVERLAY) -> dict[str, Port]:
     wanted = desire(
-        OVERLAY,
-        OVERLAY.hosts[host],
+        overlay,
+        overlay.hosts[host],
         "tcp:192.168.4.10:6653",
         World(kernel_datapath=False, bridges={}, ports={}, namespaces={}, workloads={}, devices={}),
     )
@@ -51,6 +53,12 @@ def test_without_a_key_the_tunnel_takes_all_keys_and_sends_none() -> None:
         "csum": "false",
     }
     assert dict(ports("host2")["vxlan-nas"].options)["key"] == "flow"
+
+
+def test_nobody_waits_for_bfd_of_a_stranger() -> None:
+    watching = replace(OVERLAY, bfd=300)
+    found = {name: bool(port.bfd) for name, port in ports("host2", watching).items() if port.type}
+    assert found == {"geneve-host1": True, "vxlan-nas": False}
 
 
 def test_a_tag_inside_costs_every_workload_four_bytes() -> None:
