@@ -58,12 +58,14 @@ def installed() -> Path:
     environment = cache / "sdnapp" / PACKAGE.replace("==", "-")
     programs = environment / "bin"
     if not (environment / "complete").exists():
-        venv.create(environment, clear=True, with_pip=True)
-        install = [str(programs / "pip"), "install", "--quiet", PACKAGE]
-        done = subprocess.run(install, capture_output=True, text=True, check=False)
-        if done.returncode:
-            reason = (done.stderr.strip().splitlines() or ["pip fails"])[-1]
-            raise LabError(f"Faucet is not installed: pip install {PACKAGE}: {reason}")
+        try:
+            venv.create(environment, clear=True, with_pip=True)
+            install = [str(programs / "pip"), "install", "--quiet", PACKAGE]
+            subprocess.run(install, capture_output=True, text=True, check=True)
+        except (OSError, subprocess.CalledProcessError) as error:
+            said = str(getattr(error, "stderr", None) or error).strip()
+            reason = said.splitlines()[-1]
+            raise LabError(f"Faucet is not installed: pip install {PACKAGE}: {reason}") from None
         (environment / "complete").touch()
     return programs
 

@@ -9,6 +9,7 @@ import tempfile
 import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -38,8 +39,8 @@ OVN = ", OVN beside it"
 FEW, MANY, ALL = 0, 500, 1000
 """Ports that nothing is behind."""
 
-APPEARANCES = 4
-"""How often a port appears in a round."""
+FEW_OF_OVN = 3
+"""Rounds of what takes OVN half a minute."""
 
 EVERY = 0.001
 """Seconds between the pings that a new port does not answer yet."""
@@ -65,6 +66,7 @@ def beside_ovn(effort: Effort) -> Iterator[Figure]:
     except LabError:
         yield from figures(effort)
         raise
+    effort = replace(effort, few=min(effort.few, FEW_OF_OVN))
     with ExitStack() as ends:
         ours, bare = _ground(ends)
         peer = Ovn(ends.enter_context(hosts.like(ours.lab, f"{ours.lab.name}-ovn", MTU)), ours.lab)
@@ -103,7 +105,7 @@ def _measure(effort: Effort, ours: Ours, bare: ByHand, peer: Ovn | None) -> Iter
         yield from _bulk(effort, ALL, sides)
     bare.fill(ours.present)
     sides.insert(1, bare)
-    among, by_hand_, *others = by_turns([partial(_appear, s) for s in sides], effort.rounds * APPEARANCES)
+    among, by_hand_, *others = by_turns([partial(_appear, s) for s in sides], _appearances(effort))
     name = f"a port of the file appears among {ours.present:,}, until its first ping"
     yield within(f"{name}, beside that without them", (among, few), "ms", times=1.5)
     yield plain(f"{name}, standalone bridges beside it", among, "ms", by_hand_)
@@ -115,7 +117,7 @@ def _first_pings(
 ) -> Generator[Figure, None, list[float]]:
     """Return those of ours, too."""
     sides: list[Side] = [ours, bare, *([peer] if peer else [])]
-    few, by_hand_, *others = by_turns([partial(_appear, s) for s in sides], effort.rounds * APPEARANCES)
+    few, by_hand_, *others = by_turns([partial(_appear, s) for s in sides], _appearances(effort))
     name = "a port of the file appears, until its first ping"
     yield within(f"{name}, standalone bridges beside it", (few, by_hand_), "ms", times=1.3)
     yield from (within(f"{name}{OVN}", (few, other), "ms", times=1) for other in others)
@@ -154,6 +156,11 @@ def _controller_restarts(effort: Effort, ours: Ours, peer: Ovn | None) -> Iterat
         waiting = [_lost(peer, peer.restart_controllers) for _ in lost]
         peer.wait_before_clear(None)
         yield plain(f"{name}{OVN}, which waits before it clears", lost, "", waiting)
+
+
+def _appearances(effort: Effort) -> int:
+    """Return how often a port appears: the first ping after it is soon there, but not always as soon."""
+    return effort.rounds * (2 if effort.quick else 4)
 
 
 def _appear(side: Side) -> float:

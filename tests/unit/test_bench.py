@@ -10,8 +10,9 @@ from rich.console import Console
 
 from flows.compile import compile_bridge
 from flows.tables import TABLES
+from sdnapp.lab.errors import LabError
 from sdnapp.source import load
-from tests.bench import charts, programs, sides
+from tests.bench import charts, faucet, ovn, programs, sides
 from tests.bench.figure import (
     Curve,
     Figure,
@@ -154,3 +155,20 @@ def test_every_side_gives_a_port_the_addresses_of_the_file(number: int, tmp_path
     port = load(file).ports[f"p{number}"]
 
     assert (port.mac, str(port.attachments[0].addresses[0].ip)) == sides.addresses(number)
+
+
+def test_a_peer_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(ovn, "environment", lambda: {"PATH": str(tmp_path)})
+    with pytest.raises(LabError, match="OVN is not installed: apt-get install ovn-central ovn-host"):
+        ovn.require()
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr("venv.create", lambda home, **_: failing(home / "bin" / "pip"))
+    with pytest.raises(LabError, match=r"Faucet is not installed: pip install faucet==.*: it is not there"):
+        faucet.installed()
+
+
+def failing(program: Path) -> None:
+    program.parent.mkdir(parents=True)
+    program.write_text("#!/bin/sh\necho it is not there >&2\nexit 1\n")
+    program.chmod(0o755)
