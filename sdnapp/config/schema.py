@@ -74,7 +74,7 @@ class Settings(Section):
         default=None,
         description="Whether the ends of each tunnel watch each other (BFD, RFC 5880): `true` for a packet "
         "every 1000 ms, or every how many ms. A peer of which three are missing is down, and nothing is "
-        "flooded to it. Default: `false`.",
+        "flooded to it; so it is while only one end watches. Default: `false`.",
         examples=[300],
     )
     dscp: s.Dscp = Field(
