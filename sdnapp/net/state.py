@@ -12,12 +12,14 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from sdnapp.config.names import noted, tunnel_interface
-from sdnapp.net import learning
+from sdnapp.net import learning, multicast
 from sdnapp.net.binding import bind, roaming
 from sdnapp.net.dialect import Dialect, Speech
 from sdnapp.net.learning import NOTHING_LEARNED, PEER_MACS, Learned, Place, Station, Stations, Told, with_same
+from sdnapp.net.membership import Family, Query, Report
 from sdnapp.net.model import Encapsulation, Flap, Host, Network, Overlay, Port
 from sdnapp.net.moving import meanwhile
+from sdnapp.net.multicast import NO_MULTICAST, Multicast, Recollection
 
 ENCAPSULATIONS: tuple[Encapsulation, ...] = ("geneve", "gre", "vxlan")
 
@@ -41,6 +43,16 @@ class Memory(NamedTuple):
     sighting: Sighting
     moves: int = 0
     denied: bool = False
+
+
+class GroupMemory(NamedTuple):
+    """What flows of a bridge say of multicast: ``sdnapp.net.multicast.Recollection``, in its own numbers."""
+
+    vni: int
+    family: Family
+    mac: str | None
+    queriers: tuple[str, ...]
+    ofports: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,12 +113,12 @@ class State:
     networks of each host; ``attached``, those of each interface of a host, ``limits``, how many MACs may be
     learned at each place.
 
-    ``bridges``: the ports of each host heard of. ``learned``: what traffic taught us. ``read``: hosts whose
-    bridge has told what it holds, so that its word on learned locations is the last one. ``claims``: what
-    each tunnel key means; an older claim keeps a newer one waiting, so that no key ever means two networks.
-    ``confirmed``: the dialect that each bridge has in force. ``fading``: what nobody says any more, but may
-    still be on its way. ``settled``: enough time has passed since the last configuration that what was never
-    heard of may be forgotten.
+    ``bridges``: the ports of each host heard of. ``learned``: what traffic taught us; ``multicast``: who
+    listens to what. ``read``: hosts whose bridge has told what it holds, so that its word on learned locations
+    is the last one. ``claims``: what each tunnel key means; an older claim keeps a newer one waiting, so that
+    no key ever means two networks. ``confirmed``: the dialect that each bridge has in force. ``fading``: what
+    nobody says any more, but may still be on its way. ``settled``: enough time has passed since the last
+    configuration that what was never heard of may be forgotten.
     """
 
     wanted: Overlay
@@ -122,6 +134,7 @@ class State:
     limits: Mapping[Place, int]
     bridges: Mapping[str, Ports] = field(default_factory=dict)
     learned: Learned = NOTHING_LEARNED
+    multicast: Multicast = NO_MULTICAST
     read: frozenset[str] = frozenset()
     moving: bool = False
     claims: Mapping[int, str] = field(default_factory=dict)
@@ -255,12 +268,15 @@ class Silent:
 class Recalled:
     """A bridge told what it remembers: all of its own sources, and some behind its tunnels.
 
-    ``crowded``: ports at which it learns nothing more.
+    ``crowded``: ports at which it learns nothing more. ``groups``: what it remembers of multicast, ``now``,
+    in seconds.
     """
 
     host: str
     memories: tuple[Memory, ...]
     crowded: tuple[int, ...] = ()
+    groups: tuple[GroupMemory, ...] = ()
+    now: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,6 +293,24 @@ class Eased:
     """A crowded place was left alone for long enough."""
 
     place: Place
+
+
+@dataclass(frozen=True, slots=True)
+class GroupsHeard:
+    """A message about multicast groups came in on this port of the host's bridge. ``now``: in seconds."""
+
+    host: str
+    vni: int
+    ofport: int
+    message: Query | Report
+    now: float
+
+
+@dataclass(frozen=True, slots=True)
+class GroupsAged:
+    """It is so late now, in seconds: what was heard of multicast until then may be old."""
+
+    now: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -311,6 +345,8 @@ Event = (
     | Recalled
     | Thawed
     | Eased
+    | GroupsHeard
+    | GroupsAged
     | Confirmed
     | Faded
     | Settled
@@ -333,8 +369,12 @@ def step(state: State, event: Event) -> State:
         case Seen() | Silent() | Recalled() | Thawed() | Eased():
             learned = _learn(state, event)
             read = state.read | {event.host} if isinstance(event, Recalled) else state.read
-            same = learned is state.learned and read == state.read
-            return state if same else replace(state, learned=learned, read=read)
+            groups = _recall_groups(state, event) if isinstance(event, Recalled) else state.multicast
+            same = learned is state.learned and groups is state.multicast and read == state.read
+            return state if same else replace(state, learned=learned, multicast=groups, read=read)
+        case GroupsHeard() | GroupsAged():
+            groups = _hear_groups(state, event)
+            return state if groups is state.multicast else replace(state, multicast=groups)
         case Confirmed(host, dialect):
             return _confirm(state, host, dialect)
         case Faded(speeches):
@@ -360,7 +400,8 @@ def _configure(state: State, wanted: Overlay) -> State:
         settled=state.settled and wanted is state.wanted,
     )
     learned = learning.seeded(learning.sound(state.learned, known), known, _unfixed(state, known))
-    return _renew_claims(replace(known, learned=learned))
+    groups = multicast.sound(state.multicast, known.exists)
+    return _renew_claims(replace(known, learned=learned, multicast=groups))
 
 
 def _unfixed(before: State, now: State) -> Iterator[learning.Sighted]:
@@ -461,7 +502,10 @@ def _set_ports(state: State, host: str, number: Mapping[str, int], dead: frozens
     first = bool(state.overlay.bound) and host not in state.bridges
     if state.moving or first or ports.noted != before.noted:  # a port that moves may have arrived
         return _configure(known, state.wanted)
-    return replace(known, learned=learning.sound(state.learned, known)) if gone else known
+    if not gone:
+        return known
+    groups = multicast.sound(state.multicast, known.exists)
+    return replace(known, learned=learning.sound(state.learned, known), multicast=groups)
 
 
 def _learn(state: State, event: Seen | Silent | Recalled | Thawed | Eased) -> Learned:
@@ -486,6 +530,27 @@ def _learn(state: State, event: Seen | Silent | Recalled | Thawed | Eased) -> Le
             return learning.thawed(learned, network, mac) if frozen else learned
         case Eased(place):
             return learning.eased(learned, place)
+
+
+def _hear_groups(state: State, event: GroupsHeard | GroupsAged) -> Multicast:
+    if isinstance(event, GroupsAged):
+        return multicast.aged(state.multicast, event.now)
+    network, place = state.paths.get(event.vni), _place(state, event.host, event.ofport)
+    if network is None or place is None or not state.exists(network, place):
+        return state.multicast
+    return multicast.heard(state.multicast, network, place, event.message, event.now)
+
+
+def _recall_groups(state: State, event: Recalled) -> Multicast:
+    told = []
+    for vni, family, mac, queriers, ofports in event.groups:
+        network = state.paths.get(vni)
+        if network is not None:
+            at = filter(None, (_place(state, event.host, ofport) for ofport in ofports))
+            places = tuple(place for place in at if state.exists(network, place))
+            told.append(Recollection(network, family, mac, queriers, places))
+    young = not state.settled
+    return multicast.recalled(state.multicast, event.host, state.read, told, event.now, young=young)
 
 
 def _locate(state: State, host: str, sightings: Iterable[Sighting]) -> Iterator[learning.Sighted]:

@@ -1,0 +1,233 @@
+"""Who listens to which multicast group: snooping of IGMP and MLD as RFC 4541 has it, as a value.
+
+Without a router that asks, hosts say nothing for long, so a network floods multicast until a querier was
+heard, and until all listeners have had the time to answer it. From then on a group goes to those that listen
+to it and to routers, until the querier falls silent. Time is in seconds, and always an argument.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+from ipaddress import ip_address
+from typing import NamedTuple
+
+from sdnapp.net.learning import Place, with_same
+from sdnapp.net.membership import QUERY_INTERVAL, ROBUSTNESS, Family, Query, Report
+
+MARGIN = 2.0
+"""Added to the time that hosts may take to answer the first query."""
+LAST_MEMBER = 3.0
+"""After a host left a group, others at its place have so long to say that they are still there: two queries
+a second apart (RFC 3376 §8.8), and the way.
+"""
+LISTENERS = 4096
+"""Of one network and family. With more of them its multicast is flooded: a full table must cost no packets.
+"""
+QUERIERS = 16
+PATIENCE = ROBUSTNESS * QUERY_INTERVAL + 10.0
+"""For what a bridge remembers: Group Membership Interval with its defaults (RFC 3376 §8.4)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listening:
+    """What was heard of one family in one network, and until when it holds.
+
+    ``pending``: when all listeners will have had the time to answer; None: they had it. ``membership``: how
+    long they are believed. ``routers``: where queries came from; ``queriers``: the MACs that sent them.
+    ``listeners``: by group, or by its MAC where a bridge remembers no more than that, and by place.
+    """
+
+    pending: float | None
+    membership: float
+    routers: Mapping[Place, float]
+    queriers: Mapping[str, float]
+    listeners: Mapping[tuple[str, Place], float]
+
+
+@dataclass(frozen=True, slots=True)
+class Groups:
+    """What bridges need to know of a family in a network. ``members``: by the group's MAC; None: not all of
+    them are known, so multicast is flooded.
+    """
+
+    routers: frozenset[Place]
+    queriers: frozenset[str]
+    members: Mapping[str, frozenset[Place]] | None
+
+
+Known = Mapping[Family, Groups]
+"""Of one network; a family without a querier is not in it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Multicast:
+    """By network and family, what was heard; by network, what follows for its bridges."""
+
+    listening: Mapping[tuple[str, Family], Listening] = field(default_factory=dict)
+    known: Mapping[str, Known] = field(default_factory=dict)
+
+
+NO_MULTICAST = Multicast()
+
+
+class Recollection(NamedTuple):
+    """What a bridge remembers of a network and family: where its routers are and who they are, or (``mac``)
+    where a group goes, which is to its members and to routers.
+    """
+
+    network: str
+    family: Family
+    mac: str | None
+    queriers: tuple[str, ...]
+    places: tuple[Place, ...]
+
+
+def mac_of(group: str) -> str:
+    """The MAC of frames to a group (RFC 1112 §6.4, RFC 2464 §7); a MAC is its own.
+
+    >>> mac_of("239.129.2.3"), mac_of("ff05::1:3")
+    ('01:00:5e:01:02:03', '33:33:00:01:00:03')
+    """
+    if group.count(":") == 5 and len(group) == 17:
+        return group
+    packed = ip_address(group).packed
+    if len(packed) == 4:
+        return bytes([1, 0, 0x5E, packed[1] & 0x7F, *packed[2:]]).hex(":")
+    return (b"\x33\x33" + packed[12:]).hex(":")
+
+
+def heard(before: Multicast, network: str, place: Place, message: Query | Report, now: float) -> Multicast:
+    """After a message that came in at this place."""
+    key = (network, message.family)
+    listening = before.listening.get(key)
+    if isinstance(message, Query):
+        if listening is None:
+            pending = now + message.response + MARGIN
+            listening = Listening(pending, message.membership, {}, {}, {})
+        listening = _queried(listening, place, message, now)
+    elif listening is not None:
+        listening = _reported(listening, place, message, now)
+    else:
+        return before
+    return _with(before, {key: listening})
+
+
+def _queried(before: Listening, place: Place, query: Query, now: float) -> Listening:
+    until = now + query.presence
+    queriers = {**before.queriers, query.source: until}
+    if len(queriers) > QUERIERS:
+        queriers.pop(min(queriers, key=queriers.__getitem__))
+    membership = query.membership if query.general else before.membership
+    routers = {**before.routers, place: until}
+    return replace(before, routers=routers, queriers=queriers, membership=membership)
+
+
+def _reported(before: Listening, place: Place, report: Report, now: float) -> Listening:
+    listeners = dict(before.listeners)
+    for group in report.joins:
+        if (group, place) in listeners or len(listeners) <= LISTENERS:
+            listeners[group, place] = now + before.membership
+    for group in report.leaves:
+        for name in (group, mac_of(group)):
+            if (until := listeners.get((name, place))) is not None:
+                listeners[name, place] = min(until, now + LAST_MEMBER)
+    return replace(before, listeners=listeners)
+
+
+def aged(before: Multicast, now: float) -> Multicast:
+    """What still holds now; the same object if all of it does."""
+    return _with(before, {key: _without_old(old, now) for key, old in before.listening.items()})
+
+
+def _without_old(old: Listening, now: float) -> Listening:
+    parts = (old.routers, old.queriers, old.listeners)
+    pending = old.pending if old.pending is not None and old.pending > now else None
+    if pending == old.pending and all(until > now for part in parts for until in part.values()):
+        return old
+    routers = {place: until for place, until in old.routers.items() if until > now}
+    queriers = {mac: until for mac, until in old.queriers.items() if until > now}
+    listeners = {listener: until for listener, until in old.listeners.items() if until > now}
+    return Listening(pending, old.membership, routers, queriers, listeners)
+
+
+def sound(before: Multicast, exists: Callable[[str, Place], bool]) -> Multicast:
+    """Without places that are no more."""
+    kept = {key: _only(old, partial(exists, key[0])) for key, old in before.listening.items()}
+    return _with(before, kept)
+
+
+def _only(old: Listening, there: Callable[[Place], bool]) -> Listening:
+    if all(map(there, {*old.routers, *(place for _, place in old.listeners)})):
+        return old
+    routers = {place: until for place, until in old.routers.items() if there(place)}
+    listeners = {(group, at): until for (group, at), until in old.listeners.items() if there(at)}
+    return replace(old, routers=routers, listeners=listeners)
+
+
+def recalled(
+    before: Multicast,
+    host: str,
+    read: frozenset[str],
+    told: Iterable[Recollection],
+    now: float,
+    *,
+    young: bool,
+) -> Multicast:
+    """After a bridge told what it remembers, which counts the first time that it does.
+
+    Of a peer it counts until the peer has spoken itself. Only a ``young`` controller learns from it that
+    there is a querier: later, what a bridge remembers may be old.
+    """
+    if host in read:
+        return before
+    until = now + PATIENCE
+    changed = {key: _only(old, lambda at: at != Place(host, None)) for key, old in before.listening.items()}
+    for network, family, mac, queriers, places in sorted(told, key=lambda memory: memory.mac is not None):
+        key = (network, family)
+        if key not in changed and not young:
+            continue
+        old = changed.get(key, Listening(None, PATIENCE, {}, {}, {}))
+        news = [place for place in places if place.host == host or place.host not in read]
+        routers, listeners = dict(old.routers), dict(old.listeners)
+        for place in news:
+            if mac is None:
+                routers.setdefault(place, until)
+            elif place not in routers:
+                listeners.setdefault((mac, place), until)
+        known = dict.fromkeys(queriers, until) | dict(old.queriers)
+        changed[key] = replace(old, routers=routers, queriers=known, listeners=listeners)
+    return _with(before, changed)
+
+
+def _with(before: Multicast, news: Mapping[tuple[str, Family], Listening]) -> Multicast:
+    """With these, as far as there still is a router, and with what follows from them."""
+    listening, known = dict(before.listening), dict(before.known)
+    for (network, family), one in news.items():
+        if one is before.listening.get((network, family)):
+            continue
+        families = dict(known.get(network, {}))
+        if one.routers:
+            listening[network, family], families[family] = one, _groups(one)
+        else:
+            listening.pop((network, family), None)
+            families.pop(family, None)
+        known[network] = families
+    if listening == before.listening:
+        return before
+    known = {network: families for network, families in known.items() if families}
+    return Multicast(listening, with_same(before.known, known))
+
+
+def _groups(listening: Listening) -> Groups:
+    members: dict[str, set[Place]] | None = None
+    if listening.pending is None and len(listening.listeners) <= LISTENERS:
+        members = {}
+        for group, place in listening.listeners:
+            members.setdefault(mac_of(group), set()).add(place)
+    return Groups(
+        frozenset(listening.routers),
+        frozenset(listening.queriers),
+        None if members is None else {mac: frozenset(places) for mac, places in members.items()},
+    )
