@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from itertools import chain
 from typing import TypeVar
 
-from flows import flooding, pipeline, service
+from flows import flooding, multicast, pipeline, service
 from flows.flow import CONTROLLER_METER, EMPTY, Flow, Flows, Meter, Program, collect, together
 from flows.view import BridgeView, Location, NetworkView
 
@@ -153,6 +153,7 @@ def _rest(view: BridgeView) -> Iterator[Flow]:
         pipeline.security(),
         pipeline.believe(view),
         flooding.storm(view),
+        multicast.queries(view),
         flooding.pace(view),
     )
 
@@ -171,6 +172,7 @@ def _of_network(view: BridgeView, network: NetworkView) -> Iterator[Flow]:
         pipeline.key_to_network(network, view.tunnels),
         pipeline.teach(view, network),
         service.service(network),
+        multicast.multicast(view, network),
         flooding.flood(network),
         flooding.deliver(view, network),
     )

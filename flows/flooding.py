@@ -2,9 +2,9 @@
 
 ::
 
-    forward ──▶ storm ──▶ flood ──▶ deliver ──▶ local ports
-                            │          │
-                         tunnels     pace ──▶ local ports that have a rate
+    forward ──▶ storm ──▶ multicast ──▶ flood ──▶ deliver ──▶ local ports
+                              │           │          │
+                          listeners    tunnels     pace ──▶ local ports that have a rate
 
 Split horizon: what came from a tunnel goes to local ports only. Copies are plain outputs rather than buckets
 of groups: they cost no resubmits, of which OVS allows 4,096 for one frame.
@@ -12,7 +12,7 @@ of groups: they cost no resubmits, of which OVS allows 4,096 for one frame.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import chain, groupby
 from operator import attrgetter
 
@@ -30,7 +30,9 @@ def storm(view: BridgeView) -> Iterator[Flow]:
     """Whatever a port floods in all of its networks is one rate's."""
     for port, limits in sorted(view.limits.items()):
         if limits.flood is not None:
-            yield Flow(Table.STORM, EXACT, Match(in_port=port), (Limit(limits.flood.id), Goto(Table.FLOOD)))
+            yield Flow(
+                Table.STORM, EXACT, Match(in_port=port), (Limit(limits.flood.id), Goto(Table.MULTICAST))
+            )
 
 
 def flood(network: NetworkView) -> Iterator[Flow]:
@@ -39,10 +41,10 @@ def flood(network: NetworkView) -> Iterator[Flow]:
         yield Flow(Table.FLOOD, EXCEPTION, Match(network=network.vni, eth_dst=UNICAST))
     if up := tuple(peer for peer in network.peers if peer.up):
         local = Match(source=Source.LOCAL, network=network.vni)
-        yield Flow(Table.FLOOD, EXACT, local, (*_copies(up), Goto(Table.DELIVER)))
+        yield Flow(Table.FLOOD, EXACT, local, (*copies(up), Goto(Table.DELIVER)))
 
 
-def _copies(peers: tuple[Peer, ...]) -> Iterator[Action]:
+def copies(peers: Iterable[Peer]) -> Iterator[Action]:
     """A copy to each peer, with the key that it understands."""
     for key, ports in groupby(sorted(peers, key=attrgetter("key", "port")), key=attrgetter("key")):
         yield SetKey(key)
@@ -51,8 +53,8 @@ def _copies(peers: tuple[Peer, ...]) -> Iterator[Action]:
 
 def deliver(view: BridgeView, network: NetworkView) -> Iterator[Flow]:
     """Every local port of the network; the bridge leaves out the one that the frame came in on."""
-    copies = chain.from_iterable(_copy(view, member) for member in network.members)
-    yield Flow(Table.DELIVER, EXACT, Match(network=network.vni), tuple(copies))
+    to_all = chain.from_iterable(copy(view, member) for member in network.members)
+    yield Flow(Table.DELIVER, EXACT, Match(network=network.vni), tuple(to_all))
 
 
 def pace(view: BridgeView) -> Iterator[Flow]:
@@ -62,7 +64,7 @@ def pace(view: BridgeView) -> Iterator[Flow]:
             yield Flow(Table.PACE, EXACT, Match(in_port=port), (Limit(limits.receive.id), Output(port)))
 
 
-def _copy(view: BridgeView, member: Member) -> tuple[Action, ...]:
+def copy(view: BridgeView, member: Member) -> tuple[Action, ...]:
     """A copy out of a local port, within its rate; the frame is left as it was."""
     paced = view.limits.get(member.port, NO_LIMITS).receive is not None
     out = Paced(member.port) if paced else Output(member.port)

@@ -15,7 +15,7 @@ RATE, BURST = 200, 1000
 
 _METERS = range(128, 256)
 """Networks share them by VNI: more than a few seldom ask at the same time."""
-_WHOLE = 0xFFFF
+WHOLE = 0xFFFF
 """All of a frame: OFPCML_NO_BUFFER (OpenFlow 1.3 §7.4.1)."""
 _QUOTED = 640
 """Enough of a frame that is too large to quote it (RFC 1812 §4.3.2.3)."""
@@ -61,4 +61,4 @@ def service(network: NetworkView) -> Iterator[Flow]:
     if network.serves:
         for header, onward in _SERVED:
             asked = Match(source=Source.LOCAL, network=network.vni, header=header)
-            yield Flow(Table.SERVICE, _EXACT, asked, (*limit, Punt(_WHOLE), *onward))
+            yield Flow(Table.SERVICE, _EXACT, asked, (*limit, Punt(WHOLE), *onward))

@@ -22,6 +22,7 @@ class Table(IntEnum):
     SERVICE = 45
     FORWARD = 60
     STORM = 62
+    MULTICAST = 65
     FLOOD = 70
     DELIVER = 80
     PACE = 90
@@ -95,6 +96,12 @@ TABLES: Mapping[Table, Declaration] = {
     Table.STORM: _declare(
         "how many frames a port may have flooded; the rest of them ends here",
         "in_port",
+        Table.MULTICAST,
+        miss=Table.MULTICAST,
+    ),
+    Table.MULTICAST: _declare(
+        "a group goes to those that listen and to routers; what they say about groups, to the controller",
+        "source network eth_src eth_dst eth_type ip_proto ipv4_dst ipv6_dst icmpv6_type",
         Table.FLOOD,
         miss=Table.FLOOD,
     ),

@@ -68,6 +68,27 @@ class Limits:
     flood: Meter | None = None
 
 
+class Listeners(NamedTuple):
+    """Local ports, and the tunnel ports of peers, behind which somebody wants multicast."""
+
+    ports: tuple[int, ...]
+    peers: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Snooping:
+    """What is known of multicast in IPv4 or IPv6 where somebody asks for listeners.
+
+    ``queriers``: the MACs of those who ask. ``groups``: the MAC of each group and where it is listened to;
+    None: not all listeners are known.
+    """
+
+    family: int
+    queriers: tuple[str, ...]
+    routers: Listeners
+    groups: tuple[tuple[str, Listeners], ...] | None
+
+
 @dataclass(frozen=True, slots=True)
 class NetworkView:
     """One network on one bridge.
@@ -76,7 +97,8 @@ class NetworkView:
     the tunnel ports of the hosts that have it. Every remote location is behind the port of a peer; no two
     locations are the same place, and no MAC is in two of them. ``serves``: the controller answers DHCP and
     router solicitations. ``floods_unknown``: a unicast frame whose destination nobody knows goes
-    everywhere, rather than nowhere.
+    everywhere, rather than nowhere. ``snooping``: by family, who listens to multicast; where nobody asks for
+    that, there is none.
     """
 
     vni: int
@@ -87,6 +109,7 @@ class NetworkView:
     locations: tuple[Location, ...]
     serves: bool = False
     floods_unknown: bool = True
+    snooping: tuple[Snooping, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

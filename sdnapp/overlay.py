@@ -325,6 +325,8 @@ def _do(switch: Switch, task: Read | Send) -> Event:
             contents.meters,
             tuple(_memory(flow) for flow in contents.learned),
             contents.crowded,
+            contents.groups,
+            time.time(),
             monitored=switch.monitored,
         )
     refused = switch.apply(task.plan, task.known_meters)

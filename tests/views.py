@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from flows.flow import Meter, Unit
 from flows.match import Header
-from flows.view import BridgeView, Limits, Location, Member, NetworkView, Peer
+from flows.view import BridgeView, Limits, Listeners, Location, Member, NetworkView, Peer, Snooping
 
 RED, BLUE = 5010, 5020
 RED_PORT, BLUE_PORT, TRUNK = 1, 2, 3
@@ -60,6 +60,15 @@ DHCP6 = Header(eth_type=0x86DD, ip_proto=17, udp_src=546, udp_dst=547)
 SOLICITATION = Header(eth_type=0x86DD, ip_proto=58, icmpv6_type=133)
 PING = Header(eth_type=0x0800, ip_proto=1)
 
+GROUP, GROUP_6, ROUTER = "01:00:5e:01:02:03", "33:33:00:01:00:03", "02:00:00:00:00:fe"
+STREAM, LINK = (Header(0x0800, 17, ipv4_dst=to) for to in ("239.1.2.3", "224.0.0.251"))
+STREAM_6, LINK_6 = (Header(0x86DD, 17, ipv6_dst=to) for to in ("ff05::1:3", "ff02::fb"))
+QUERY, REPORT, ABOUT = (Header(0x0800, 2, ipv4_dst=to) for to in ("224.0.0.1", "224.0.0.22", "239.1.2.3"))
+QUERY_6, REPORT_6, LEAVE_6 = (
+    Header(0x86DD, 58, ipv6_dst=to, icmpv6_type=kind)
+    for to, kind in (("ff02::1", 130), ("ff02::16", 143), ("ff02::2", 132))
+)
+
 
 @st.composite
 def views(draw: st.DrawFn) -> BridgeView:
@@ -99,6 +108,20 @@ def views(draw: st.DrawFn) -> BridgeView:
     return BridgeView(
         *(networks, tuple(tunnels), draw(st.booleans()), age, 5000), limits=limits, crowded=tuple(crowded)
     )
+
+
+def _snooping(ports: list[int], peers: list[int]) -> st.SearchStrategy[tuple[Snooping, ...]]:
+    def some(of: list[int]) -> st.SearchStrategy[tuple[int, ...]]:
+        return st.sets(st.sampled_from(of)).map(lambda found: tuple(sorted(found))) if of else st.just(())
+
+    listeners = st.builds(Listeners, some(ports), some(peers))
+
+    def family(number: int, group: str) -> st.SearchStrategy[tuple[Snooping, ...]]:
+        groups = st.none() | st.just(()) | listeners.map(lambda found: ((group, found),))
+        known = st.builds(Snooping, st.just(number), st.sampled_from([(), (ROUTER,)]), listeners, groups)
+        return st.just(()) | known.map(lambda one: (one,))
+
+    return st.tuples(family(4, GROUP), family(6, GROUP_6)).map(lambda both: both[0] + both[1])
 
 
 def _limits(port: int) -> st.SearchStrategy[Limits]:
@@ -144,4 +167,5 @@ def _network(
         *(vni, keys, entrances, members, peers, locations),
         serves=draw(st.booleans()),
         floods_unknown=draw(st.booleans()),
+        snooping=draw(_snooping([m.port for m in members], [peer.port for peer in peers])),
     )

@@ -174,6 +174,11 @@ Direction = Annotated[
     _choice("a direction", "send", "receive"),
     WithJsonSchema({"enum": ["send", "receive"], "$comment": "`send`, `receive`"}),
 ]
+Multicast = Annotated[
+    Literal["snoop", "flood"],
+    _choice("what to do with multicast", "snoop", "flood"),
+    WithJsonSchema({"enum": ["snoop", "flood"]}),
+]
 UnknownUnicast = Annotated[
     Literal["flood", "drop"],
     _choice("what to do with unknown destinations", "flood", "drop"),

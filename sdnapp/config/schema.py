@@ -150,6 +150,11 @@ class Network(Section):
         description="IPv4 and IPv6 subnets that addresses must come from. Without: any address.",
         examples=["10.1.1.0/24"],
     )
+    multicast: s.Multicast = Field(
+        default="snoop",
+        description="`snoop`: where a router asks who listens, by IGMP or MLD, a group goes to listeners and "
+        "routers alone. `flood`: everywhere.",
+    )
     unknown_unicast: s.UnknownUnicast = Field(
         default="flood",
         description="Where a frame for a station that nobody knows goes: everywhere, or nowhere.",

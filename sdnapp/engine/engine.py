@@ -17,6 +17,7 @@ from typing import Any
 from flows.compile import NOTHING, Compiled, recompile
 from flows.diff import Plan, diff, urgent
 from flows.flow import Flow, FlowKey, Meter, Program
+from flows.tables import Table
 from sdnapp.config.names import is_note
 from sdnapp.engine.binding import binding_alarms, binding_notes
 from sdnapp.engine.health import health_alarms, health_notes
@@ -46,9 +47,11 @@ from sdnapp.engine.messages import (
     WasSent,
 )
 from sdnapp.engine.mobility import learning_alarms, learning_effects
+from sdnapp.engine.multicast import multicast_notes
 from sdnapp.engine.status import BridgeStatus, Status, locations
 from sdnapp.net import service
 from sdnapp.net.dialect import SILENT, Dialect
+from sdnapp.net.membership import decode
 from sdnapp.net.model import Host, Overlay
 from sdnapp.net.project import Memo, projection
 from sdnapp.net.service import Spoken
@@ -58,6 +61,8 @@ from sdnapp.net.state import (
     Configured,
     Confirmed,
     Faded,
+    GroupsAged,
+    GroupsHeard,
     PortFound,
     PortLost,
     Recalled,
@@ -73,6 +78,8 @@ TAKEN = 0.5
 """Seconds after its barrier until a bridge surely takes what its flows say. By then Open vSwitch has revised
 what its datapath cached (ovs-vswitchd.conf.db(5), ``max-revalidator``); a barrier does not wait for that.
 """
+TICK = 1.0
+"""Seconds between two looks at what grows old."""
 FADE = 1.0
 """Seconds after which nothing is on its way any more that a bridge sent before."""
 GATHER = 3.0
@@ -123,7 +130,7 @@ class _Session:
     def follow(self, state: State) -> Iterator[None]:
         """Bring the program up to the state. Nothing is computed but what depends on something new."""
         speaking = _speaking(state, self.host)
-        world = (state.members, state.networks, state.mac_age, state.learned)
+        world = (state.members, state.networks, state.mac_age, state.learned, state.multicast.known)
         inputs = (*speaking, *world)
         if _same(inputs, self.inputs):
             return
@@ -165,6 +172,8 @@ class Engine:
         self._latest: dict[str, Dialect] = {}
         self._spoken: Counter[tuple[str, str]] = Counter()
         self._residents = Memo().residents
+        self._clock = 0.0
+        self._looking = False
 
     @property
     def state(self) -> State:
@@ -193,16 +202,28 @@ class Engine:
         yield from binding_notes(before, self._state)
         yield from health_notes(before, self._state)
         yield from learning_effects(before, self._state)
+        yield from multicast_notes(before, self._state)
+        yield from self._look_again()
         reconciled: State | None = None
         while reconciled is not self._state:  # what one bridge confirms may be what its peers wait for
             reconciled = self._state
             for dpid, session in self._sessions.items():
                 yield from self._reconcile(dpid, session)
 
+    def _look_again(self) -> Iterator[Effect]:
+        """What was heard of multicast grows old."""
+        if self._state.multicast.listening and not self._looking:
+            self._looking = True
+            yield Later(TICK, Elapsed(GroupsAged(self._clock + TICK)))
+
     def _take(self, event: Event) -> list[Effect]:
         match event:
             case FileChanged(overlay):
                 return self._configure(overlay)
+            case Elapsed(GroupsAged(now) as later):
+                self._clock, self._looking = now, False
+                self._state = step(self._state, later)
+                return []
             case Elapsed(later):
                 if isinstance(later, Gathered):
                     self._gathering = False
@@ -237,6 +258,10 @@ class Engine:
                 if known or is_note(interface):
                     return []
                 return [Note("port.added", {"host": host, "port": interface, "ofport": ofport})]
+            case Heard(_, Table.MULTICAST, vni, ofport, data, now):
+                self._clock = now
+                if (message := decode(data)) is not None:
+                    self._state = step(self._state, GroupsHeard(host, vni, ofport, message, now))
             case Heard(dpid, _, vni, ofport, data):
                 return self._answer(dpid, ofport, service.hear(self._state, host, vni, ofport, data))
             case SourceSilent(_, sighting, gone):
@@ -244,8 +269,9 @@ class Engine:
                 if session.installed is not None:
                     session.installed.discard(gone)
                 session.due = True
-            case WasRead(_, flows, meters, memories, crowded, monitored):
-                self._state = step(self._state, Recalled(host, memories, crowded))
+            case WasRead(_, flows, meters, memories, crowded, groups, now, monitored):
+                self._clock = now
+                self._state = step(self._state, Recalled(host, memories, crowded, groups, now))
                 session.installed, session.meters, session.due = set(flows - session.suspect), meters, True
                 session.reads -= 1
                 if not session.reads:

@@ -10,7 +10,17 @@ from flows.diff import Plan
 from flows.flow import Flow, FlowKey, Meter
 from flows.tables import Table
 from sdnapp.net.model import Overlay
-from sdnapp.net.state import Confirmed, Eased, Faded, Memory, Settled, Sighting, Thawed
+from sdnapp.net.state import (
+    Confirmed,
+    Eased,
+    Faded,
+    GroupMemory,
+    GroupsAged,
+    Memory,
+    Settled,
+    Sighting,
+    Thawed,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +91,9 @@ class SourceSilent:
 @dataclass(frozen=True, slots=True)
 class WasRead:
     """All that a bridge holds: identities of its flows, its meters, what it remembers of sources, the ports
-    of which it does not look at them any more.
+    of which it does not look at them any more, and what it remembers of multicast.
 
-    ``monitored``: from now on it says what others do to its flows.
+    ``now``: seconds since the epoch. ``monitored``: from now on it says what others do to its flows.
     """
 
     dpid: int
@@ -91,6 +101,8 @@ class WasRead:
     meters: frozenset[Meter]
     memories: tuple[Memory, ...]
     crowded: tuple[int, ...] = ()
+    groups: tuple[GroupMemory, ...] = ()
+    now: float = 0.0
     monitored: bool = True
 
 
@@ -142,7 +154,7 @@ class Gathered:
 class Elapsed:
     """The time that ``Later`` asked for is over."""
 
-    event: Gathered | Faded | Settled | Confirmed | Thawed | Eased
+    event: Gathered | Faded | Settled | Confirmed | Thawed | Eased | GroupsAged
 
 
 @dataclass(frozen=True, slots=True)

@@ -103,7 +103,7 @@ def build(config: Config) -> Overlay:
 def _network(path: str, network: schema.Network) -> Network:
     tenant, _, name = path.partition("/")
     dhcp = None if network.dhcp is None else Dhcp(**dict(network.dhcp))
-    known = (network.vni, network.vlan, network.subnet, network.unknown_unicast)
+    known = (network.vni, network.vlan, network.subnet, network.unknown_unicast, network.multicast)
     return Network(tenant, name, *known, dhcp)
 
 

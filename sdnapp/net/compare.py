@@ -111,6 +111,7 @@ def _things(overlay: Overlay) -> Iterator[tuple[Name, Fields]]:
                 "vlan": vlan,
                 "subnet": _words(map(str, network.subnets)),
                 "unknown unicast": network.unknown_unicast,
+                "multicast": network.multicast,
                 "dhcp": _dhcp(network.dhcp),
             },
         )

@@ -25,6 +25,7 @@ Subnet = IPv4Network | IPv6Network
 
 Encapsulation = Literal["vxlan", "gre", "geneve"]
 UnknownUnicast = Literal["flood", "drop"]
+MulticastMode = Literal["snoop", "flood"]
 DatapathKind = Literal["auto", "system", "netdev"]
 
 
@@ -48,6 +49,7 @@ class Network:
     vlan: int | None
     subnets: tuple[Subnet, ...]
     unknown_unicast: UnknownUnicast = "flood"
+    multicast: MulticastMode = "snoop"
     dhcp: Dhcp | None = None
     mtu: int = 1500
     """Bytes that the file leaves for its workloads; the usual 1500 for underlays of which it says nothing."""

@@ -8,7 +8,7 @@ from itertools import chain
 from typing import NamedTuple
 
 from flows.compile import at_once
-from flows.view import BridgeView, Limits, Location, Member, NetworkView, Peer
+from flows.view import BridgeView, Limits, Listeners, Location, Member, NetworkView, Peer, Snooping
 from sdnapp.net.dialect import Dialect, Way
 from sdnapp.net.learning import NOBODY, NONE_DENIED, Place, Stations
 from sdnapp.net.limits import limits
@@ -104,7 +104,7 @@ def projection(state: State, host: str, speech: Dialect, memo: Memo) -> Generato
         del memo.views[path]
     for path, peers in ways.items():
         about = (state.networks[path], state.members[path], state.static[path])
-        inputs = (ports, speech, *about, *_learned(state, path))
+        inputs = (ports, speech, *about, *_learned(state, path), state.multicast.known.get(path))
         before = memo.views.get(path)
         if before is None or any(a is not b for a, b in zip(inputs, before[0], strict=True)):
             network = _network(state, host, speech, memo, path=path, ways=peers, keys=keys[path])
@@ -148,9 +148,25 @@ def _network(
         entrances=tuple(sorted(ports.tunnels[peer][kind] for peer, kind in speech.hears if peer in having)),
         members=tuple(sorted(members, key=lambda member: member.port)),
         peers=tuple(sorted(peers.values(), key=lambda peer: peer.port)),
+        snooping=tuple(_snooping(state, host, path, peers)),
         serves=state.networks[path].dhcp is not None,
         locations=tuple(sorted(_locations(state, host, memo, path, peers))),
     )
+
+
+def _snooping(state: State, host: str, path: str, peers: Mapping[str, Peer]) -> Iterator[Snooping]:
+    number = state.ports(host).number
+
+    def listeners(places: frozenset[Place]) -> Listeners:
+        local = {number[at] for of, at in places if of == host and at is not None and at in number}
+        remote = {peers[of].port for of, _ in places if of != host and of in peers}
+        return Listeners(tuple(sorted(local)), tuple(sorted(remote)))
+
+    for family, groups in sorted(state.multicast.known.get(path, {}).items()):
+        known = None
+        if groups.members is not None:
+            known = tuple((mac, listeners(at)) for mac, at in sorted(groups.members.items()))
+        yield Snooping(family, tuple(sorted(groups.queriers)), listeners(groups.routers), known)
 
 
 def _peer(ports: Ports, peer: str, way: Way, *, watched: bool) -> Peer:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import NamedTuple
 
 from sdnapp.config.names import noted, tunnel_interface
@@ -114,7 +115,7 @@ class State:
     learned at each place.
 
     ``bridges``: the ports of each host heard of. ``learned``: what traffic taught us; ``multicast``: who
-    listens to what. ``read``: hosts whose bridge has told what it holds, so that its word on learned locations
+    listens to what. ``read``: hosts whose bridge has told what it holds, so that its word on what was learned
     is the last one. ``claims``: what each tunnel key means; an older claim keeps a newer one waiting, so that
     no key ever means two networks. ``confirmed``: the dialect that each bridge has in force. ``fading``: what
     nobody says any more, but may still be on its way. ``settled``: enough time has passed since the last
@@ -400,7 +401,7 @@ def _configure(state: State, wanted: Overlay) -> State:
         settled=state.settled and wanted is state.wanted,
     )
     learned = learning.seeded(learning.sound(state.learned, known), known, _unfixed(state, known))
-    groups = multicast.sound(state.multicast, known.exists)
+    groups = multicast.sound(state.multicast, partial(_snoops, known))
     return _renew_claims(replace(known, learned=learned, multicast=groups))
 
 
@@ -504,7 +505,7 @@ def _set_ports(state: State, host: str, number: Mapping[str, int], dead: frozens
         return _configure(known, state.wanted)
     if not gone:
         return known
-    groups = multicast.sound(state.multicast, known.exists)
+    groups = multicast.sound(state.multicast, partial(_snoops, known))
     return replace(known, learned=learning.sound(state.learned, known), multicast=groups)
 
 
@@ -536,9 +537,13 @@ def _hear_groups(state: State, event: GroupsHeard | GroupsAged) -> Multicast:
     if isinstance(event, GroupsAged):
         return multicast.aged(state.multicast, event.now)
     network, place = state.paths.get(event.vni), _place(state, event.host, event.ofport)
-    if network is None or place is None or not state.exists(network, place):
+    if network is None or place is None or not _snoops(state, network, place):
         return state.multicast
     return multicast.heard(state.multicast, network, place, event.message, event.now)
+
+
+def _snoops(state: State, network: str, place: Place) -> bool:
+    return state.networks[network].multicast == "snoop" and state.exists(network, place)
 
 
 def _recall_groups(state: State, event: Recalled) -> Multicast:
@@ -547,7 +552,7 @@ def _recall_groups(state: State, event: Recalled) -> Multicast:
         network = state.paths.get(vni)
         if network is not None:
             at = filter(None, (_place(state, event.host, ofport) for ofport in ofports))
-            places = tuple(place for place in at if state.exists(network, place))
+            places = tuple(place for place in at if _snoops(state, network, place))
             told.append(Recollection(network, family, mac, queriers, places))
     young = not state.settled
     return multicast.recalled(state.multicast, event.host, state.read, told, event.now, young=young)

@@ -18,7 +18,9 @@ from flows.diff import Plan
 from flows.flow import CONTROLLER_METER, Flow, FlowKey, Meter, Unit, is_crowded, is_learned, is_taught
 from flows.match import Source
 from flows.tables import Table
+from sdnapp.net.state import GroupMemory
 from sdnapp.openflow import encode, monitor
+from sdnapp.openflow.groups import remembered
 
 TIMEOUT = 30.0
 """Seconds without any reply after which a bridge is taken for gone."""
@@ -42,12 +44,13 @@ class LearnedFlow:
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """What a bridge holds. ``crowded``: ports of which no source is looked at."""
+    """What a bridge holds. ``crowded``: ports of which no source is looked at; ``groups``: who listens."""
 
     flows: frozenset[FlowKey]
     meters: frozenset[Meter]
     learned: tuple[LearnedFlow, ...]
     crowded: tuple[int, ...]
+    groups: tuple[GroupMemory, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,23 +107,27 @@ class Switch:
     def read(self) -> Contents:
         """All that the bridge was given; from before that on, it says what others do to its flows.
 
-        Matches are parsed only for flows of learned locations.
+        Matches are parsed only for flows that stand for something learned.
         """
         if not self.monitored:
             self.monitored = self._monitor()
         keys: set[FlowKey] = set()
         learned: list[LearnedFlow] = []
         crowded: list[int] = []
+        groups: list[GroupMemory] = []
         for reply in self.request(_all_flows(self.datapath)):
             for entry in reply.body:
                 if not is_taught(entry.cookie):
                     keys.add((entry.table_id, entry.cookie))
-                if is_learned(entry.cookie) and (found := _learned_flow(entry)) is not None:
+                if is_learned(entry.cookie) and entry.table_id == Table.MULTICAST:
+                    groups += filter(None, [remembered(entry)])
+                elif is_learned(entry.cookie) and (found := _learned_flow(entry)) is not None:
                     learned.append(found)
                 elif is_crowded(entry.cookie):
                     crowded.append(entry.match["in_port"])
             hub.sleep(0)
-        return Contents(frozenset(keys), self._read_meters(), tuple(learned), tuple(crowded))
+        meters = self._read_meters()
+        return Contents(frozenset(keys), meters, tuple(learned), tuple(crowded), tuple(groups))
 
     def _monitor(self) -> bool:
         """Whether the bridge agrees to tell what others do; Open vSwitch before 3.0 does not."""

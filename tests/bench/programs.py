@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from flows.compile import compile_bridge
+from flows.tables import TABLES
 from flows.view import BridgeView
 from sdnapp.net.model import Overlay
 from sdnapp.net.project import project
@@ -21,7 +22,7 @@ HOSTS, PORTS = 5, 2
 
 NETWORKS = (2, 50, 500)
 
-FIXED, PER_NETWORK, PER_PORT, PER_LOCATION = 15, 12, 5, 1
+FIXED, PER_NETWORK, PER_PORT, PER_LOCATION = len(TABLES) + 11, 12, 5, 1
 """Flows that a bridge may need: in all, and for each network, local port and remote location."""
 
 

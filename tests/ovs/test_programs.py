@@ -18,15 +18,28 @@ from flows.view import BridgeView
 from tests.ovs.client import Client
 from tests.ovs.switchd import PrivateOvs, private_ovs
 from tests.views import (
+    ABOUT,
     BROADCAST,
     DHCP,
+    GROUP,
+    GROUP_6,
+    LEAVE_6,
+    LINK,
+    LINK_6,
     MACS,
     PING,
     PORTS,
+    QUERY,
+    QUERY_6,
     RED_FAR,
     RED_MAC,
     RED_PORT,
+    REPORT,
+    REPORT_6,
+    ROUTER,
     SIZES,
+    STREAM,
+    STREAM_6,
     TUNNELS,
     VNIS,
     two_tenants,
@@ -35,7 +48,14 @@ from tests.views import (
 
 BRIDGE = "br-int"
 ACTION = re.compile(r"push_vlan\(vid=\d+|set\(vlan\(vid=\d+|pop_vlan|\b\d+\b(?![^()]*\))")
-OVS_NAMES = {"ip_proto": "nw_proto", "udp_src": "udp_src", "udp_dst": "udp_dst"}
+OVS_NAMES = {
+    **{"ip_proto": "nw_proto", "udp_src": "udp_src", "udp_dst": "udp_dst"},
+    **{"ipv4_dst": "nw_dst", "ipv6_dst": "ipv6_dst", "icmpv6_type": "icmpv6_type"},
+}
+GROUPS = {
+    GROUP: (STREAM, LINK, QUERY, REPORT, ABOUT, PING),
+    GROUP_6: (STREAM_6, LINK_6, QUERY_6, REPORT_6, LEAVE_6),
+}
 
 frames = st.builds(
     Frame,
@@ -46,6 +66,17 @@ frames = st.builds(
     key=st.sampled_from([0, *VNIS]),
     header=st.sampled_from([PING, DHCP]),
     size=st.sampled_from([64, *SIZES, 1465]),
+)
+to_groups = st.sampled_from([(mac, header) for mac, headers in GROUPS.items() for header in headers]).flatmap(
+    lambda to: st.builds(
+        Frame,
+        in_port=st.sampled_from(PORTS + TUNNELS),
+        eth_src=st.sampled_from([*MACS, ROUTER]),
+        eth_dst=st.just(to[0]),
+        vlans=st.lists(st.integers(1, 9), max_size=1).map(tuple),
+        key=st.sampled_from([0, *VNIS]),
+        header=st.just(to[1]),
+    )
 )
 
 
@@ -82,7 +113,8 @@ class Bench:
 
     def copies(self, frame: Frame) -> set[tuple[int, tuple[int, ...]]]:
         """(port, tags) of every copy, read out of the datapath actions that OVS arrives at."""
-        text = f"in_port={frame.in_port},dl_src={frame.eth_src},dl_dst={frame.eth_dst},dl_type=0x0800"
+        text = f"in_port={frame.in_port},dl_src={frame.eth_src},dl_dst={frame.eth_dst}"
+        text += f",dl_type={frame.header.eth_type}"
         text += "".join(
             f",{OVS_NAMES[name]}={value}" for name, value in frame.header.said() if name in OVS_NAMES
         )
@@ -135,7 +167,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
         bench.client.close()
 
 
-@given(views(), st.lists(frames, min_size=6, max_size=6))
+@given(views(), st.lists(frames | to_groups, min_size=6, max_size=6))
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 def test_ovs_takes_any_program_and_agrees_where_frames_go(
     bench: Bench, view: BridgeView, sent: list[Frame]

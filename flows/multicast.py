@@ -1,0 +1,130 @@
+"""Multicast reaches those that listen: IGMP and MLD snooping, RFC 4541.
+
+What hosts and routers say about groups reaches the controller. Queries go everywhere; reports go to routers
+only, because a host that hears another one's report keeps silent itself. Once all listeners are known, a
+group goes to them and to routers, and a group without listeners to routers alone; link-local groups go
+everywhere still, and so does what is neither IPv4 nor IPv6. Split horizon holds here as it does for floods.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from flows.actions import Action, Goto, Punt
+from flows.flooding import copies, copy
+from flows.flow import Flow, Kind
+from flows.match import Header, Match, Source
+from flows.pipeline import EXACT, EXCEPTION, GENERAL
+from flows.service import WHOLE
+from flows.tables import Table
+from flows.view import BridgeView, Listeners, NetworkView, Snooping
+
+MESSAGE, QUERY = 300, 400
+"""Priorities: of what is said about groups, and of what everybody must hear of it."""
+
+BOTH = (Source.LOCAL, Source.TUNNEL)
+_FLOOD = Goto(Table.FLOOD)
+
+
+class _Family(NamedTuple):
+    """The headers are those of general queries, of all else that is said about groups, and of frames to
+    groups that stay on the link.
+    """
+
+    ethertype: int
+    macs: str
+    query: Header
+    messages: tuple[Header, ...]
+    link_local: Header
+
+
+_IPV4, _IPV6, _IGMP, _ICMPV6 = 0x0800, 0x86DD, 2, 58
+_MLD = (131, 132, 143)  # RFC 3810 §5
+
+FAMILIES = {
+    4: _Family(
+        _IPV4,
+        "01:00:5e:00:00:00/ff:ff:ff:80:00:00",  # RFC 1112 §6.4
+        Header(_IPV4, _IGMP, ipv4_dst="224.0.0.1"),
+        (Header(_IPV4, _IGMP),),
+        Header(_IPV4, ipv4_dst="224.0.0.0/255.255.255.0"),
+    ),
+    6: _Family(
+        _IPV6,
+        "33:33:00:00:00:00/ff:ff:00:00:00:00",  # RFC 2464 §7
+        Header(_IPV6, _ICMPV6, icmpv6_type=130),
+        tuple(Header(_IPV6, _ICMPV6, icmpv6_type=kind) for kind in _MLD),
+        Header(_IPV6, ipv6_dst="ff02::/ffff::"),
+    ),
+}
+
+
+def queries(view: BridgeView) -> Iterator[Flow]:
+    """A general query goes everywhere in its network, and tells that somebody asks."""
+    for family in FAMILIES.values():
+        yield from _everywhere(view, Match(eth_dst=family.macs, header=family.query))
+
+
+def multicast(view: BridgeView, network: NetworkView) -> Iterator[Flow]:
+    """Nothing where nobody asks who listens: all groups are flooded there."""
+    for snooping in network.snooping:
+        family = FAMILIES[snooping.family]
+        yield from _messages(view, network, family, snooping)
+        if snooping.groups is not None:
+            yield from _groups(view, network, family, snooping)
+
+
+def _everywhere(view: BridgeView, match: Match, kind: Kind = Kind.FIXED) -> Iterator[Flow]:
+    """It is flooded, and the controller hears of it."""
+    for source in BOTH:
+        here = match._replace(source=source)
+        yield Flow(Table.MULTICAST, QUERY, here, (*_told(view, source), _FLOOD), kind=kind)
+
+
+def _told(view: BridgeView, source: Source) -> tuple[Action, ...]:
+    """What comes from a tunnel, its peer has told, unless nobody else tells us."""
+    return (Punt(WHOLE),) if source is Source.LOCAL or view.learn_from_tunnels else ()
+
+
+def _messages(view: BridgeView, network: NetworkView, family: _Family, snooping: Snooping) -> Iterator[Flow]:
+    """In IGMP, a query about one group looks like a report: by who sends it, it is told from one.
+
+    A controller on every host must hear all reports, so there they go to all peers.
+    """
+    routers = snooping.routers
+    if view.learn_from_tunnels:
+        routers = Listeners(routers.ports, tuple(peer.port for peer in network.peers))
+    for header in family.messages:
+        said = Match(network=network.vni, eth_dst=family.macs, header=header)
+        for querier in snooping.queriers if header.ip_proto == _IGMP else ():
+            yield from _everywhere(view, said._replace(eth_src=querier), Kind.LEARNED)
+        for source in BOTH:
+            onward = (*_told(view, source), *_to(view, network, routers, source))
+            yield Flow(Table.MULTICAST, MESSAGE, said._replace(source=source), onward)
+
+
+def _groups(view: BridgeView, network: NetworkView, family: _Family, snooping: Snooping) -> Iterator[Flow]:
+    yield Flow(Table.MULTICAST, EXCEPTION, Match(network=network.vni, header=family.link_local), (_FLOOD,))
+    header = Header(family.ethertype)
+    for source in BOTH:
+        unheard = Match(source=source, network=network.vni, eth_dst=family.macs, header=header)
+        to_routers = tuple(_to(view, network, snooping.routers, source))
+        yield Flow(Table.MULTICAST, GENERAL, unheard, to_routers, kind=Kind.LEARNED)
+        for mac, listeners in snooping.groups or ():
+            group = unheard._replace(eth_dst=mac)
+            both = Listeners(
+                tuple(sorted({*listeners.ports, *snooping.routers.ports})),
+                tuple(sorted({*listeners.peers, *snooping.routers.peers})),
+            )
+            to_all = tuple(_to(view, network, both, source))
+            yield Flow(Table.MULTICAST, EXACT, group, to_all, kind=Kind.LEARNED)
+
+
+def _to(view: BridgeView, network: NetworkView, listeners: Listeners, source: Source) -> Iterator[Action]:
+    """A copy to each of these, of which only local ones are reached from a tunnel."""
+    if source is Source.LOCAL:
+        yield from copies(peer for peer in network.peers if peer.up and peer.port in listeners.peers)
+    for member in network.members:
+        if member.port in listeners.ports:
+            yield from copy(view, member)

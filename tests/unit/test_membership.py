@@ -1,0 +1,99 @@
+"""What frames say about multicast groups."""
+
+from __future__ import annotations
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from os_ken.lib.packet import icmpv6, igmp
+
+from sdnapp.net.membership import Query, Report, decode
+from tests.groups import ROUTER, of_igmp, of_mld, query, report
+
+GROUP, GROUP6 = "239.1.2.3", "ff05::1:3"
+
+
+def joined(family: int, *groups: str) -> Report:
+    return Report(4 if family == 4 else 6, frozenset(groups), frozenset())
+
+
+def test_queries_say_how_long_to_wait() -> None:
+    assert decode(query(10)) == Query(4, ROUTER, general=True, response=10.0)
+    assert decode(query(1, GROUP)) == Query(4, ROUTER, general=False, response=1.0)
+    assert decode(query(0)) == Query(4, ROUTER, general=True, response=10.0)  # version 1
+    third = decode(query(10, interval=30))
+    assert third == Query(4, ROUTER, general=True, response=10.0, interval=30.0, robustness=3)
+    assert third.membership == 100.0
+    assert third.presence == 95.0
+
+
+def test_reports_of_every_version_of_igmp() -> None:
+    first = of_igmp(igmp.igmp(igmp.IGMP_TYPE_REPORT_V1, 0, 0, GROUP), GROUP)
+    second = of_igmp(igmp.igmp(igmp.IGMP_TYPE_REPORT_V2, 0, 0, GROUP), GROUP)
+    leave = of_igmp(igmp.igmp(igmp.IGMP_TYPE_LEAVE, 0, 0, GROUP), "224.0.0.2")
+
+    assert decode(first) == decode(second) == joined(4, GROUP)
+    assert decode(leave) == Report(4, frozenset(), frozenset({GROUP}))
+    assert decode(report(GROUP, "239.9.9.9", left=("239.4.4.4",))) == Report(
+        4, frozenset({GROUP, "239.9.9.9"}), frozenset({"239.4.4.4"})
+    )
+
+
+def test_a_source_that_is_wanted_is_a_group_that_is_wanted() -> None:
+    records = [
+        igmp.igmpv3_report_group(type_=3, address=GROUP, srcs=["10.0.0.1"]),
+        igmp.igmpv3_report_group(type_=5, address="239.5.5.5", srcs=["10.0.0.1", "10.0.0.2"]),
+        igmp.igmpv3_report_group(type_=6, address="239.6.6.6", srcs=["10.0.0.1"]),
+    ]
+
+    assert decode(of_igmp(igmp.igmpv3_report(records=records), "224.0.0.22")) == joined(4, GROUP, "239.5.5.5")
+
+
+def test_both_versions_of_mld() -> None:
+    asked = decode(of_mld(130, icmpv6.mld(maxresp=10000, address="::"), ROUTER))
+    assert asked == Query(6, ROUTER, general=True, response=10.0)
+    third = of_mld(130, icmpv6.mldv2_query(maxresp=0x8001, address="::", qrv=2, qqic=0x8F), ROUTER)
+    assert decode(third) == Query(6, ROUTER, general=True, response=32.776, interval=248.0)
+    assert decode(of_mld(131, icmpv6.mld(address=GROUP6))) == joined(6, GROUP6)
+    assert decode(of_mld(132, icmpv6.mld(address=GROUP6))) == Report(6, frozenset(), frozenset({GROUP6}))
+    records = [
+        icmpv6.mldv2_report_group(type_=4, num=0, address=GROUP6),
+        icmpv6.mldv2_report_group(type_=3, num=0, address="ff08::2"),
+    ]
+    second = of_mld(143, icmpv6.mldv2_report(records=records, record_num=2))
+    assert decode(second) == Report(6, frozenset({GROUP6}), frozenset({"ff08::2"}))
+
+
+def test_groups_that_stay_on_the_link_are_nobodys_to_join() -> None:
+    assert decode(report("224.0.0.251")) is None
+    assert decode(of_mld(131, icmpv6.mld(address="ff02::1:ff00:1"))) is None
+    assert decode(report("10.1.1.1")) is None
+
+
+def test_a_wrong_checksum_says_nothing() -> None:
+    frame = bytearray(report(GROUP))
+    frame[52] ^= 1
+
+    assert decode(bytes(frame)) is None
+
+
+SAID = [query(), query(interval=9), report(GROUP), of_mld(143, icmpv6.mldv2_report(records=[]))]
+
+
+@given(
+    st.sampled_from(SAID), st.integers(0, 90), st.lists(st.tuples(st.integers(0, 89), st.integers(0, 255)))
+)
+@settings(max_examples=1000)
+def test_no_frame_makes_it_raise(frame: bytes, length: int, changes: list[tuple[int, int]]) -> None:
+    broken = bytearray(frame[:length])
+    for at, value in changes:
+        if at < len(broken):
+            broken[at] = value
+    decode(bytes(broken))
+
+
+@given(st.binary(max_size=200))
+@settings(max_examples=1000)
+def test_nor_does_any_other(data: bytes) -> None:
+    decode(data)
+    decode(bytes(12) + b"\x08\x00\x46" + data)
+    decode(bytes(12) + b"\x86\xdd\x60" + data)
