@@ -170,13 +170,21 @@ class Program:
 EMPTY = Program({}, {})
 
 
-def for_each(macs: Collection[str], field: str, pattern: Flow) -> Flows:
-    """The pattern once for each MAC in this field of its match, as if each flow were written on its own.
+def for_each(  # noqa: PLR0917  # what a flow says, and for whom
+    macs: Collection[str],
+    field: str,
+    table: Table,
+    priority: int,
+    match: Match,
+    actions: tuple[Action, ...],
+    idle: int = 0,
+    kind: Kind = Kind.FIXED,
+) -> Flows:
+    """The flow once for each MAC in this field of its match, as if each were written on its own.
 
     Most flows of a large bridge are alike but for one MAC, and what they share is worked out here once.
     Two that share an identity are a matter for ``collect``.
     """
-    table, priority, match, actions, idle, kind, _ = pattern
     place = match._fields.index(field)
     before, after = match[:place], match[place + 1 :]
     head, tail = _content(table, priority, Match._make((*before, "\n", *after)), actions, idle).split("\n")

@@ -185,7 +185,7 @@ def learn(view: BridgeView, vni: int, locations: Iterable[Location]) -> Iterator
         if not remote or view.learn_from_tunnels:
             known, age = Match(in_port=port, network=vni), view.mac_age if learned else 0
             onward = () if denied else (*((Remember(moves),) if moves else ()), *_AFTER_LEARN)
-            yield for_each(macs, "eth_src", Flow(Table.LEARN, EXACT, known, onward, age, _kind(learned)))
+            yield for_each(macs, "eth_src", Table.LEARN, EXACT, known, onward, age, _kind(learned))
 
 
 def forward(view: BridgeView, network: NetworkView, locations: Iterable[Location]) -> Iterator[Flows]:
@@ -198,7 +198,7 @@ def forward(view: BridgeView, network: NetworkView, locations: Iterable[Location
         match = Match(source=Source.LOCAL if remote else None, network=network.vni)
         paced = within(view.limits.get(port, NO_LIMITS).receive)
         there = away[port] if remote else (*paced, *_out(members[port]))
-        yield for_each(macs, "eth_dst", Flow(Table.FORWARD, EXACT, match, there, kind=_kind(learned)))
+        yield for_each(macs, "eth_dst", Table.FORWARD, EXACT, match, there, kind=_kind(learned))
 
 
 def _out(member: Member) -> tuple[Action, ...]:
