@@ -243,7 +243,8 @@ def test_what_is_too_large_goes_no_further_and_what_fits_goes_on(view: BridgeVie
     large = walk(program, replace(frame, size=largest + 1, header=PING))
 
     assert not large.copies
-    assert large.punted
+    believed = Table.SIZE in {flow.table for flow in large.flows}
+    assert large.punted or not believed
     fits = walk(program, replace(frame, size=largest, header=PING))
     unasked = replace(
         view,
