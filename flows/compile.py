@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from itertools import chain
 from typing import TypeVar
 
-from flows import flooding, multicast, pipeline, service
+from flows import answer, flooding, multicast, pipeline, security, service
 from flows.flow import CONTROLLER_METER, EMPTY, Flow, Flows, Meter, Program, collect, together
 from flows.view import BridgeView, Location, NetworkView
 
@@ -102,7 +102,7 @@ def _part(view: BridgeView, network: NetworkView, last: tuple[NetworkView, Flows
     if last is None:
         return together(*_pieces(view, network, network, common=True))
     flows = dict(last[1])
-    common = replace(network, locations=()) != replace(last[0], locations=())
+    common = _unpeopled(network) != _unpeopled(last[0])
     gone, come = _apart(last[0], network)
     for piece in _pieces(view, last[0], gone, common=common):
         for key in piece:
@@ -110,11 +110,17 @@ def _part(view: BridgeView, network: NetworkView, last: tuple[NetworkView, Flows
     return together(flows, *_pieces(view, network, come, common=common))
 
 
+def _unpeopled(network: NetworkView) -> NetworkView:
+    """All but who lives where: what comes and goes."""
+    return replace(network, locations=(), answers=())
+
+
 def _pieces(view: BridgeView, network: NetworkView, part: NetworkView, *, common: bool) -> Iterator[Flows]:
     """The flows of the ports and locations in this part of a network, and those that all have in common."""
     yield collect(chain(_of_ports(view, part), _of_network(view, network) if common else ()))
     yield from pipeline.learn(view, network.vni, part.locations)
     yield from pipeline.forward(view, network, part.locations)
+    yield collect(answer.answer(network.vni, part.answers))
 
 
 def _apart(old: NetworkView, new: NetworkView) -> tuple[NetworkView, NetworkView]:
@@ -123,6 +129,7 @@ def _apart(old: NetworkView, new: NetworkView) -> tuple[NetworkView, NetworkView
     peers = frozenset(old.peers) ^ frozenset(new.peers)
     ports = {member.port for member in members} | {peer.port for peer in peers}
     alike = frozenset(old.locations) & frozenset(new.locations)
+    answers = frozenset(old.answers) ^ frozenset(new.answers)
 
     def beyond(some: NetworkView, other: NetworkView) -> NetworkView:
         unlike = (at for at in other.locations if at not in alike and at.port not in ports)
@@ -135,6 +142,7 @@ def _apart(old: NetworkView, new: NetworkView) -> tuple[NetworkView, NetworkView
                 for at in some.locations
                 if at not in alike or at.port in ports
             ),
+            answers=tuple(known for known in some.answers if known in answers),
         )
 
     return beyond(old, new), beyond(new, old)
@@ -150,8 +158,9 @@ def _rest(view: BridgeView) -> Iterator[Flow]:
         pipeline.misses(),
         pipeline.classify(view, trunks, strangers),
         pipeline.refuse(strangers),
-        pipeline.security(),
+        security.everywhere(),
         pipeline.believe(view),
+        answer.everywhere(),
         flooding.storm(view),
         multicast.queries(view),
         flooding.pace(view),
@@ -163,6 +172,8 @@ def _of_ports(view: BridgeView, network: NetworkView) -> Iterator[Flow]:
     return chain(
         pipeline.classify_untagged(view, network),
         pipeline.vlan_to_key(network),
+        security.security(network),
+        answer.reply(network),
         service.size(network),
     )
 

@@ -18,6 +18,16 @@ TAGGED = -1
 """``Match.vlan`` of frames with an 802.1Q header, whatever its tag."""
 
 
+ARP, IPV4, IPV6 = 0x0806, 0x0800, 0x86DD
+"""``Header.eth_type``."""
+IGMP, UDP, ICMPV6 = 2, 17, 58
+"""``Header.ip_proto``."""
+DHCP_SERVER, DHCP_CLIENT, DHCP6_CLIENT, DHCP6_SERVER = 67, 68, 546, 547
+"""UDP ports (RFC 2131 §4.1, RFC 8415 §7.2)."""
+NOBODY, UNSPECIFIED = "00:00:00:00:00:00", "::"
+"""No MAC, as where an option of neighbour discovery is missing; no IPv6 address yet."""
+
+
 class Source(IntEnum):
     """Which side of the bridge a frame came in on. Local is zero, so only tunnels need to say so.
 

@@ -1,9 +1,12 @@
 """The pipeline of br-int, table by table, as a frame meets it: who may enter, and known destinations.
 
+Who may speak (security and the tables behind it) is in ``flows.security``, questions for addresses and their
+answers in ``flows.answer``.
+
 ::
 
     local port ─▶ classify ─▶ vlan-to-key ────┐
-    tunnel ─────▶ classify ─▶ key-to-network ─┴─▶ security ─▶ learn ─▶ size ─▶ service ─▶ forward ─▶ ...
+    tunnel ─────▶ classify ─▶ key-to-network ─┴─▶ security ─▶ learn ─▶ size ─▶ service ─▶ answer ─▶ ...
                                                                 │                 │          │
                                                             controller       controller  port/tunnel
 
@@ -137,15 +140,6 @@ def key_to_network(network: NetworkView, tunnels: tuple[int, ...]) -> Iterator[F
             yield Flow(Table.KEY_TO_NETWORK, EXACT, Match(key=key), admit)
             for port in others:
                 yield Flow(Table.KEY_TO_NETWORK, EXCEPTION, Match(in_port=port, key=key))
-
-
-def security() -> Iterator[Flow]:
-    """A source is one station (IEEE 802.3 §3.2.3); 01-80-c2-00-00-0x stays on its link (802.1Q §8.6.3).
-
-    Here nothing matches a whole source: the datapath would need an entry for each.
-    """
-    yield Flow(Table.SECURITY, EXACT, Match(eth_src="01:00:00:00:00:00/01:00:00:00:00:00"))
-    yield Flow(Table.SECURITY, EXACT, Match(eth_dst="01:80:c2:00:00:00/ff:ff:ff:ff:ff:f0"))
 
 
 def believe(view: BridgeView) -> Iterator[Flow]:

@@ -6,7 +6,19 @@ from collections.abc import Iterator
 
 from flows.actions import Action, Goto, Limit, Measure, Punt
 from flows.flow import Flow, Meter
-from flows.match import Header, Match, Source
+from flows.match import (
+    DHCP6_CLIENT,
+    DHCP6_SERVER,
+    DHCP_CLIENT,
+    DHCP_SERVER,
+    ICMPV6,
+    IPV4,
+    IPV6,
+    UDP,
+    Header,
+    Match,
+    Source,
+)
 from flows.tables import TABLES, Table
 from flows.view import NetworkView
 
@@ -21,12 +33,11 @@ _QUOTED = 640
 """Enough of a frame that is too large to quote it (RFC 1812 §4.3.2.3)."""
 _EXACT, _GENERAL = 100, 50
 
-_IPV4, _IPV6, _UDP, _ICMPV6 = 0x0800, 0x86DD, 17, 58
 _ONWARD = tuple(Goto(table) for table in [TABLES[Table.SERVICE].miss] if table is not None)
 _SERVED: tuple[tuple[Header, tuple[Action, ...]], ...] = (
-    (Header(_IPV4, _UDP, udp_src=68, udp_dst=67), ()),  # RFC 2131 §4.1
-    (Header(_IPV6, _UDP, udp_src=546, udp_dst=547), ()),  # RFC 8415 §7.2
-    (Header(_IPV6, _ICMPV6, icmpv6_type=133), _ONWARD),  # RFC 4861 §4.1
+    (Header(IPV4, UDP, udp_src=DHCP_CLIENT, udp_dst=DHCP_SERVER), ()),
+    (Header(IPV6, UDP, udp_src=DHCP6_CLIENT, udp_dst=DHCP6_SERVER), ()),
+    (Header(IPV6, ICMPV6, icmpv6_type=133), _ONWARD),  # RFC 4861 §4.1
 )
 
 
@@ -55,7 +66,7 @@ def service(network: NetworkView) -> Iterator[Flow]:
     if _unbounded(network):
         too_large = Match(source=Source.TOO_LARGE, network=network.vni)
         yield Flow(Table.SERVICE, _GENERAL, too_large)
-        for ethertype in (_IPV4, _IPV6):
+        for ethertype in (IPV4, IPV6):
             packet = too_large._replace(header=Header(eth_type=ethertype))
             yield Flow(Table.SERVICE, _EXACT, packet, (*limit, Punt(_QUOTED)))
     if network.serves:

@@ -17,9 +17,15 @@ class Table(IntEnum):
     VLAN_TO_KEY = 10
     KEY_TO_NETWORK = 20
     SECURITY = 30
+    SENDER = 32
+    NEIGHBOUR = 34
+    ROLE = 36
     LEARN = 40
     SIZE = 42
     SERVICE = 45
+    ANSWER = 50
+    ADVERTISE = 52
+    REPLY = 54
     FORWARD = 60
     STORM = 62
     MULTICAST = 65
@@ -64,8 +70,27 @@ TABLES: Mapping[Table, Declaration] = {
         Table.SECURITY,
     ),
     Table.SECURITY: _declare(
-        "who may speak: no frame has a group as its source; link-local control frames stay outside",
-        "eth_src eth_dst",
+        "who may speak: no group, and on a strict port nobody but its own MAC",
+        "in_port network eth_src eth_dst",
+        *(Table.SENDER, Table.ROLE),
+        miss=Table.ROLE,
+    ),
+    Table.SENDER: _declare(
+        "from which addresses a strict port may speak, in IP and in ARP",
+        "in_port network eth_type ip_proto ipv4_src ipv6_src udp_src udp_dst icmpv6_type arp_op arp_spa "
+        "arp_sha",
+        *(Table.NEIGHBOUR, Table.ROLE),
+        miss=Table.ROLE,
+    ),
+    Table.NEIGHBOUR: _declare(
+        "for whom a strict port may speak in neighbour discovery",
+        "in_port network eth_type ip_proto icmpv6_type nd_target nd_sll nd_tll",
+        Table.ROLE,
+        miss=Table.ROLE,
+    ),
+    Table.ROLE: _declare(
+        "what only some ports may send: the words of DHCP servers and of routers",
+        "in_port source network eth_type ip_proto udp_dst icmpv6_type",
         Table.LEARN,
         miss=Table.LEARN,
     ),
@@ -84,8 +109,24 @@ TABLES: Mapping[Table, Declaration] = {
     Table.SERVICE: _declare(
         "what the network itself answers: DHCP, router solicitations, frames that are too large",
         "source network eth_type ip_proto udp_src udp_dst icmpv6_type",
-        Table.FORWARD,
+        Table.ANSWER,
+        miss=Table.ANSWER,
+    ),
+    Table.ANSWER: _declare(
+        "who has this address? Asked by a local port of somebody known: the question becomes its answer",
+        "source network eth_src eth_dst eth_type ip_proto ipv6_src icmpv6_type icmpv6_code arp_op arp_spa "
+        "arp_tpa nd_target nd_sll",
+        *(Table.ADVERTISE, Table.FORWARD, Table.REPLY),
         miss=Table.FORWARD,
+    ),
+    Table.ADVERTISE: _declare(
+        "a neighbour solicitation that became an advertisement gets the option of one",
+        "eth_type ip_proto icmpv6_type icmpv6_code",
+        Table.REPLY,
+    ),
+    Table.REPLY: _declare(
+        "an answer goes back to where the question came from, as its wire wants it",
+        "in_port network",
     ),
     Table.FORWARD: _declare(
         "known destinations: a local port, or a peer behind its tunnel",

@@ -8,9 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from flows.flow import Meter
+
+Role = Literal["dhcp-server", "router"]
+"""What a port may send beside its own frames; a router's own frames include those that it forwards."""
+
+
+class Speaker(NamedTuple):
+    """Whose frames a strict port may send: this MAC, and in IP, ARP and ND these addresses."""
+
+    mac: str
+    addresses: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +31,7 @@ class Member:
     of the network on this host: None where it has none, and on a port that carries other networks with tags.
     ``key``: the port is a stranger's tunnel, and this the key of its frames; 0 where they have none.
     ``largest``: bytes, as a frame comes in, that the network carries; None where nobody sends more.
+    ``speaker``: the only one who may speak there; None: anybody. ``may``: what else it may send.
     """
 
     port: int
@@ -28,6 +39,8 @@ class Member:
     tagged: bool
     key: int | None = None
     largest: int | None = None
+    speaker: Speaker | None = None
+    may: frozenset[Role] = frozenset()
 
 
 class Location(NamedTuple):
@@ -43,6 +56,20 @@ class Location(NamedTuple):
     macs: tuple[str, ...]
     moves: int = 0
     denied: bool = False
+
+
+class Answer(NamedTuple):
+    """Who asks for the address ``ip`` is to hear of ``mac``.
+
+    ``local``: it lives behind a port of this bridge. ``learned``: the network told, not the file. ``router``:
+    it may forward what others send, and says so in neighbour discovery.
+    """
+
+    ip: str
+    mac: str
+    local: bool
+    learned: bool
+    router: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +125,7 @@ class NetworkView:
     locations are the same place, and no MAC is in two of them. ``serves``: the controller answers DHCP and
     router solicitations. ``floods_unknown``: a unicast frame whose destination nobody knows goes
     everywhere, rather than nowhere. ``snooping``: by family, who listens to multicast; where nobody asks for
-    that, there is none.
+    that, there is none. ``answers``: the known addresses of MACs that have a location, each once.
     """
 
     vni: int
@@ -110,6 +137,7 @@ class NetworkView:
     serves: bool = False
     floods_unknown: bool = True
     snooping: tuple[Snooping, ...] = ()
+    answers: tuple[Answer, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

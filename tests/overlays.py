@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from flows.view import BridgeView
@@ -27,6 +28,10 @@ ports:
   blue1: {host: host1, network: blue/web, address: 10.1.1.1/24}
   blue2: {host: host2, network: blue/web, address: 10.1.1.2/24}
 """
+
+
+LEARNING = re.sub(r"(address: .*)}", r"\1, security: learn}", TWO_HOSTS)
+"""The same, with ports that may speak for others."""
 
 
 def overlay(text: str = TWO_HOSTS) -> Overlay:

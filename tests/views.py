@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 from hypothesis import strategies as st
 
 from flows.flow import Meter, Unit
-from flows.match import Header
-from flows.view import BridgeView, Limits, Listeners, Location, Member, NetworkView, Peer, Snooping
+from flows.match import ARP, ICMPV6, IGMP, IPV4, IPV6, NO_HEADER, NOBODY, UDP, UNSPECIFIED, Header
+from flows.view import (
+    Answer,
+    BridgeView,
+    Limits,
+    Listeners,
+    Location,
+    Member,
+    NetworkView,
+    Peer,
+    Role,
+    Snooping,
+    Speaker,
+)
 
 RED, BLUE = 5010, 5020
 RED_PORT, BLUE_PORT, TRUNK = 1, 2, 3
@@ -55,19 +70,96 @@ VNIS = [1, 2, 10, 5010, 5020, 2**24 - 1]
 PORTS = list(range(1, 9))
 TUNNELS = list(range(40001, 40005))
 SIZES = [590, 1464]
-DHCP = Header(eth_type=0x0800, ip_proto=17, udp_src=68, udp_dst=67)
-DHCP6 = Header(eth_type=0x86DD, ip_proto=17, udp_src=546, udp_dst=547)
-SOLICITATION = Header(eth_type=0x86DD, ip_proto=58, icmpv6_type=133)
-PING = Header(eth_type=0x0800, ip_proto=1)
+DHCP = Header(IPV4, UDP, "0.0.0.0", udp_src=68, udp_dst=67)
+DHCP6 = Header(IPV6, UDP, ipv6_src="fd00::1", udp_src=546, udp_dst=547)
+SOLICITATION = Header(IPV6, ICMPV6, ipv6_src=UNSPECIFIED, icmpv6_type=133)
+PING = Header(IPV4, ip_proto=1, ipv4_src="10.1.1.1")
+SOLICITED = "33:33:ff:00:00:01"
+ADDRESSES = ["10.1.1.1", "10.1.1.2", "fd00::1", "fd00::2"]
+ROLES: list[Role] = ["dhcp-server", "router"]
 
+speakers = st.builds(
+    Speaker, st.sampled_from(MACS), st.lists(st.sampled_from(ADDRESSES), unique=True).map(tuple)
+)
+
+
+def _headers(**said: Sequence[int | str]) -> st.SearchStrategy[Header]:
+    """Headers in which each of these fields has one of its values."""
+    fields = {name: st.sampled_from(values) for name, values in said.items()}
+    return st.fixed_dictionaries(fields).map(lambda chosen: Header(**chosen))  # type: ignore[arg-type]
+
+
+requests = _headers(
+    eth_type=[ARP],
+    arp_op=[1, 1, 2],
+    arp_spa=["0.0.0.0", *ADDRESSES[:2]],
+    arp_tpa=["10.1.1.9", *ADDRESSES[:2]],
+    arp_sha=MACS,
+    arp_tha=[NOBODY],
+)
+"""ARP, with as many senders and targets as there may be."""
+solicitations = _headers(
+    eth_type=[IPV6],
+    ip_proto=[ICMPV6],
+    ipv6_src=[UNSPECIFIED, *ADDRESSES[2:]],
+    ipv6_dst=["ff02::1:ff00:1"],
+    icmpv6_type=[135],
+    icmpv6_code=[0],
+    nd_target=["fd00::9", *ADDRESSES[2:]],
+    nd_sll=[NOBODY, *MACS],
+)
+advertisements = _headers(
+    eth_type=[IPV6],
+    ip_proto=[ICMPV6],
+    ipv6_src=ADDRESSES[2:],
+    icmpv6_type=[136],
+    icmpv6_code=[0],
+    nd_target=ADDRESSES[2:],
+    nd_tll=[NOBODY, *MACS],
+)
+packets = _headers(eth_type=[IPV4], ip_proto=[6], ipv4_src=ADDRESSES[:2])
+packets6 = _headers(eth_type=[IPV6], ip_proto=[6], ipv6_src=ADDRESSES[2:])
+SERVED = [
+    Header(IPV4, UDP, ADDRESSES[0], udp_src=67, udp_dst=68),
+    Header(IPV6, UDP, ipv6_src=ADDRESSES[2], udp_src=547, udp_dst=546),
+]
+"""What DHCP servers say to clients."""
+ROUTED = [
+    Header(IPV6, ICMPV6, ipv6_src=ADDRESSES[2], icmpv6_type=134),
+    Header(IPV6, ICMPV6, ipv6_src=ADDRESSES[2], icmpv6_type=137),
+]
+"""What routers say."""
 GROUP, GROUP_6, ROUTER = "01:00:5e:01:02:03", "33:33:00:01:00:03", "02:00:00:00:00:fe"
-STREAM, LINK = (Header(0x0800, 17, ipv4_dst=to) for to in ("239.1.2.3", "224.0.0.251"))
-STREAM_6, LINK_6 = (Header(0x86DD, 17, ipv6_dst=to) for to in ("ff05::1:3", "ff02::fb"))
-QUERY, REPORT, ABOUT = (Header(0x0800, 2, ipv4_dst=to) for to in ("224.0.0.1", "224.0.0.22", "239.1.2.3"))
+STREAM, LINK = (Header(IPV4, UDP, ADDRESSES[0], to) for to in ("239.1.2.3", "224.0.0.251"))
+STREAM_6, LINK_6 = (Header(IPV6, UDP, ipv6_src=ADDRESSES[2], ipv6_dst=to) for to in ("ff05::1:3", "ff02::fb"))
+QUERY, REPORT, ABOUT = (
+    Header(IPV4, IGMP, ADDRESSES[0], to) for to in ("224.0.0.1", "224.0.0.22", "239.1.2.3")
+)
 QUERY_6, REPORT_6, LEAVE_6 = (
-    Header(0x86DD, 58, ipv6_dst=to, icmpv6_type=kind)
+    Header(IPV6, ICMPV6, ipv6_src=ADDRESSES[2], ipv6_dst=to, icmpv6_type=kind)
     for to, kind in (("ff02::1", 130), ("ff02::16", 143), ("ff02::2", 132))
 )
+headers = st.one_of(
+    st.sampled_from([NO_HEADER, PING, DHCP, DHCP6, SOLICITATION, QUERY, REPORT, STREAM, *SERVED, *ROUTED]),
+    *(requests, solicitations, advertisements, packets, packets6),
+)
+
+
+@st.composite
+def members_of(draw: st.DrawFn, port: int, vlan: int | None, tagged: bool) -> Member:
+    """A port in a network, strict or not, with any role."""
+    roles = frozenset(draw(st.sets(st.sampled_from(ROLES))))
+    largest, speaker = draw(st.none() | st.sampled_from(SIZES)), draw(st.none() | speakers)
+    return Member(port, vlan, tagged, None, largest, speaker, roles)
+
+
+def open_to_all(view: BridgeView) -> BridgeView:
+    """The same with no strict port."""
+    networks = (
+        replace(network, members=tuple(replace(member, speaker=None) for member in network.members))
+        for network in view.networks
+    )
+    return replace(view, networks=tuple(networks))
 
 
 @st.composite
@@ -79,7 +171,6 @@ def views(draw: st.DrawFn) -> BridgeView:
     vnis = draw(st.lists(st.sampled_from(VNIS), unique=True, max_size=4))
     tunnels = draw(st.lists(st.sampled_from(TUNNELS), unique=True, max_size=4).map(sorted))
     members: dict[int, list[Member]] = {vni: [] for vni in vnis}
-    largest = st.sampled_from([None, *SIZES])
     for port in draw(st.lists(st.sampled_from(PORTS), unique=True)) if vnis else []:
         if draw(st.integers(0, 3)) == 0:
             for vni, member in draw(_of_stranger(port, vnis)):
@@ -91,10 +182,10 @@ def views(draw: st.DrawFn) -> BridgeView:
             tag = draw(st.integers(1, 9))
             if vni != untagged and tag not in tags:
                 tags.add(tag)
-                members[vni].append(Member(port, tag, tagged=True, largest=draw(largest)))
+                members[vni].append(draw(members_of(port, tag, tagged=True)))
         if untagged is not None:
             vlan = draw(st.none() if tags else st.one_of(st.none(), st.integers(1, 5)))
-            members[untagged].append(Member(port, vlan, tagged=False, largest=draw(largest)))
+            members[untagged].append(draw(members_of(port, vlan, tagged=False)))
     owners = {key: draw(st.sampled_from([None, *vnis])) for key in VNIS}
     networks = tuple(
         draw(_network(vni, tuple(key for key in VNIS if owners[key] == vni), tuple(members[vni]), tunnels))
@@ -168,4 +259,18 @@ def _network(
         serves=draw(st.booleans()),
         floods_unknown=draw(st.booleans()),
         snooping=draw(_snooping([m.port for m in members], [peer.port for peer in peers])),
+        answers=draw(_answers(locations)),
+    )
+
+
+@st.composite
+def _answers(draw: st.DrawFn, locations: tuple[Location, ...]) -> tuple[Answer, ...]:
+    """Whose address is whose, of those whose place is known."""
+    places = {mac: location for location in locations for mac in location.macs}
+    known = (
+        draw(st.dictionaries(st.sampled_from(ADDRESSES), st.sampled_from(sorted(places)))) if places else {}
+    )
+    return tuple(
+        Answer(ip, mac, not places[mac].remote, draw(st.booleans()), draw(st.booleans()))
+        for ip, mac in sorted(known.items())
     )

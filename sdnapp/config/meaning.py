@@ -19,6 +19,7 @@ from sdnapp.config.encapsulations import encapsulation_findings, in_use
 from sdnapp.config.problem import Finding, Path, either, nearest, repeated, shown
 from sdnapp.config.scalars import EVERYONE
 from sdnapp.config.schema import Config
+from sdnapp.config.security import security_findings
 from sdnapp.config.strangers import stranger_findings
 
 ETHERNET = 18
@@ -65,6 +66,7 @@ def findings(config: Config, declared: Declared) -> Iterator[Finding]:
     yield from _bursts(config)
     yield from address_findings(config)
     yield from device_findings(config)
+    yield from security_findings(config)
 
 
 def _settings(config: Config) -> Iterator[Finding]:

@@ -212,6 +212,13 @@ Bfd = Annotated[
         }
     ),
 ]
+
+Security = Annotated[
+    Literal["strict", "learn"],
+    _choice("a kind of security", "strict", "learn"),
+    WithJsonSchema({"enum": ["strict", "learn"]}),
+]
+
 Switch = Annotated[
     bool,
     _read("true or false", "Write true or false.", {"true": True, "false": False}.get),
@@ -434,6 +441,20 @@ Domain = Annotated[
         lambda text: text if _DOMAIN.fullmatch(text) else None,
     ),
     WithJsonSchema(_string("domain name", _DOMAIN)),
+]
+
+Role = Literal["dhcp-server", "router"]
+Roles = Annotated[
+    tuple[Annotated[Role, _choice("a role", "dhcp-server", "router")], ...],
+    BeforeValidator(_listed),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"enum": ["dhcp-server", "router"]},
+                {"type": "array", "items": {"enum": ["dhcp-server", "router"]}},
+            ]
+        }
+    ),
 ]
 
 

@@ -238,6 +238,19 @@ class Port(Section):
         default=None,
         description="Its MAC address. Default: derived from the port's name; learned for an external port.",
     )
+    security: s.Security | None = Field(
+        default=None,
+        description="`strict`: whoever is behind it speaks as the file says, in source MAC, IPv4, IPv6, ARP "
+        "and neighbour discovery; other frames are dropped. Beside its `address` it has the link-local one "
+        "that is made from its MAC, and no temporary ones. `learn`: it may speak for others. "
+        "Default: strict where the file gives its MAC and an address in each of its networks.",
+    )
+    may: s.Roles = Field(
+        default=(),
+        description="What no other port may send: `dhcp-server`, answers to DHCP clients; `router`, router "
+        "advertisements and redirects, and from a strict port packets that it forwards for others.",
+        examples=["router"],
+    )
     attach: s.Attach = Field(
         default="namespace",
         description="`namespace`: sdnapp makes a network namespace and a veth pair. "

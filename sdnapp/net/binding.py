@@ -67,6 +67,7 @@ def _port(bound: Bound, host: Host, interface: str) -> Port:
         attachments=tuple(_attachment(a, host.vlans) for a in bound.attachments),
         max_macs=bound.max_macs,
         limits=bound.limits,
+        security=bound.security,
     )
 
 

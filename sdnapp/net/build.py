@@ -15,6 +15,7 @@ from sdnapp.config.addresses import homes
 from sdnapp.config.devices import device_of, iface_id_of, mac_of
 from sdnapp.config.encapsulations import between
 from sdnapp.config.scalars import Endpoint, Written
+from sdnapp.config.security import is_strict
 from sdnapp.config.strangers import kind_of
 from sdnapp.net.model import (
     Address,
@@ -31,6 +32,7 @@ from sdnapp.net.model import (
     Overlay,
     Port,
     Rate,
+    Security,
     Tunnel,
 )
 from sdnapp.net.mtu import with_mtus
@@ -131,21 +133,27 @@ def _port(config: Config, networks: Mapping[str, schema.Network], name: str, ofp
         attachments=_attachments(port, networks, config.hosts[port.host].vlans),
         max_macs=port.max_macs,
         limits=_limits(port),
+        security=_security(name, port, networks),
     )
 
 
 def _bound(config: Config, networks: Mapping[str, schema.Network], name: str) -> Bound:
     port = config.ports[name]
-    attachments = _attachments(port, networks, {})
     return Bound(
-        name,
-        port.host,
-        iface_id_of(name, port),
-        mac_of(name, port),
-        attachments,
+        name=name,
+        host=port.host,
+        iface_id=iface_id_of(name, port),
+        mac=mac_of(name, port),
+        attachments=_attachments(port, networks, {}),
         max_macs=port.max_macs,
         limits=_limits(port),
+        security=_security(name, port, networks),
     )
+
+
+def _security(name: str, port: schema.Port, networks: Mapping[str, schema.Network]) -> Security:
+    only = mac_of(name, port) if is_strict(name, port, networks) else None
+    return Security(only, frozenset(port.may))
 
 
 def _attachments(

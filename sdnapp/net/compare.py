@@ -8,7 +8,7 @@ from typing import Literal
 
 from flows.compile import compile_bridge
 from flows.flow import EMPTY, Flow, Program
-from sdnapp.net.model import Attachment, Bound, Dhcp, Host, Limits, Overlay, Port, Rate
+from sdnapp.net.model import Attachment, Bound, Dhcp, Host, Limits, Overlay, Port, Rate, Security
 from sdnapp.net.project import project
 from sdnapp.net.speaking import dialect
 from sdnapp.net.state import BridgeFound, State, step
@@ -137,13 +137,23 @@ def _placed(port: Port) -> Fields:
         "device": port.device,
         **_limits(port.limits),
         "max_macs": str(port.max_macs),
+        **({} if tunnel else _security(port.security)),
         **_attachments(port.attachments),
     }
 
 
 def _bound(port: Bound) -> Fields:
     where = {"host": port.host, "iface_id": port.iface_id, "mac": port.mac, "max_macs": str(port.max_macs)}
-    return {**where, **_limits(port.limits), **_attachments(port.attachments)}
+    return {
+        **where,
+        **_limits(port.limits),
+        **_security(port.security),
+        **_attachments(port.attachments),
+    }
+
+
+def _security(security: Security) -> Fields:
+    return {"security": "strict" if security.only else "learn", "may": _words(sorted(security.may))}
 
 
 def _limits(limits: Limits) -> Fields:

@@ -118,6 +118,22 @@ class Limits:
 NO_LIMITS = Limits()
 
 
+Role = Literal["dhcp-server", "router"]
+
+
+@dataclass(frozen=True, slots=True)
+class Security:
+    """``only``: the MAC that alone may speak, with the port's addresses; None: anybody may. ``may``: what
+    other ports may not send.
+    """
+
+    only: str | None = None
+    may: frozenset[Role] = frozenset()
+
+
+OPEN = Security()
+
+
 @dataclass(frozen=True, slots=True)
 class Port:
     """Where a workload attaches.
@@ -140,6 +156,7 @@ class Port:
     attachments: tuple[Attachment, ...]
     max_macs: int
     limits: Limits = NO_LIMITS
+    security: Security = OPEN
     tunnel: Tunnel | None = None
 
 
@@ -158,6 +175,7 @@ class Bound:
     attachments: tuple[Attachment, ...]
     max_macs: int
     limits: Limits = NO_LIMITS
+    security: Security = OPEN
 
 
 @dataclass(frozen=True, slots=True)

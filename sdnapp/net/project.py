@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Generator, Iterable, Iterator, Mapping
+from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import NamedTuple
 
 from flows.compile import at_once
-from flows.view import BridgeView, Limits, Listeners, Location, Member, NetworkView, Peer, Snooping
+from flows.view import (
+    Answer,
+    BridgeView,
+    Limits,
+    Listeners,
+    Location,
+    Member,
+    NetworkView,
+    Peer,
+    Snooping,
+    Speaker,
+)
+from sdnapp.net.addresses import link_local
 from sdnapp.net.dialect import Dialect, Way
 from sdnapp.net.learning import NOBODY, NONE_DENIED, Place, Stations
 from sdnapp.net.limits import limits
-from sdnapp.net.model import Host, Port
+from sdnapp.net.model import Attachment, Host, Port
 from sdnapp.net.mtu import ETHERNET
 from sdnapp.net.state import Ports, State
 
@@ -34,6 +46,8 @@ class Resident(NamedTuple):
 
 Residents = Mapping[str, Resident]
 NOBODY_THERE = Resident({}, {})
+Known = Mapping[str, Mapping[str, Sequence[Answer]]]
+"""The addresses at each interface of each host."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +60,26 @@ class Memo:
 
     residents: dict[tuple[str, bool], tuple[Stations, Residents]] = field(default_factory=dict)
     views: dict[str, tuple[tuple[object, ...], NetworkView]] = field(default_factory=dict)
+    known: dict[str, tuple[tuple[Port, ...], Known]] = field(default_factory=dict)
     limits: dict[str, tuple[Host, Ports, Mapping[int, Limits]]] = field(default_factory=dict)
+
+    def known_of(self, path: str, members: tuple[Port, ...]) -> Known:
+        """The addresses that the file gives the ports of a network."""
+        before = self.known.get(path)
+        if before is not None and before[0] is members:
+            return before[1]
+        known: dict[str, dict[str, list[Answer]]] = {}
+        for port in members:
+            if port.mac is not None:
+                router = "router" in port.security.may
+                known.setdefault(port.host, {}).setdefault(port.interface, []).extend(
+                    Answer(address, port.mac, False, False, router)
+                    for attachment in port.attachments
+                    if attachment.network == path
+                    for address in _addresses(port, attachment)
+                )
+        self.known[path] = (members, known)
+        return known
 
     def limits_of(self, host: Host, ports: Ports) -> Mapping[int, Limits]:
         """The meters of the host's ports."""
@@ -151,6 +184,7 @@ def _network(
         snooping=tuple(_snooping(state, host, path, peers)),
         serves=state.networks[path].dhcp is not None,
         locations=tuple(sorted(_locations(state, host, memo, path, peers))),
+        answers=tuple(sorted(_answers(state, host, memo, path, peers))),
     )
 
 
@@ -185,8 +219,38 @@ def _members(port: Port, ports: Ports, path: str, size: int | None) -> Iterator[
                 vlan = attachment.vlan if attachment.tagged or not trunk else None
                 bounded = port.namespace is not None or attachment.key is not None
                 largest = None if size is None or bounded else size + attachment.tagged * _TAG
-                number = ports.number[port.interface]
-                yield Member(number, vlan, attachment.tagged, attachment.key, largest)
+                yield Member(
+                    port=ports.number[port.interface],
+                    vlan=vlan,
+                    tagged=attachment.tagged,
+                    key=attachment.key,
+                    largest=largest,
+                    speaker=_speaker(port.security.only, attachment),
+                    may=port.security.may,
+                )
+
+
+def _addresses(port: Port, attachment: Attachment) -> Iterator[str]:
+    """What the file gives the port, and what follows from that for sure."""
+    yield from (str(address.ip) for address in attachment.addresses)
+    if port.security.only is not None and any(address.version == 6 for address in attachment.addresses):
+        yield link_local(port.security.only)
+
+
+def _speaker(mac: str | None, attachment: Attachment) -> Speaker | None:
+    if mac is None:
+        return None
+    return Speaker(mac, (*(str(address.ip) for address in attachment.addresses), link_local(mac)))
+
+
+def _answers(state: State, host: str, memo: Memo, path: str, peers: Mapping[str, Peer]) -> Iterator[Answer]:
+    """Whoever a frame reaches from here."""
+    number, known = state.ports(host).number, memo.known_of(path, state.members[path])
+    for interface, answers in known.get(host, {}).items():
+        if interface in number:
+            yield from (answer._replace(local=True) for answer in answers)
+    for peer in peers:
+        yield from chain.from_iterable(known.get(peer, {}).values())
 
 
 def _learned(state: State, path: str) -> tuple[object, object]:

@@ -34,26 +34,34 @@ _FIELDS: Mapping[str, tuple[int, int]] = {
     "tunnel_id": (38, 8),
 }
 """Number and length in bytes of each field (§7.2.3.7, table 12)."""
+_FIELDS_OF_OVS: Mapping[str, tuple[int, int, int]] = {
+    "reg0": (0x0001, 0, 4),
+    "nd_reserved": (0x1000, 1, 4),
+    "nd_options_type": (0x1000, 2, 1),
+}
+"""Class, number and length of fields beyond OpenFlow (ovs-fields(7))."""
 
 
 def header(name: str, *, masked: bool = False) -> int:
-    """The 32-bit header of a field; ``reg0`` is a field of the NXM class 1 (ovs-fields(7))."""
-    if name == "reg0":
-        return 0x0001 << 16 | 4
-    number, length = _FIELDS[name]
-    return 0x8000 << 16 | number << 9 | masked << 8 | length * (2 if masked else 1)
+    """The 32-bit header of a field."""
+    kind, number, length = _place(name)
+    return kind << 16 | number << 9 | masked << 8 | length * (2 if masked else 1)
 
 
 def bits(name: str) -> int:
     """The width of a field."""
-    return _FIELDS[name][1] * 8
+    return _place(name)[2] * 8
+
+
+def _place(name: str) -> tuple[int, int, int]:
+    return _FIELDS_OF_OVS[name] if name in _FIELDS_OF_OVS else (0x8000, *_FIELDS[name])
 
 
 @lru_cache(maxsize=65536)
 def field(name: str, value: int | str) -> bytes:
     """Header, value and mask, if it has one, of a field that is neither a port nor a tag."""
     if isinstance(value, int):
-        return header(name).to_bytes(4, "big") + value.to_bytes(_FIELDS[name][1], "big")
+        return header(name).to_bytes(4, "big") + value.to_bytes(_place(name)[2], "big")
     exact, _, mask = value.partition("/")
     start = header(name, masked=bool(mask)).to_bytes(4, "big") + packed(exact)
     return start + packed(mask) if mask else start

@@ -22,8 +22,10 @@ HOSTS, PORTS = 5, 2
 
 NETWORKS = (2, 50, 500)
 
-FIXED, PER_NETWORK, PER_PORT, PER_LOCATION = len(TABLES) + 11, 12, 5, 1
+FIXED, PER_NETWORK, PER_PORT, PER_LOCATION = len(TABLES) + 27, 12, 5, 1
 """Flows that a bridge may need: in all, and for each network, local port and remote location."""
+PER_SPEAKER, PER_OWN, PER_KNOWN = 10, 3, 3
+"""For each strict port in a network, each address that it has there, and each known address."""
 
 
 def figures(_effort: Effort) -> Iterator[Curve]:
@@ -55,4 +57,8 @@ def allowed(view: BridgeView) -> int:
     """Return how many flows a bridge with this view may need."""
     ports = {member.port for network in view.networks for member in network.members}
     remote = sum(len(at.macs) for network in view.networks for at in network.locations if at.remote)
-    return FIXED + PER_NETWORK * len(view.networks) + PER_PORT * len(ports) + PER_LOCATION * remote
+    speakers = [m.speaker for network in view.networks for m in network.members if m.speaker is not None]
+    safe = PER_SPEAKER * len(speakers) + PER_OWN * sum(len(speaker.addresses) for speaker in speakers)
+    known = PER_KNOWN * sum(len(network.answers) for network in view.networks)
+    basic = FIXED + PER_NETWORK * len(view.networks) + PER_PORT * len(ports) + PER_LOCATION * remote
+    return basic + safe + known

@@ -21,7 +21,8 @@ GUEST = "02:aa:00:00:00:99"
 @pytest.fixture(scope="module")
 def running(bring_up: Callable[..., Running]) -> Iterator[Running]:
     """A lab whose controller and agents made way for a controller and an agent on each host."""
-    central = bring_up("minimal.yaml", [("ports:", "ports:\n  vm: {attach: external, network: red/web}")])
+    vm = ("ports:", "ports:\n  vm: {attach: external, network: red/web}")
+    central = bring_up("minimal.yaml", [vm, ("10.1.1.1/24}", "10.1.1.1/24, security: learn}")])
     lab = replace(central.lab, targets=dict.fromkeys(central.lab.hosts, TARGET))
     assert lab.controller is not None
     kill([lab.controller.services[services.CONTROLLER]])

@@ -15,7 +15,7 @@ from flows.compile import compile_bridge
 from sdnapp.net.model import Host
 from sdnapp.net.state import BridgeFound, State, step
 from sdnapp.source import load
-from tests.overlays import TWO_HOSTS, numbers, view_of
+from tests.overlays import LEARNING, numbers, view_of
 from tests.ovs.controller import Controller, until
 from tests.ovs.switchd import PrivateOvs, private_ovs
 
@@ -60,7 +60,7 @@ class World:
 @pytest.fixture(scope="module", params=["eventlet", "native"])
 def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     directory = tmp_path_factory.mktemp("controller")
-    controller = Controller(directory, request.param, TWO_HOSTS)
+    controller = Controller(directory, request.param, LEARNING)
     try:
         controller.start()
         with private_ovs(directory) as ovs:
@@ -104,7 +104,7 @@ def test_a_source_is_learned_everywhere_moves_at_once_and_leaves_with_its_port(w
 
 
 def test_silence_makes_a_source_forgotten_everywhere(world: World) -> None:
-    world.controller.write(TWO_HOSTS.replace("gre}", "gre, mac_age: 1}"))
+    world.controller.write(LEARNING.replace("gre}", "gre, mac_age: 1}"))
     until(lambda: world.controller.events("config.loaded"))
     world.receive("red1", GUEST)
     until(lambda: world.flows_about("host2", GUEST))
@@ -112,7 +112,7 @@ def test_silence_makes_a_source_forgotten_everywhere(world: World) -> None:
     until(lambda: not world.flows_about("host1", GUEST) and not world.flows_about("host2", GUEST))
 
     loaded = world.controller.events("config.loaded")
-    world.controller.write(TWO_HOSTS)
+    world.controller.write(LEARNING)
     until(lambda: world.controller.events("config.loaded") > loaded)
 
 
@@ -154,12 +154,12 @@ def test_an_unknown_bridge_is_listed_and_left_empty(world: World) -> None:
 def test_a_broken_file_is_told_and_changes_nothing(world: World) -> None:
     before = world.ovs.flows("br-host1")
 
-    world.controller.write(TWO_HOSTS.replace("vni: 5010", "vni: 50100000000"))
+    world.controller.write(LEARNING.replace("vni: 5010", "vni: 50100000000"))
     until(lambda: world.controller.get("/v1/status")["config_error"])
 
     assert world.ovs.flows("br-host1") == before
     assert "vni" in world.controller.get("/v1/status")["config_error"]
-    world.controller.write(TWO_HOSTS)
+    world.controller.write(LEARNING)
     until(lambda: world.controller.get("/v1/status")["config_error"] is None)
 
 
@@ -230,7 +230,7 @@ def test_it_rests_when_nothing_happens(world: World) -> None:
 
 
 def test_log_lines_are_json_objects_when_asked_for(world: World, tmp_path: Path) -> None:
-    controller = Controller(tmp_path, world.controller.hub, TWO_HOSTS)
+    controller = Controller(tmp_path, world.controller.hub, LEARNING)
     controller.start("--log-format", "json", "--pid-file", str(tmp_path / "pid"))
     until(lambda: (tmp_path / "pid").exists() and controller.log.read_text())
     assert controller.process is not None
@@ -252,9 +252,9 @@ def test_what_keeps_it_from_starting_is_said_in_a_line(world: World, tmp_path: P
         code = controller.process.wait(10)
         return code, controller.log.read_text().splitlines()[-1]
 
-    taken = Controller(tmp_path, world.controller.hub, TWO_HOSTS)
+    taken = Controller(tmp_path, world.controller.hub, LEARNING)
     taken.openflow = world.controller.openflow
-    taken.write(TWO_HOSTS)
+    taken.write(LEARNING)
     where = f"127.0.0.1 port {taken.openflow}"
     assert start(taken) == (
         2,

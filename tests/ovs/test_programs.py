@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from flows.compile import compile_bridge
 from flows.diff import diff
 from flows.flow import EMPTY, Program
+from flows.match import Header
 from flows.trace import Frame, walk
 from flows.view import BridgeView
 from tests.ovs.client import Client
@@ -20,7 +21,6 @@ from tests.ovs.switchd import PrivateOvs, private_ovs
 from tests.views import (
     ABOUT,
     BROADCAST,
-    DHCP,
     GROUP,
     GROUP_6,
     LEAVE_6,
@@ -38,10 +38,12 @@ from tests.views import (
     REPORT_6,
     ROUTER,
     SIZES,
+    SOLICITED,
     STREAM,
     STREAM_6,
     TUNNELS,
     VNIS,
+    headers,
     two_tenants,
     views,
 )
@@ -49,9 +51,13 @@ from tests.views import (
 BRIDGE = "br-int"
 ACTION = re.compile(r"push_vlan\(vid=\d+|set\(vlan\(vid=\d+|pop_vlan|\b\d+\b(?![^()]*\))")
 OVS_NAMES = {
-    **{"ip_proto": "nw_proto", "udp_src": "udp_src", "udp_dst": "udp_dst"},
-    **{"ipv4_dst": "nw_dst", "ipv6_dst": "ipv6_dst", "icmpv6_type": "icmpv6_type"},
+    "eth_type": "dl_type",
+    "ip_proto": "nw_proto",
+    "ipv4_src": "nw_src",
+    "ipv4_dst": "nw_dst",
 }
+OTHERS = 0x88B5
+"""An ethertype for experiments (IEEE 802)."""
 GROUPS = {
     GROUP: (STREAM, LINK, QUERY, REPORT, ABOUT, PING),
     GROUP_6: (STREAM_6, LINK_6, QUERY_6, REPORT_6, LEAVE_6),
@@ -61,10 +67,10 @@ frames = st.builds(
     Frame,
     in_port=st.sampled_from(PORTS + TUNNELS),
     eth_src=st.sampled_from(MACS),
-    eth_dst=st.sampled_from([*MACS, BROADCAST, "02:99:00:00:00:01"]),
+    eth_dst=st.sampled_from([*MACS, BROADCAST, SOLICITED, "02:99:00:00:00:01"]),
     vlans=st.lists(st.integers(1, 9), max_size=1).map(tuple),
     key=st.sampled_from([0, *VNIS]),
-    header=st.sampled_from([PING, DHCP]),
+    header=headers,
     size=st.sampled_from([64, *SIZES, 1465]),
 )
 to_groups = st.sampled_from([(mac, header) for mac, headers in GROUPS.items() for header in headers]).flatmap(
@@ -114,10 +120,8 @@ class Bench:
     def copies(self, frame: Frame) -> set[tuple[int, tuple[int, ...]]]:
         """(port, tags) of every copy, read out of the datapath actions that OVS arrives at."""
         text = f"in_port={frame.in_port},dl_src={frame.eth_src},dl_dst={frame.eth_dst}"
-        text += f",dl_type={frame.header.eth_type}"
-        text += "".join(
-            f",{OVS_NAMES[name]}={value}" for name, value in frame.header.said() if name in OVS_NAMES
-        )
+        header = frame.header if frame.header.eth_type else Header(OTHERS)
+        text += "".join(f",{OVS_NAMES.get(name, name)}={value}" for name, value in header.said())
         text += f",dl_vlan={frame.vlans[0]},dl_vlan_pcp=0" if frame.vlans else ""
         text += f",tun_id={frame.key}" if frame.key else ""
         traced = self.ovs.appctl("ofproto/trace", BRIDGE, text)

@@ -27,6 +27,7 @@ from tests.views import (
     STRANGER,
     STREAM,
     STREAM_6,
+    open_to_all,
     views,
 )
 
@@ -38,7 +39,7 @@ unhurried = settings(max_examples=50, suppress_health_check=SLOW)
 @st.composite
 def ways_in(draw: st.DrawFn) -> tuple[BridgeView, NetworkView, Frame]:
     """A view, one of its networks, and a frame that comes into it."""
-    view = draw(views())
+    view = open_to_all(draw(views()))
     assume(view.networks)
     network = draw(st.sampled_from(view.networks))
     from_tunnel: bool = draw(st.booleans())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from typing import Any
 
 import pytest
@@ -64,7 +65,15 @@ def os_ken_match(match: Match) -> Any:
     return parser.OFPMatch(**{name: value for name, value in fields.items() if value is not None})
 
 
-OS_KEN_NAMES = {"nd_target": "ipv6_nd_target", "nd_sll": "ipv6_nd_sll", "nd_tll": "ipv6_nd_tll"}
+OS_KEN_NAMES = {
+    "nd_target": "ipv6_nd_target",
+    "nd_sll": "ipv6_nd_sll",
+    "nd_tll": "ipv6_nd_tll",
+    "nd_reserved": f"field_{0x1000 << 7 | 1}",
+    "nd_options_type": f"field_{0x1000 << 7 | 2}",
+}
+"""The last two are fields of Open vSwitch that os-ken does not know (ovs-fields(7)): class and number."""
+LENGTHS = {"nd_reserved": 4, "nd_options_type": 1}
 
 
 def _masked(value: int | str | None) -> int | str | tuple[str, ...] | None:
@@ -102,7 +111,9 @@ def os_ken_actions(action: Action) -> list[Any]:
         case SetSource(source):
             return [parser.OFPActionSetField(reg0=source)]
         case SetField(name, value):
-            return [parser.OFPActionSetField(**{OS_KEN_NAMES.get(name, name): value})]
+            unknown = name in LENGTHS
+            plain = b64encode(int(value).to_bytes(LENGTHS[name], "big")).decode() if unknown else value
+            return [parser.OFPActionSetField(**{OS_KEN_NAMES.get(name, name): plain})]
         case _:
             return nicira_actions(action)
 
@@ -120,8 +131,8 @@ def nicira_actions(action: Action) -> list[Any]:
         case Teach():
             return [os_ken_learn(action)]
         case Move(source, target):
-            width = 32 if target.endswith("pa") else 48
-            return [parser.NXActionRegMove(source, target, n_bits=width)]
+            width = {"arp_tpa": 32, "ipv6_dst": 128}.get(target, 48)
+            return [parser.NXActionRegMove(source, OS_KEN_NAMES.get(target, target), n_bits=width)]
         case _:
             return []
 

@@ -1,0 +1,122 @@
+"""Who has this address? Questions of local ports that a bridge can answer, turned into their answers.
+
+Tables answer, advertise and reply. A question from a tunnel is for us to deliver: the bridge where it entered
+could not answer it. Questions to one station (Linux asks so whether a neighbour is still there) go to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from flows.actions import Action, Goto, Move, PushVlan, Reply, SetField
+from flows.flow import Flow, Kind
+from flows.match import ARP, ICMPV6, IPV6, NOBODY, UNSPECIFIED, Header, Match, Source
+from flows.tables import Table
+from flows.view import Answer, NetworkView
+
+OWN, BARE, EXCEPTION, EXACT, REST = 400, 300, 200, 100, 50
+
+EVERYONE = "ff:ff:ff:ff:ff:ff"
+ALL_NODES, ALL_NODES_MAC = "ff02::1", "33:33:00:00:00:01"
+SOLICITED_NODES = "33:33:ff:00:00:00/ff:ff:ff:00:00:00"
+"""RFC 4291 §2.7.1 by way of RFC 2464 §7."""
+
+REQUEST = Header(ARP, arp_op=1)
+SOLICITATION = Header(IPV6, ICMPV6, icmpv6_type=135, icmpv6_code=0)
+ADVERTISEMENT = Header(IPV6, ICMPV6, icmpv6_type=136, icmpv6_code=0)
+
+ROUTER, SOLICITED, OVERRIDE = 1 << 31, 1 << 30, 1 << 29
+"""Flags of a neighbour advertisement (RFC 4861 §4.4)."""
+TARGET_ADDRESS = 2
+"""The option with the MAC of whoever is asked for (RFC 4861 §4.6.1)."""
+
+FLOODED: tuple[Match, ...] = (
+    Match(source=Source.LOCAL, eth_dst=EVERYONE, header=REQUEST),
+    Match(source=Source.LOCAL, eth_dst=SOLICITED_NODES, header=SOLICITATION),
+)
+"""Questions that nothing more exact answers."""
+
+_ONWARD: tuple[Action, ...] = (Goto(Table.FORWARD),)
+
+
+def everywhere() -> Iterator[Flow]:
+    """What every bridge has: questions for strangers, counted, and what makes an answer whole.
+
+    A solicitation without an option has no room for the answer's; only one that has no source needs none.
+    """
+    for match in FLOODED:
+        yield Flow(Table.ANSWER, REST, match, _ONWARD)
+    bare = Match(source=Source.LOCAL, header=SOLICITATION._replace(nd_sll=NOBODY))
+    yield Flow(Table.ANSWER, EXCEPTION, bare, _ONWARD)
+    option = (SetField("nd_options_type", TARGET_ADDRESS), Move("eth_src", "nd_tll"), Goto(Table.REPLY))
+    yield Flow(Table.ADVERTISE, EXACT, Match(header=ADVERTISEMENT), option)
+    yield Flow(Table.REPLY, REST, Match(), (Reply(),))
+
+
+def reply(network: NetworkView) -> Iterator[Flow]:
+    """An answer to a trunk port carries the tag of the question."""
+    for member in network.members:
+        if member.tagged and member.vlan is not None:
+            here = Match(in_port=member.port, network=network.vni)
+            yield Flow(Table.REPLY, EXACT, here, (PushVlan(member.vlan), Reply()))
+
+
+def answer(vni: int, answers: Iterable[Answer]) -> Iterator[Flow]:
+    """The answer to each question, and the questions that are none: whoever announces an address asks for it.
+
+    Nobody is told of his own address (RFC 5227 §2.1.1). Another who announces a learned one has taken it
+    over, and everybody should hear; one that the file gives is defended (RFC 5227 §2.4).
+    """
+    asked = Match(source=Source.LOCAL, network=vni)
+    for known in answers:
+        ip, mac, local, learned, _ = known
+        kind = Kind.LEARNED if learned else Kind.FIXED
+        v6 = ":" in ip
+        question = SOLICITATION._replace(nd_target=ip) if v6 else REQUEST._replace(arp_tpa=ip)
+        everyone = asked._replace(eth_dst=SOLICITED_NODES if v6 else EVERYONE, header=question)
+        yield Flow(Table.ANSWER, EXACT, everyone, _na(known) if v6 else _arp_reply(known), kind=kind)
+        if local:
+            own = asked._replace(eth_src=mac, header=question)
+            yield Flow(Table.ANSWER, OWN, own, _ONWARD, kind=kind)
+        if v6:
+            bare = everyone._replace(header=question._replace(ipv6_src=UNSPECIFIED, nd_sll=NOBODY))
+            yield Flow(Table.ANSWER, BARE, bare, _taken(known), kind=kind)
+        elif learned:
+            claim = asked._replace(header=question._replace(arp_spa=ip))
+            yield Flow(Table.ANSWER, EXCEPTION, claim, _ONWARD, kind=kind)
+
+
+def _arp_reply(known: Answer) -> tuple[Action, ...]:
+    """RFC 826: the request with its two ends exchanged."""
+    return (
+        Move("eth_src", "eth_dst"),
+        SetField("eth_src", known.mac),
+        SetField("arp_op", 2),
+        Move("arp_sha", "arp_tha"),
+        Move("arp_spa", "arp_tpa"),
+        SetField("arp_sha", known.mac),
+        SetField("arp_spa", known.ip),
+        Goto(Table.REPLY),
+    )
+
+
+def _na(known: Answer) -> tuple[Action, ...]:
+    """RFC 4861 §7.2.4: to whoever asked, solicited."""
+    to = (Move("eth_src", "eth_dst"), Move("ipv6_src", "ipv6_dst"))
+    return (*to, *_advertisement(known, SOLICITED | OVERRIDE))
+
+
+def _taken(known: Answer) -> tuple[Action, ...]:
+    """Who has no address yet is told with everybody (RFC 4862 §5.4.4)."""
+    to = (SetField("eth_dst", ALL_NODES_MAC), SetField("ipv6_dst", ALL_NODES))
+    return (*to, *_advertisement(known, OVERRIDE))
+
+
+def _advertisement(known: Answer, flags: int) -> tuple[Action, ...]:
+    return (
+        SetField("eth_src", known.mac),
+        SetField("ipv6_src", known.ip),
+        SetField("nd_reserved", flags | (ROUTER if known.router else 0)),
+        SetField("icmpv6_type", 136),
+        Goto(Table.ADVERTISE),
+    )

@@ -1,0 +1,88 @@
+"""Who may speak, and who is answered, whatever else is in force."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flows.compile import compile_bridge
+from flows.match import ARP, Header
+from flows.trace import Frame, walk
+from flows.view import Answer, BridgeView, Member, NetworkView
+from tests.property.test_programs import entered, frames
+from tests.views import ADDRESSES, BROADCAST, ROUTED, SERVED, STRANGER, requests, views
+
+
+def where(view: BridgeView, frame: Frame) -> tuple[NetworkView, Member] | None:
+    """The network that a local port's frame enters, and as what."""
+    vni = entered(view, frame)
+    found = ((n, m) for n in view.networks if n.vni == vni for m in n.members if m.port == frame.in_port)
+    return None if frame.in_port in view.tunnels else next(found, None)
+
+
+@given(views(), frames)
+def test_a_strict_port_speaks_as_the_file_says(view: BridgeView, frame: Frame) -> None:
+    found = where(view, frame)
+    if found is None or found[1].speaker is None or not walk(compile_bridge(view), frame).copies:
+        return
+    member, (mac, addresses), said = found[1], found[1].speaker, frame.header
+    assert frame.eth_src == mac
+    assert said.arp_sha in {None, mac}
+    assert said.arp_spa in {None, "0.0.0.0", *addresses}
+    assert said.nd_sll in {None, "00:00:00:00:00:00", mac}
+    assert said.nd_tll in {None, "00:00:00:00:00:00", mac}
+    assert said.icmpv6_type != 136 or said.nd_target in addresses
+    if "router" not in member.may or said.icmpv6_type in {135, 136}:
+        assert said.ipv4_src in {None, "0.0.0.0", *addresses}
+        assert said.ipv6_src in {None, "::", *addresses}
+
+
+@given(views(), frames, st.sampled_from([*SERVED, *ROUTED]))
+def test_only_ports_that_may_say_what_servers_and_routers_say(
+    view: BridgeView, frame: Frame, said: Header
+) -> None:
+    found = where(view, frame)
+    role = "dhcp-server" if said in SERVED else "router"
+    if found is not None and role not in found[1].may:
+        assert not walk(compile_bridge(view), replace(frame, header=said)).copies
+
+
+@given(views(), frames, requests.filter(lambda header: header.arp_op == 1))
+def test_who_asks_for_a_known_address_is_told_and_nobody_hears_it(
+    view: BridgeView, frame: Frame, asks: Header
+) -> None:
+    """Unless it asks for its own, or says that a learned one is its own now."""
+    asked = replace(frame, eth_dst=BROADCAST, header=asks)
+    found, program = where(view, asked), compile_bridge(view)
+    if found is None or not (walked := walk(program, asked)).copies:
+        return
+    network, member = found
+    known = {answer.ip: answer for answer in network.answers}.get(str(asks.arp_tpa))
+    if known is None or is_announced(known, asked):
+        assert frame.in_port not in walked.ports
+        return
+    (copy,) = walked.copies
+    assert copy.port == frame.in_port
+    inner = frame.vlans[1:] if member.tagged else frame.vlans
+    assert copy.vlans == ((member.vlan, *inner) if member.tagged else inner)
+    answer = {**dict(asks.said()), "eth_src": frame.eth_src, "eth_dst": BROADCAST} | dict(copy.rewritten)
+    assert answer == {
+        **{"eth_src": known.mac, "eth_dst": frame.eth_src, "eth_type": ARP, "arp_op": 2},
+        **{"arp_sha": known.mac, "arp_spa": known.ip, "arp_tha": asks.arp_sha, "arp_tpa": asks.arp_spa},
+    }
+
+
+def is_announced(known: Answer, frame: Frame) -> bool:
+    own = known.local and frame.eth_src == known.mac
+    return own or (known.learned and frame.header.arp_spa == known.ip)
+
+
+@given(views(), st.sampled_from(ADDRESSES[:2]))
+def test_a_question_from_a_tunnel_is_for_local_ports_to_answer(view: BridgeView, ip: str) -> None:
+    for network in view.networks:
+        for tunnel, key in ((tunnel, key) for tunnel in network.entrances for key in network.keys):
+            asks = Header(ARP, arp_op=1, arp_spa="10.1.1.8", arp_tpa=ip, arp_sha=STRANGER)
+            asked = Frame(tunnel, STRANGER, BROADCAST, key=key, header=asks)
+            assert walk(compile_bridge(view), asked).ports == {member.port for member in network.members}
