@@ -107,9 +107,8 @@ def _remotes(goal: Goal, database: Database) -> list[str]:
     host = goal.overlay.hosts[goal.host] if goal.overlay else None
     bridge = database.read().bridges.get(host.bridge) if host else None
     userspace = bridge is not None and bridge.datapath_type == "netdev"
-    return (
-        [str(tunnel.remote_ip) for tunnel in (*host.tunnels, *host.strangers)] if host and userspace else []
-    )
+    tunnels = (*host.tunnels, *host.strangers) if host and userspace else ()
+    return [str(tunnel.remote_ip) for tunnel in tunnels]
 
 
 def _log_problems(outcome: Outcome, shown: tuple[str, ...]) -> tuple[str, ...]:

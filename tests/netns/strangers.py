@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from sdnapp.lab import services
 from sdnapp.lab.machine import Birth, Machine, entered, environment, inside
 from tests.netns.conftest import Running
+from tests.netns.wire import pumped
 
 _EVERYTHING = 3  # ETH_P_ALL, packet(7)
 
@@ -92,17 +93,32 @@ class Strangers:
         machine, namespace = self.places[place]
         return inside(machine, command, namespace=namespace)
 
+    def transfer(self, source: str, destination: str, address: str, size: int) -> int:
+        """Move bytes by TCP to the address of a place; return how many have arrived."""
+        with ExitStack() as stack:
+            with entered(*self._at(destination)):
+                server = stack.enter_context(socket.create_server((address, 0)))
+            with entered(*self._at(source)):
+                client = stack.enter_context(socket.socket())
+            for end in (client, server):
+                end.settimeout(10)
+            client.connect(server.getsockname())
+            receiver = stack.enter_context(server.accept()[0])
+            receiver.settimeout(10)
+            return pumped(client, receiver, size)
+
     def tap(self, place: str) -> socket.socket:
         """A socket on the device of a place, to send from and to see what comes out of the overlay there."""
-        if place in self.places:
-            machine, namespace = self.places[place]
-        else:
-            port = self.lab.overlay.ports[place]
-            machine, namespace = self.lab.lab.hosts[port.host], port.namespace
-        with entered(machine, namespace):
+        with entered(*self._at(place)):
             tap = socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_NONBLOCK, 0)
             tap.bind(("eth0", _EVERYTHING))
         return tap
+
+    def _at(self, place: str) -> tuple[Machine, str | None]:
+        if place in self.places:
+            return self.places[place]
+        port = self.lab.overlay.ports[place]
+        return self.lab.lab.hosts[port.host], port.namespace
 
     def _machine(self, name: str, vtep: str) -> Machine:
         lab = self.lab.lab

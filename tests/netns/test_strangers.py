@@ -60,6 +60,13 @@ def test_everybody_of_a_network_reaches_everybody(net: Strangers, members: dict[
     assert lost == []
 
 
+@pytest.mark.parametrize(
+    ("source", "destination"), [("red1", "red7"), ("red2", "red8"), ("vni7010", "red1"), ("red7", "vni7010")]
+)
+def test_a_megabyte_goes_through_by_tcp(net: Strangers, source: str, destination: str) -> None:
+    assert net.transfer(source, destination, f"10.1.1.{RED[destination]}", 1 << 20) == 1 << 20
+
+
 def test_nobody_reaches_what_the_file_does_not_give_it(net: Strangers) -> None:
     """Neither another network, nor its own by a tag or a key that it does not have; and that is counted."""
     before = {peer: _refused(net, *peer) for peer in (("host1", "lab8"), ("host2", "nas"))}

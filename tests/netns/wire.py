@@ -152,10 +152,10 @@ def transfer(running: Running, source: str, destination: str, size: int) -> int:
         receiver, _ = server.accept()
         stack.enter_context(receiver)
         receiver.settimeout(10)
-        return _pumped(client, receiver, size)
+        return pumped(client, receiver, size)
 
 
-def _pumped(client: socket.socket, receiver: socket.socket, size: int) -> int:
+def pumped(client: socket.socket, receiver: socket.socket, size: int) -> int:
     """Send and receive by turns, so that neither end needs a thread."""
     left = memoryview(bytes(size))
     arrived = 0
