@@ -31,8 +31,9 @@ def show(rest: str | None, name: str | None, as_json: bool) -> None:
         click.echo(json.dumps(seen, indent=2))
         return
     console = _console()
-    strangers = [_strangers(seen)] if any(port["tunnel"] for port in seen["ports"]) else []
-    for part in (_hosts(seen), _networks(seen), _ports(seen), *strangers, _locations(seen)):
+    more = [_strangers(seen)] if any(port["tunnel"] for port in seen["ports"]) else []
+    more += [_multicast(seen)] if any(network["multicast"]["routers"] for network in seen["networks"]) else []
+    for part in (_hosts(seen), _networks(seen), _ports(seen), *more, _locations(seen)):
         console.print(part, end="\n\n")
     for remark in _remarks(seen):
         console.print(f"[yellow]{escape(remark)}[/]")
@@ -140,13 +141,30 @@ def _networks(seen: dict[str, Any]) -> Table:
 
 
 def _ports(seen: dict[str, Any]) -> Table:
-    shown = _new("Ports", "port", "host", "interface", "ofport>", "mac", "networks", "addresses")
+    shown = _new("Ports", "port", "host", "interface", "ofport>", "mac", "networks", "addresses", "limits")
     for port in (port for port in seen["ports"] if not port["tunnel"]):
         attached = port["attachments"]
         networks = (f"{a['network']} tag {a['vlan']}" if a["tagged"] else a["network"] for a in attached)
         addresses = (address for a in attached for address in a["addresses"])
         where = (port["name"], port["host"], port["interface"], port["ofport"], port["mac"])
-        _row(shown, *where, networks, addresses)
+        _row(shown, *where, networks, addresses, _limits(port["limits"]))
+    return shown
+
+
+def _limits(limits: dict[str, Any]) -> Iterator[str]:
+    units = {"send": "bits/s", "receive": "bits/s", "broadcast": "frames/s"}
+    return (f"{what}: {rate['rate']:,} {units[what]}" for what, rate in limits.items() if rate)
+
+
+def _multicast(seen: dict[str, Any]) -> Table:
+    shown = _new("Multicast", "network", "ipv4", "ipv6", "group", "listeners")
+    for network in seen["networks"]:
+        known = network["multicast"]
+        where = (network["path"], known["ipv4"], known["ipv6"])
+        if known["routers"]:
+            _row(shown, *where, "routers", known["routers"])
+        for group, listeners in known["groups"].items():
+            _row(shown, *where, group, listeners)
     return shown
 
 

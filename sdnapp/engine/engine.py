@@ -47,7 +47,7 @@ from sdnapp.engine.messages import (
     WasSent,
 )
 from sdnapp.engine.mobility import learning_alarms, learning_effects
-from sdnapp.engine.multicast import multicast_notes
+from sdnapp.engine.multicast import multicast_notes, multicast_status
 from sdnapp.engine.status import BridgeStatus, Status, locations
 from sdnapp.net import service
 from sdnapp.net.dialect import SILENT, Dialect
@@ -432,6 +432,7 @@ class Engine:
                 *health_alarms(self._state),
                 *learning_alarms(self._state),
             ),
+            multicast=multicast_status(self._state),
             spoken=_by_network(self._spoken),
         )
 

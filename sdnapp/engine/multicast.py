@@ -1,10 +1,12 @@
-"""What the log hears of multicast."""
+"""What the log, REST and the command line hear of multicast."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from sdnapp.engine.messages import Note
+from sdnapp.engine.status import MulticastStatus, port_names
+from sdnapp.net.learning import Place
 from sdnapp.net.multicast import Groups
 from sdnapp.net.state import State
 
@@ -27,3 +29,26 @@ def how(groups: Groups | None) -> str:
     if groups is None:
         return "flooding"
     return "asking" if groups.members is None else "snooping"
+
+
+def multicast_status(state: State) -> Mapping[str, MulticastStatus]:
+    """By network, where anybody asks who listens."""
+    ports = port_names(state)
+
+    def names(places: Iterable[Place]) -> tuple[str, ...]:
+        there = set(places)
+        vague = {Place(place.host, None) for place in there if place.interface is not None}
+        return tuple(sorted({ports.get(place, place.host) for place in there - vague}))
+
+    found: dict[str, MulticastStatus] = {}
+    for network, known in state.multicast.known.items():
+        groups: dict[str, list[Place]] = {}
+        routers: list[Place] = []
+        for family in known:
+            listening = state.multicast.listening[network, family]
+            routers += listening.routers
+            for group, place in listening.listeners:
+                groups.setdefault(group, []).append(place)
+        heard = {group: names(places) for group, places in sorted(groups.items())}
+        found[network] = MulticastStatus(how(known.get(4)), how(known.get(6)), names(routers), heard)
+    return found

@@ -67,10 +67,24 @@ class Alarm:
 
 
 @dataclass(frozen=True, slots=True)
+class MulticastStatus:
+    """Of one network: ``flooding``, because nobody asks who listens; ``asking``; or ``snooping``.
+
+    ``routers``: the ports where those are who ask. ``groups``: the ports that listen to each, by its address,
+    or by its MAC where a bridge remembered no more. What is only known to be on a host is the host.
+    """
+
+    ipv4: str = "flooding"
+    ipv6: str = "flooding"
+    routers: tuple[str, ...] = ()
+    groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
     """A picture of one moment. ``unknown``: bridges that no configuration names, by datapath id. ``alarms``:
     what somebody should look at, a sentence each. ``spoken``: by network, how often the controller said what
-    in its name since it started.
+    in its name since it started. ``multicast``: by network, where anybody asks who listens.
     """
 
     overlay: Overlay
@@ -81,6 +95,7 @@ class Status:
     locations: tuple[LocationStatus, ...]
     alarms: tuple[Alarm, ...] = ()
     spoken: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    multicast: Mapping[str, MulticastStatus] = field(default_factory=dict)
 
 
 def locations(state: State) -> Iterable[LocationStatus]:

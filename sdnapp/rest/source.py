@@ -144,6 +144,10 @@ class Status(Protocol):
         """Address by datapath id, of bridges that belong to no host."""
 
     @property
+    def multicast(self) -> Mapping[str, Any]:
+        """By network, where anybody asks who listens: ``sdnapp.rest.v1.Multicast`` has the attributes."""
+
+    @property
     def locations(self) -> Iterable[Location]:
         """Every known one."""
 

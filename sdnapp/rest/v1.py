@@ -30,6 +30,17 @@ class Tenant(BaseModel):
     networks: list[str]
 
 
+class Multicast(_Read):
+    """``flooding``, because nobody asks who listens; ``asking``; or ``snooping``. Then there are ``routers``,
+    the ports of those who ask, and ``groups``: the ports that listen to each; a host, where no more is known.
+    """
+
+    ipv4: str = "flooding"
+    ipv6: str = "flooding"
+    routers: list[str] = []
+    groups: dict[str, list[str]] = {}
+
+
 class Network(BaseModel):
     """One layer-2 segment, and where it has ports. ``mtu``: bytes, as far as the file tells; ``said``: how
     often the controller answered in its name, by what it said.
@@ -46,6 +57,8 @@ class Network(BaseModel):
     hosts: list[str]
     ports: list[str]
     said: dict[str, int]
+    unknown_unicast: model.UnknownUnicast
+    multicast: Multicast
 
 
 class Tunnel(_Read):
@@ -110,6 +123,7 @@ class Port(_Read):
     device: str | None = None
     attachments: list[Attachment]
     tunnel: Tunnel | None = None
+    limits: model.Limits = model.NO_LIMITS
 
 
 class Location(_Read):
@@ -210,6 +224,8 @@ def _networks(source: Source, _: Call) -> list[Network]:
             mtu=network.mtu,
             dhcp=network.dhcp,
             said=dict(status.spoken.get(path, {})),
+            unknown_unicast=network.unknown_unicast,
+            multicast=Multicast.model_validate(status.multicast.get(path, Multicast())),
             hosts=[host.name for host in overlay.hosts.values() if path in host.networks],
             ports=[
                 port.name

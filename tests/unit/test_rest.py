@@ -16,7 +16,7 @@ from os_ken.ofproto import ofproto_v1_3 as ofproto
 from os_ken.ofproto import ofproto_v1_3_parser as parser
 
 from sdnapp import source
-from sdnapp.engine.status import Alarm, BridgeStatus, LocationStatus
+from sdnapp.engine.status import Alarm, BridgeStatus, LocationStatus, MulticastStatus
 from sdnapp.net.model import Overlay
 from sdnapp.rest import stats
 from sdnapp.rest.application import ROUTES, application
@@ -44,6 +44,11 @@ class Picture:
         Alarm("crowded", "too many there", host="host2", port="red2"),
     )
     spoken: dict[str, dict[str, int]] = field(default_factory=lambda: {"red/web": {"dhcp ack": 2}})
+    multicast: dict[str, MulticastStatus] = field(
+        default_factory=lambda: {
+            "red/web": MulticastStatus("snooping", "flooding", ("red1",), {"239.1.2.3": ("red2",)})
+        }
+    )
 
 
 class Controller:
@@ -338,6 +343,13 @@ def test_networks_tenants_ports_and_locations(client: falcon.testing.TestClient)
         "hosts": ["host1", "host2"],
         "ports": ["red1", "red2"],
         "said": {"dhcp ack": 2},
+        "unknown_unicast": "flood",
+        "multicast": {
+            "ipv4": "snooping",
+            "ipv6": "flooding",
+            "routers": ["red1"],
+            "groups": {"239.1.2.3": ["red2"]},
+        },
     }
     assert client.simulate_get("/v1/networks/red/web").json == red
     assert red in client.simulate_get("/v1/networks").json

@@ -73,7 +73,7 @@ def test_show_tells_how_hosts_networks_ports_and_locations_are() -> None:
     assert result.exit_code == 0
     assert "host1 in sync 192.168.4.201" in " ".join(result.output.split())
     assert "host2 not connected" in " ".join(result.output.split())
-    assert ["red1", "host1", "red1", "5", "02:bc:51:85:f4:95", "red/web", "10.1.1.1/24"] in rows(
+    assert ["red1", "host1", "red1", "5", "02:bc:51:85:f4:95", "red/web", "10.1.1.1/24", "-"] in rows(
         result.output
     )
     assert ["red/web", "02:00:00:00:00:01", "host1", "red1", "10.1.1.1", "static", "0"] in rows(result.output)

@@ -1,0 +1,66 @@
+"""``/v1/ports/{port}/limits``: what a port may, and what its bridge counted and dropped."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from os_ken.ofproto import ofproto_v1_3_parser as parser
+from pydantic import BaseModel
+
+from sdnapp.net.limits import WHAT, What, meters
+from sdnapp.rest.routes import Call, Problem, Route
+from sdnapp.rest.source import Source
+
+
+class Limit(BaseModel):
+    """``send`` and ``receive``: bits per second, and bytes at once; ``broadcast``: frames. ``frames`` and
+    ``bytes`` came; of them, those ``dropped`` went no further. Null: the bridge does not answer.
+    """
+
+    what: What
+    rate: int
+    burst: int
+    meter: int
+    frames: int | None = None
+    bytes: int | None = None
+    dropped_frames: int | None = None
+    dropped_bytes: int | None = None
+
+
+def _limits(source: Source, call: Call) -> list[Limit]:
+    overlay = source.status().overlay
+    port = overlay.ports.get(call.path["port"])
+    if port is None:
+        raise Problem(
+            404, f"no port {call.path['port']!r}", f"there are {', '.join(overlay.ports) or 'none'}"
+        )
+    host = overlay.hosts[port.host]
+    of_bridge = meters(host.ports)
+    found = []
+    for what in WHAT:
+        rate = getattr(port.limits, what)
+        if rate is not None:
+            number = of_bridge[port.interface, what].id
+            counted = _counted(source, host.datapath_id, number)
+            found.append(Limit(what=what, rate=rate.rate, burst=rate.burst, meter=number, **counted))
+    return found
+
+
+def _counted(source: Source, dpid: int, meter: int) -> dict[str, int]:
+    datapath = source.datapath(dpid)
+    if datapath is None:
+        return {}
+    try:
+        replies = list(source.request(dpid, parser.OFPMeterStatsRequest(datapath, 0, meter)))
+    except (TimeoutError, ConnectionError, ValueError):
+        return {}
+    stats: list[Any] = [stats for reply in replies for stats in reply.body]
+    return {
+        "frames": sum(one.packet_in_count for one in stats),
+        "bytes": sum(one.byte_in_count for one in stats),
+        "dropped_frames": sum(band.packet_band_count for one in stats for band in one.band_stats),
+        "dropped_bytes": sum(band.byte_band_count for one in stats for band in one.band_stats),
+    }
+
+
+ROUTES = (Route("GET", "/v1/ports/{port}/limits", "What a port may send and receive", _limits, list[Limit]),)

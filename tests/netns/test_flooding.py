@@ -1,0 +1,197 @@
+"""Floods, groups and rates on real hosts: kernels that answer queries, storms, iperf3."""
+
+from __future__ import annotations
+
+import json
+import socket
+import struct
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+
+import pytest
+
+from sdnapp.lab import faults
+from sdnapp.lab.machine import entered
+from tests.groups import query
+from tests.netns.conftest import Running, until
+
+OVERLAY = """
+overlay: {dscp: inherit}
+tenants:
+  red: {networks: {web: {vlan: 10, vni: 5010, subnet: 10.1.1.0/24}}}
+hosts:
+  host1: {vtep: 192.168.4.201}
+  host2: {vtep: 192.168.4.202}
+  host3: {vtep: 192.168.4.203}
+ports:
+  router: {host: host1, network: red/web, address: 10.1.1.254/24, mac: "02:00:00:00:00:fe"}
+  red1:   {host: host1, network: red/web, address: 10.1.1.1/24, broadcast_rate: 100}
+  red2:   {host: host2, network: red/web, address: 10.1.1.2/24}
+  red3:   {host: host3, network: red/web, address: 10.1.1.3/24}
+  red4:   {host: host3, network: red/web, address: 10.1.1.4/24}
+  slow:   {host: host2, network: red/web, address: 10.1.1.5/24, rate: {send: 20M, receive: 10M}}
+"""
+GROUP, PORT = "239.1.2.3", 5555
+EVERYBODY = ("router", "red2", "red3", "red4", "slow")
+
+
+@pytest.fixture(scope="module")
+def lab(bring_up: Callable[..., Running]) -> Running:
+    return bring_up(OVERLAY)
+
+
+@dataclass(frozen=True)
+class Wires:
+    """A raw socket at each port of the lab."""
+
+    lab: Running
+    sockets: dict[str, socket.socket]
+
+    def send(self, port: str, *frames: bytes) -> None:
+        for frame in frames:
+            self.sockets[port].send(frame)
+
+    def seen(self, frame: bytes, seconds: float = 0.5) -> Counter[str]:
+        """How often a frame came in at each port, so long later."""
+        found: Counter[str] = Counter()
+        time.sleep(seconds)
+        for port, wire in self.sockets.items():
+            wire.settimeout(0.02)
+            try:
+                while True:
+                    data, (_, _, kind, _, _) = wire.recvfrom(2048)
+                    found[port] += data == frame and kind != socket.PACKET_OUTGOING
+            except TimeoutError:
+                continue
+        return +found
+
+
+@contextmanager
+def wires(lab: Running) -> Iterator[Wires]:
+    with ExitStack() as stack:
+        sockets = {}
+        for name, port in lab.overlay.ports.items():
+            with entered(lab.lab.hosts[port.host], port.namespace):
+                wire = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
+                stack.enter_context(wire)
+                wire.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 23)
+                wire.bind((str(port.device), 3))
+            sockets[name] = wire
+        yield Wires(lab, sockets)
+
+
+@contextmanager
+def listening(lab: Running, port: str) -> Iterator[None]:
+    """A process at this port has joined the group; its kernel says so, and answers queries."""
+    at = lab.overlay.ports[port]
+    with entered(lab.lab.hosts[at.host], at.namespace):
+        listener = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    with listener:
+        here = str(at.attachments[0].addresses[0].ip)
+        joined = socket.inet_aton(GROUP) + socket.inet_aton(here)
+        with entered(lab.lab.hosts[at.host], at.namespace):
+            listener.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, joined)
+        yield
+
+
+def to_group(number: int, group: str = GROUP) -> bytes:
+    """A frame from red1 to a group."""
+    low = socket.inet_aton(group)
+    mac = bytes([1, 0, 0x5E, low[1] & 0x7F, low[2], low[3]])
+    udp = struct.pack("!HHHH", PORT, PORT, 8 + 32, 0) + struct.pack("!I", number) * 8
+    head = struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(udp), 0, 0, 8, 17, 0)
+    ip = head + socket.inet_aton("10.1.1.1") + low
+    return mac + bytes.fromhex("020000000001") + b"\x08\x00" + ip + udp
+
+
+def state(lab: Running) -> str:
+    (network,) = lab.get("/v1/networks")
+    return str(network["multicast"]["ipv4"])
+
+
+def members(lab: Running) -> set[str]:
+    (network,) = lab.get("/v1/networks")
+    return {port for ports in network["multicast"]["groups"].values() for port in ports}
+
+
+def test_groups_go_to_those_that_listen_once_somebody_asks(lab: Running) -> None:
+    """Flooded without a querier; then to the listener and the router; after its leave to the router alone."""
+    asks = query(3, interval=30)
+    with wires(lab) as at, listening(lab, "red2"):
+        at.send("red1", to_group(1))
+        assert at.seen(to_group(1)) == dict.fromkeys(EVERYBODY, 1)
+
+        at.send("router", asks)
+        assert at.seen(asks) == dict.fromkeys({*EVERYBODY, "red1"} - {"router"}, 1)
+        assert state(lab) == "asking"
+        at.send("red1", to_group(2))
+        assert at.seen(to_group(2)) == dict.fromkeys(EVERYBODY, 1)
+        until(lambda: state(lab) == "snooping")
+        until(lambda: members(lab) == {"red2"})
+        lab.settled()
+
+        at.send("red1", *(to_group(n) for n in range(3, 53)))
+        assert at.seen(to_group(52)) == {"red2": 1, "router": 1}
+        at.send("red1", to_group(53, "224.0.0.251"), to_group(54, "239.9.9.9"))
+        assert at.seen(to_group(53, "224.0.0.251")) == dict.fromkeys(EVERYBODY, 1)
+        at.send("red1", to_group(54, "239.9.9.9"))
+        assert at.seen(to_group(54, "239.9.9.9")) == {"router": 1}
+
+        before = flows(lab)
+        faults.kill_controller(lab.lab)
+        faults.start_controller(lab.lab)
+        until(lambda: all(host["connected"] and host["in_sync"] for host in lab.get("/v1/hosts")), 20)
+        after = flows(lab)
+        assert {host: after[host] ^ before[host] for host in before} == dict.fromkeys(before, set())
+        assert (state(lab), members(lab)) == ("snooping", {"red2"})
+        at.send("red1", to_group(55))
+        assert at.seen(to_group(55)) == {"red2": 1, "router": 1}
+        with listening(lab, "red4"):
+            until(lambda: members(lab) == {"red2", "red4"})
+            lab.settled()
+            time.sleep(0.6)
+            at.send("red1", to_group(56))
+            assert at.seen(to_group(56)) == {"red2": 1, "red4": 1, "router": 1}
+    until(lambda: not members(lab))
+    lab.settled()
+    with wires(lab) as at:
+        time.sleep(0.6)
+        at.send("red1", to_group(57))
+        assert at.seen(to_group(57)) == {"router": 1}
+
+
+def flows(lab: Running) -> dict[str, set[str]]:
+    """Every flow of every bridge, with its cookie."""
+    command = ("ovs-ofctl", "-O", "OpenFlow13", "--no-stats", "dump-flows", "br-int")
+    return {host: set(lab.run(host, *command).splitlines()[1:]) for host in lab.overlay.hosts}
+
+
+def test_a_storm_from_one_port_is_held_and_its_neighbour_is_not(lab: Running) -> None:
+    storm = bytes.fromhex("ffffffffffff020000000001 88b5") + bytes(50)
+    other = bytes.fromhex("ffffffffffff020000000002 88b5") + bytes(50)
+    with wires(lab) as at:
+        begun = time.monotonic()
+        while time.monotonic() < begun + 2:
+            at.send("red1", *[storm] * 20)
+            time.sleep(0.002)
+        at.send("red2", other)
+        assert at.seen(other) == dict.fromkeys({"router", "red1", "red3", "red4", "slow"}, 1)
+    counted = next(limit for limit in lab.get("/v1/ports/red1/limits") if limit["what"] == "broadcast")
+    passed = counted["frames"] - counted["dropped_frames"]
+    assert 200 <= passed <= 100 + 2.5 * 100 * 1.1
+    assert counted["dropped_frames"] > 1000
+
+
+@pytest.mark.parametrize(("flags", "rate"), [((), 20), (("-R",), 10), (("-u", "-b", "40M"), 20)])
+def test_a_port_gets_its_rate_and_no_more(lab: Running, flags: tuple[str, ...], rate: int) -> None:
+    """Within a tenth, over five seconds, of which a quarter second's worth may come at once."""
+    lab.run("red3", "iperf3", "-s", "-1", "-D")
+    time.sleep(0.3)
+    told = json.loads(lab.run("slow", "iperf3", "-c", "10.1.1.3", "-t", "5", "-J", *flags))
+    end = told["end"]
+    arrived = end["sum_received"]["bits_per_second"]
+
+    assert 0.9 * rate <= arrived / 1e6 <= 1.1 * rate
