@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from ipaddress import ip_interface
 
 from sdnapp.config.devices import PHYSICAL_BRIDGE
@@ -52,7 +52,7 @@ def desire(overlay: Overlay, host: Host, target: str, world: World, *, noting: b
     things.append(_integration_bridge(host, kind, target))
     things += (_tunnel_port(overlay, host, tunnel) for tunnel in host.tunnels)
     for port in host.ports:
-        things.append(_port(host, port) if port.tunnel is None else _stranger(overlay, host, port.tunnel))
+        things.append(_port(host, port) if port.tunnel is None else _tunnel_port(overlay, host, port.tunnel))
         if port.namespace is not None:
             things.append(Namespace(port.namespace, host.name))
             things.append(_workload(host, port, mtus[port.name], kind))
@@ -169,11 +169,6 @@ def _tunnel_port(overlay: Overlay, host: Host, tunnel: Tunnel) -> Port:
         external_ids=pairs({"sdnapp-peer": tunnel.peer}),
         bfd=pairs(_bfd(overlay.bfd if tunnel.peer in overlay.hosts else 0)),
     )
-
-
-def _stranger(overlay: Overlay, host: Host, tunnel: Tunnel) -> Port:
-    """Nobody at its other end answers BFD."""
-    return replace(_tunnel_port(overlay, host, tunnel), bfd=())
 
 
 def _bfd(interval: int) -> dict[str, str]:
