@@ -8,7 +8,7 @@ to that of starting anew.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Collection, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import chain
 from typing import TypeVar
@@ -18,6 +18,7 @@ from flows.flow import CONTROLLER_METER, EMPTY, Flow, Flows, Meter, Program, col
 from flows.view import BridgeView, Location, NetworkView
 
 Outcome = TypeVar("Outcome")
+T = TypeVar("T")
 
 STEP = 4_000
 """Flows that are compiled in some 10 ms."""
@@ -125,27 +126,39 @@ def _pieces(view: BridgeView, network: NetworkView, part: NetworkView, *, common
 
 def _apart(old: NetworkView, new: NetworkView) -> tuple[NetworkView, NetworkView]:
     """The two, without the ports and the locations that are alike in both."""
-    members = frozenset(old.members) ^ frozenset(new.members)
-    peers = frozenset(old.peers) ^ frozenset(new.peers)
-    ports = {member.port for member in members} | {peer.port for peer in peers}
-    alike = frozenset(old.locations) & frozenset(new.locations)
-    answers = frozenset(old.answers) ^ frozenset(new.answers)
+    members, peers = _differing(old.members, new.members), _differing(old.peers, new.peers)
+    ports = {member.port for one in members for member in one} | {peer.port for one in peers for peer in one}
+    was, now = _differing(old.locations, new.locations)
+    answers = _differing(old.answers, new.answers)
+    if ports:  # what leads there is not alike, though the location may be
+        was, now = _with(was, old, ports), _with(now, new, ports)
+    return (
+        replace(old, members=members[0], locations=_beyond(was, now, ports), answers=answers[0]),
+        replace(new, members=members[1], locations=_beyond(now, was, ports), answers=answers[1]),
+    )
 
-    def beyond(some: NetworkView, other: NetworkView) -> NetworkView:
-        unlike = (at for at in other.locations if at not in alike and at.port not in ports)
-        known = {at._replace(macs=()): frozenset(at.macs) for at in unlike}
-        return replace(
-            some,
-            members=tuple(member for member in some.members if member in members),
-            locations=tuple(
-                _without(at, known.get(at._replace(macs=()), frozenset()))
-                for at in some.locations
-                if at not in alike or at.port in ports
-            ),
-            answers=tuple(known for known in some.answers if known in answers),
-        )
 
-    return beyond(old, new), beyond(new, old)
+def _with(some: tuple[Location, ...], network: NetworkView, ports: Collection[int]) -> tuple[Location, ...]:
+    return tuple(dict.fromkeys((*some, *(at for at in network.locations if at.port in ports))))
+
+
+def _beyond(
+    some: Iterable[Location], others: Iterable[Location], ports: Collection[int]
+) -> tuple[Location, ...]:
+    """The MACs at each place that are not there among the others, unless its port is one of these."""
+    known = {at._replace(macs=()): frozenset(at.macs) for at in others if at.port not in ports}
+    return tuple(_without(at, known.get(at._replace(macs=()), frozenset())) for at in some)
+
+
+def _differing(old: tuple[T, ...], new: tuple[T, ...]) -> tuple[tuple[T, ...], tuple[T, ...]]:
+    """What each has and the other has not. What both begin and end with costs next to nothing."""
+    shorter = min(len(old), len(new))
+    head = next((n for n in range(shorter) if old[n] != new[n]), shorter)
+    rest = shorter - head
+    tail = next((n for n in range(rest) if old[-1 - n] != new[-1 - n]), rest)
+    own, others = old[head : len(old) - tail], new[head : len(new) - tail]
+    alike = frozenset(own) & frozenset(others)
+    return tuple(x for x in own if x not in alike), tuple(x for x in others if x not in alike)
 
 
 def _without(at: Location, macs: frozenset[str]) -> Location:

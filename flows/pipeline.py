@@ -20,7 +20,7 @@ alike. ``flows.compile`` puts them together.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 from flows.actions import (
     Action,
@@ -182,10 +182,11 @@ def learn(view: BridgeView, vni: int, locations: Iterable[Location]) -> Iterator
             yield for_each(macs, "eth_src", Table.LEARN, EXACT, known, onward, age, _kind(learned))
 
 
-def forward(view: BridgeView, network: NetworkView, locations: Iterable[Location]) -> Iterator[Flows]:
+def forward(view: BridgeView, network: NetworkView, locations: Collection[Location]) -> Iterator[Flows]:
     """A local destination from anywhere; a remote one from local ports only (split horizon)."""
-    members = {member.port: member for member in network.members}
-    away = {peer.port: (SetKey(peer.key), Output(peer.port)) for peer in network.peers}
+    there_are = {location.port for location in locations}
+    members = {member.port: member for member in network.members if member.port in there_are}
+    away = {p.port: (SetKey(p.key), Output(p.port)) for p in network.peers if p.port in there_are}
     for port, remote, learned, macs, _, denied in locations:
         if denied:
             continue

@@ -53,7 +53,7 @@ from sdnapp.net import service
 from sdnapp.net.dialect import SILENT, Dialect
 from sdnapp.net.membership import decode
 from sdnapp.net.model import Host, Overlay
-from sdnapp.net.project import Memo, projection
+from sdnapp.net.project import Memo, Shared, projection
 from sdnapp.net.service import Spoken
 from sdnapp.net.speaking import dialect, in_change
 from sdnapp.net.state import (
@@ -171,7 +171,7 @@ class Engine:
         self._drift: dict[str, int] = {}
         self._latest: dict[str, Dialect] = {}
         self._spoken: Counter[tuple[str, str]] = Counter()
-        self._residents = Memo().residents
+        self._shared = Shared()
         self._clock = 0.0
         self._looking = False
 
@@ -297,7 +297,7 @@ class Engine:
 
     def _configure(self, overlay: Overlay) -> list[Effect]:
         self._config_error = None
-        self._residents.clear()  # of networks that there may be no more
+        self._shared.keep(overlay.networks)
         self._state = step(self._state, Configured(overlay))
         effects: list[Effect] = [
             Note("config.loaded", {"hosts": len(overlay.hosts), "ports": len(overlay.ports)}),
@@ -325,7 +325,7 @@ class Engine:
         if host is None:
             self._strangers[event.dpid] = event
             return [Note("bridge.unknown", fields, warning=True)]
-        self._sessions[event.dpid] = _Session(host.name, event.address, event.now, Memo(self._residents))
+        self._sessions[event.dpid] = _Session(host.name, event.address, event.now, Memo(self._shared))
         self._state = step(self._state, BridgeFound(host.name, event.ports, event.dead))
         return [Note("bridge.up", {"host": host.name, **fields}), Read(event.dpid)]
 

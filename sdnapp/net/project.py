@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import NamedTuple
@@ -46,47 +46,67 @@ class Resident(NamedTuple):
 
 Residents = Mapping[str, Resident]
 NOBODY_THERE = Resident({}, {})
-Known = Mapping[str, Mapping[str, Sequence[Answer]]]
-"""The addresses at each interface of each host."""
+
+
+class Home(NamedTuple):
+    """The ports of a network on one host, and the addresses that the file gives them."""
+
+    ports: tuple[Port, ...]
+    answers: tuple[Answer, ...]
+
+
+Homes = Mapping[str, Home]
+NO_HOME = Home((), ())
+
+
+class Spoken(NamedTuple):
+    """What a dialect says of each network: the way to each peer, and the keys that mean it."""
+
+    ways: Mapping[str, Mapping[str, Way]]
+    keys: Mapping[str, list[int]]
+
+
+class Ways(NamedTuple):
+    """How a bridge speaks and listens in one network, in the numbers of its ports.
+
+    ``behind``: by peer, the port of the tunnel that leads there.
+    """
+
+    keys: tuple[int, ...]
+    entrances: tuple[int, ...]
+    peers: tuple[Peer, ...]
+    behind: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True)
-class Memo:
-    """What was projected before, and what it was made from.
-
-    ``views``: of one bridge, by network. ``residents``: by network and by whether they were learned, the same
-    for every bridge; the memos of all bridges may share it. ``limits``: by host.
-    """
+class Shared:
+    """What is the same for every bridge, by network: it is worked out once."""
 
     residents: dict[tuple[str, bool], tuple[Stations, Residents]] = field(default_factory=dict)
-    views: dict[str, tuple[tuple[object, ...], NetworkView]] = field(default_factory=dict)
-    known: dict[str, tuple[tuple[Port, ...], Known]] = field(default_factory=dict)
-    limits: dict[str, tuple[Host, Ports, Mapping[int, Limits]]] = field(default_factory=dict)
+    homes: dict[str, tuple[tuple[Port, ...], Homes]] = field(default_factory=dict)
 
-    def known_of(self, path: str, members: tuple[Port, ...]) -> Known:
-        """The addresses that the file gives the ports of a network."""
-        before = self.known.get(path)
-        if before is not None and before[0] is members:
-            return before[1]
-        known: dict[str, dict[str, list[Answer]]] = {}
+    def keep(self, paths: Collection[str]) -> None:
+        """Forget all other networks."""
+        for gone in [key for key in self.residents if key[0] not in paths]:
+            del self.residents[gone]
+        for path in self.homes.keys() - paths:
+            del self.homes[path]
+
+    def homes_of(self, path: str, members: tuple[Port, ...]) -> Homes:
+        """The ports of a network by host; where nothing is new, the very objects of before."""
+        seen, before = self.homes.get(path, ((), {}))
+        if seen is members:
+            return before
+        hosts: dict[str, list[Port]] = {}
         for port in members:
-            if port.mac is not None:
-                router = "router" in port.security.may
-                known.setdefault(port.host, {}).setdefault(port.interface, []).extend(
-                    Answer(address, port.mac, False, False, router)
-                    for attachment in port.attachments
-                    if attachment.network == path
-                    for address in _addresses(port, attachment)
-                )
-        self.known[path] = (members, known)
-        return known
-
-    def limits_of(self, host: Host, ports: Ports) -> Mapping[int, Limits]:
-        """The meters of the host's ports."""
-        before = self.limits.get(host.name)
-        if before is None or before[0] is not host or before[1] is not ports:
-            before = self.limits[host.name] = (host, ports, limits(host.ports, ports.number))
-        return before[2]
+            hosts.setdefault(port.host, []).append(port)
+        homes = {}
+        for host, ports in sorted(hosts.items()):
+            home = before.get(host, NO_HOME)
+            same = home.ports == tuple(ports)
+            homes[host] = home if same else Home(tuple(ports), tuple(sorted(_known(path, ports))))
+        self.homes[path] = (members, homes)
+        return homes
 
     def residents_of(self, path: str, stations: Stations, *, learned: bool) -> Residents:
         """The stations by host and interface."""
@@ -99,6 +119,49 @@ class Memo:
         residents = {host: _resident(here) for host, here in hosts.items()}
         self.residents[path, learned] = (stations, residents)
         return residents
+
+
+@dataclass(frozen=True, slots=True)
+class Memo:
+    """What was projected before for one bridge, and what it was made from.
+
+    ``views`` and ``ways``: by network. ``limits``: by host. ``spoken``: a dialect, and what it says of each
+    network.
+    """
+
+    shared: Shared = field(default_factory=Shared)
+    views: dict[str, tuple[tuple[object, ...], NetworkView]] = field(default_factory=dict)
+    ways: dict[str, tuple[tuple[object, ...], Ways]] = field(default_factory=dict)
+    limits: dict[str, tuple[Host, Ports, Mapping[int, Limits]]] = field(default_factory=dict)
+    spoken: list[tuple[Dialect, Spoken]] = field(default_factory=list)
+
+    def ways_of(self, state: State, host: str, speech: Dialect, path: str) -> Ways:
+        """How this host's bridge speaks and listens in this network."""
+        inputs = (state.ports(host), speech, state.having[path], state.overlay.bfd)
+        before = self.ways.get(path)
+        if before is None or any(a is not b for a, b in zip(inputs, before[0], strict=True)):
+            if not self.spoken or self.spoken[0][0] is not speech:
+                self.spoken[:] = [(speech, _spoken(speech))]
+            before = self.ways[path] = (inputs, _ways(state, host, speech, self.spoken[0][1], path))
+        return before[1]
+
+    def limits_of(self, host: Host, ports: Ports) -> Mapping[int, Limits]:
+        """The meters of the host's ports."""
+        before = self.limits.get(host.name)
+        if before is None or before[0] is not host or before[1] is not ports:
+            before = self.limits[host.name] = (host, ports, limits(host.ports, ports.number))
+        return before[2]
+
+
+def _known(path: str, ports: Iterable[Port]) -> Iterator[Answer]:
+    """The addresses that the file gives these ports in this network."""
+    for port in ports:
+        if port.mac is not None:
+            router = "router" in port.security.may
+            for attachment in port.attachments:
+                if attachment.network == path:
+                    for address in _addresses(port, attachment):
+                        yield Answer(address, port.mac, False, False, router)
 
 
 def _resident(here: Mapping[tuple[str | None, int], Iterable[str]]) -> Resident:
@@ -126,27 +189,23 @@ def projection(state: State, host: str, speech: Dialect, memo: Memo) -> Generato
     pauses after every ``STEP`` MACs, for those who have other things to do meanwhile.
     """
     looked_at = 0
-    ports = state.ports(host)
-    ways: dict[str, dict[str, Way]] = {path: {} for path in sorted(state.here[host])}
-    for (path, peer), way in speech.speaks.items():
-        ways[path][peer] = way
-    keys: dict[str, list[int]] = {path: [] for path in ways}
-    for path, key in speech.understands:
-        keys[path].append(key)
-    for path in memo.views.keys() - ways.keys():
-        del memo.views[path]
-    for path, peers in ways.items():
-        about = (state.networks[path], state.members[path], state.static[path])
-        inputs = (ports, speech, *about, *_learned(state, path), state.multicast.known.get(path))
+    ports, here = state.ports(host), state.here[host]
+    for known in (memo.views, memo.ways):
+        for path in known.keys() - here:
+            del known[path]
+    for path in sorted(here):
+        ways, homes = memo.ways_of(state, host, speech, path), memo.shared.homes_of(path, state.members[path])
+        about = (state.networks[path], homes, state.static[path])
+        inputs = (ports, ways, *about, *_learned(state, path), state.multicast.known.get(path))
         before = memo.views.get(path)
         if before is None or any(a is not b for a, b in zip(inputs, before[0], strict=True)):
-            network = _network(state, host, speech, memo, path=path, ways=peers, keys=keys[path])
+            network = _network(state, host, memo, ways, homes, path=path)
             memo.views[path] = (inputs, before[1] if before is not None and before[1] == network else network)
             looked_at += sum(len(location.macs) for location in network.locations)
             if looked_at >= STEP:
                 looked_at = 0
                 yield
-    networks = (memo.views[path][1] for path in ways)
+    networks = (memo.views[path][1] for path in sorted(here))
     return BridgeView(
         networks=tuple(network for network in networks if network.members),
         tunnels=tuple(sorted(ports.tunnels[peer][kind] for peer, kind in speech.hears)),
@@ -158,42 +217,55 @@ def projection(state: State, host: str, speech: Dialect, memo: Memo) -> Generato
     )
 
 
-def _network(
-    state: State,
-    host: str,
-    speech: Dialect,
-    memo: Memo,
-    *,
-    path: str,
-    ways: Mapping[str, Way],
-    keys: Collection[int],
-) -> NetworkView:
-    ports = state.ports(host)
-    having = frozenset(state.having[path])
-    size = state.networks[path].mtu + ETHERNET if len(having) > 1 else None
-    here = (port for port in state.members[path] if port.host == host)
-    members = (member for port in here for member in _members(port, ports, path, size))
-    peers = {peer: _peer(ports, peer, way, watched=state.overlay.bfd > 0) for peer, way in ways.items()}
-    return NetworkView(
-        vni=state.networks[path].vni,
-        floods_unknown=state.networks[path].unknown_unicast == "flood",
-        keys=tuple(sorted(keys)),
+def _spoken(speech: Dialect) -> Spoken:
+    ways: dict[str, dict[str, Way]] = {}
+    keys: dict[str, list[int]] = {}
+    for (path, peer), way in speech.speaks.items():
+        ways.setdefault(path, {})[peer] = way
+    for path, key in sorted(speech.understands):
+        keys.setdefault(path, []).append(key)
+    return Spoken(ways, keys)
+
+
+def _ways(state: State, host: str, speech: Dialect, spoken: Spoken, path: str) -> Ways:
+    ports, having = state.ports(host), frozenset(state.having[path])
+    watched = state.overlay.bfd > 0
+    peers = {
+        peer: _peer(ports, peer, way, watched=watched) for peer, way in spoken.ways.get(path, {}).items()
+    }
+    return Ways(
+        keys=tuple(spoken.keys.get(path, ())),
         entrances=tuple(sorted(ports.tunnels[peer][kind] for peer, kind in speech.hears if peer in having)),
-        members=tuple(sorted(members, key=lambda member: member.port)),
         peers=tuple(sorted(peers.values(), key=lambda peer: peer.port)),
-        snooping=tuple(_snooping(state, host, path, peers)),
-        serves=state.networks[path].dhcp is not None,
-        locations=tuple(sorted(_locations(state, host, memo, path, peers))),
-        answers=tuple(sorted(_answers(state, host, memo, path, peers))),
+        behind={name: peer.port for name, peer in peers.items()},
     )
 
 
-def _snooping(state: State, host: str, path: str, peers: Mapping[str, Peer]) -> Iterator[Snooping]:
+def _network(state: State, host: str, memo: Memo, ways: Ways, homes: Homes, *, path: str) -> NetworkView:
+    ports, network = state.ports(host), state.networks[path]
+    size = network.mtu + ETHERNET if len(state.having[path]) > 1 else None
+    here = homes.get(host, NO_HOME).ports
+    members = (member for port in here for member in _members(port, ports, path, size))
+    return NetworkView(
+        vni=network.vni,
+        floods_unknown=network.unknown_unicast == "flood",
+        keys=ways.keys,
+        entrances=ways.entrances,
+        members=tuple(sorted(members, key=lambda member: member.port)),
+        peers=ways.peers,
+        snooping=tuple(_snooping(state, host, path, ways.behind)),
+        serves=network.dhcp is not None,
+        locations=tuple(sorted(_locations(state, host, memo.shared, path, ways.behind))),
+        answers=tuple(_answers(path, host, ports, ways, homes)),
+    )
+
+
+def _snooping(state: State, host: str, path: str, behind: Mapping[str, int]) -> Iterator[Snooping]:
     number = state.ports(host).number
 
     def listeners(places: frozenset[Place]) -> Listeners:
         local = {number[at] for of, at in places if of == host and at is not None and at in number}
-        remote = {peers[of].port for of, _ in places if of != host and of in peers}
+        remote = {behind[of] for of, _ in places if of != host and of in behind}
         return Listeners(tuple(sorted(local)), tuple(sorted(remote)))
 
     for family, groups in sorted(state.multicast.known.get(path, {}).items()):
@@ -243,14 +315,14 @@ def _speaker(mac: str | None, attachment: Attachment) -> Speaker | None:
     return Speaker(mac, (*(str(address.ip) for address in attachment.addresses), link_local(mac)))
 
 
-def _answers(state: State, host: str, memo: Memo, path: str, peers: Mapping[str, Peer]) -> Iterator[Answer]:
+def _answers(path: str, host: str, ports: Ports, ways: Ways, homes: Homes) -> Iterator[Answer]:
     """Whoever a frame reaches from here."""
-    number, known = state.ports(host).number, memo.known_of(path, state.members[path])
-    for interface, answers in known.get(host, {}).items():
-        if interface in number:
-            yield from (answer._replace(local=True) for answer in answers)
-    for peer in peers:
-        yield from chain.from_iterable(known.get(peer, {}).values())
+    for place, home in homes.items():
+        if place == host:
+            there = (port for port in home.ports if port.interface in ports.number)
+            yield from (answer._replace(local=True) for answer in sorted(_known(path, there)))
+        elif place in ways.behind:
+            yield from home.answers
 
 
 def _learned(state: State, path: str) -> tuple[object, object]:
@@ -258,17 +330,18 @@ def _learned(state: State, path: str) -> tuple[object, object]:
 
 
 def _locations(
-    state: State, host: str, memo: Memo, path: str, peers: Mapping[str, Peer]
+    state: State, host: str, shared: Shared, path: str, behind: Mapping[str, int]
 ) -> Iterator[Location]:
     ports = state.ports(host)
     for learned, stations in ((False, state.static[path]), (True, state.learned.stations.get(path, NOBODY))):
-        residents = memo.residents_of(path, stations, learned=learned)
+        residents = shared.residents_of(path, stations, learned=learned)
         for (interface, moves), macs in residents.get(host, NOBODY_THERE).at.items():
             if interface is not None and interface in ports.number:
                 yield Location(ports.number[interface], False, learned, macs, moves)
-        for peer, way in peers.items():
-            for moves, macs in residents.get(peer, NOBODY_THERE).all.items():
-                yield Location(way.port, True, learned, macs, moves)
+        for peer, resident in residents.items():
+            if peer in behind:
+                for moves, macs in resident.all.items():
+                    yield Location(behind[peer], True, learned, macs, moves)
     denied: dict[tuple[int, bool], list[str]] = {}
     for mac, places in state.learned.denied.get(path, NONE_DENIED).items():
         for place in places:
