@@ -27,7 +27,7 @@ def of_igmp(message: Any, group: str, source: str = HOST) -> bytes:
     return _bytes(
         ethernet.ethernet(dst=mac, src=source, ethertype=ether_types.ETH_TYPE_IP),
         ipv4.ipv4(
-            dst=group, src="10.1.1.9", proto=IGMP, ttl=1, option=bytes.fromhex("94040000"), header_length=6
+            dst=group, src="10.1.1.254", proto=IGMP, ttl=1, option=bytes.fromhex("94040000"), header_length=6
         ),
         message,
     )
