@@ -1,0 +1,270 @@
+"""Who may speak on real hosts, and questions for addresses that no tunnel carries any more."""
+
+from __future__ import annotations
+
+import json
+import socket
+import struct
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from ipaddress import IPv6Address, ip_address
+
+import pytest
+
+from sdnapp.lab.echo import checked, octets, tagged
+from sdnapp.lab.machine import entered
+from tests.netns.conftest import Running, until
+from tests.netns.wire import underlay_tap
+
+FILE = """
+overlay: {encapsulation: vxlan}
+tenants:
+  red: {networks: {web: {vlan: 10, vni: 5010, subnet: [10.1.1.0/24, "fd00:1::/64"]}}}
+hosts:
+  host1: {vtep: 192.168.4.201}
+  host2: {vtep: 192.168.4.202}
+ports:
+  red1: {host: host1, network: red/web, address: [10.1.1.1, "fd00:1::1"], mac: "02:00:00:00:00:01"}
+  red2: {host: host2, network: red/web, address: [10.1.1.2, "fd00:1::2"], mac: "02:00:00:00:00:02"}
+  tag1: {host: host1, trunk: {red/web: 30}, address: [10.1.1.3, "fd00:1::3"], mac: "02:00:00:00:00:03"}
+  any1: {host: host1, network: red/web, address: [10.1.1.4, "fd00:1::4"], mac: "02:00:00:00:00:04",
+         security: learn}
+  gw1:  {host: host1, network: red/web, address: [10.1.1.5, "fd00:1::5"], mac: "02:00:00:00:00:05",
+         may: [router, dhcp-server]}
+"""
+
+MAC = {number: f"02:00:00:00:00:0{number}" for number in range(10)}
+EVERYONE, ALL_NODES = "ff:ff:ff:ff:ff:ff", "33:33:00:00:00:01"
+ARP, IPV4, IPV6 = 0x0806, 0x0800, 0x86DD
+SOL_PACKET, PACKET_AUXDATA, VLAN_VALID = 263, 8, 1 << 4
+"""packet(7): the kernel takes the outermost tag off a frame, and tells it beside."""
+
+
+@pytest.fixture(scope="module")
+def running(bring_up: Callable[..., Running]) -> Running:
+    return bring_up(FILE)
+
+
+def frame(source: str, to: str, kind: int, payload: bytes) -> bytes:
+    return octets(to) + octets(source) + kind.to_bytes(2, "big") + payload
+
+
+def arp(source: str, sha: str, spa: str, tpa: str, *, op: int = 1, to: str = EVERYONE) -> bytes:
+    addresses = ip_address(spa).packed, octets("00:00:00:00:00:00") + ip_address(tpa).packed
+    body = struct.pack("!HHBBH", 1, IPV4, 6, 4, op) + octets(sha) + addresses[0] + addresses[1]
+    return frame(source, to, ARP, body)
+
+
+def ipv4(source: str, to: str, src: str, dst: str, payload: bytes) -> bytes:
+    head = struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(payload), 0, 0, 64, 17, 0)
+    head += ip_address(src).packed + ip_address(dst).packed
+    return frame(source, to, IPV4, checked(head, 10, b"") + payload)
+
+
+def ipv6(source: str, to: str, src: str, dst: str, payload: bytes) -> bytes:
+    protocol = 17 if payload.endswith(b"mark") else 58
+    ends = IPv6Address(src).packed + IPv6Address(dst).packed
+    pseudo = ends + struct.pack("!IHBB", len(payload), 0, 0, protocol)
+    head = struct.pack("!IHBB", 6 << 28, len(payload), protocol, 255) + ends
+    return frame(source, to, IPV6, head + checked(payload, 2 if protocol == 58 else 6, pseudo))
+
+
+def advertisement(target: str, tll: str) -> bytes:
+    return struct.pack("!BBHI", 136, 0, 0, 1 << 29) + IPv6Address(target).packed + b"\2\1" + octets(tll)
+
+
+def udp(source: int, to: int) -> bytes:
+    return struct.pack("!HHHH", source, to, 12, 0) + b"mark"
+
+
+@contextmanager
+def device(running: Running, port: str) -> Iterator[socket.socket]:
+    """The workload's end of a port, to send from and to listen at, whatever its kernel thinks."""
+    overlay = running.overlay.ports[port]
+    with entered(running.lab.hosts[overlay.host], overlay.namespace):
+        raw = socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_NONBLOCK)
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 22)
+        raw.setsockopt(SOL_PACKET, PACKET_AUXDATA, 1)
+        raw.bind((overlay.device or "", 3))
+    with raw:
+        yield raw
+
+
+def heard(raw: socket.socket, seconds: float = 0.4) -> list[bytes]:
+    """All that comes in at a device for a while, with its tags; what it sends itself is not among it."""
+    found, end = [], time.monotonic() + seconds
+    while time.monotonic() < end:
+        try:
+            data, extra, _, sender = raw.recvmsg(2048, socket.CMSG_SPACE(20))
+        except BlockingIOError:
+            time.sleep(0.01)
+            continue
+        if sender[2] != socket.PACKET_OUTGOING:
+            status, *_, tag, _ = struct.unpack("=IIIHHHH", extra[0][2][:20])
+            found.append(tagged(data, tag & 0xFFF if status & VLAN_VALID else None))
+    return found
+
+
+def questions(frames: Iterator[bytes] | list[bytes]) -> list[bytes]:
+    """The requests and solicitations to everybody among these frames."""
+    return [
+        data
+        for data in frames
+        if (data[12:14] == b"\x08\x06" and data[:6] == octets(EVERYONE))
+        or (data[12:14] == b"\x86\xdd" and data[20] == 58 and data[54] == 135 and data[0] == 0x33)
+    ]
+
+
+def forget(running: Running, port: str) -> None:
+    running.run(port, "ip", "neigh", "flush", "all")
+    running.run(port, "ip", "-6", "neigh", "flush", "all")
+
+
+@pytest.mark.parametrize("port", ["red1", "any1"])
+def test_who_asks_for_a_known_address_is_answered_and_nothing_is_flooded(running: Running, port: str) -> None:
+    running.settled()
+    forget(running, port)
+    forget(running, "red2")
+    with underlay_tap(running, "host1") as seen:
+        assert "1 received" in running.run(port, "ping", "-c", "1", "-W", "2", "10.1.1.2")
+        assert "1 received" in running.run(port, "ping", "-6", "-c", "1", "-W", "2", "fd00:1::2")
+        asked = questions([outer.inner for outer in seen()])
+    neighbours = running.run(port, "ip", "neigh") + running.run(port, "ip", "-6", "neigh")
+
+    assert asked == []
+    assert neighbours.count(MAC[2]) >= 2
+
+
+def test_three_hundred_questions_and_none_of_them_floods(running: Running) -> None:
+    """Those that nobody can answer do."""
+    known = [f"10.1.1.{n}" for n in (2, 3, 4, 5)] * 75
+    with device(running, "red1") as red1, underlay_tap(running, "host1") as seen:
+        for ip in known:
+            red1.send(arp(MAC[1], MAC[1], "10.1.1.1", ip))
+            time.sleep(0.0005)
+        answers = [data for data in heard(red1) if data[12:14] == b"\x08\x06" and data[21] == 2]
+        assert questions([outer.inner for outer in seen()]) == []
+        red1.send(arp(MAC[1], MAC[1], "10.1.1.1", "10.1.1.99"))
+        time.sleep(0.2)
+        assert len(questions([outer.inner for outer in seen()])) == 1
+
+    assert len(answers) == 300
+    assert {data[6:12] for data in answers} == {octets(MAC[n]) for n in (2, 3, 4, 5)}
+
+
+def test_on_a_trunk_the_answer_has_the_tag_of_the_question(running: Running) -> None:
+    with device(running, "tag1") as tag1, underlay_tap(running, "host1") as seen:
+        tag1.send(tagged(arp(MAC[3], MAC[3], "10.1.1.3", "10.1.1.2"), 30))
+        answers = [data for data in heard(tag1) if data[16:18] == b"\x08\x06"]
+        assert questions([outer.inner for outer in seen()]) == []
+
+    told = arp(MAC[2], MAC[2], "10.1.1.2", "10.1.1.3", op=2, to=MAC[3])
+    assert answers == [tagged(told[:32] + octets(MAC[3]) + told[38:], 30)]
+
+
+def test_what_is_announced_reaches_everybody_and_nobody_is_told_of_itself(running: Running) -> None:
+    with device(running, "red1") as red1, device(running, "red2") as red2:
+        red1.send(announced := arp(MAC[1], MAC[1], "10.1.1.1", "10.1.1.1"))
+        red1.send(probe := arp(MAC[1], MAC[1], "0.0.0.0", "10.1.1.1"))
+        said = ipv6(MAC[1], ALL_NODES, "fd00:1::1", "ff02::1", advertisement("fd00:1::1", MAC[1]))
+        red1.send(said)
+        there, here = heard(red2), heard(red1, 0.1)
+
+    for sent in (announced, probe, said):
+        assert there.count(sent) == 1
+    assert not [data for data in here if data[12:14] == b"\x08\x06" and data[21] == 2]
+
+
+def test_two_cannot_have_one_address(running: Running) -> None:
+    """Duplicate address detection: by a kernel in IPv6 (RFC 4862 §5.4), by a probe in IPv4 (RFC 5227).
+
+    On a device of its own, from which the agent takes no address that the file does not give.
+    """
+    for words in ("link add guest link eth0 type macvlan", "link set guest up"):
+        running.run("any1", "ip", *words.split())
+    running.run("any1", "ip", "-6", "addr", "add", "fd00:1::2/64", "dev", "guest")
+    running.run("any1", "ip", "-6", "addr", "add", "fd00:1::99/64", "dev", "guest")
+
+    def states() -> dict[str, str]:
+        (found,) = json.loads(running.run("any1", "ip", "-6", "-j", "addr", "show", "dev", "guest"))
+        words = ("dadfailed", "tentative")
+        return {a["local"]: next(filter(a.get, words), "fine") for a in found["addr_info"]}
+
+    until(lambda: "tentative" not in states().values(), patience=5)
+    assert states()["fd00:1::2"] == "dadfailed"
+    assert states()["fd00:1::99"] == "fine"
+    running.run("any1", "ip", "link", "del", "guest")
+    with device(running, "any1") as any1:
+        any1.send(arp(MAC[4], MAC[4], "0.0.0.0", "10.1.1.2"))
+        (answer,) = (data for data in heard(any1) if data[12:14] == b"\x08\x06" and data[21] == 2)
+    assert answer[22:32] == octets(MAC[2]) + ip_address("10.1.1.2").packed
+
+
+LIES = {
+    "mac": ipv4(MAC[9], MAC[2], "10.1.1.1", "10.1.1.2", udp(9, 9)),
+    "ipv4": ipv4(MAC[1], MAC[2], "10.1.1.9", "10.1.1.2", udp(9, 9)),
+    "ipv6": ipv6(MAC[1], MAC[2], "fd00:1::9", "fd00:1::2", udp(9, 9)),
+    "arp spa": arp(MAC[1], MAC[1], "10.1.1.5", "10.1.1.2", op=2, to=MAC[2]),
+    "arp sha": arp(MAC[1], MAC[9], "10.1.1.1", "10.1.1.2", op=2, to=MAC[2]),
+    "nd target": ipv6(MAC[1], MAC[2], "fd00:1::1", "fd00:1::2", advertisement("fd00:1::5", MAC[1])),
+    "nd option": ipv6(MAC[1], MAC[2], "fd00:1::1", "fd00:1::2", advertisement("fd00:1::1", MAC[9])),
+}
+TRUTHS = {
+    "ipv4": ipv4(MAC[1], MAC[2], "10.1.1.1", "10.1.1.2", udp(9, 9)),
+    "ipv6": ipv6(MAC[1], MAC[2], "fd00:1::1", "fd00:1::2", udp(9, 9)),
+    "arp": arp(MAC[1], MAC[1], "10.1.1.1", "10.1.1.2", op=2, to=MAC[2]),
+    "nd": ipv6(MAC[1], MAC[2], "fd00:1::1", "fd00:1::2", advertisement("fd00:1::1", MAC[1])),
+    "link-local": ipv6(MAC[1], MAC[2], "fe80::ff:fe00:1", "fd00:1::2", udp(9, 9)),
+    "another ethertype": frame(MAC[1], MAC[2], 0x88B5, bytes(46)),
+    "dhcp": ipv4(MAC[1], EVERYONE, "0.0.0.0", "255.255.255.255", udp(68, 67)),
+}
+
+
+def test_a_strict_port_cannot_lie(running: Running) -> None:
+    with device(running, "red1") as red1, device(running, "red2") as red2:
+        for sent in (*LIES.values(), *TRUTHS.values()):
+            red1.send(sent)
+        got = heard(red2)
+
+    assert {name: got.count(sent) for name, sent in LIES.items()} == dict.fromkeys(LIES, 0)
+    assert {name: got.count(sent) for name, sent in TRUTHS.items()} == dict.fromkeys(TRUTHS, 1)
+
+
+def served(number: int) -> dict[str, bytes]:
+    """What servers and routers say, from this port."""
+    here, own = f"10.1.1.{number}", f"fe80::ff:fe00:{number}"
+    router = struct.pack("!BBHBBHII", 134, 0, 0, 64, 0, 1800, 0, 0)
+    redirect = struct.pack("!BBHI", 137, 0, 0, 0) + IPv6Address("fd00:1::9").packed * 2
+    return {
+        "offer": ipv4(MAC[number], EVERYONE, here, "255.255.255.255", udp(67, 68)),
+        "offer from elsewhere": ipv4(MAC[number], MAC[2], here, "10.1.1.2", udp(9, 68)),
+        "reply": ipv6(MAC[number], MAC[2], f"fd00:1::{number}", "fd00:1::2", udp(547, 546)),
+        "router": ipv6(MAC[number], ALL_NODES, own, "ff02::1", router),
+        "redirect": ipv6(MAC[number], MAC[2], own, "fd00:1::2", redirect),
+    }
+
+
+@pytest.mark.parametrize(("port", "number", "arrives"), [("red1", 1, 0), ("any1", 4, 0), ("gw1", 5, 1)])
+def test_only_those_that_may_are_servers_and_routers(
+    running: Running, port: str, number: int, arrives: int
+) -> None:
+    with device(running, port) as here, device(running, "red2") as red2:
+        for sent in served(number).values():
+            here.send(sent)
+        got = heard(red2)
+
+    assert {name: got.count(sent) for name, sent in served(number).items()} == dict.fromkeys(
+        served(number), arrives
+    )
+
+
+def test_a_router_forwards_and_a_port_that_learns_speaks_for_others(running: Running) -> None:
+    forwarded = ipv4(MAC[5], MAC[2], "10.9.9.9", "10.1.1.2", udp(9, 9))
+    spoken = ipv4(MAC[9], MAC[2], "10.1.1.77", "10.1.1.2", udp(9, 9))
+    with device(running, "gw1") as gw1, device(running, "any1") as any1, device(running, "red2") as red2:
+        gw1.send(forwarded)
+        any1.send(spoken)
+        got = heard(red2)
+
+    assert (got.count(forwarded), got.count(spoken)) == (1, 1)
