@@ -11,7 +11,7 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
@@ -24,6 +24,8 @@ from os_ken.controller.handler import DEAD_DISPATCHER, MAIN_DISPATCHER, set_ev_c
 from os_ken.lib import hub
 from os_ken.ofproto import ofproto_v1_3 as ofproto
 
+from flows.counters import Count
+from flows.flow import FlowKey
 from flows.tables import TABLES, Table
 from sdnapp import source
 from sdnapp.config import Invalid
@@ -118,6 +120,10 @@ class OverlayApp(OSKenApp):  # type: ignore[misc]  # os-ken has no types
     def status(self) -> Status:
         """What the controller knows now."""
         return self._engine.status(str(self.config_path))
+
+    def counted(self, dpid: int) -> Mapping[FlowKey, Count]:
+        """The flows of this bridge whose counters are worth telling; none while it is not connected."""
+        return self._engine.counted(dpid)
 
     def switches(self) -> list[int]:
         """Datapath ids of the connected switches, ours or not."""

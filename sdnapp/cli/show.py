@@ -21,10 +21,14 @@ _UNBOUNDED = 10_000
 
 
 @click.command()
+@click.option("--drops", is_flag=True, help="Instead: what bridges dropped and why, answered and flooded.")
 @rest_options
-def show(rest: str | None, name: str | None, as_json: bool) -> None:
+def show(rest: str | None, name: str | None, as_json: bool, drops: bool) -> None:
     """Show hosts, networks, ports and locations, as the controller sees them."""
     url = rest_url(rest, name)
+    if drops:
+        _drops(url, as_json)
+        return
     kinds = ("status", "hosts", "tenants", "networks", "ports", "locations")
     seen = {kind: ask(url, f"/v1/{kind}") for kind in kinds}
     if as_json:
@@ -37,6 +41,22 @@ def show(rest: str | None, name: str | None, as_json: bool) -> None:
         console.print(part, end="\n\n")
     for remark in _remarks(seen):
         console.print(f"[yellow]{escape(remark)}[/]")
+
+
+def _drops(url: str, as_json: bool) -> None:
+    """What the bridges counted, of all that they counted at all."""
+    connected = [host["name"] for host in ask(url, "/v1/hosts") if host["connected"]]
+    seen = {host: ask(url, f"/v1/hosts/{quote(host, safe='')}/counters") for host in connected}
+    if as_json:
+        click.echo(json.dumps(seen, indent=2))
+        return
+    shown = _new("Frames that did not go on", "host", "what", "why", "port", "network", "frames>", "bytes>")
+    for host, counters in seen.items():
+        for c in sorted(counters, key=lambda c: (c["what"], c["why"], c["port"] or "", c["network"] or "")):
+            if c["frames"]:
+                where = (c["port"], c["network"], str(c["frames"]), str(c["bytes"]))
+                _row(shown, host, c["what"], c["why"], *where)
+    _console().print(shown)
 
 
 @click.command()

@@ -15,6 +15,7 @@ from operator import is_
 from typing import Any
 
 from flows.compile import NOTHING, Compiled, recompile
+from flows.counters import Count, counted
 from flows.diff import Plan, diff, urgent
 from flows.flow import Flow, FlowKey, Meter, Program
 from flows.tables import Table
@@ -413,6 +414,11 @@ class Engine:
         self._latest[host] = spoken
         later = [Later(TAKEN, Elapsed(Confirmed(host, spoken)))] if at_once != spoken else []
         return [*later, Later(FADE, Elapsed(Faded(ended)))] if ended else [*later]
+
+    def counted(self, dpid: int) -> Mapping[FlowKey, Count]:
+        """The flows of a connected bridge whose counters are worth telling."""
+        session = self._sessions.get(dpid)
+        return {} if session is None else counted(session.compiled.view, session.compiled.program)
 
     def status(self, config_path: str) -> Status:
         """A picture of now; ``config_path`` is the file that the configuration comes from."""

@@ -12,7 +12,7 @@ from typing import Any
 import falcon
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from sdnapp.rest import limits, openapi, stats, v1
+from sdnapp.rest import counters, limits, openapi, stats, v1
 from sdnapp.rest.routes import Call, Problem, Route, Stream
 from sdnapp.rest.source import Source
 
@@ -29,6 +29,7 @@ def _document() -> dict[str, Any]:
 ROUTES = (
     *v1.ROUTES,
     *limits.ROUTES,
+    *counters.ROUTES,
     *stats.ROUTES,
     Route("GET", "/openapi.json", "This document", lambda _, __: _document(), dict[str, Any]),
 )

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal, Protocol
 
+from flows.counters import Count
+from flows.flow import FlowKey
 from sdnapp.net.model import Overlay
 
 
@@ -168,6 +170,9 @@ class Source(Protocol):
 
     def thaw(self, network: str, mac: str) -> None:
         """Let a frozen MAC move again."""
+
+    def counted(self, dpid: int) -> Mapping[FlowKey, Count]:
+        """The flows of this bridge whose counters are worth telling; none while it is not connected."""
 
     def switches(self) -> list[int]:
         """Datapath ids of the connected switches, known or not."""

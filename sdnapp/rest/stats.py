@@ -64,7 +64,7 @@ class FlowFilter(BaseModel):
     priority: Priority | None = None
 
 
-class _Exchange:
+class Exchange:
     """A datapath for the functions of ``ofctl_v1_3``: what it is asked to send, the controller answers."""
 
     def __init__(self, source: Source, dpid: int) -> None:
@@ -123,8 +123,8 @@ def _part(call: Call, part: str) -> int:
     raise Problem(400, f"{text!r} is no {what}", f"what fits: 0 to {largest} in decimal{words}")
 
 
-def _exchange(source: Source, call: Call) -> _Exchange:
-    return _Exchange(source, _part(call, "dpid"))
+def _exchange(source: Source, call: Call) -> Exchange:
+    return Exchange(source, _part(call, "dpid"))
 
 
 def _read(read: Callable[..., Any]) -> Answer:
@@ -173,7 +173,7 @@ def _in_turn(pieces: Iterator[bytes]) -> Generator[bytes]:
         _dumps.release()
 
 
-def _match(exchange: _Exchange, fields: Mapping[str, int | str]) -> Any:
+def _match(exchange: Exchange, fields: Mapping[str, int | str]) -> Any:
     """os-ken's match of these fields, in the words of ofctl_rest."""
     try:
         match = ofctl_v1_3.to_match(exchange, dict(fields))

@@ -6,6 +6,7 @@ import json
 import socket
 import struct
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from ipaddress import IPv6Address, ip_address
@@ -222,6 +223,7 @@ TRUTHS = {
 
 
 def test_a_strict_port_cannot_lie(running: Running) -> None:
+    before = dropped(running, "red1")
     with device(running, "red1") as red1, device(running, "red2") as red2:
         for sent in (*LIES.values(), *TRUTHS.values()):
             red1.send(sent)
@@ -229,6 +231,14 @@ def test_a_strict_port_cannot_lie(running: Running) -> None:
 
     assert {name: got.count(sent) for name, sent in LIES.items()} == dict.fromkeys(LIES, 0)
     assert {name: got.count(sent) for name, sent in TRUTHS.items()} == dict.fromkeys(TRUTHS, 1)
+    wanted = {"mac": 1, "ipv4": 1, "ipv6": 1, "arp": 2, "neighbour": 2}
+    until(lambda: dropped(running, "red1") - before == Counter(wanted), patience=5)
+
+
+def dropped(running: Running, port: str) -> Counter[str]:
+    """Why frames of this port were dropped, and how often."""
+    counters = running.get("/v1/hosts/host1/counters")
+    return Counter({c["why"]: c["frames"] for c in counters if c["what"] == "dropped" and c["port"] == port})
 
 
 def served(number: int) -> dict[str, bytes]:

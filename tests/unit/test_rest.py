@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,6 +15,8 @@ from openapi_spec_validator import validate
 from os_ken.ofproto import ofproto_v1_3 as ofproto
 from os_ken.ofproto import ofproto_v1_3_parser as parser
 
+from flows.counters import Count
+from flows.flow import FlowKey
 from sdnapp import source
 from sdnapp.engine.status import Alarm, BridgeStatus, LocationStatus, MulticastStatus
 from sdnapp.net.model import Overlay
@@ -78,6 +80,10 @@ class Controller:
         self.asked: list[Any] = []
         self.thawed: list[tuple[str, str]] = []
         self.replies: list[Any] | Exception = []
+        self.counts: dict[FlowKey, Count] = {}
+
+    def counted(self, dpid: int) -> Mapping[FlowKey, Count]:
+        return self.counts if dpid == HOST1 else {}
 
     def status(self) -> Picture:
         return self.picture
@@ -384,6 +390,29 @@ def test_status_and_health_tell_what_is_wrong(
 
     controller.picture = replace(controller.picture, config_error="line 3: no")
     assert "line 3: no" in client.simulate_get("/healthz").text
+
+
+def test_counters_are_told_by_what_they_mean(
+    controller: Controller, client: falcon.testing.TestClient
+) -> None:
+    """One request for each table that has any; flows that mean the same are one counter."""
+    number = controller.picture.bridges["host1"].ports["red1"]
+    controller.counts = {
+        (30, 1): Count("dropped", "mac", number, 5010),
+        (50, 2): Count("answered", "arp", None, 5010),
+        (50, 3): Count("answered", "arp", None, 5010),
+    }
+    entries = [SimpleNamespace(cookie=c, packet_count=10 * c, byte_count=100 * c) for c in (1, 2, 3, 4)]
+    controller.replies = [reply(entries)]
+
+    found = client.simulate_get("/v1/hosts/host1/counters").json
+
+    assert [message.table_id for message in controller.asked] == [30, 50]
+    assert found == [
+        {"what": "dropped", "why": "mac", "port": "red1", "network": "red/web", "frames": 10, "bytes": 100},
+        {"what": "answered", "why": "arp", "port": None, "network": "red/web", "frames": 50, "bytes": 500},
+    ]
+    assert client.simulate_get("/v1/hosts/nowhere/counters").status_code == 404
 
 
 def test_the_openapi_document_is_valid_and_knows_every_route(client: falcon.testing.TestClient) -> None:

@@ -1,0 +1,55 @@
+"""What the counters of flows mean: why frames ended, and which questions were answered or flooded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal, NamedTuple
+
+from flows import answer, security
+from flows.actions import Goto
+from flows.flow import FlowKey, Program
+from flows.tables import Table
+from flows.view import BridgeView
+
+What = Literal["dropped", "answered", "flooded"]
+
+
+class Count(NamedTuple):
+    """``why``: the reason of a drop, such as ``mac``, or the name of its table; ``arp`` or ``neighbour`` of a
+    question. ``port`` and ``network`` (VNI): where the frame came in; None: anywhere.
+    """
+
+    what: What
+    why: str
+    port: int | None
+    network: int | None
+
+
+def counted(view: BridgeView, program: Program) -> dict[FlowKey, Count]:
+    """The flows of this view's program whose counters are worth telling."""
+    reasons = dict(_reasons(view))
+    flooded = {match: _question(match.header == answer.REQUEST) for match in answer.FLOODED}
+    counts: dict[FlowKey, Count] = {}
+    for key, flow in program.flows.items():
+        match = flow.match
+        if not flow.actions:
+            why = reasons.get(key, flow.table.label)
+            counts[key] = Count("dropped", why, match.in_port, match.network)
+        elif flow.table is Table.ANSWER and flow.actions[-1] != Goto(Table.FORWARD):
+            arp = flow.actions[-1] == Goto(Table.REPLY)
+            counts[key] = Count("answered", _question(arp), match.in_port, match.network)
+        elif flow.table is Table.ANSWER and match in flooded:
+            counts[key] = Count("flooded", flooded[match], None, None)
+    return counts
+
+
+def _reasons(view: BridgeView) -> Iterator[tuple[FlowKey, security.Reason]]:
+    yield from ((flow.key, reason) for reason, flow in security.refused_everywhere())
+    for network in view.networks:
+        for member in network.members:
+            if member.speaker is not None:
+                yield from ((flow.key, reason) for reason, flow in security.refused(network.vni, member))
+
+
+def _question(arp: bool) -> str:
+    return "arp" if arp else "neighbour"
