@@ -130,6 +130,7 @@ ROUTED = [
 ]
 """What routers say."""
 GROUP, GROUP_6, ROUTER = "01:00:5e:01:02:03", "33:33:00:01:00:03", "02:00:00:00:00:fe"
+OTHER_GROUP, OTHER_GROUP_6 = "01:00:5e:01:02:04", "33:33:00:01:00:04"
 STREAM, LINK = (Header(IPV4, UDP, ADDRESSES[0], to) for to in ("239.1.2.3", "224.0.0.251"))
 STREAM_6, LINK_6 = (Header(IPV6, UDP, ipv6_src=ADDRESSES[2], ipv6_dst=to) for to in ("ff05::1:3", "ff02::fb"))
 QUERY, REPORT, ABOUT = (
@@ -195,9 +196,9 @@ def views(draw: st.DrawFn) -> BridgeView:
     limited = draw(st.lists(st.sampled_from(PORTS), unique=True, max_size=3))
     limits = {port: draw(_limits(port)) for port in limited}
     crowded = draw(st.lists(st.sampled_from([*PORTS, *tunnels]), unique=True, max_size=2).map(sorted))
-    age = draw(st.integers(60, 600))
+    age, rate = draw(st.integers(60, 600)), draw(st.sampled_from([100, 5000]))
     return BridgeView(
-        *(networks, tuple(tunnels), draw(st.booleans()), age, 5000), limits=limits, crowded=tuple(crowded)
+        *(networks, tuple(tunnels), draw(st.booleans()), age, rate), limits=limits, crowded=tuple(crowded)
     )
 
 
@@ -207,18 +208,22 @@ def _snooping(ports: list[int], peers: list[int]) -> st.SearchStrategy[tuple[Sno
 
     listeners = st.builds(Listeners, some(ports), some(peers))
 
-    def family(number: int, group: str) -> st.SearchStrategy[tuple[Snooping, ...]]:
-        groups = st.none() | st.just(()) | listeners.map(lambda found: ((group, found),))
-        known = st.builds(Snooping, st.just(number), st.sampled_from([(), (ROUTER,)]), listeners, groups)
+    def family(number: int, *macs: str) -> st.SearchStrategy[tuple[Snooping, ...]]:
+        heard = st.dictionaries(st.sampled_from(macs), listeners)
+        groups = st.none() | heard.map(lambda found: tuple(sorted(found.items())))
+        queriers = st.sets(st.sampled_from([ROUTER, MACS[0]])).map(lambda found: tuple(sorted(found)))
+        known = st.builds(Snooping, st.just(number), queriers, listeners, groups)
         return st.just(()) | known.map(lambda one: (one,))
 
-    return st.tuples(family(4, GROUP), family(6, GROUP_6)).map(lambda both: both[0] + both[1])
+    families = st.tuples(family(4, GROUP, OTHER_GROUP), family(6, GROUP_6, OTHER_GROUP_6))
+    return families.map(lambda both: both[0] + both[1])
 
 
 def _limits(port: int) -> st.SearchStrategy[Limits]:
     def meter(kind: int, unit: Unit) -> st.SearchStrategy[Meter | None]:
         return st.none() | st.builds(
-            Meter, st.just(10 * port + kind), st.just(1000), st.just(500), st.just(unit)
+            *(Meter, st.just(10 * port + kind), st.sampled_from([1000, 2000])),
+            *(st.sampled_from([500, 1000]), st.just(unit)),
         )
 
     kilobits, frames = Unit.KILOBITS, Unit.FRAMES
@@ -266,7 +271,7 @@ def _network(
 @st.composite
 def _answers(draw: st.DrawFn, locations: tuple[Location, ...]) -> tuple[Answer, ...]:
     """Whose address is whose, of those whose place is known."""
-    places = {mac: location for location in locations for mac in location.macs}
+    places = {mac: location for location in locations if not location.denied for mac in location.macs}
     known = (
         draw(st.dictionaries(st.sampled_from(ADDRESSES), st.sampled_from(sorted(places)))) if places else {}
     )

@@ -20,6 +20,7 @@ from tests.bench import (
     charts,
     controller,
     faucet,
+    features,
     ground,
     lab,
     learning,
@@ -36,6 +37,7 @@ Family = Callable[[Effort], Iterator[Figure | Curve]]
 
 FAMILIES: dict[str, Family] = {
     "traffic": traffic.figures,
+    "features": features.figures,
     "lab": lab.figures,
     "provision": provision.figures,
     "controller": controller.figures,
@@ -47,6 +49,9 @@ FAMILIES: dict[str, Family] = {
 }
 """Figures that are measured together."""
 
+SLOW = {"features"}
+"""Families that are no part of a quick run, unless they are named."""
+
 PEERS: dict[str, Family] = {"learning": faucet.learning_beside, "ports": ports.beside_ovn}
 """The same, with what a peer takes for it."""
 
@@ -55,7 +60,7 @@ THOROUGH, QUICK = Effort(5, few=5, quick=False), Effort(3, few=1, quick=True)
 
 @click.command(epilog=f"NAME is one of {', '.join(FAMILIES)}; all of them by default.")
 @click.argument("names", metavar="[NAME]...", nargs=-1, type=click.Choice(list(FAMILIES)))
-@click.option("--quick", is_flag=True, help="Fewer rounds and sizes: all of it in less than 90 s.")
+@click.option("--quick", is_flag=True, help="Fewer rounds and sizes, without features: less than 90 s.")
 @click.option("--peers", is_flag=True, help="Measure OVN and Faucet, too.")
 @click.option("--json", "file", type=click.Path(path_type=Path), help="Write the figures to this file, too.")
 @click.option(
@@ -74,7 +79,7 @@ def bench(
         ground.free()
         machine, began = _machine(), time.monotonic()
         console.print(machine)
-        for name in dict.fromkeys(names or FAMILIES):
+        for name in dict.fromkeys(names or (name for name in FAMILIES if not (quick and name in SLOW))):
             with console.status(f"measuring {name} …"):
                 try:
                     found.extend(families[name](QUICK if quick else THOROUGH))

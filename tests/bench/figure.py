@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
 from typing import Any, TypeVar
 
@@ -115,6 +115,18 @@ def no_later(name: str, samples: tuple[Sequence[float], Sequence[float]], unit: 
     return Figure(name, ours, reference, unit, ours / reference, bar, ours <= limit, limit)
 
 
+def beside(
+    name: str, samples: tuple[Sequence[float], Sequence[float]], unit: str, *, less_is_better: bool = False
+) -> Figure:
+    """Compare ours with the reference, measured by turns; the ratio is above 1 where ours is better.
+
+    It is the median of the ratios of each turn, as neighbours in time suffer alike from what else goes on.
+    """
+    ours, reference = map(median, samples)
+    better, worse = reversed(samples) if less_is_better else samples
+    return Figure(name, ours, reference, unit, median(b / w for b, w in zip(better, worse, strict=True)))
+
+
 def as_good(
     name: str,
     samples: tuple[Sequence[float], Sequence[float]],
@@ -123,14 +135,10 @@ def as_good(
     at_least: float,
     less_is_better: bool = False,
 ) -> Figure:
-    """Compare ours with the reference, measured by turns; the ratio is above 1 where ours is better.
-
-    It is the median of the ratios of each turn, as neighbours in time suffer alike from what else goes on.
-    """
-    ours, reference = map(median, samples)
-    better, worse = reversed(samples) if less_is_better else samples
-    ratio = median(b / w for b, w in zip(better, worse, strict=True))
-    return Figure(name, ours, reference, unit, ratio, f"≥ {at_least:g}", ratio >= at_least)
+    """Compare both as ``beside`` does; the ratio has a bar."""
+    figure = beside(name, samples, unit, less_is_better=less_is_better)
+    assert figure.ratio is not None
+    return replace(figure, bar=f"≥ {at_least:g}", met=figure.ratio >= at_least)
 
 
 def interleaved(

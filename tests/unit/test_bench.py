@@ -11,13 +11,15 @@ from rich.console import Console
 from flows.compile import compile_bridge
 from flows.tables import TABLES
 from sdnapp.lab.errors import LabError
+from sdnapp.net.model import Overlay
 from sdnapp.source import load
-from tests.bench import charts, faucet, ovn, programs, sides
+from tests.bench import charts, faucet, features, ovn, programs, sides
 from tests.bench.figure import (
     Curve,
     Figure,
     absolute,
     as_good,
+    beside,
     by_turns,
     flat,
     interleaved,
@@ -44,6 +46,10 @@ def test_a_ratio_above_one_means_that_ours_is_better() -> None:
 
     assert (rate.ratio, rate.met) == (2.0, True)
     assert (time.ratio, time.met) == (0.5, False)
+
+
+def test_what_is_only_compared_has_no_bar() -> None:
+    assert beside("time", ([2.0], [1.0]), "ms", less_is_better=True) == Figure("time", 2.0, 1.0, "ms", 0.5)
 
 
 def test_a_machine_that_gets_slower_does_so_for_both_sides() -> None:
@@ -155,6 +161,23 @@ def test_every_side_gives_a_port_the_addresses_of_the_file(number: int, tmp_path
     port = load(file).ports[f"p{number}"]
 
     assert (port.mac, str(port.attachments[0].addresses[0].ip)) == sides.addresses(number)
+
+
+@pytest.mark.parametrize("setting", features.FEATURES, ids=lambda setting: setting.name)
+def test_each_feature_is_measured_alone_and_all_but_the_first_together(
+    setting: features.Setting, tmp_path: Path
+) -> None:
+    """The file is sound with it, and another one than without."""
+    file = tmp_path / "overlay.yaml"
+
+    def loaded(said: features.Setting) -> Overlay:
+        file.write_text(features.text(said))
+        return load(file)
+
+    everything = features.EVERYTHING
+    assert loaded(setting) != loaded(features.PLAIN)
+    if setting is not features.FEATURES[0]:
+        assert loaded(everything) == loaded(features.together(everything, setting, name="with it"))
 
 
 def test_a_peer_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
