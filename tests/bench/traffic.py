@@ -30,11 +30,15 @@ def figures(effort: Effort) -> Iterator[Figure]:
         ground.overlay(Path(directory)) as lab,
         by_hand.like(lab) as reference,
     ):
-        ours = ground.red(lab)
-        trips = interleaved(partial(round_trip, ours), partial(round_trip, reference), effort.few * BURSTS)
-        yield as_good("round-trip time", trips, "ms", at_least=0.95, less_is_better=True)
-        rates = interleaved(partial(rate, ours), partial(rate, reference), effort.few * TRANSFERS)
-        yield as_good("TCP throughput", rates, "Gbit/s", at_least=0.95)
+        yield from compared(ground.red(lab), reference, effort)
+
+
+def compared(ours: Pair, reference: Pair, effort: Effort, having: str = "") -> Iterator[Figure]:
+    """Compare two pairs; ``having`` tells what ours has that is not always there."""
+    trips = interleaved(partial(round_trip, ours), partial(round_trip, reference), effort.few * BURSTS)
+    yield as_good(f"round-trip time{having}", trips, "ms", at_least=0.95, less_is_better=True)
+    rates = interleaved(partial(rate, ours), partial(rate, reference), effort.few * TRANSFERS)
+    yield as_good(f"TCP throughput{having}", rates, "Gbit/s", at_least=0.95)
 
 
 def round_trip(pair: Pair) -> float:
