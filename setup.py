@@ -21,6 +21,7 @@ RUNTIME = [
 
 DEVELOPMENT = [
     "pytest>=8,<10",
+    "pytest-xdist>=3.6,<4",  # two tests at a time, where time is not what they are about
     "hypothesis>=6.100,<7",  # property tests
     "mypy>=1.13,<3",
     "ruff>=0.8,<1",

@@ -12,6 +12,7 @@ import signal
 import socket
 import sys
 import time
+from contextlib import suppress
 from dataclasses import replace
 from types import FrameType
 
@@ -30,6 +31,11 @@ log = logging.getLogger(__name__)
 RETRY = 1.0
 """Seconds between attempts to reach an OVSDB that was not there at the start."""
 
+DEAF = 16.0
+"""Seconds at most in which news of devices alone are no reason to try again what went wrong before. Each time
+it is twice as long: trying may itself be what there is news of.
+"""
+
 SETTLE = 20
 """Milliseconds without news after which a burst of them is over."""
 
@@ -45,11 +51,13 @@ def watch(path: str, goal: Goal, remote: str) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _stop)
     goal = replace(goal, noting=False)
-    with Watch(path) as file, _device_news() as devices:
+    with Watch(path) as file:
+        devices = _Devices()
         goal = _reload(path, goal)  # it may have changed before it was watched
         database = _connect(remote)
         keeper, notetaker = Keeper(database.management("").parent), Notetaker(remote, goal.host)
         shown: tuple[str, ...] = ()
+        wrong, deaf = tuple[str, ...](), 0.0
         since: dict[Port, float] = {}
         connected = ready = False
         while True:
@@ -64,9 +72,12 @@ def watch(path: str, goal: Goal, remote: str) -> None:
                 since = {port: since.get(port, now) for port in outcome.lingering}
                 keeper.keep(_remotes(goal, database))
                 shown = _log_problems(outcome, shown)
+                same = outcome.problems and outcome.problems == wrong
+                wrong, deaf = outcome.problems, min(2 * deaf or 1.0, DEAF) if same else 0.0
                 if not ready:
                     log.info("ready")
                     ready = True
+            devices.deafen(deaf)
             for pause in linger.pauses():
                 if _wait(database, seen, file, devices, pause if since and connected else None):
                     break
@@ -140,14 +151,41 @@ def _reload(path: str, goal: Goal) -> Goal:
     return replace(goal, overlay=overlay)
 
 
-def _device_news() -> socket.socket:
-    """Open a socket that has something to read when a device or an address changes: netlink(7)."""
-    news = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.NETLINK_ROUTE)
-    news.bind((0, _GROUPS))
-    return news
+class _Devices:
+    """Has news when a device or an address changes: netlink(7)."""
+
+    def __init__(self) -> None:
+        self._news = socket.socket(
+            socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.NETLINK_ROUTE
+        )
+        self._news.bind((0, _GROUPS))
+        self._listening = 0.0
+
+    def deafen(self, seconds: float) -> None:
+        """Keep all news until then."""
+        self._listening = time.monotonic() + seconds
+
+    def wait(self, poller: Poller) -> None:
+        """Wake up when there may be news."""
+        if (deaf := self._listening - time.monotonic()) > 0:
+            poller.timer_wait(round(deaf * 1000) + 1)
+        else:
+            poller.fd_wait(self._news.fileno(), select.POLLIN)
+
+    def changed(self) -> bool:
+        """Read all there is, until nothing came for a while; whether there was any."""
+        news = False
+        while (
+            time.monotonic() >= self._listening
+            and select.select([self._news], [], [], SETTLE / 1000 if news else 0)[0]
+        ):
+            news = True
+            with suppress(OSError):  # ENOBUFS: some were lost, which is news enough
+                self._news.recv(65536)
+        return news
 
 
-def _wait(database: Database, seen: int, file: Watch, devices: socket.socket, timeout: float | None) -> bool:
+def _wait(database: Database, seen: int, file: Watch, devices: _Devices, timeout: float | None) -> bool:
     """Return True when OVSDB is another than ``seen``, or a device or the file has changed.
 
     False after ``timeout`` seconds.
@@ -157,26 +195,14 @@ def _wait(database: Database, seen: int, file: Watch, devices: socket.socket, ti
         poller = Poller()
         database.wait(poller)
         poller.fd_wait(file.fileno(), select.POLLIN)
-        poller.fd_wait(devices.fileno(), select.POLLIN)
+        devices.wait(poller)
         if end is not None:
             poller.timer_wait(max(0, round((end - time.monotonic()) * 1000)))
         if database.generation == seen:
             poller.block()
-        news = _drain(devices)
+        news = devices.changed()
         database.take_in()
         if news or database.generation != seen or select.select([file], [], [], 0)[0]:
             return True
         if end is not None and time.monotonic() >= end:
             return False
-
-
-def _drain(devices: socket.socket) -> bool:
-    """Read all there is, until nothing came for a while; whether there was any."""
-    news = False
-    while select.select([devices], [], [], SETTLE / 1000 if news else 0)[0]:
-        news = True
-        try:
-            devices.recv(65536)
-        except OSError:
-            continue  # ENOBUFS: the kernel lost some, which is news too
-    return news

@@ -18,6 +18,8 @@ from sdnapp.lab.machine import entered
 from tests.groups import query
 from tests.netns.conftest import Running, until
 
+pytestmark = pytest.mark.alone
+
 OVERLAY = """
 overlay: {dscp: inherit}
 tenants:

@@ -11,6 +11,8 @@ from sdnapp.lab.stream import streaming
 from tests.netns.conftest import Running, until
 from tests.netns.wire import underlay_tap, watched_ports
 
+pytestmark = pytest.mark.alone
+
 INTERVAL = 0.3
 FILE = """
 overlay: {bfd: 300}
@@ -35,6 +37,7 @@ def down(running: Running, host: str) -> set[str]:
 def test_nothing_is_flooded_to_a_peer_that_is_gone(bring_up: Callable[..., Running]) -> None:
     running = bring_up(FILE)
     until(lambda: not any(down(running, host) for host in ("host1", "host2", "host3")))
+    time.sleep(2)  # until both ends have agreed on how often: sessions begin slowly (RFC 5880 §6.8.3)
 
     running.run("host2", "ip", "link", "set", "eth0", "down")
     began = time.monotonic()

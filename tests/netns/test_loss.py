@@ -25,6 +25,8 @@ from sdnapp.lab.count import Count
 from sdnapp.lab.stream import streaming
 from tests.netns.conftest import Running, sdnapp, until
 
+pytestmark = pytest.mark.alone
+
 RED = (("red1", "red2"), ("red2", "red1"))
 BLUE = (("blue1", "blue2"), ("blue2", "blue1"))
 

@@ -17,6 +17,8 @@ from sdnapp.lab.echo import octets
 from sdnapp.lab.machine import entered
 from tests.netns.conftest import Running, sdnapp, until
 
+pytestmark = pytest.mark.alone
+
 TEXT = """
 overlay: {encapsulation: vxlan, mtu: 1400, flap: {moves: 5, seconds: 180, freeze: 4}}
 controller: {target: "tcp:192.168.4.10:6653"}
@@ -27,11 +29,11 @@ hosts:
   host1: {vtep: 192.168.4.201}
   host2: {vtep: 192.168.4.202}
 ports:
-  red1:  {host: host1, network: red/web,  address: 10.1.1.1/24}
-  red2:  {host: host2, network: red/web,  address: 10.1.1.2/24}
-  red3:  {host: host1, network: red/web,  address: 10.1.1.3/24}
-  blue1: {host: host1, network: blue/web, address: 10.1.1.1/24}
-  blue2: {host: host2, network: blue/web, address: 10.1.1.2/24}
+  red1:  {host: host1, network: red/web,  address: 10.1.1.1/24, security: learn}
+  red2:  {host: host2, network: red/web,  address: 10.1.1.2/24, security: learn}
+  red3:  {host: host1, network: red/web,  address: 10.1.1.3/24, security: learn}
+  blue1: {host: host1, network: blue/web, address: 10.1.1.1/24, security: learn}
+  blue2: {host: host2, network: blue/web, address: 10.1.1.2/24, security: learn}
 """
 GUEST = "02:aa:00:00:00:01"
 KNOWN = 1024

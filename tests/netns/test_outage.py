@@ -21,6 +21,8 @@ from sdnapp.lab.machine import Birth, Machine, environment, inside
 from sdnapp.lab.stream import streaming
 from tests.netns.conftest import Running, new_name
 
+pytestmark = pytest.mark.alone
+
 RED = ("red1", "red2")
 ROUNDS = 3
 

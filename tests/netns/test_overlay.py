@@ -156,24 +156,19 @@ def test_a_killed_controller_costs_no_packet_and_its_successor_changes_nothing(t
             start_new_session=True,
         ) as changes,
     ):
-        time.sleep(0.5)
-        faults.kill_controller(two.lab)
-        time.sleep(1.5)
-        faults.start_controller(two.lab)
-        until(lambda: all(host["connected"] and host["in_sync"] for host in two.get("/v1/hosts")))
-        report = ping.communicate(timeout=30)[0]
-        two.run(
-            "host1",
-            "ovs-ofctl",
-            "-O",
-            "OpenFlow14",
-            "add-flow",
-            "br-int",
-            "table=99,cookie=0xd0e,actions=drop",
-        )
-        two.run("host1", "ovs-ofctl", "-O", "OpenFlow14", "del-flows", "br-int", "cookie=0xd0e/-1")
-        time.sleep(0.1)
-        os.killpg(changes.pid, signal.SIGTERM)
+        try:
+            time.sleep(0.5)
+            faults.kill_controller(two.lab)
+            time.sleep(1.5)
+            faults.start_controller(two.lab)
+            until(lambda: all(host["connected"] and host["in_sync"] for host in two.get("/v1/hosts")))
+            report = ping.communicate(timeout=30)[0]
+            ofctl = ("host1", "ovs-ofctl", "-O", "OpenFlow14")
+            two.run(*ofctl, "add-flow", "br-int", "table=99,cookie=0xd0e,actions=drop")
+            two.run(*ofctl, "del-flows", "br-int", "cookie=0xd0e/-1")
+            time.sleep(0.1)
+        finally:
+            os.killpg(changes.pid, signal.SIGTERM)
         seen = changes.communicate(timeout=10)[0]
 
     assert "400 received, 0% packet loss" in re.sub(r"\+\d+ duplicates, ", "", report)
