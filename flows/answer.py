@@ -1,18 +1,19 @@
 """Who has this address? Questions of local ports that a bridge can answer, turned into their answers.
 
-Tables answer, advertise and reply. A question from a tunnel is for us to deliver: the bridge where it entered
-could not answer it. Questions to one station (Linux asks so whether a neighbour is still there) go to it.
+Tables address, answer, advertise and reply. A question from a tunnel is for us to deliver: the bridge where
+it entered could not answer it. Questions to one station (Linux asks so whether a neighbour is still there)
+go to it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from flows.actions import Action, Goto, Move, PushVlan, Reply, SetField
+from flows.actions import Action, Goto, Move, Punt, PushVlan, Reply, SetField
 from flows.flow import Flow, Kind
 from flows.match import ARP, ICMPV6, IPV6, NOBODY, UNSPECIFIED, Header, Match, Source
 from flows.tables import Table
-from flows.view import Answer, NetworkView
+from flows.view import Answer, BridgeView, NetworkView
 
 OWN, BARE, EXCEPTION, EXACT, REST = 400, 300, 200, 100, 50
 
@@ -36,6 +37,9 @@ FLOODED: tuple[Match, ...] = (
 )
 """Questions that nothing more exact answers."""
 
+PUNT_BYTES = 128
+"""Enough for the options of neighbour discovery that come before the one that counts."""
+_KNOWN: tuple[Action, ...] = (Goto(Table.ANSWER),)
 _ONWARD: tuple[Action, ...] = (Goto(Table.FORWARD),)
 
 
@@ -51,6 +55,50 @@ def everywhere() -> Iterator[Flow]:
     option = (SetField("nd_options_type", TARGET_ADDRESS), Move("eth_src", "nd_tll"), Goto(Table.REPLY))
     yield Flow(Table.ADVERTISE, EXACT, Match(header=ADVERTISEMENT), option)
     yield Flow(Table.REPLY, REST, Match(), (Reply(),))
+
+
+def heard() -> Iterator[Flow]:
+    """What a local port says of an address, as long as it is news: the controller hears of it as well.
+
+    Without an address, or without a MAC, it says nothing.
+    """
+    for header in (Header(ARP), SOLICITATION, ADVERTISEMENT):
+        said = Match(source=Source.LOCAL, header=header)
+        yield Flow(Table.ADDRESS, REST, said, (Punt(PUNT_BYTES), *_KNOWN))
+    for header in (
+        Header(ARP, arp_spa="0.0.0.0"),
+        SOLICITATION._replace(ipv6_src=UNSPECIFIED),
+        SOLICITATION._replace(nd_sll=NOBODY),
+        ADVERTISEMENT._replace(nd_tll=NOBODY),
+    ):
+        yield Flow(Table.ADDRESS, EXACT, Match(source=Source.LOCAL, header=header), _KNOWN)
+
+
+def vouched(network: NetworkView) -> Iterator[Flow]:
+    """A strict port says nothing that is news."""
+    for member in network.members:
+        if member.speaker is not None:
+            here = Match(in_port=member.port, network=network.vni)
+            yield Flow(Table.ADDRESS, EXCEPTION, here, _KNOWN)
+
+
+def claims(view: BridgeView, vni: int, answers: Iterable[Answer]) -> Iterator[Flow]:
+    """What is known of local addresses is no news. Of learned ones, these flows are also the age."""
+    for ip, mac, port, learned, _ in answers:
+        if port is not None:
+            kind, idle = (Kind.LEARNED, view.mac_age) if learned else (Kind.FIXED, 0)
+            for said in _said(ip, mac):
+                here = Match(in_port=port, network=vni, header=said)
+                yield Flow(Table.ADDRESS, EXCEPTION, here, _KNOWN, idle, kind)
+
+
+def _said(ip: str, mac: str) -> tuple[Header, ...]:
+    if ":" not in ip:
+        return (Header(ARP, arp_spa=ip, arp_sha=mac),)
+    return (
+        SOLICITATION._replace(ipv6_src=ip, nd_sll=mac),
+        ADVERTISEMENT._replace(nd_target=ip, nd_tll=mac),
+    )
 
 
 def reply(network: NetworkView) -> Iterator[Flow]:
@@ -69,13 +117,13 @@ def answer(vni: int, answers: Iterable[Answer]) -> Iterator[Flow]:
     """
     asked = Match(source=Source.LOCAL, network=vni)
     for known in answers:
-        ip, mac, local, learned, _ = known
+        ip, mac, port, learned, _ = known
         kind = Kind.LEARNED if learned else Kind.FIXED
         v6 = ":" in ip
         question = SOLICITATION._replace(nd_target=ip) if v6 else REQUEST._replace(arp_tpa=ip)
         everyone = asked._replace(eth_dst=SOLICITED_NODES if v6 else EVERYONE, header=question)
         yield Flow(Table.ANSWER, EXACT, everyone, _na(known) if v6 else _arp_reply(known), kind=kind)
-        if local:
+        if port is not None:
             own = asked._replace(eth_src=mac, header=question)
             yield Flow(Table.ANSWER, OWN, own, _ONWARD, kind=kind)
         if v6:

@@ -121,6 +121,7 @@ def _pieces(view: BridgeView, network: NetworkView, part: NetworkView, *, common
     yield collect(chain(_of_ports(view, part), _of_network(view, network) if common else ()))
     yield from pipeline.learn(view, network.vni, part.locations)
     yield from pipeline.forward(view, network, part.locations)
+    yield collect(answer.claims(view, network.vni, part.answers))
     yield collect(answer.answer(network.vni, part.answers))
 
 
@@ -173,6 +174,7 @@ def _rest(view: BridgeView) -> Iterator[Flow]:
         pipeline.refuse(strangers),
         security.everywhere(),
         pipeline.believe(view),
+        answer.heard(),
         answer.everywhere(),
         flooding.storm(view),
         multicast.queries(view),
@@ -186,6 +188,7 @@ def _of_ports(view: BridgeView, network: NetworkView) -> Iterator[Flow]:
         pipeline.classify_untagged(view, network),
         pipeline.vlan_to_key(network),
         security.security(network),
+        answer.vouched(network),
         answer.reply(network),
         service.size(network),
     )

@@ -23,6 +23,7 @@ class Table(IntEnum):
     LEARN = 40
     SIZE = 42
     SERVICE = 45
+    ADDRESS = 48
     ANSWER = 50
     ADVERTISE = 52
     REPLY = 54
@@ -109,6 +110,13 @@ TABLES: Mapping[Table, Declaration] = {
     Table.SERVICE: _declare(
         "what the network itself answers: DHCP, router solicitations, frames that are too large",
         "source network eth_type ip_proto udp_src udp_dst icmpv6_type",
+        Table.ADDRESS,
+        miss=Table.ADDRESS,
+    ),
+    Table.ADDRESS: _declare(
+        "what ARP and neighbour discovery say of addresses: is it known? If not, the controller hears of it",
+        "in_port source network eth_type ip_proto ipv6_src icmpv6_type icmpv6_code arp_spa arp_sha nd_target "
+        "nd_sll nd_tll",
         Table.ANSWER,
         miss=Table.ANSWER,
     ),

@@ -61,13 +61,13 @@ class Location(NamedTuple):
 class Answer(NamedTuple):
     """Who asks for the address ``ip`` is to hear of ``mac``.
 
-    ``local``: it lives behind a port of this bridge. ``learned``: the network told, not the file. ``router``:
-    it may forward what others send, and says so in neighbour discovery.
+    ``port``: the port of this bridge behind which it lives; None: elsewhere. ``learned``: the network told,
+    not the file. ``router``: it may forward what others send, and says so in neighbour discovery.
     """
 
     ip: str
     mac: str
-    local: bool
+    port: int | None
     learned: bool
     router: bool
 

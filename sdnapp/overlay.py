@@ -31,6 +31,7 @@ from sdnapp import source
 from sdnapp.config import Invalid
 from sdnapp.engine import Engine
 from sdnapp.engine.messages import (
+    AddressSilent,
     Connected,
     Disconnected,
     Effect,
@@ -56,7 +57,7 @@ from sdnapp.engine.status import Status
 from sdnapp.log import event as log_event
 from sdnapp.net.learning import HEARSAY
 from sdnapp.net.state import Memory, Sighting
-from sdnapp.openflow import connection, flowstats, monitor
+from sdnapp.openflow import connection, flowstats, monitor, neighbours
 from sdnapp.openflow.switch import LearnedFlow, Switch
 from sdnapp.rest.application import application
 from sdnapp.rest.server import listener, serve
@@ -270,12 +271,16 @@ class OverlayApp(OSKenApp):  # type: ignore[misc]  # os-ken has no types
     @set_ev_cls(ofp_event.EventOFPFlowRemoved, MAIN_DISPATCHER)
     @guarded
     def on_flow_removed(self, ev: Any) -> None:
-        """The flow of a learned location expired."""
-        match = ev.msg.match
-        if ev.msg.reason == ofproto.OFPRR_IDLE_TIMEOUT and "eth_src" in match:
+        """The flow of something learned expired."""
+        match, dpid, gone = ev.msg.match, ev.msg.datapath.id, (ev.msg.table_id, ev.msg.cookie)
+        if ev.msg.reason != ofproto.OFPRR_IDLE_TIMEOUT:
+            return
+        if ev.msg.table_id == Table.ADDRESS:
+            if (memory := neighbours.remembered(ev.msg)) is not None:
+                self._inbox.put(AddressSilent(dpid, memory, gone))
+        elif "eth_src" in match:
             sighting = Sighting(match["metadata"], match["eth_src"], match["in_port"])
-            gone = (ev.msg.table_id, ev.msg.cookie)
-            self._inbox.put(SourceSilent(ev.msg.datapath.id, sighting, gone))
+            self._inbox.put(SourceSilent(dpid, sighting, gone))
 
     @set_ev_cls(ofp_event.EventOFPExperimenterStatsReply, MAIN_DISPATCHER)
     @guarded
@@ -334,6 +339,7 @@ def _do(switch: Switch, task: Read | Send) -> Event:
             contents.groups,
             time.time(),
             monitored=switch.monitored,
+            addresses=contents.addresses,
         )
     refused = switch.apply(task.plan, task.known_meters)
     return WasSent(dpid, tuple(Rejection(r.what, r.reason) for r in refused))

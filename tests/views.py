@@ -275,7 +275,6 @@ def _answers(draw: st.DrawFn, locations: tuple[Location, ...]) -> tuple[Answer, 
     known = (
         draw(st.dictionaries(st.sampled_from(ADDRESSES), st.sampled_from(sorted(places)))) if places else {}
     )
-    return tuple(
-        Answer(ip, mac, not places[mac].remote, draw(st.booleans()), draw(st.booleans()))
-        for ip, mac in sorted(known.items())
-    )
+    flags = st.tuples(st.booleans(), st.booleans())
+    ports = {mac: None if at.remote else at.port for mac, at in places.items()}
+    return tuple(Answer(ip, mac, ports[mac], *draw(flags)) for ip, mac in sorted(known.items()))

@@ -23,6 +23,7 @@ from sdnapp.config.names import is_note
 from sdnapp.engine.binding import binding_alarms, binding_notes
 from sdnapp.engine.health import health_alarms, health_notes
 from sdnapp.engine.messages import (
+    AddressSilent,
     Connected,
     Disconnected,
     Effect,
@@ -51,7 +52,10 @@ from sdnapp.engine.mobility import learning_alarms, learning_effects
 from sdnapp.engine.multicast import multicast_notes, multicast_status
 from sdnapp.engine.status import BridgeStatus, Status, locations
 from sdnapp.net import service
+from sdnapp.net.addresses import AddressMemory
+from sdnapp.net.addresses import decode as claimed
 from sdnapp.net.dialect import SILENT, Dialect
+from sdnapp.net.hearing import Said, follow, hear, miss, recall
 from sdnapp.net.membership import decode
 from sdnapp.net.model import Host, Overlay
 from sdnapp.net.project import Memo, Shared, projection
@@ -128,10 +132,17 @@ class _Session:
     def program(self) -> Program:
         return self.compiled.program
 
+    def lose(self, gone: FlowKey) -> None:
+        """The bridge dropped a flow that had aged."""
+        if self.installed is not None:
+            self.installed.discard(gone)
+        self.due = True
+
     def follow(self, state: State) -> Iterator[None]:
         """Bring the program up to the state. Nothing is computed but what depends on something new."""
         speaking = _speaking(state, self.host)
-        world = (state.members, state.networks, state.mac_age, state.learned, state.multicast.known)
+        taught = (state.learned, state.multicast.known, state.addresses)
+        world = (state.members, state.networks, state.mac_age, *taught)
         inputs = (*speaking, *world)
         if _same(inputs, self.inputs):
             return
@@ -200,6 +211,7 @@ class Engine:
                 seen = [event for event in run if isinstance(event, SourceSeen)]
                 sightings = tuple(event.sighting for event in seen)
                 self._state = step(self._state, Seen(self._sessions[seen_by].host, sightings, seen[0].now))
+        self._state = follow(before, self._state)
         yield from binding_notes(before, self._state)
         yield from health_notes(before, self._state)
         yield from learning_effects(before, self._state)
@@ -259,20 +271,20 @@ class Engine:
                 if known or is_note(interface):
                     return []
                 return [Note("port.added", {"host": host, "port": interface, "ofport": ofport})]
-            case Heard(_, Table.MULTICAST, vni, ofport, data, now):
-                self._clock = now
-                if (message := decode(data)) is not None:
-                    self._state = step(self._state, GroupsHeard(host, vni, ofport, message, now))
-            case Heard(dpid, _, vni, ofport, data):
-                return self._answer(dpid, ofport, service.hear(self._state, host, vni, ofport, data))
+            case Heard():
+                return self._listen(host, event)
             case SourceSilent(_, sighting, gone):
                 self._state = step(self._state, Silent(host, sighting))
-                if session.installed is not None:
-                    session.installed.discard(gone)
-                session.due = True
-            case WasRead(_, flows, meters, memories, crowded, groups, now, monitored):
+                session.lose(gone)
+            case AddressSilent(_, AddressMemory(vni, claim, ofport), gone):
+                if ofport is not None:
+                    self._state = miss(self._state, Said(host, vni, ofport, claim))
+                session.lose(gone)
+            case WasRead(_, flows, meters, memories, crowded, groups, now, monitored, addresses):
                 self._clock = now
+                read = self._state.read
                 self._state = step(self._state, Recalled(host, memories, crowded, groups, now))
+                self._state = recall(self._state, host, addresses, read)
                 session.installed, session.meters, session.due = set(flows - session.suspect), meters, True
                 session.reads -= 1
                 if not session.reads:
@@ -286,6 +298,20 @@ class Engine:
                 return [Note("bridge.drift", {"host": host, "changes": count}, warning=True), Read(dpid)]
             case WasSent(dpid, rejections):
                 return self._confirm(dpid, session, rejections)
+        return []
+
+    def _listen(self, host: str, said: Heard) -> list[Effect]:
+        """A frame that counts for what it says."""
+        match said:
+            case Heard(_, Table.MULTICAST, vni, ofport, data, now):
+                self._clock = now
+                if (message := decode(data)) is not None:
+                    self._state = step(self._state, GroupsHeard(host, vni, ofport, message, now))
+            case Heard(_, Table.ADDRESS, vni, ofport, data, now):
+                if (claim := claimed(data)) is not None:
+                    self._state = hear(self._state, Said(host, vni, ofport, claim), now)
+            case Heard(dpid, _, vni, ofport, data):
+                return self._answer(dpid, ofport, service.hear(self._state, host, vni, ofport, data))
         return []
 
     def _answer(self, dpid: int, ofport: int, spoken: Spoken | None) -> list[Effect]:

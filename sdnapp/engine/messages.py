@@ -9,6 +9,7 @@ from typing import Any
 from flows.diff import Plan
 from flows.flow import Flow, FlowKey, Meter
 from flows.tables import Table
+from sdnapp.net.addresses import AddressMemory
 from sdnapp.net.model import Overlay
 from sdnapp.net.state import (
     Confirmed,
@@ -89,9 +90,18 @@ class SourceSilent:
 
 
 @dataclass(frozen=True, slots=True)
+class AddressSilent:
+    """The flow of a claim to an address expired; it was ``gone``."""
+
+    dpid: int
+    memory: AddressMemory
+    gone: FlowKey
+
+
+@dataclass(frozen=True, slots=True)
 class WasRead:
     """All that a bridge holds: identities of its flows, its meters, what it remembers of sources, the ports
-    of which it does not look at them any more, and what it remembers of multicast.
+    of which it does not look at them any more, what it remembers of multicast and of addresses.
 
     ``now``: seconds since the epoch. ``monitored``: from now on it says what others do to its flows.
     """
@@ -104,6 +114,7 @@ class WasRead:
     groups: tuple[GroupMemory, ...] = ()
     now: float = 0.0
     monitored: bool = True
+    addresses: tuple[AddressMemory, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +176,9 @@ class ThawAsked:
     mac: str
 
 
-FromBridge = PortChanged | SourceSeen | Heard | SourceSilent | WasRead | WasSent | FlowsAltered
+FromBridge = (
+    PortChanged | SourceSeen | Heard | SourceSilent | AddressSilent | WasRead | WasSent | FlowsAltered
+)
 Event = FromBridge | Connected | Disconnected | FileChanged | FileBroken | Elapsed | ThawAsked
 
 

@@ -100,17 +100,23 @@ class Status:
 
 def locations(state: State) -> Iterable[LocationStatus]:
     """Every station whose place is known, fixed ones first."""
+    heard: dict[tuple[str, str], list[str]] = {}
+    for path, bindings in state.addresses.bound.items():
+        for ip, binding in sorted(bindings.items()):
+            heard.setdefault((path, binding.mac), []).append(ip)
     for path, ports in state.members.items():
         for port in ports:
             if port.mac is not None:
-                addresses = (str(i.ip) for a in port.attachments if a.network == path for i in a.addresses)
-                yield LocationStatus(path, port.mac, port.host, port.name, tuple(addresses), "static")
+                given = (str(i.ip) for a in port.attachments if a.network == path for i in a.addresses)
+                addresses = (*given, *heard.get((path, port.mac), ()))
+                yield LocationStatus(path, port.mac, port.host, port.name, addresses, "static")
     names = port_names(state)
     for path, stations in state.learned.stations.items():
         for mac, station in stations.items():
             place, frozen = station.place, (path, mac) in state.learned.frozen
             moves = max(station.moves, 0)
-            yield LocationStatus(path, mac, place.host, names.get(place), (), "learned", moves, frozen)
+            addresses = tuple(heard.get((path, mac), ()))
+            yield LocationStatus(path, mac, place.host, names.get(place), addresses, "learned", moves, frozen)
 
 
 def port_names(state: State) -> Mapping[Place, str]:

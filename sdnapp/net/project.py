@@ -161,7 +161,7 @@ def _known(path: str, ports: Iterable[Port]) -> Iterator[Answer]:
             for attachment in port.attachments:
                 if attachment.network == path:
                     for address in _addresses(port, attachment):
-                        yield Answer(address, port.mac, False, False, router)
+                        yield Answer(address, port.mac, None, False, router)
 
 
 def _resident(here: Mapping[tuple[str | None, int], Iterable[str]]) -> Resident:
@@ -196,7 +196,8 @@ def projection(state: State, host: str, speech: Dialect, memo: Memo) -> Generato
     for path in sorted(here):
         ways, homes = memo.ways_of(state, host, speech, path), memo.shared.homes_of(path, state.members[path])
         about = (state.networks[path], homes, state.static[path])
-        inputs = (ports, ways, *about, *_learned(state, path), state.multicast.known.get(path))
+        heard = (state.multicast.known.get(path), state.addresses.bound.get(path))
+        inputs = (ports, ways, *about, *_learned(state, path), *heard)
         before = memo.views.get(path)
         if before is None or any(a is not b for a, b in zip(inputs, before[0], strict=True)):
             network = _network(state, host, memo, ways, homes, path=path)
@@ -256,7 +257,10 @@ def _network(state: State, host: str, memo: Memo, ways: Ways, homes: Homes, *, p
         snooping=tuple(_snooping(state, host, path, ways.behind)),
         serves=network.dhcp is not None,
         locations=tuple(sorted(_locations(state, host, memo.shared, path, ways.behind))),
-        answers=tuple(_answers(path, host, ports, ways, homes)),
+        answers=(
+            *_answers(path, host, ports, ways, homes),
+            *sorted(_heard(state, host, path, ways.behind)),
+        ),
     )
 
 
@@ -319,10 +323,23 @@ def _answers(path: str, host: str, ports: Ports, ways: Ways, homes: Homes) -> It
     """Whoever a frame reaches from here."""
     for place, home in homes.items():
         if place == host:
-            there = (port for port in home.ports if port.interface in ports.number)
-            yield from (answer._replace(local=True) for answer in sorted(_known(path, there)))
+            for port in home.ports:
+                if (number := ports.number.get(port.interface)) is not None:
+                    yield from (answer._replace(port=number) for answer in _known(path, (port,)))
         elif place in ways.behind:
             yield from home.answers
+
+
+def _heard(state: State, host: str, path: str, behind: Collection[str]) -> Iterator[Answer]:
+    """Addresses of stations that live where they were heard."""
+    number, bound = state.ports(host).number, state.addresses.bound.get(path, {})
+    forwarding = (port for port in state.members[path] if bound and "router" in port.security.may)
+    routers = {Place(port.host, port.interface) for port in forwarding}
+    for ip, (mac, place, _) in bound.items():
+        if place.interface is not None and place == (state.fixed(path, mac) or state.place_of(path, mac)):
+            number_here = number.get(place.interface) if place.host == host else None
+            if number_here is not None or place.host in behind:
+                yield Answer(ip, mac, number_here, True, place in routers)
 
 
 def _learned(state: State, path: str) -> tuple[object, object]:

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from sdnapp.config.names import noted, tunnel_interface
 from sdnapp.net import learning, multicast
+from sdnapp.net.addresses import NO_ADDRESSES, Addresses
 from sdnapp.net.binding import bind, roaming
 from sdnapp.net.dialect import Dialect, Speech
 from sdnapp.net.learning import NOTHING_LEARNED, PEER_MACS, Learned, Place, Station, Stations, Told, with_same
@@ -112,14 +113,15 @@ class State:
     What follows from ``overlay``: ``members`` and ``having``, the ports and the hosts of each network;
     ``static``, its fixed locations; ``networks``, what the file says of it; ``paths``, by VNI; ``here``, the
     networks of each host; ``attached``, those of each interface of a host, ``limits``, how many MACs may be
-    learned at each place.
+    learned at each place; ``given``, the addresses of the ports of each network.
 
     ``bridges``: the ports of each host heard of. ``learned``: what traffic taught us; ``multicast``: who
-    listens to what. ``read``: hosts whose bridge has told what it holds, so that its word on what was learned
-    is the last one. ``claims``: what each tunnel key means; an older claim keeps a newer one waiting, so that
-    no key ever means two networks. ``confirmed``: the dialect that each bridge has in force. ``fading``: what
-    nobody says any more, but may still be on its way. ``settled``: enough time has passed since the last
-    configuration that what was never heard of may be forgotten.
+    listens to what; ``addresses``: whose is whose (``sdnapp.net.hearing``). ``read``: hosts whose bridge has
+    told what it holds, so that its word on what was learned is the last one. ``claims``: what each tunnel
+    key means; an older claim keeps a newer one waiting, so that no key ever means two networks.
+    ``confirmed``: the dialect that each bridge has in force. ``fading``: what nobody says any more, but may
+    still be on its way. ``settled``: enough time has passed since the last configuration that what was never
+    heard of may be forgotten.
     """
 
     wanted: Overlay
@@ -133,9 +135,11 @@ class State:
     here: Mapping[str, frozenset[str]]
     attached: Mapping[tuple[str, str], frozenset[str]]
     limits: Mapping[Place, int]
+    given: Mapping[str, frozenset[str]]
     bridges: Mapping[str, Ports] = field(default_factory=dict)
     learned: Learned = NOTHING_LEARNED
     multicast: Multicast = NO_MULTICAST
+    addresses: Addresses = NO_ADDRESSES
     read: frozenset[str] = frozenset()
     moving: bool = False
     claims: Mapping[int, str] = field(default_factory=dict)
@@ -180,6 +184,7 @@ class State:
             },
             attached=attached,
             limits=_limits(overlay),
+            given={path: _given(path, ports) for path, ports in members.items()},
             claims=paths,
         )
 
@@ -402,7 +407,7 @@ def _configure(state: State, wanted: Overlay) -> State:
     )
     learned = learning.seeded(learning.sound(state.learned, known), known, _unfixed(state, known))
     groups = multicast.sound(state.multicast, partial(_snoops, known))
-    return _renew_claims(replace(known, learned=learned, multicast=groups))
+    return _renew_claims(replace(known, learned=learned, multicast=groups, addresses=state.addresses))
 
 
 def _unfixed(before: State, now: State) -> Iterator[learning.Sighted]:
@@ -425,6 +430,11 @@ def _limits(overlay: Overlay) -> Mapping[Place, int]:
         for port in host.ports:
             limits[Place(host.name, port.interface)] = port.max_macs - (port.mac is not None)
     return limits
+
+
+def _given(network: str, ports: Iterable[Port]) -> frozenset[str]:
+    attached = (a for port in ports for a in port.attachments if a.network == network)
+    return frozenset(str(address.ip) for attachment in attached for address in attachment.addresses)
 
 
 def _with_same_parts(before: State, now: State) -> State:
@@ -524,7 +534,7 @@ def _learn(state: State, event: Seen | Silent | Recalled | Thawed | Eased) -> Le
                 for memory in memories
                 for located in _locate(state, host, (memory.sighting,))
             )
-            places = filter(None, (_place(state, host, ofport) for ofport in crowded))
+            places = filter(None, (place_at(state, host, ofport) for ofport in crowded))
             return learning.recalled(learned, state, host, read=state.read, told=told, crowded=places)
         case Thawed(network, mac, since):
             frozen = (network, mac) in learned.frozen and learned.frozen[network, mac] == since
@@ -536,7 +546,7 @@ def _learn(state: State, event: Seen | Silent | Recalled | Thawed | Eased) -> Le
 def _hear_groups(state: State, event: GroupsHeard | GroupsAged) -> Multicast:
     if isinstance(event, GroupsAged):
         return multicast.aged(state.multicast, event.now)
-    network, place = state.paths.get(event.vni), _place(state, event.host, event.ofport)
+    network, place = state.paths.get(event.vni), place_at(state, event.host, event.ofport)
     if network is None or place is None or not _snoops(state, network, place):
         return state.multicast
     return multicast.heard(state.multicast, network, place, event.message, event.now)
@@ -551,7 +561,7 @@ def _recall_groups(state: State, event: Recalled) -> Multicast:
     for vni, family, mac, queriers, ofports in event.groups:
         network = state.paths.get(vni)
         if network is not None:
-            at = filter(None, (_place(state, event.host, ofport) for ofport in ofports))
+            at = filter(None, (place_at(state, event.host, ofport) for ofport in ofports))
             places = tuple(place for place in at if _snoops(state, network, place))
             told.append(Recollection(network, family, mac, queriers, places))
     young = not state.settled
@@ -561,12 +571,13 @@ def _recall_groups(state: State, event: Recalled) -> Multicast:
 def _locate(state: State, host: str, sightings: Iterable[Sighting]) -> Iterator[learning.Sighted]:
     """Network, MAC and place that a bridge's numbers mean, where they mean anything (any more)."""
     for vni, mac, ofport in sightings:
-        network, place = state.paths.get(vni), _place(state, host, ofport)
+        network, place = state.paths.get(vni), place_at(state, host, ofport)
         if network is not None and place is not None and state.exists(network, place):
             yield network, mac, place
 
 
-def _place(state: State, host: str, ofport: int) -> Place | None:
+def place_at(state: State, host: str, ofport: int) -> Place | None:
+    """What is at this port of the host's bridge."""
     ports = state.ports(host)
     peer, interface = ports.peer.get(ofport), ports.name.get(ofport)
     if peer is not None:

@@ -18,8 +18,9 @@ from flows.diff import Plan
 from flows.flow import CONTROLLER_METER, Flow, FlowKey, Meter, Unit, is_crowded, is_learned, is_taught
 from flows.match import Source
 from flows.tables import Table
+from sdnapp.net.addresses import AddressMemory
 from sdnapp.net.state import GroupMemory
-from sdnapp.openflow import encode, monitor
+from sdnapp.openflow import encode, monitor, neighbours
 from sdnapp.openflow.groups import remembered
 
 TIMEOUT = 30.0
@@ -44,13 +45,15 @@ class LearnedFlow:
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """What a bridge holds. ``crowded``: ports of which no source is looked at; ``groups``: who listens."""
+    """What a bridge holds. ``crowded``: ports of which no source is looked at; ``groups``: who listens;
+    ``addresses``: whose they are."""
 
     flows: frozenset[FlowKey]
     meters: frozenset[Meter]
     learned: tuple[LearnedFlow, ...]
     crowded: tuple[int, ...]
     groups: tuple[GroupMemory, ...]
+    addresses: tuple[AddressMemory, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,11 +118,14 @@ class Switch:
         learned: list[LearnedFlow] = []
         crowded: list[int] = []
         groups: list[GroupMemory] = []
+        addresses: list[AddressMemory] = []
         for reply in self.request(_all_flows(self.datapath)):
             for entry in reply.body:
                 if not is_taught(entry.cookie):
                     keys.add((entry.table_id, entry.cookie))
-                if is_learned(entry.cookie) and entry.table_id == Table.MULTICAST:
+                if is_learned(entry.cookie) and entry.table_id in {Table.ADDRESS, Table.ANSWER}:
+                    addresses += filter(None, [neighbours.remembered(entry)])
+                elif is_learned(entry.cookie) and entry.table_id == Table.MULTICAST:
                     groups += filter(None, [remembered(entry)])
                 elif is_learned(entry.cookie) and (found := _learned_flow(entry)) is not None:
                     learned.append(found)
@@ -127,7 +133,9 @@ class Switch:
                     crowded.append(entry.match["in_port"])
             hub.sleep(0)
         meters = self._read_meters()
-        return Contents(frozenset(keys), meters, tuple(learned), tuple(crowded), tuple(groups))
+        return Contents(
+            *(frozenset(keys), meters, tuple(learned), tuple(crowded), tuple(groups), tuple(addresses))
+        )
 
     def _monitor(self) -> bool:
         """Whether the bridge agrees to tell what others do; Open vSwitch before 3.0 does not."""

@@ -22,9 +22,9 @@ HOSTS, PORTS = 5, 2
 
 NETWORKS = (2, 50, 500)
 
-FIXED, PER_NETWORK, PER_PORT, PER_LOCATION = len(TABLES) + 27, 12, 5, 1
+FIXED, PER_NETWORK, PER_PORT, PER_LOCATION = len(TABLES) + 34, 12, 5, 1
 """Flows that a bridge may need: in all, and for each network, local port and remote location."""
-PER_SPEAKER, PER_OWN, PER_KNOWN = 10, 3, 3
+PER_SPEAKER, PER_OWN, PER_KNOWN = 11, 3, 5
 """For each strict port in a network, each address that it has there, and each known address."""
 
 

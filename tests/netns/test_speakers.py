@@ -269,6 +269,29 @@ def test_only_those_that_may_are_servers_and_routers(
     )
 
 
+def test_an_address_that_the_file_does_not_give_is_heard_and_answered_too(running: Running) -> None:
+    """A station behind a port that learns, with an address of its own: known once it has spoken."""
+    for words in ("link add guest link eth0 type macvlan", "link set guest up"):
+        running.run("any1", "ip", *words.split())
+    running.run("any1", "ip", "addr", "add", "10.1.1.77/24", "dev", "guest")
+    running.run("any1", "ip", "-6", "addr", "add", "fd00:1::77/64", "dev", "guest", "nodad")
+
+    def known() -> set[str]:
+        return {ip for station in running.get("/v1/locations") for ip in station["addresses"]}
+
+    assert "1 received" in running.run("red2", "ping", "-c", "1", "-W", "2", "10.1.1.77")
+    assert "1 received" in running.run("red2", "ping", "-6", "-c", "1", "-W", "2", "fd00:1::77")
+    until(lambda: {"10.1.1.77", "fd00:1::77"} <= known())
+    running.settled()
+    time.sleep(0.2)
+    forget(running, "red2")
+    with underlay_tap(running, "host2") as seen:
+        assert "1 received" in running.run("red2", "ping", "-c", "1", "-W", "2", "10.1.1.77")
+        assert "1 received" in running.run("red2", "ping", "-6", "-c", "1", "-W", "2", "fd00:1::77")
+        assert questions([outer.inner for outer in seen()]) == []
+    running.run("any1", "ip", "link", "del", "guest")
+
+
 def test_a_router_forwards_and_a_port_that_learns_speaks_for_others(running: Running) -> None:
     forwarded = ipv4(MAC[5], MAC[2], "10.9.9.9", "10.1.1.2", udp(9, 9))
     spoken = ipv4(MAC[9], MAC[2], "10.1.1.77", "10.1.1.2", udp(9, 9))

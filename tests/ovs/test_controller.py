@@ -20,6 +20,8 @@ from tests.ovs.controller import Controller, until
 from tests.ovs.switchd import PrivateOvs, private_ovs
 
 GUEST = "02:aa:00:00:00:01"
+ADDRESSES = ("10.1.1.77", "fe80::77")
+LEARNED = (GUEST, *ADDRESSES)
 
 
 class World:
@@ -48,6 +50,16 @@ class World:
         """A broadcast from ``source`` comes in."""
         packet = f"in_port(1),eth(src={source},dst=ff:ff:ff:ff:ff:ff),eth_type(0x88b5)"
         self.ovs.appctl("netdev-dummy/receive", interface, packet)
+
+    def announce(self, interface: str, mac: str, *addresses: str) -> None:
+        """A station says what its addresses are, in ARP and in neighbour discovery."""
+        for ip in addresses:
+            ends = f"eth(src={mac},dst=ff:ff:ff:ff:ff:ff)"
+            said = f"eth_type(0x0806),arp(sip={ip},tip={ip},op=1,sha={mac},tha=00:00:00:00:00:00)"
+            if ":" in ip:
+                packet = f"ipv6(src={ip},dst=ff02::1,label=0,proto=58,tclass=0,hlimit=255,frag=no)"
+                said = f"eth_type(0x86dd),{packet},icmpv6(type=136,code=0),nd(target={ip},tll={mac})"
+            self.ovs.appctl("netdev-dummy/receive", interface, f"in_port(1),{ends},{said}")
 
     def flows_about(self, host: str, mac: str) -> list[str]:
         return [flow for flow in self.ovs.flows(self.bridge(host)) if mac in flow]
@@ -106,8 +118,8 @@ def test_a_source_is_learned_everywhere_moves_at_once_and_leaves_with_its_port(w
 def test_silence_makes_a_source_forgotten_everywhere(world: World) -> None:
     world.controller.write(LEARNING.replace("gre}", "gre, mac_age: 1}"))
     until(lambda: world.controller.events("config.loaded"))
-    world.receive("red1", GUEST)
-    until(lambda: world.flows_about("host2", GUEST))
+    world.announce("red1", GUEST, *ADDRESSES)
+    until(lambda: all(world.flows_about("host2", ip) for ip in ADDRESSES))
 
     until(lambda: not world.flows_about("host1", GUEST) and not world.flows_about("host2", GUEST))
 
@@ -119,8 +131,8 @@ def test_silence_makes_a_source_forgotten_everywhere(world: World) -> None:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_a_controller_that_comes_back_sends_nothing(world: World, number: signal.Signals) -> None:
     """Not even for what was learned: the bridges remember it."""
-    world.receive("red1", GUEST)
-    until(lambda: world.flows_about("host1", GUEST) and world.flows_about("host2", GUEST))
+    world.announce("red1", GUEST, *ADDRESSES)
+    until(lambda: all(world.flows_about(host, ip) for host in world.hosts for ip in ADDRESSES))
     until(world.controller.in_sync)
     before = {host: world.ovs.flows(world.bridge(host)) for host in world.hosts}
     programmed = world.controller.events("bridge.programmed")
@@ -173,7 +185,7 @@ def test_hangup_reads_the_file_again(world: World) -> None:
 
 
 def test_a_switch_that_restarts_gets_everything_back(world: World) -> None:
-    fixed = [flow for flow in world.ovs.flows("br-host1") if GUEST not in flow]
+    fixed = [flow for flow in world.ovs.flows("br-host1") if not any(word in flow for word in LEARNED)]
 
     world.ovs.kill_vswitchd()
     world.ovs.start_vswitchd()

@@ -150,7 +150,7 @@ def test_no_bridge_of_an_example_needs_more_flows_than_it_may(example: Path) -> 
 
     for host in overlay.hosts:
         view = programs.complete(overlay, host)
-        assert len(compile_bridge(view).flows) <= max(programs.allowed(view), tables + 27)
+        assert len(compile_bridge(view).flows) <= max(programs.allowed(view), tables + 34)
 
 
 @pytest.mark.parametrize("number", [0, 499, 999])

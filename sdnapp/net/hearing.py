@@ -1,0 +1,102 @@
+"""What the state learns of addresses: which of the things that bridges hear of them may be true.
+
+What the file gives a port, and what is outside the network's subnets, nobody can claim.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from ipaddress import ip_address
+
+from sdnapp.net.addresses import Addresses, AddressMemory, Binding, Claim, changed, heard, silent
+from sdnapp.net.learning import Place
+from sdnapp.net.state import State, place_at
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A claim that came in on a port of a host's bridge, in the network with this VNI."""
+
+    host: str
+    vni: int
+    ofport: int
+    claim: Claim
+
+
+def hear(state: State, said: Said, now: float) -> State:
+    """The state, after a bridge heard this at a time in seconds."""
+    network, place = _where(state, said)
+    if network is None or place is None or not _may_be(state, network, said.claim.ip):
+        return state
+    return _with(state, heard(state.addresses, network, said.claim, place, now))
+
+
+def miss(state: State, said: Said) -> State:
+    """The state, after a bridge has not heard this for as long as the configuration allows."""
+    network, place = _where(state, said)
+    if network is None or place is None:
+        return state
+    return _with(state, silent(state.addresses, network, said.claim, place))
+
+
+def recall(state: State, host: str, memories: Iterable[AddressMemory], read: frozenset[str]) -> State:
+    """The state, after a bridge told what it remembers; ``read``: those whose bridges told before.
+
+    Its word on its own ports is final; what it says of others is true of a station that is there.
+    """
+    changes: dict[str, dict[str, Binding | None]] = {
+        path: {ip: None for ip, binding in bindings.items() if binding.place.host == host}
+        for path, bindings in state.addresses.bound.items()
+    }
+    for vni, claim, ofport in memories:
+        network = state.paths.get(vni)
+        if network is None or not _may_be(state, network, claim.ip):
+            continue
+        if ofport is None:
+            known = claim.ip in state.addresses.bound.get(network, {})
+            there = state.fixed(network, claim.mac) or state.place_of(network, claim.mac)
+            place = None if known or there is None or there.host in read | {host} else there
+        else:
+            place = place_at(state, host, ofport)
+        if place is not None:
+            changes.setdefault(network, {})[claim.ip] = Binding(claim.mac, place, 0.0)
+    addresses = state.addresses
+    for path, of_network in changes.items():
+        addresses = changed(addresses, path, of_network)
+    return _with(state, addresses)
+
+
+def follow(before: State, state: State) -> State:
+    """The state without addresses that can be no more, after something else of it changed."""
+    if state.bridges is before.bridges and state.overlay is before.overlay:
+        return state
+    addresses = state.addresses
+    for network, bindings in state.addresses.bound.items():
+        gone: Mapping[str, Binding | None] = {
+            ip: None
+            for ip, binding in bindings.items()
+            if network not in state.networks
+            or not state.exists(network, binding.place)
+            or not _may_be(state, network, ip)
+        }
+        addresses = changed(addresses, network, gone)
+    return _with(state, addresses)
+
+
+def _where(state: State, said: Said) -> tuple[str | None, Place | None]:
+    network, place = state.paths.get(said.vni), place_at(state, said.host, said.ofport)
+    exists = network is not None and place is not None and state.exists(network, place)
+    return (network, place) if exists else (None, None)
+
+
+def _may_be(state: State, network: str, ip: str) -> bool:
+    """Whether the file leaves the address to whoever says that it has it."""
+    if ip in state.given[network]:
+        return False
+    address, subnets = ip_address(ip), state.networks[network].subnets
+    return not subnets or address.is_link_local or any(address in subnet for subnet in subnets)
+
+
+def _with(state: State, addresses: Addresses) -> State:
+    return state if addresses is state.addresses else replace(state, addresses=addresses)

@@ -1,0 +1,167 @@
+"""Addresses that traffic tells of: what is believed, where it is answered, and when it is forgotten."""
+
+from __future__ import annotations
+
+import random
+from ipaddress import ip_address
+
+import pytest
+
+from flows.compile import compile_bridge
+from flows.match import ARP, Header
+from flows.trace import Frame, Walk, walk
+from sdnapp.net.addresses import LIMIT, AddressMemory, Claim, changed, decode, heard, link_local
+from sdnapp.net.hearing import Said, follow, hear, miss, recall
+from sdnapp.net.learning import Place
+from sdnapp.net.state import BridgeFound, PortLost, Seen, Sighting, State, step
+from tests.overlays import LEARNING, numbers, overlay, view_of
+from tests.views import BROADCAST
+
+RED = 5010
+OVERLAY = overlay(LEARNING)
+RED1, RED2 = OVERLAY.ports["red1"], OVERLAY.ports["red2"]
+GUEST, OTHER = "02:aa:00:00:00:01", "02:aa:00:00:00:02"
+IP = "10.1.1.77"
+
+
+def up() -> State:
+    state = State.of(OVERLAY)
+    for host in OVERLAY.hosts.values():
+        state = step(state, BridgeFound(host.name, numbers(host)))
+    return state
+
+
+def said(claim: Claim, port: int = RED1.ofport, host: str = "host1") -> Said:
+    return Said(host, RED, port, claim)
+
+
+def with_guest() -> State:
+    """A guest behind red1 that said what its address is."""
+    state = step(up(), Seen("host1", (Sighting(RED, GUEST, RED1.ofport),), 0.0))
+    return hear(state, said(Claim(IP, GUEST)), 0.0)
+
+
+def ask(state: State, host: str, port: int, ip: str, asker: str) -> Walk:
+    asks = Header(ARP, arp_op=1, arp_spa="10.1.1.2", arp_tpa=ip, arp_sha=asker)
+    return walk(compile_bridge(view_of(state, host)), Frame(port, asker, BROADCAST, header=asks))
+
+
+def test_an_address_that_was_heard_is_answered_on_every_host() -> None:
+    state = with_guest()
+
+    for host, port in (("host1", RED1), ("host2", RED2)):
+        asker = port.mac or ""
+        (copy,) = ask(state, host, port.ofport, IP, asker).copies
+        assert copy.port == port.ofport
+        assert dict(copy.rewritten)["arp_sha"] == GUEST
+
+
+def test_what_was_heard_is_no_news_and_what_is_not_known_is() -> None:
+    state = with_guest()
+    program = compile_bridge(view_of(state, "host1"))
+
+    def tells(ip: str, mac: str) -> bool:
+        claim = Header(ARP, arp_op=2, arp_spa=ip, arp_tpa="10.1.1.1", arp_sha=mac)
+        return walk(program, Frame(RED1.ofport, GUEST, BROADCAST, header=claim)).punted
+
+    assert not tells(IP, GUEST)
+    assert tells(IP, OTHER)
+    assert tells("10.1.1.78", GUEST)
+    assert not tells("0.0.0.0", GUEST)
+
+
+@pytest.mark.parametrize("ip", ["10.1.1.2", "10.9.9.9"])
+def test_nobody_claims_what_the_file_gives_nor_what_is_outside_the_subnets(ip: str) -> None:
+    state = up()
+
+    assert hear(state, said(Claim(ip, GUEST)), 0.0) is state
+
+
+def test_an_address_moves_to_whoever_claims_it_but_not_at_every_frame() -> None:
+    state = with_guest()
+
+    assert hear(state, said(Claim(IP, OTHER)), 0.5) is state
+    moved = hear(state, said(Claim(IP, OTHER)), 1.5)
+    assert moved.addresses.bound["red/web"][IP].mac == OTHER
+
+
+def test_it_does_not_count_while_its_station_lives_elsewhere() -> None:
+    state = with_guest()
+    moved = step(state, Seen("host2", (Sighting(RED, GUEST, RED2.ofport),), 10.0))
+
+    assert len(ask(moved, "host2", RED2.ofport, IP, RED2.mac or "").copies) == 1
+    assert RED2.ofport not in ask(moved, "host2", RED2.ofport, IP, RED2.mac or "").ports
+    again = hear(moved, said(Claim(IP, GUEST), RED2.ofport, "host2"), 10.0)
+    assert RED1.ofport in ask(again, "host1", RED1.ofport, IP, RED1.mac or "").ports
+
+
+def test_silence_and_a_port_that_goes_make_it_forgotten() -> None:
+    state = with_guest()
+
+    assert not miss(state, said(Claim(IP, GUEST))).addresses.bound
+    assert miss(state, said(Claim(IP, OTHER))) is state
+    gone = follow(state, step(state, PortLost("host1", RED1.interface)))
+    assert not gone.addresses.bound
+    assert not gone.addresses.held
+
+
+def test_what_bridges_remember_is_what_was_known() -> None:
+    """The holder's bridge by its port, the others by the station that they answer for."""
+    claim = Claim(IP, GUEST)
+    fresh = step(up(), Seen("host1", (Sighting(RED, GUEST, RED1.ofport),), 0.0))
+
+    for host, ofport in (("host1", RED1.ofport), ("host2", None)):
+        known = recall(fresh, host, [AddressMemory(RED, claim, ofport)], frozenset())
+        assert known.addresses.bound["red/web"][IP][:2] == (GUEST, Place("host1", RED1.interface))
+    assert recall(fresh, "host2", [AddressMemory(RED, claim, None)], frozenset({"host1"})) is fresh
+    assert not recall(with_guest(), "host1", [], frozenset()).addresses.bound
+    assert recall(with_guest(), "host2", [], frozenset()).addresses.bound
+
+
+def test_whoever_invents_addresses_is_not_listened_to_for_long() -> None:
+    known = up().addresses
+    place = Place("host1", "red1")
+    for number in range(LIMIT + 50):
+        known = heard(known, "red/web", Claim(str(ip_address(number + 1)), GUEST), place, 0.0)
+
+    assert known.held == {place: LIMIT}
+    assert not changed(known, "red/web", dict.fromkeys(known.bound["red/web"])).held
+
+
+ARP_REPLY = bytes.fromhex("ffffffffffff02aa000000010806000108000604000202aa000000010a01014d" + "00" * 10)
+NA = bytes.fromhex(
+    "333300000001" + "02aa00000001" + "86dd" + "6000000000203aff" + "fd00" + "00" * 13 + "01"
+    "ff02" + "00" * 13 + "01" + "88000000" + "20000000" + "fd00" + "00" * 13 + "07" + "0e01000000000000"
+    "020102aa00000001"
+)  # fmt: skip
+NS = NA[:54] + bytes([135]) + NA[55:78] + b"\1\1" + bytes.fromhex("02aa00000001")
+
+
+@pytest.mark.parametrize(
+    ("frame", "claim"),
+    [
+        (ARP_REPLY, Claim(IP, GUEST)),
+        (NA, Claim("fd00::7", GUEST)),
+        (NS, Claim("fd00::1", GUEST)),
+        (NA[:78], None),
+        (ARP_REPLY[:28] + bytes(4) + ARP_REPLY[32:], None),
+        (ARP_REPLY[:22] + b"\1" + ARP_REPLY[23:], None),
+    ],
+)
+def test_claims_are_read_from_frames(frame: bytes, claim: Claim | None) -> None:
+    """An option before the one that counts is passed over; one that is missing says nothing."""
+    assert decode(frame) == claim
+
+
+def test_garbage_says_nothing_and_never_raises() -> None:
+    rng = random.Random(7)
+    for _ in range(20_000):
+        frame = bytearray(rng.choice((ARP_REPLY, NA, NS)))
+        for _ in range(rng.randrange(4)):
+            frame[rng.randrange(len(frame))] = rng.randrange(256)
+        decode(bytes(frame[: rng.randrange(len(frame) + 1)]))
+
+
+def test_the_link_local_address_of_a_mac() -> None:
+    """RFC 4291, appendix A, with the example of its text."""
+    assert link_local("34:56:78:9a:bc:de") == "fe80::3656:78ff:fe9a:bcde"
