@@ -27,7 +27,7 @@ PARTS = {
 
 NEVER_EMPTY = {"NetworkView.members", "Location.macs"}
 """What a sound view has at least one of."""
-ALWAYS_MET = {"Answer.local", "Location.remote", "Member.vlan"}
+ALWAYS_MET = {"Answer.port", "Location.remote", "Member.vlan"}
 """What says where somebody is, and not that something is turned on."""
 
 
