@@ -112,19 +112,20 @@ def reply(network: NetworkView) -> Iterator[Flow]:
 def answer(vni: int, answers: Iterable[Answer]) -> Iterator[Flow]:
     """The answer to each question, and the questions that are none: whoever announces an address asks for it.
 
-    Nobody is told of his own address (RFC 5227 §2.1.1). Another who announces a learned one has taken it
-    over, and everybody should hear; one that the file gives is defended (RFC 5227 §2.4).
+    Nobody is told of his own address (RFC 5227 §2.1.1), nor is who shares his port: to look at sources here
+    would cost the datapath an entry for each that a port makes up. Another who announces a learned address
+    has taken it over, and everybody should hear; one that the file gives is defended (RFC 5227 §2.4).
     """
     asked = Match(source=Source.LOCAL, network=vni)
     for known in answers:
-        ip, mac, port, learned, _ = known
+        ip, _, port, learned, _ = known
         kind = Kind.LEARNED if learned else Kind.FIXED
         v6 = ":" in ip
         question = SOLICITATION._replace(nd_target=ip) if v6 else REQUEST._replace(arp_tpa=ip)
         everyone = asked._replace(eth_dst=SOLICITED_NODES if v6 else EVERYONE, header=question)
         yield Flow(Table.ANSWER, EXACT, everyone, _na(known) if v6 else _arp_reply(known), kind=kind)
         if port is not None:
-            own = asked._replace(eth_src=mac, header=question)
+            own = asked._replace(in_port=port, header=question)
             yield Flow(Table.ANSWER, OWN, own, _ONWARD, kind=kind)
         if v6:
             bare = everyone._replace(header=question._replace(ipv6_src=UNSPECIFIED, nd_sll=NOBODY))

@@ -122,7 +122,7 @@ TABLES: Mapping[Table, Declaration] = {
     ),
     Table.ANSWER: _declare(
         "who has this address? Asked by a local port of somebody known: the question becomes its answer",
-        "source network eth_src eth_dst eth_type ip_proto ipv6_src icmpv6_type icmpv6_code arp_op arp_spa "
+        "in_port source network eth_dst eth_type ip_proto ipv6_src icmpv6_type icmpv6_code arp_op arp_spa "
         "arp_tpa nd_target nd_sll",
         *(Table.ADVERTISE, Table.FORWARD, Table.REPLY),
         miss=Table.FORWARD,

@@ -75,7 +75,7 @@ def test_who_asks_for_a_known_address_is_told_and_nobody_hears_it(
 
 
 def is_announced(known: Answer, frame: Frame) -> bool:
-    own = known.port is not None and frame.eth_src == known.mac
+    own = known.port == frame.in_port
     return own or (known.learned and frame.header.arp_spa == known.ip)
 
 
