@@ -336,8 +336,8 @@ def _heard(state: State, host: str, path: str, behind: Collection[str]) -> Itera
     forwarding = (port for port in state.members[path] if bound and "router" in port.security.may)
     routers = {Place(port.host, port.interface) for port in forwarding}
     for ip, (mac, place, _) in bound.items():
-        if place.interface is not None and place == (state.fixed(path, mac) or state.place_of(path, mac)):
-            number_here = number.get(place.interface) if place.host == host else None
+        if place == (state.fixed(path, mac) or state.place_of(path, mac)):
+            number_here = number.get(place.interface or "") if place.host == host else None
             if number_here is not None or place.host in behind:
                 yield Answer(ip, mac, number_here, True, place in routers)
 

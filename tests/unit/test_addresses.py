@@ -10,10 +10,11 @@ import pytest
 from flows.compile import compile_bridge
 from flows.match import ARP, Header
 from flows.trace import Frame, Walk, walk
+from flows.view import Answer
 from sdnapp.net.addresses import LIMIT, AddressMemory, Claim, changed, decode, heard, link_local
 from sdnapp.net.hearing import Said, follow, hear, miss, recall
-from sdnapp.net.learning import Place
-from sdnapp.net.state import BridgeFound, PortLost, Seen, Sighting, State, step
+from sdnapp.net.learning import HEARSAY, Place
+from sdnapp.net.state import BridgeFound, Memory, PortLost, Recalled, Seen, Sighting, State, step
 from tests.overlays import LEARNING, numbers, overlay, view_of
 from tests.views import BROADCAST
 
@@ -119,6 +120,20 @@ def test_what_bridges_remember_is_what_was_known() -> None:
     assert recall(fresh, "host2", [AddressMemory(RED, claim, None)], frozenset({"host1"})) is fresh
     assert not recall(with_guest(), "host1", [], frozenset()).addresses.bound
     assert recall(with_guest(), "host2", [], frozenset()).addresses.bound
+
+
+def test_a_bridge_that_is_read_first_keeps_its_answers() -> None:
+    """Nobody but it has told yet where the station is, and it knows only behind which host."""
+    memory = Memory(Sighting(RED, GUEST, OVERLAY.hosts["host2"].tunnels[0].ofport), HEARSAY, denied=False)
+    read_first = step(up(), Recalled("host2", (memory,)))
+    state = recall(read_first, "host2", [AddressMemory(RED, Claim(IP, GUEST), None)], frozenset())
+
+    def answers(known: State) -> tuple[Answer, ...]:
+        (network,) = (one for one in view_of(known, "host2").networks if one.vni == RED)
+        return network.answers
+
+    assert answers(state) == answers(with_guest())
+    assert IP in {answer.ip for answer in answers(state)}
 
 
 def test_whoever_invents_addresses_is_not_listened_to_for_long() -> None:
