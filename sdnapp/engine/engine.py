@@ -17,7 +17,7 @@ from typing import Any
 from flows.compile import NOTHING, Compiled, recompile
 from flows.counters import Count, counted
 from flows.diff import Plan, diff, urgent
-from flows.flow import Flow, FlowKey, Meter, Program
+from flows.flow import Flow, FlowKey, Meter, Program, is_ours
 from flows.tables import Table
 from sdnapp.config.names import is_note
 from sdnapp.engine.binding import binding_alarms, binding_notes
@@ -101,7 +101,7 @@ class _Session:
 
     ``installed`` is None until it has been read; ``reads`` are on their way. ``suspect`` flows may not be
     what their identity says: they count as missing. ``due``: something is new since the bridge was last
-    compared. ``greeted``: it was in sync since it connected.
+    compared. ``greeted``: it was in sync since it connected. ``inherited``: it came with flows of ours.
     """
 
     host: str
@@ -119,6 +119,7 @@ class _Session:
     rejected: dict[Flow | Meter, str] = field(default_factory=dict)
     reads: int = 1
     greeted: bool = False
+    inherited: bool = False
     suspect: frozenset[FlowKey] = frozenset()
     failures: int = 0
     failure: str | None = None
@@ -285,6 +286,7 @@ class Engine:
                 read = self._state.read
                 self._state = step(self._state, Recalled(host, memories, crowded, groups, now))
                 self._state = recall(self._state, host, addresses, read)
+                session.inherited |= session.installed is None and any(is_ours(cookie) for _, cookie in flows)
                 session.installed, session.meters, session.due = set(flows - session.suspect), meters, True
                 session.reads -= 1
                 if not session.reads:
@@ -397,26 +399,29 @@ class Engine:
         return [Read(dpid)]
 
     def _is_guessing(self) -> bool:
-        """Whether ports may be on bridges that have not connected yet since the controller started.
+        """Whether there are bridges of which, since the controller started, nobody knows what they remember.
 
-        What bridges hold of an earlier controller is better than what would follow from that.
+        What the others hold of an earlier controller is better than what would follow without that.
         """
         overlay = self._state.overlay
-        unseen = not overlay.controller.per_host and not overlay.hosts.keys() <= self._state.bridges.keys()
-        return self._gathering and bool(overlay.bound) and unseen
+        return (
+            self._gathering
+            and not overlay.controller.per_host
+            and not overlay.hosts.keys() <= self._state.read
+        )
 
     def _reconcile(self, dpid: int, session: _Session) -> Iterator[Effect | None]:
         """Send what the bridge lacks, unless it is being read, or written, or was given up."""
         if session.reads or session.installed is None or session.sending or session.failure:
-            return
-        if session.installed and self._is_guessing():
             return
         yield from session.follow(self._state)
         if not session.due:
             return
         session.due = False
         plan = diff(session.installed, session.meters, _without(session.program, session.rejected))
-        if plan:
+        if plan and session.inherited and self._is_guessing():
+            session.due = True
+        elif plan:
             first = urgent(plan)
             whole = first is plan or session.host not in self._state.confirmed
             session.sending = plan if whole else first

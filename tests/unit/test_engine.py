@@ -266,6 +266,17 @@ def test_an_unknown_bridge_is_listed_and_left_empty_until_the_file_names_it() ->
     assert not fake.engine.status("overlay.yaml").unknown
 
 
+def test_a_controller_that_starts_anew_changes_no_bridge_before_it_has_read_them_all() -> None:
+    """One may remember what another needs: a station, an address, a listener."""
+    fake = Fake()
+    fake.tell(connected(HOST1), connected(HOST2))
+
+    fake.engine = Engine(overlay(TWO_HOSTS.replace("vni: 5010", "vni: 5011")))
+
+    assert not plans(fake.tell(connected(HOST1)))
+    assert plans(fake.tell(connected(HOST2)))
+
+
 def test_a_refused_flow_is_named_and_its_neighbours_are_programmed() -> None:
     engine = Engine(OVERLAY)
     handled(engine, connected(HOST1))
