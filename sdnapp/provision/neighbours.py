@@ -66,7 +66,7 @@ class Keeper:
             self._changed.set()
 
     def _run(self) -> None:
-        looks, hops, switch = 0, frozenset[Hop](), None
+        looks, ways, switch = 0, frozenset[Hop | None](), None
         while True:
             if self._changed.wait(PERIOD if self._remotes else None):
                 self._changed.clear()
@@ -74,9 +74,9 @@ class Keeper:
             try:
                 switch = switch or _Switch(self._directory)
                 validating = looks % VALIDATE == 0
-                if validating:
-                    hops = switch.hops(self._remotes)
-                _look(switch, hops, validating=validating)
+                if validating or None in ways:  # a route may come a while after its tunnel
+                    ways = frozenset(map(switch.hop, sorted(self._remotes)))
+                _look(switch, frozenset(hop for hop in ways if hop), validating=validating)
                 looks += 1
             except (Gone, OSError):
                 if switch:
@@ -153,11 +153,8 @@ class _Switch:
         """Have it know a neighbour."""
         self._ask("tnl/neigh/set", hop.bridge, hop.address, mac)
 
-    def hops(self, remotes: Iterable[str]) -> frozenset[Hop]:
-        """Find to whom the packets for these addresses go first."""
-        return frozenset(hop for remote in remotes if (hop := self._hop(remote)))
-
-    def _hop(self, remote: str) -> Hop | None:
+    def hop(self, remote: str) -> Hop | None:
+        """Find to whom the packets for this address go first; None as long as there is no route."""
         answer = self._ask("ovs/route/lookup", remote)
         route = dict(line.split(" ", 1) for line in answer.splitlines() if " " in line)
         if "dev" not in route:
