@@ -1,4 +1,4 @@
-"""``python -m tests.netns.storm DEVICE DESTINATION SECONDS [SOURCE]``: frames as fast as they can be sent.
+"""``python storm.py DEVICE DESTINATION SECONDS [SOURCE]``: frames as fast as they can be sent.
 
 Each has another source, made up at random, unless one is given. It prints how many it sent.
 """

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from statistics import median
 
 import pytest
@@ -36,6 +37,7 @@ ports:
   blue2: {host: host2, network: blue/web, address: 10.1.1.2/24, security: learn}
 """
 GUEST = "02:aa:00:00:00:01"
+STORM = str(Path(__file__).with_name("storm.py"))
 KNOWN = 1024
 ROUNDS = 6
 MORE = 1.0
@@ -155,7 +157,7 @@ def test_a_mac_of_the_file_stays_where_the_file_puts_it(running: Running) -> Non
 def storm(running: Running, destination: str, *source: str) -> Iterator[None]:
     """Send frames from red3 as fast as the processor allows that nobody else wants."""
     mac = running.overlay.ports[destination].mac or ""
-    command = ("nice", "-n", "19", sys.executable, "-m", "tests.netns.storm", "eth0", mac, "60", *source)
+    command = ("nice", "-n", "19", sys.executable, STORM, "eth0", mac, "60", *source)
     with subprocess.Popen(running.command("red3", *command), stdout=subprocess.PIPE, text=True) as process:
         yield
         process.terminate()
