@@ -55,8 +55,8 @@ from sdnapp.engine.messages import (
 )
 from sdnapp.engine.status import Status
 from sdnapp.log import event as log_event
+from sdnapp.net.events import Memory, Sighting
 from sdnapp.net.learning import HEARSAY
-from sdnapp.net.state import Memory, Sighting
 from sdnapp.openflow import connection, flowstats, monitor, neighbours
 from sdnapp.openflow.switch import LearnedFlow, Switch
 from sdnapp.rest.application import application

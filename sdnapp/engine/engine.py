@@ -55,13 +55,7 @@ from sdnapp.net import service
 from sdnapp.net.addresses import AddressMemory
 from sdnapp.net.addresses import decode as claimed
 from sdnapp.net.dialect import SILENT, Dialect
-from sdnapp.net.hearing import Said, follow, hear, miss, recall
-from sdnapp.net.membership import decode
-from sdnapp.net.model import Host, Overlay
-from sdnapp.net.project import Memo, Shared, projection
-from sdnapp.net.service import Spoken
-from sdnapp.net.speaking import dialect, in_change
-from sdnapp.net.state import (
+from sdnapp.net.events import (
     BridgeFound,
     Configured,
     Confirmed,
@@ -74,10 +68,16 @@ from sdnapp.net.state import (
     Seen,
     Settled,
     Silent,
-    State,
     Thawed,
-    step,
 )
+from sdnapp.net.hearing import Said, follow, hear, miss, recall
+from sdnapp.net.membership import decode
+from sdnapp.net.model import Host, Overlay
+from sdnapp.net.project import Memo, Shared, projection
+from sdnapp.net.service import Spoken
+from sdnapp.net.speaking import dialect, in_change
+from sdnapp.net.state import State
+from sdnapp.net.step import step
 
 TAKEN = 0.5
 """Seconds after its barrier until a bridge surely takes what its flows say. By then Open vSwitch has revised

@@ -10,8 +10,7 @@ from flows.diff import Plan
 from flows.flow import Flow, FlowKey, Meter
 from flows.tables import Table
 from sdnapp.net.addresses import AddressMemory
-from sdnapp.net.model import Overlay
-from sdnapp.net.state import (
+from sdnapp.net.events import (
     Confirmed,
     Eased,
     Faded,
@@ -22,6 +21,7 @@ from sdnapp.net.state import (
     Sighting,
     Thawed,
 )
+from sdnapp.net.model import Overlay
 
 
 @dataclass(frozen=True, slots=True)

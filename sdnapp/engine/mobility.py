@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping
 
 from sdnapp.engine.messages import Effect, Elapsed, Later, Note
 from sdnapp.engine.status import Alarm, port_names
+from sdnapp.net.events import Eased, Thawed
 from sdnapp.net.learning import NOBODY, NONE_DENIED, Place
-from sdnapp.net.state import Eased, State, Thawed
+from sdnapp.net.state import State
 
 EASE = 30.0
 """Seconds until we look again whether a crowded port still is."""

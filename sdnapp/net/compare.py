@@ -8,10 +8,12 @@ from typing import Literal
 
 from flows.compile import compile_bridge
 from flows.flow import EMPTY, Flow, Program
+from sdnapp.net.events import BridgeFound
 from sdnapp.net.model import Attachment, Bound, Dhcp, Host, Limits, Overlay, Port, Rate, Security
 from sdnapp.net.project import project
 from sdnapp.net.speaking import dialect
-from sdnapp.net.state import BridgeFound, State, step
+from sdnapp.net.state import State
+from sdnapp.net.step import step
 
 Fields = Mapping[str, str | None]
 """What is known of a thing, each in a word or a few; None: it has none."""

@@ -9,8 +9,8 @@ from typing import Any
 from os_ken.ofproto import ofproto_v1_3_parser as parser
 
 from flows.match import Source
+from sdnapp.net.events import GroupMemory
 from sdnapp.net.membership import Family
-from sdnapp.net.state import GroupMemory
 
 _CLONE = 42
 _PORT_OF_RESUBMIT = 16

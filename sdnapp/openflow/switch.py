@@ -19,7 +19,7 @@ from flows.flow import CONTROLLER_METER, Flow, FlowKey, Meter, Unit, is_crowded,
 from flows.match import Source
 from flows.tables import Table
 from sdnapp.net.addresses import AddressMemory
-from sdnapp.net.state import GroupMemory
+from sdnapp.net.events import GroupMemory
 from sdnapp.openflow import encode, monitor, neighbours
 from sdnapp.openflow.groups import remembered
 

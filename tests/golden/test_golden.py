@@ -14,8 +14,10 @@ from flows.compile import compile_bridge
 from flows.flow import Program
 from flows.render import render
 from flows.verify import check
+from sdnapp.net.events import BridgeFound
 from sdnapp.net.model import Overlay
-from sdnapp.net.state import BridgeFound, State, step
+from sdnapp.net.state import State
+from sdnapp.net.step import step
 from sdnapp.source import load
 from tests.overlays import numbers, plugged, view_of
 

@@ -12,8 +12,10 @@ from pathlib import Path
 import pytest
 
 from flows.compile import compile_bridge
+from sdnapp.net.events import BridgeFound
 from sdnapp.net.model import Host
-from sdnapp.net.state import BridgeFound, State, step
+from sdnapp.net.state import State
+from sdnapp.net.step import step
 from sdnapp.source import load
 from tests.overlays import LEARNING, numbers, view_of
 from tests.ovs.controller import Controller, until

@@ -10,8 +10,10 @@ import pytest
 
 from flows.compile import compile_bridge
 from flows.diff import diff
+from sdnapp.net.events import BridgeFound
 from sdnapp.net.model import Host, Port
-from sdnapp.net.state import BridgeFound, State, step
+from sdnapp.net.state import State
+from sdnapp.net.step import step
 from tests.overlays import numbers, overlay, view_of
 from tests.ovs.client import Client
 from tests.ovs.switchd import PrivateOvs, private_ovs

@@ -12,9 +12,11 @@ from flows.match import ARP, Header
 from flows.trace import Frame, Walk, walk
 from flows.view import Answer
 from sdnapp.net.addresses import LIMIT, AddressMemory, Claim, changed, decode, heard, link_local
+from sdnapp.net.events import BridgeFound, Memory, PortLost, Recalled, Seen, Sighting
 from sdnapp.net.hearing import Said, follow, hear, miss, recall
 from sdnapp.net.learning import HEARSAY, Place
-from sdnapp.net.state import BridgeFound, Memory, PortLost, Recalled, Seen, Sighting, State, step
+from sdnapp.net.state import State
+from sdnapp.net.step import step
 from tests.overlays import LEARNING, numbers, overlay, view_of
 from tests.views import BROADCAST
 

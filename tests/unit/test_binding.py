@@ -14,7 +14,9 @@ from flows.view import NetworkView
 from sdnapp.config import names
 from sdnapp.engine import Engine
 from sdnapp.engine.messages import Elapsed, Gathered
-from sdnapp.net.state import BridgeFound, Configured, Event, PortFound, PortLost, Seen, Sighting, State, step
+from sdnapp.net.events import BridgeFound, Configured, Event, PortFound, PortLost, Seen, Sighting
+from sdnapp.net.state import State
+from sdnapp.net.step import step
 from tests.overlays import TWO_HOSTS, numbers, overlay, plugged, view_of
 from tests.unit.test_engine import Fake, connected, plans
 

@@ -19,9 +19,11 @@ from sdnapp.frames import dhcp, dhcp6
 from sdnapp.frames.packet import Ends, link_local, read, with_udp
 from sdnapp.net.build import build
 from sdnapp.net.dhcp import DUID, SERVER, SERVER6, Client, Served, answer
+from sdnapp.net.events import BridgeFound
 from sdnapp.net.model import Dhcp
 from sdnapp.net.service import Spoken, hear
-from sdnapp.net.state import BridgeFound, State, step
+from sdnapp.net.state import State
+from sdnapp.net.step import step
 from tests.overlays import numbers
 
 MAC, OTHER = "02:00:00:00:00:01", "02:00:00:00:00:02"

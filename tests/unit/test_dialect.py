@@ -9,20 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sdnapp.net.dialect import SILENT, Dialect, Speech, Way
+from sdnapp.net.events import BridgeFound, Configured, Confirmed, Event, Faded, PortFound, PortLost, Settled
 from sdnapp.net.model import Encapsulation, Overlay
 from sdnapp.net.speaking import dialect
-from sdnapp.net.state import (
-    BridgeFound,
-    Configured,
-    Confirmed,
-    Event,
-    Faded,
-    PortFound,
-    PortLost,
-    Settled,
-    State,
-    step,
-)
+from sdnapp.net.state import State
+from sdnapp.net.step import step
 from tests.overlays import TWO_HOSTS, numbers, overlay
 
 OVERLAY = overlay()

@@ -33,9 +33,9 @@ from sdnapp.engine.messages import (
     WasRead,
     WasSent,
 )
+from sdnapp.net.events import Eased, Sighting, Thawed
 from sdnapp.net.limits import limits
 from sdnapp.net.model import Host, Overlay
-from sdnapp.net.state import Eased, Sighting, Thawed
 from tests.overlays import TWO_HOSTS, numbers, overlay, view_of
 
 OVERLAY = overlay()

@@ -9,7 +9,7 @@ import pytest
 from flows.compile import compile_bridge
 from flows.tables import Table
 from sdnapp.engine.messages import Emit, Event, Heard, SourceSeen
-from sdnapp.net.state import Sighting
+from sdnapp.net.events import Sighting
 from tests.fuzz import frames
 from tests.overlays import overlay
 from tests.unit.test_engine import Fake, connected

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from sdnapp.engine.health import health_alarms, health_notes
-from sdnapp.net.state import BridgeFound, PortFound, State, step
+from sdnapp.net.events import BridgeFound, PortFound
+from sdnapp.net.state import State
+from sdnapp.net.step import step
 from tests.overlays import TWO_HOSTS, numbers, overlay, view_of
 
 WATCHED = TWO_HOSTS.replace("{encapsulation: gre}", "{encapsulation: gre, bfd: 300}")

@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sdnapp.net.learning import HEARSAY, HOLD, Place, Station
-from sdnapp.net.state import (
+from sdnapp.net.events import (
     BridgeFound,
     Configured,
     Eased,
@@ -21,10 +20,11 @@ from sdnapp.net.state import (
     Seen,
     Sighting,
     Silent,
-    State,
     Thawed,
-    step,
 )
+from sdnapp.net.learning import HEARSAY, HOLD, Place, Station
+from sdnapp.net.state import State
+from sdnapp.net.step import step
 from tests.overlays import TWO_HOSTS, numbers, overlay, view_of
 
 OVERLAY = overlay(TWO_HOSTS.replace("red1:  {host: host1,", "red1:  {host: host1, max_macs: 4,"))

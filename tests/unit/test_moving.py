@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from sdnapp.net.state import BridgeFound, Configured, Event, PortFound, PortLost, Settled, State, step
+from sdnapp.net.events import BridgeFound, Configured, Event, PortFound, PortLost, Settled
+from sdnapp.net.state import State
+from sdnapp.net.step import step
 from tests.overlays import TWO_HOSTS, numbers, overlay, view_of
 
 THREE_HOSTS = TWO_HOSTS.replace("ports:", "  host3: {vtep: 192.168.4.203}\nports:")

@@ -6,8 +6,7 @@ import itertools
 
 import pytest
 
-from sdnapp.net.learning import Place
-from sdnapp.net.state import (
+from sdnapp.net.events import (
     BridgeFound,
     Configured,
     Event,
@@ -18,9 +17,10 @@ from sdnapp.net.state import (
     Seen,
     Sighting,
     Silent,
-    State,
-    step,
 )
+from sdnapp.net.learning import Place
+from sdnapp.net.state import State
+from sdnapp.net.step import step
 from tests.overlays import TWO_HOSTS, numbers, overlay, view_of
 
 OVERLAY = overlay()

@@ -11,10 +11,12 @@ from flows.compile import compile_bridge
 from flows.tables import Table
 from flows.trace import Frame, walk
 from sdnapp.net.compare import differences
+from sdnapp.net.events import BridgeFound, Seen, Sighting
 from sdnapp.net.learning import Place
 from sdnapp.net.model import Overlay
 from sdnapp.net.mtu import workload_mtus
-from sdnapp.net.state import BridgeFound, Seen, Sighting, State, step
+from sdnapp.net.state import State
+from sdnapp.net.step import step
 from sdnapp.provision.desired import desire
 from sdnapp.provision.world import Port, World
 from sdnapp.source import load

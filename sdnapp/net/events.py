@@ -1,0 +1,180 @@
+"""What happens to the world, as values: what a bridge or the file says, and what time does."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from sdnapp.net.dialect import Dialect, Speech
+from sdnapp.net.learning import Place
+from sdnapp.net.membership import Family, Query, Report
+from sdnapp.net.model import Overlay
+
+
+class Sighting(NamedTuple):
+    """A bridge saw ``mac`` in the network with this VNI come in on this port."""
+
+    vni: int
+    mac: str
+    ofport: int
+
+
+class Memory(NamedTuple):
+    """What a flow of a bridge says of a source that it saw: the number of its last move (``HEARSAY`` where
+    only the way to it is known), or that it is not believed there.
+    """
+
+    sighting: Sighting
+    moves: int = 0
+    denied: bool = False
+
+
+class GroupMemory(NamedTuple):
+    """What flows of a bridge say of multicast: ``sdnapp.net.multicast.Recollection``, in its own numbers."""
+
+    vni: int
+    family: Family
+    mac: str | None
+    queriers: tuple[str, ...]
+    ofports: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Configured:
+    """There is a new configuration."""
+
+    overlay: Overlay
+
+
+@dataclass(frozen=True, slots=True)
+class BridgeFound:
+    """A bridge connected and named its ports, and those of them behind which it hears nobody."""
+
+    host: str
+    ports: Mapping[str, int]
+    dead: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class PortFound:
+    """A port appeared, or has a new number, or the bridge hears somebody behind it or no more."""
+
+    host: str
+    interface: str
+    ofport: int
+    dead: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PortLost:
+    """A port went away."""
+
+    host: str
+    interface: str
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """Sources that the bridge did not know. ``now``: in seconds."""
+
+    host: str
+    sightings: tuple[Sighting, ...]
+    now: float
+
+
+@dataclass(frozen=True, slots=True)
+class Silent:
+    """A source has not been heard for the age that the configuration allows."""
+
+    host: str
+    sighting: Sighting
+
+
+@dataclass(frozen=True, slots=True)
+class Recalled:
+    """A bridge told what it remembers: all of its own sources, and some behind its tunnels.
+
+    ``crowded``: ports at which it learns nothing more. ``groups``: what it remembers of multicast, ``now``,
+    in seconds.
+    """
+
+    host: str
+    memories: tuple[Memory, ...]
+    crowded: tuple[int, ...] = ()
+    groups: tuple[GroupMemory, ...] = ()
+    now: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Thawed:
+    """A station that was frozen then, or before this controller began, may move again."""
+
+    network: str
+    mac: str
+    since: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Eased:
+    """A crowded place was left alone for long enough."""
+
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
+class GroupsHeard:
+    """A message about multicast groups came in on this port of the host's bridge. ``now``: in seconds."""
+
+    host: str
+    vni: int
+    ofport: int
+    message: Query | Report
+    now: float
+
+
+@dataclass(frozen=True, slots=True)
+class GroupsAged:
+    """It is so late now, in seconds: what was heard of multicast until then may be old."""
+
+    now: float
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmed:
+    """This dialect is in force on the host's bridge."""
+
+    host: str
+    dialect: Dialect
+
+
+@dataclass(frozen=True, slots=True)
+class Faded:
+    """So long after their speakers stopped, nothing of these is on its way any more."""
+
+    speeches: frozenset[Speech]
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """Long enough after a configuration: whoever has not been heard of since does not count."""
+
+    overlay: Overlay
+
+
+Event = (
+    Configured
+    | BridgeFound
+    | PortFound
+    | PortLost
+    | Seen
+    | Silent
+    | Recalled
+    | Thawed
+    | Eased
+    | GroupsHeard
+    | GroupsAged
+    | Confirmed
+    | Faded
+    | Settled
+)
