@@ -12,6 +12,7 @@ from __future__ import annotations
 import socket
 import struct
 import threading
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -24,6 +25,8 @@ from sdnapp.provision.thread import in_background
 
 PERIOD = 0.5
 """Seconds between looks: for about so long, a tunnel may be silent."""
+ANSWER = 0.05
+"""Seconds that a neighbour may take to answer the kernel within a look."""
 VALIDATE = 20
 """Looks after which the kernel is to make sure that its neighbours are still there."""
 
@@ -66,17 +69,16 @@ class Keeper:
             self._changed.set()
 
     def _run(self) -> None:
-        looks, ways, switch = 0, frozenset[Hop | None](), None
+        looks, ways, switch = 0, dict[str, Hop | None](), None
         while True:
             if self._changed.wait(PERIOD if self._remotes else None):
                 self._changed.clear()
                 looks = 0
             try:
                 switch = switch or _Switch(self._directory)
-                validating = looks % VALIDATE == 0
-                if validating or None in ways:  # a route may come a while after its tunnel
-                    ways = frozenset(map(switch.hop, sorted(self._remotes)))
-                _look(switch, frozenset(hop for hop in ways if hop), validating=validating)
+                if looks % VALIDATE == 0:
+                    ways = dict.fromkeys(self._remotes)
+                _look(switch, ways, validating=looks % VALIDATE == 0)
                 looks += 1
             except (Gone, OSError):
                 if switch:
@@ -84,13 +86,22 @@ class Keeper:
                 switch, looks = None, 0
 
 
-def _look(switch: _Switch, hops: frozenset[Hop], *, validating: bool) -> None:
+def _look(switch: _Switch, ways: dict[str, Hop | None], *, validating: bool) -> None:
+    """Amend what is missing; ``ways`` holds how each remote address was reached at the last look.
+
+    The way to a neighbour that is missing is looked up again: while a bridge takes over the address of its
+    uplink, the route still leads through the uplink.
+    """
     known = switch.known()
-    if not validating and hops <= known.keys():
+    missing = {remote: switch.hop(remote) for remote, hop in ways.items() if hop not in known}
+    ways |= missing
+    hops = frozenset(hop for hop in (ways if validating else missing).values() if hop)
+    if not hops:
         return
     with netlink.rtnetlink() as kernel:
-        if validating or hops - known.keys():
-            _use(kernel, hops if validating else hops - known.keys())
+        _use(kernel, hops)
+        if not hops <= _neighbours(kernel).keys():
+            time.sleep(ANSWER)
         for hop, mac in amends(hops, known, _neighbours(kernel), refresh=validating):
             switch.tell(hop, mac)
 

@@ -62,13 +62,16 @@ def test_nothing_is_flooded_to_a_peer_that_is_gone(bring_up: Callable[..., Runni
 
 
 @pytest.mark.parametrize("underlay", ["IPv4", "IPv6"])
-def test_a_neighbour_that_the_switch_forgets_under_a_stream_is_known_again(
+def test_a_stream_survives_that_the_switch_forgets_its_neighbour(
     bring_up: Callable[..., Running], underlay: str
 ) -> None:
+    """Without the agent, Open vSwitch 3.1 loses all of a stream in one direction from then on."""
     running = bring_up("two-hosts.yaml" if underlay == "IPv4" else "ipv6-underlay.yaml")
     names = [p.name for p in running.overlay.ports.values() if p.attachments[0].network == "red/web"]
-    peer = str(running.overlay.hosts["host2"].vtep)
-    with streaming(running.lab, [(names[0], names[1])], rate=200):
+    with streaming(running.lab, [(names[0], names[1])], rate=200) as packets:
         time.sleep(1.0)
         running.run("host1", "ovs-appctl", "tnl/neigh/flush")
-        until(lambda: peer in running.run("host1", "ovs-appctl", "tnl/neigh/show"), 5)
+        time.sleep(4.0)
+
+    (there,) = packets.counts()
+    assert there.lost < 0.75 * 200
