@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from urllib.request import ProxyHandler, Request, build_opener
 
 import click
+from click.core import ParameterSource
 
 from sdnapp.lab import model
 from sdnapp.lab.errors import LabError
@@ -27,9 +28,19 @@ def rest_options(command: Callable[..., None]) -> Callable[..., None]:
     """``--rest``, ``--name`` and ``--json``; ``rest_url`` makes a URL of the first two."""
     for option in (
         click.option("--json", "as_json", is_flag=True, help="Print JSON."),
-        click.option("--name", metavar="LAB", help="Ask the controller of this lab."),
         click.option(
-            "--rest", metavar="URL", envvar="SDNAPP_REST", help=f"Where REST answers.  [default: {DEFAULT}]"
+            "--name",
+            metavar="LAB",
+            envvar="SDNAPP_LAB",
+            show_envvar=True,
+            help="Ask the controller of this lab.",
+        ),
+        click.option(
+            "--rest",
+            metavar="URL",
+            envvar="SDNAPP_REST",
+            show_envvar=True,
+            help=f"Where REST answers, if no lab is named.  [default: {DEFAULT}]",
         ),
     ):
         command = option(command)
@@ -37,8 +48,13 @@ def rest_options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def rest_url(rest: str | None, name: str | None) -> str:
-    """Where to ask: a lab's controller if a lab is named, else ``rest``, else the default."""
-    if name is not None:
+    """Where to ask: a lab's controller if a lab is named, else ``rest``, else the default.
+
+    What was typed counts for more than what the environment says.
+    """
+    source = click.get_current_context().get_parameter_source
+    only_rest = source("rest") is ParameterSource.COMMANDLINE is not source("name")
+    if name is not None and not only_rest:
         try:
             return model.read(name).rest
         except LabError as error:

@@ -18,9 +18,9 @@ from sdnapp.source import read, unreadable
 @click.command()
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
 def check(files: tuple[str, ...]) -> None:
-    """Say all that is wrong with each FILE ('-': standard input), with its line and what would be right.
+    """Say what is wrong with each FILE, and what would be right.
 
-    Exit status 0 if nothing is, otherwise 2.
+    '-' is standard input. Exit status 0 if nothing is wrong, otherwise 2.
     """
     found = sum([_check(file) for file in files])
     if found:

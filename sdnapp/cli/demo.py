@@ -23,7 +23,7 @@ from rich.console import Console
 from rich.table import Table
 
 import sdnapp
-from sdnapp.cli.terminal import as_root, interrupted_by_sigterm, plain_errors
+from sdnapp.cli.terminal import interrupted_by_sigterm, on_labs
 from sdnapp.lab import lifecycle, model, services
 from sdnapp.lab.errors import LabError
 from sdnapp.lab.machine import environment
@@ -66,17 +66,7 @@ class Story:
         """Run a command as it would be typed, show it and its output; say whether it went well."""
         self.prompt(command)
         try:
-            done = subprocess.run(
-                shlex.split(command),
-                cwd=self.directory,
-                env=self.environment(),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-                timeout=patience,
-                check=False,
-            )
+            done = subprocess.run(shlex.split(command), timeout=patience, check=False, **self._how())
         except subprocess.TimeoutExpired as late:
             output = (late.stdout or b"").decode(errors="replace")
             self.show(f"{output}(no end after {patience:.0f} s)")
@@ -92,16 +82,7 @@ class Story:
         gets a Ctrl-C after a moment in which the last of it may come out.
         """
         self.prompt(f"{command} &")
-        process = subprocess.Popen(
-            shlex.split(command),
-            cwd=self.directory,
-            env=self.environment(),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-        )
+        process = subprocess.Popen(shlex.split(command), start_new_session=True, **self._how())
         assert process.stdout is not None
         lines: list[str] = []
         try:
@@ -134,22 +115,30 @@ class Story:
         if output:
             self.console.print(output.rstrip("\n"), markup=False, soft_wrap=True)
 
-    def environment(self) -> dict[str, str]:
-        """Return what commands get: our own command on PATH, this terminal's width, what was exported."""
-        ours = str(Path(services.script("sdnapp")).parent)
-        path = f"{ours}:{os.environ['PATH']}"
-        return os.environ | {"PATH": path, "COLUMNS": str(self.console.width)} | self.exported
+    def _how(self) -> dict[str, Any]:
+        """How commands run: our own on PATH, in this terminal's width, with what was exported."""
+        path = f"{_beside_us()}:{os.environ['PATH']}"
+        return {
+            "cwd": self.directory,
+            "env": os.environ | {"PATH": path, "COLUMNS": str(self.console.width)} | self.exported,
+            "stdin": subprocess.DEVNULL,
+            "stdout": subprocess.PIPE,
+            "stderr": subprocess.STDOUT,
+            "text": True,
+        }
 
 
 @click.command()
 @click.option("--keep", is_flag=True, help="Leave the lab up at the end, and say how to look around.")
 @click.option("--name", default="demo", show_default=True, help="How to name the lab.")
 def demo(keep: bool, name: str) -> None:
-    """Watch two tenants with the same addresses talk across two hosts, over GRE and then over VXLAN."""
-    as_root()
+    """Watch two tenants talk over GRE, then VXLAN.
+
+    They have the same addresses, on two hosts that this machine runs as a lab.
+    """
     console = Console(highlight=False)
     began = time.monotonic()
-    with plain_errors(), interrupted_by_sigterm():
+    with on_labs(), interrupted_by_sigterm():
         services.require("ovs-vswitchd", "ovs-vsctl", "tcpdump", "iperf3", "ping", "nsenter")
         if model.directory(name).exists():
             raise LabError(f"a lab named '{name}' exists: sdnapp lab down --name {name}")
@@ -284,7 +273,6 @@ def flows(story: Story) -> None:
     """Show the flows of a bridge, as names and as REST has them."""
     story.chapter("The flows, as REST dumps them")
     lab = model.read(story.name)
-    story.export("SDNAPP_REST", lab.rest, "where its controller answers")
     named, _ = story.run("sdnapp flows host1")
     story.claim("sdnapp flows shows the flows of host1, with the names of tables", named)
     host = next(h for h in lifecycle.get(lab, "/v1/hosts") if h["name"] == "host1")
@@ -322,7 +310,10 @@ def summary(story: Story, seconds: float) -> None:
 
 def look_around(story: Story) -> None:
     """Say what can be done with a lab that was left up."""
-    story.console.print(f"\nThe lab is still up, and follows {story.directory / EXAMPLE.name}. Look around:")
+    file = story.directory / EXAMPLE.name
+    story.console.print(f"\nThe lab is still up, and follows {file}. Look around, as root:", soft_wrap=True)
+    if shutil.which("sdnapp") is None:
+        story.console.print(f"  export PATH={_beside_us()}:$PATH", soft_wrap=True)
     for command in (
         f"export SDNAPP_LAB={story.name}",
         "sdnapp lab status",
@@ -331,7 +322,12 @@ def look_around(story: Story) -> None:
         "sdnapp lab capture host1",
         f"sdnapp lab down && rm -r {story.directory}   # take it down",
     ):
-        story.console.print(f"  {command}")
+        story.console.print(f"  {command}", soft_wrap=True)
+
+
+def _beside_us() -> Path:
+    """Return the directory of our own command."""
+    return Path(services.script("sdnapp")).parent
 
 
 def _follows(host: dict[str, Any], encapsulation: str) -> bool:

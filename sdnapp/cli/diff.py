@@ -25,7 +25,9 @@ TROUBLE = 2
 def diff(
     files: tuple[str, ...], rest: str | None, name: str | None, *, with_flows: bool, as_json: bool
 ) -> None:
-    """Show what FILE would change against OLD, or against what the controller has in force.
+    """Show what FILE would change, before anything happens.
+
+    Against OLD, or against what the controller has in force.
 
     Exit status 0 if nothing would change, 1 if something would.
     """

@@ -10,7 +10,7 @@ from dataclasses import asdict
 import click
 from rich.table import Table
 
-from sdnapp.cli.terminal import console, interrupted_by_sigterm, name_option, plain_errors
+from sdnapp.cli.terminal import console, interrupted_by_sigterm, name_option, on_labs
 from sdnapp.lab import faults, model
 from sdnapp.lab.count import Count
 from sdnapp.lab.move import move as move_port
@@ -26,12 +26,12 @@ from sdnapp.lab.stream import streaming
 @click.option("--both/--one-way", default=True, show_default=True, help="From B to A as well.")
 @click.option("--json", "as_json", is_flag=True, help="As one JSON document.")
 def stream(a: str, b: str, name: str, rate: int, seconds: float | None, *, both: bool, as_json: bool) -> None:
-    """Send numbered UDP packets between ports A and B, and count what becomes of them.
+    """Send packets between ports A and B, and count the lost ones.
 
-    Follows a port that moves. Exit code 1 if something was lost.
+    They are numbered, over UDP, and follow a port that moves. Exit status 1 if something was lost.
     """
     pairs = [(a, b), (b, a)] if both else [(a, b)]
-    with plain_errors(), streaming(model.read(name), pairs, rate) as flow:
+    with on_labs(), streaming(model.read(name), pairs, rate) as flow:
         with suppress(KeyboardInterrupt), interrupted_by_sigterm():
             time.sleep(1e9 if seconds is None else seconds)
         flow.stop()
@@ -52,7 +52,7 @@ def controller() -> None:
 @name_option
 def controller_stop(name: str) -> None:
     """End it with SIGTERM, as a service manager does."""
-    with plain_errors():
+    with on_labs():
         faults.stop_controller(model.read(name))
 
 
@@ -60,7 +60,7 @@ def controller_stop(name: str) -> None:
 @name_option
 def controller_kill(name: str) -> None:
     """End it with SIGKILL."""
-    with plain_errors():
+    with on_labs():
         faults.kill_controller(model.read(name))
 
 
@@ -68,7 +68,7 @@ def controller_kill(name: str) -> None:
 @name_option
 def controller_start(name: str) -> None:
     """Start it again."""
-    with plain_errors():
+    with on_labs():
         there = faults.start_controller(model.read(name))
     console.print(f"REST answers at {there.rest}")
 
@@ -82,8 +82,11 @@ def vswitchd() -> None:
 @click.argument("host")
 @name_option
 def vswitchd_kill(host: str, name: str) -> None:
-    """End ovs-vswitchd of HOST with SIGKILL: its userspace datapath ends with it."""
-    with plain_errors():
+    """End ovs-vswitchd of HOST with SIGKILL.
+
+    Its userspace datapath ends with it.
+    """
+    with on_labs():
         faults.kill_switch(model.read(name), host)
 
 
@@ -92,7 +95,7 @@ def vswitchd_kill(host: str, name: str) -> None:
 @name_option
 def vswitchd_start(host: str, name: str) -> None:
     """Start ovs-vswitchd of HOST again."""
-    with plain_errors():
+    with on_labs():
         faults.start_switch(model.read(name), host)
 
 
@@ -105,8 +108,11 @@ def ovsdb() -> None:
 @click.argument("host")
 @name_option
 def ovsdb_restart(host: str, name: str) -> None:
-    """End ovsdb-server of HOST with SIGTERM, and start it again on the same database."""
-    with plain_errors():
+    """End ovsdb-server of HOST, and start it again.
+
+    With SIGTERM, and on the same database.
+    """
+    with on_labs():
         faults.restart_database(model.read(name), host)
 
 
@@ -115,9 +121,12 @@ def ovsdb_restart(host: str, name: str) -> None:
 @click.argument("host")
 @name_option
 def move(port: str, host: str, name: str) -> None:
-    """Have PORT live on HOST, as a live migration would: the lab's file is changed, the rest follows."""
+    """Have PORT live on HOST, as a live migration would.
+
+    The lab's file is changed, the rest follows.
+    """
     began = time.monotonic()
-    with plain_errors():
+    with on_labs():
         move_port(model.read(name), port, host)
     console.print(f"{port} is on {host} after {time.monotonic() - began:.2f} s")
 

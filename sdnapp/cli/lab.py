@@ -14,7 +14,7 @@ import click
 from rich.table import Table
 
 from sdnapp.cli.disturb import controller, move, ovsdb, stream, vswitchd
-from sdnapp.cli.terminal import as_root, console, interrupted_by_sigterm, name_option, plain_errors, progress
+from sdnapp.cli.terminal import console, interrupted_by_sigterm, name_option, on_labs, progress
 from sdnapp.lab import lifecycle, model, services
 from sdnapp.lab.errors import LabError
 from sdnapp.lab.faults import machine_of
@@ -28,8 +28,10 @@ from sdnapp.source import load
 
 @click.group()
 def lab() -> None:
-    """Run real hosts on this machine: namespaces, each with an Open vSwitch of its own."""
-    as_root()
+    """Run real hosts on this machine.
+
+    Each is a set of namespaces with an Open vSwitch of its own.
+    """
 
 
 for _command in (stream, controller, vswitchd, ovsdb, move):
@@ -40,9 +42,12 @@ for _command in (stream, controller, vswitchd, ovsdb, move):
 @click.argument("file", type=click.Path(path_type=Path))
 @name_option
 def up(file: Path, name: str) -> None:
-    """Bring up the hosts of FILE, its controller, and everything they need; wait until all is ready."""
+    """Bring up the hosts of FILE and its controller.
+
+    Ends when all is ready: every host provisioned, connected and in sync.
+    """
     began = time.monotonic()
-    with plain_errors(), interrupted_by_sigterm(), progress() as report:
+    with on_labs(), interrupted_by_sigterm(), progress() as report:
         there = lifecycle.up(name, file, report)
     console.print(f"ready after {time.monotonic() - began:.1f} s. REST answers at {there.rest}")
     option = "" if name == "lab" else f" --name {name}"
@@ -54,8 +59,8 @@ def up(file: Path, name: str) -> None:
 @name_option
 @click.option("--json", "as_json", is_flag=True, help="As one JSON document.")
 def status(name: str, as_json: bool) -> None:
-    """Show hosts, datapath ids, OVSDB sockets, ports, the controller and REST."""
-    with plain_errors():
+    """Show hosts, ports and the controller of a lab."""
+    with on_labs():
         seen = look(model.read(name))
     if as_json:
         click.echo(json.dumps(seen, indent=2))
@@ -68,8 +73,8 @@ def status(name: str, as_json: bool) -> None:
 @click.argument("where", metavar="NAME")
 @click.argument("command", nargs=-1, type=click.UNPROCESSED, required=True)
 def execute(name: str, where: str, command: Sequence[str]) -> None:
-    """Run COMMAND on the host, or in the namespace of the port, that is named NAME."""
-    with plain_errors():
+    """Run COMMAND on host NAME, or in the namespace of port NAME."""
+    with on_labs():
         there = model.read(name)
         if where in there.hosts:
             _become(there.hosts[where], command)
@@ -88,8 +93,11 @@ def execute(name: str, where: str, command: Sequence[str]) -> None:
 @click.argument("source", metavar="[A", required=False)
 @click.argument("destination", metavar="B]", required=False)
 def ping(name: str, source: str | None, destination: str | None) -> None:
-    """Probe every pair of ports, or from A to B, and compare with what the file promises."""
-    with plain_errors():
+    """Probe every pair of ports, or from A to B.
+
+    Compares with what the file promises. Exit status 1 if a promise is broken.
+    """
+    with on_labs():
         there = model.read(name)
         overlay = load(there.file)
         pairs = _pairs(overlay, source, destination)
@@ -111,7 +119,7 @@ def ping(name: str, source: str | None, destination: str | None) -> None:
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[-- TCPDUMP ARGUMENTS]")
 def capture(name: str, host: str, arguments: Sequence[str]) -> None:
     """Run tcpdump on the underlay device of HOST."""
-    with plain_errors():
+    with on_labs():
         services.require("tcpdump")
         there = model.read(name)
         machine = machine_of(there, host)
@@ -123,7 +131,7 @@ def capture(name: str, host: str, arguments: Sequence[str]) -> None:
 @click.option("--all", "every", is_flag=True, help="Every lab of this machine.")
 def down(name: str, every: bool) -> None:
     """Take a lab down, whatever state it is in."""
-    with plain_errors():
+    with on_labs():
         for one in model.names() if every else (name,):
             lifecycle.down(one)
 

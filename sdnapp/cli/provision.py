@@ -24,7 +24,7 @@ TARGET = re.compile(r"(tcp|ssl|unix):.+")
 @click.command()
 @click.argument("file", type=click.Path())
 @click.option("--host", help="Which host of FILE this machine is; by default that of the machine's name.")
-@click.option("--ovsdb", help="Where OVSDB is, such as unix:/run/openvswitch/db.sock.")
+@click.option("--ovsdb", default=DEFAULT_REMOTE, show_default=True, help="Where OVSDB is.")
 @click.option("--controller", help="Where the bridge connects, instead of where FILE says.")
 @click.option("--userspace", is_flag=True, help="Let 'datapath: auto' mean netdev, as labs do.")
 @click.option("--watch", "watching", is_flag=True, help="Stay, and follow the file and the host.")
@@ -34,17 +34,18 @@ def provision(
     *,
     file: str,
     host: str | None,
-    ovsdb: str | None,
+    ovsdb: str,
     controller: str | None,
     userspace: bool,
     watching: bool,
     dry_run: bool,
     remove: bool,
 ) -> None:
-    """Make this machine what FILE says of one of its hosts: bridges, tunnels, namespaces, addresses.
+    """Make this machine what FILE says of one of its hosts.
 
-    A second run changes nothing. What FILE no longer wants is removed, what others made is never touched.
-    Exit status 0 if all is as it should be, 1 if something cannot be, 2 for a mistake in the call or in FILE.
+    That is bridges, tunnels, namespaces, veths and addresses. A second run changes nothing. What FILE no
+    longer wants is removed, what others made is never touched. Exit status 0 if all is as it should be, 1 if
+    something cannot be, 2 for a mistake in the call or in FILE.
     """
     if watching and (dry_run or remove):
         _refuse("--watch goes with neither --dry-run nor --remove")
@@ -55,21 +56,22 @@ def provision(
     try:
         overlay = load(file)
     except Invalid as error:
-        _refuse(str(error))
-    name = host or socket.gethostname()
+        click.echo(str(error), err=True)
+        sys.exit(2)
+    name = host or socket.gethostname().partition(".")[0]
     if name not in overlay.hosts:
-        _refuse(f"no host {name} in {file}: it has {', '.join(overlay.hosts)}")
+        remedy = "" if host else ". Name one with --host"
+        _refuse(f"no host {name} in {file}: it has {', '.join(overlay.hosts)}{remedy}")
 
     goal = Goal(name, None if remove else overlay, controller, userspace)
     try:
         if watching:
             log.to_stderr("text")
-            watch(file, goal, ovsdb or DEFAULT_REMOTE)
+            watch(file, goal, ovsdb)
         else:
-            _once(goal, ovsdb or DEFAULT_REMOTE, dry_run)
+            _once(goal, ovsdb, dry_run)
     except (Conflict, Unreachable) as error:
-        click.echo(str(error), err=True)
-        sys.exit(1)
+        raise click.ClickException(str(error)) from None
 
 
 def _once(goal: Goal, remote: str, dry_run: bool) -> NoReturn:
@@ -95,5 +97,5 @@ def _once(goal: Goal, remote: str, dry_run: bool) -> NoReturn:
 
 
 def _refuse(words: str) -> NoReturn:
-    click.echo(words, err=True)
+    click.echo(f"Error: {words}", err=True)
     sys.exit(2)

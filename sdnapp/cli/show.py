@@ -24,7 +24,7 @@ _UNBOUNDED = 10_000
 @click.option("--drops", is_flag=True, help="Instead: what bridges dropped and why, answered and flooded.")
 @rest_options
 def show(rest: str | None, name: str | None, as_json: bool, drops: bool) -> None:
-    """Show hosts, networks, ports and locations, as the controller sees them."""
+    """Show what the controller knows: hosts, networks, ports."""
     url = rest_url(rest, name)
     if drops:
         _drops(url, as_json)
@@ -64,7 +64,7 @@ def _drops(url: str, as_json: bool) -> None:
 @click.option("--table", "-t", help="Only this table, such as vlan-to-key.")
 @rest_options
 def flows(host: str, table: str | None, rest: str | None, name: str | None, as_json: bool) -> None:
-    """Show the flows of a HOST's bridge, table by table, with what they counted."""
+    """Show the flows of a HOST's bridge, with their counters."""
     url = rest_url(rest, name)
     chosen = {} if table is None else {"table_id": _table(table)}
     there = ask(url, f"/v1/hosts/{quote(host, safe='')}")

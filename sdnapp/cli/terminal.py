@@ -19,12 +19,19 @@ console = Console(highlight=False)
 if not console.is_terminal and "COLUMNS" not in os.environ:
     console.width = 160  # for a file or a pipe nothing needs to be cut
 
-name_option = click.option("--name", envvar="SDNAPP_LAB", default="lab", show_default=True, help="Which lab.")
+name_option = click.option(
+    "--name", envvar="SDNAPP_LAB", default="lab", show_default=True, show_envvar=True, help="Which lab."
+)
 
 
 @contextmanager
-def plain_errors() -> Iterator[None]:
-    """Turn what can go wrong into its sentence on stderr, and an exit code: 2 for a mistake of the caller."""
+def on_labs() -> Iterator[None]:
+    """Turn what can go wrong with labs into its sentence on stderr, and an exit code: 2 for a mistake of the
+    caller, and not to be root is one.
+    """
+    if os.geteuid() != 0:
+        click.echo("Error: a lab makes network namespaces, which needs root: use sudo", err=True)
+        raise SystemExit(2)
     try:
         yield
     except Invalid as invalid:
@@ -32,8 +39,7 @@ def plain_errors() -> Iterator[None]:
             click.echo(str(problem), err=True)
         raise SystemExit(2) from None
     except LabError as error:
-        click.echo(f"sdnapp: {error}", err=True)
-        raise SystemExit(1) from None
+        raise click.ClickException(str(error)) from None
 
 
 @contextmanager
@@ -48,13 +54,6 @@ def interrupted_by_sigterm() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
-
-
-def as_root() -> None:
-    """End with one sentence and exit code 2 unless we may make namespaces."""
-    if os.geteuid() != 0:
-        click.echo("sdnapp: a lab makes network namespaces, which needs root: use sudo", err=True)
-        raise SystemExit(2)
 
 
 @contextmanager

@@ -8,6 +8,8 @@ from enum import IntEnum
 from ipaddress import IPv4Address
 from struct import Struct
 
+from sdnapp.frames.packet import octets
+
 SERVER_PORT, CLIENT_PORT = 67, 68
 NOWHERE = IPv4Address(0)
 
@@ -120,10 +122,9 @@ def _address(data: bytes | None) -> IPv4Address | None:
 def answer(question: Question, kind: Kind, yours: IPv4Address, options: Iterable[tuple[int, bytes]]) -> bytes:
     """The UDP payload that answers; ``yours`` is the address that the client gets."""
     kept = NOWHERE if kind is Kind.NAK else question.address
-    mac = bytes.fromhex(question.mac.replace(":", ""))
     flags = _BROADCAST if question.broadcast or kind is Kind.NAK else 0
     head = (2, *_ETHERNET, 0, question.transaction, 0, flags, kept.packed, yours.packed)
-    fixed = _FIXED.pack(*head, bytes(4), question.relay.packed, mac, b"", b"", _COOKIE)
+    fixed = _FIXED.pack(*head, bytes(4), question.relay.packed, octets(question.mac), b"", b"", _COOKIE)
     echoed = [] if question.client is None else [(Option.CLIENT, question.client)]  # RFC 6842
     said = [(Option.KIND, bytes([kind])), *options, *echoed]
     body = fixed + b"".join(bytes([number, len(value)]) + value for number, value in said)

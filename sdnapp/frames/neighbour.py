@@ -30,7 +30,7 @@ def solicits(asked: Packet) -> bool:
 
 def advertisement(ends: Ends, prefixes: Iterable[IPv6Network], mtu: int | None) -> bytes:
     """A frame that says: these prefixes are on this link, ask DHCPv6 for addresses, and I am no router."""
-    options = [b"\x01\x01" + bytes.fromhex(ends.eth_src.replace(":", ""))]
+    options = [b"\x01\x01" + packet.octets(ends.eth_src)]
     if mtu is not None:
         options.append(_MTU.pack(5, 1, 0, mtu))
     for prefix in prefixes:

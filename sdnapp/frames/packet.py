@@ -130,11 +130,23 @@ def with_udp(ends: Ends, src_port: int, dst_port: int, payload: bytes) -> bytes:
 
 def with_icmp(ends: Ends, kind: int, code: int, *, rest: int = 0, payload: bytes = b"") -> bytes:
     """A frame with an ICMP or ICMPv6 message: type, code, four bytes behind the checksum, the rest."""
+    between = (ends.src, ends.dst) if ends.src.version == 6 else None
+    message = icmp(kind, code, rest=rest, payload=payload, between=between)
+    return _frame(ends, ICMPV6 if between else ICMP, message, ND_HOPS)
+
+
+def icmp(
+    kind: int,
+    code: int,
+    *,
+    rest: int = 0,
+    payload: bytes = b"",
+    between: tuple[Address, Address] | None = None,
+) -> bytes:
+    """The message alone. ``between``: it is ICMPv6, whose checksum covers who sends it to whom."""
     bare = _ICMP_HEADER.pack(kind, code, 0, rest) + payload
-    version6 = ends.src.version == 6
-    protocol = ICMPV6 if version6 else ICMP
-    checksum = _sum(_pseudo(ends.src, ends.dst, protocol, bare) if version6 else bare)
-    return _frame(ends, protocol, bare[:2] + checksum.to_bytes(2, "big") + bare[4:], ND_HOPS)
+    checksum = _sum(_pseudo(*between, ICMPV6, bare) if between else bare)
+    return bare[:2] + checksum.to_bytes(2, "big") + bare[4:]
 
 
 def with_tag(frame: bytes, vlan: int) -> bytes:
@@ -144,9 +156,14 @@ def with_tag(frame: bytes, vlan: int) -> bytes:
 
 def link_local(mac: str) -> IPv6Address:
     """The address that a MAC address gives (RFC 4291, appendix A)."""
-    bare = bytes.fromhex(mac.replace(":", ""))
+    bare = octets(mac)
     identifier = bytes([bare[0] ^ 2]) + bare[1:3] + b"\xff\xfe" + bare[3:]
     return IPv6Address(b"\xfe\x80" + bytes(6) + identifier)
+
+
+def octets(mac: str) -> bytes:
+    """The six bytes of a MAC address."""
+    return bytes.fromhex(mac.replace(":", ""))
 
 
 def _frame(ends: Ends, protocol: int, payload: bytes, hops: int) -> bytes:
@@ -157,8 +174,7 @@ def _frame(ends: Ends, protocol: int, payload: bytes, hops: int) -> bytes:
         ethertype, header = IPV4, _IPV4_HEADER.pack(*words, checksum, src, dst)
     else:
         ethertype, header = IPV6, _IPV6_HEADER.pack(6 << 28, len(payload), protocol, hops, src, dst)
-    macs = (bytes.fromhex(mac.replace(":", "")) for mac in (ends.eth_dst, ends.eth_src))
-    return _ETHERNET.pack(*macs, ethertype) + header + payload
+    return _ETHERNET.pack(octets(ends.eth_dst), octets(ends.eth_src), ethertype) + header + payload
 
 
 def _pseudo(src: Address, dst: Address, protocol: int, segment: bytes) -> bytes:

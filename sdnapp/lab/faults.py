@@ -70,18 +70,18 @@ def _controller(lab: Lab) -> Machine:
 def _end(lab: Lab, machine: Machine, service: str, by: signal.Signals) -> Lab:
     process = machine.services.get(service)
     if process is None or not alive(process):
-        raise LabError(f"{service} of {machine.name} does not run")
+        raise LabError(f"{services.called(machine, service)} does not run")
     kill([process], by)
     return lab
 
 
 def _absent(machine: Machine, service: str) -> None:
     if alive(machine.services[service]):
-        raise LabError(f"{service} of {machine.name} runs already")
+        raise LabError(f"{services.called(machine, service)} runs already")
 
 
 def _having(lab: Lab, machine: Machine, processes: Mapping[str, Process]) -> Lab:
-    machine = replace(machine, services={**machine.services, **processes})
+    machine = machine.having(processes)
     if lab.controller is not None and machine.name == lab.controller.name:
         lab = replace(lab, controller=machine)
     else:

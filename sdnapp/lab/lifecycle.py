@@ -17,7 +17,7 @@ from sdnapp.lab import services, underlay
 from sdnapp.lab.errors import LabError
 from sdnapp.lab.machine import Birth, Machine
 from sdnapp.lab.model import Lab, claim, directory, erase, read, save
-from sdnapp.lab.process import Process, alive, kill
+from sdnapp.lab.process import alive, kill
 from sdnapp.net.model import Overlay
 from sdnapp.source import load
 
@@ -68,7 +68,7 @@ def _up(
         underlay.wire(overlay, segments, lab.underlay, lab.controller, lab.hosts)
         report(f"underlay {', '.join(str(segment.subnet) for segment in segments)}")
         controller = services.start_controller(lab, listener)
-    lab = replace(lab, controller=_with(lab.controller, {services.CONTROLLER: controller}))
+    lab = replace(lab, controller=lab.controller.having({services.CONTROLLER: controller}))
     with ThreadPoolExecutor(max_workers=8) as pool:
         hosts = pool.map(lambda host: _start_host(lab, host), lab.hosts.values())
         lab = replace(lab, hosts={host.name: host for host in hosts})
@@ -133,11 +133,7 @@ def _start_host(lab: Lab, host: Machine) -> Machine:
     database = services.start_database(lab, host)
     switch = services.start_switch(lab, host)
     agent = services.start_agent(lab, host)
-    return _with(host, {services.OVSDB: database, services.VSWITCHD: switch, services.AGENT: agent})
-
-
-def _with(machine: Machine, processes: dict[str, Process]) -> Machine:
-    return replace(machine, services={**machine.services, **processes})
+    return host.having({services.OVSDB: database, services.VSWITCHD: switch, services.AGENT: agent})
 
 
 def _wait(lab: Lab, patience: float, report: Report) -> None:
@@ -188,8 +184,8 @@ def _all_alive(lab: Lab) -> None:
     for machine in lab.machines:
         for name, process in machine.services.items():
             if not alive(process):
-                who = "the controller" if machine is lab.controller else f"{name} of {machine.name}"
-                raise LabError(f"{who} has ended:\n{services.tail(lab.log(machine.name, name))}")
+                log = services.tail(lab.log(machine.name, name))
+                raise LabError(f"{services.called(machine, name)} has ended:\n{log}")
 
 
 def _stuck(lab: Lab, provisioned: set[str], answer: dict[str, dict[str, Any]]) -> str:

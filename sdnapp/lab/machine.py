@@ -8,17 +8,17 @@ can stay behind. Inside, ``/run/netns`` and the directories of Open vSwitch are 
 
 from __future__ import annotations
 
-import ctypes
 import os
 import socket
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from sdnapp.lab.errors import LabError
 from sdnapp.lab.process import Process, identify
+from sdnapp.provision import netns
 
 # Prints the machine's pid of the anchor (/proc is still the one outside), then waits for a word: whoever
 # started it says so once the pid is written down, and if he dies before, the end of input ends the anchor.
@@ -57,9 +57,6 @@ shift 2
 
 _NAMESPACES = ("--pid", "--mount", "--uts", "--net")
 
-_LIBC = ctypes.CDLL(None, use_errno=True)
-_CLONE_NEWNET = 0x40000000
-
 _LISTENING = 'LISTEN_FDS=1 LISTEN_PID=$$ exec "$@"'
 
 
@@ -70,6 +67,10 @@ class Machine:
     name: str
     anchor: Process
     services: Mapping[str, Process] = field(default_factory=dict)
+
+    def having(self, services: Mapping[str, Process]) -> Machine:
+        """Return it with these services, in place of any of the same name."""
+        return replace(self, services={**self.services, **services})
 
 
 class Birth:
@@ -117,12 +118,8 @@ def entered(machine: Machine, namespace: str | None = None) -> Iterator[None]:
 
     pyroute2 would fork to make a socket elsewhere, and the copy would run our clean-up when it ends.
     """
-    with _opened("/proc/thread-self/ns/net") as home, _opened(_network(machine, namespace)) as away:
-        _setns(away)
-        try:
-            yield
-        finally:
-            _setns(home)
+    with netns.entered(Path(_network(machine, namespace))):
+        yield
 
 
 def inside(machine: Machine, command: Sequence[str], *, namespace: str | None = None) -> list[str]:
@@ -168,18 +165,3 @@ def _network(machine: Machine, namespace: str | None) -> str:
     """Return the file that is a network namespace, as seen from outside the machine."""
     anchor = f"/proc/{machine.anchor.pid}"
     return f"{anchor}/root/run/netns/{namespace}" if namespace else f"{anchor}/ns/net"
-
-
-def _setns(handle: int) -> None:
-    # os.setns() comes with Python 3.12 only.
-    if _LIBC.setns(handle, _CLONE_NEWNET):
-        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
-
-
-@contextmanager
-def _opened(path: str) -> Iterator[int]:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        yield handle
-    finally:
-        os.close(handle)

@@ -16,7 +16,9 @@ from pathlib import Path
 import yaml
 
 from sdnapp.config import parse
-from sdnapp.lab.echo import BROADCAST, checked, octets, tagged
+from sdnapp.frames.neighbour import ALL_NODES, ALL_NODES_MAC
+from sdnapp.frames.packet import Ends, octets, with_icmp
+from sdnapp.lab.echo import BROADCAST, tagged
 from sdnapp.lab.errors import LabError
 from sdnapp.lab.faults import machine_of
 from sdnapp.lab.lifecycle import get
@@ -30,7 +32,6 @@ from sdnapp.source import load, read
 PATIENCE = 15.0
 """Seconds until a port must be at its new place."""
 
-_ALL_NODES = "33:33:00:00:00:01", bytes.fromhex("ff02" + "00" * 13 + "01")
 _OVERRIDE = 0x20000000
 
 
@@ -86,12 +87,9 @@ def announcement(mac: str, address: Address) -> bytes:
     if address.version == 4:
         head = octets(BROADCAST) + octets(mac) + struct.pack("!HHHBBH", 0x0806, 1, 0x0800, 6, 4, 1)
         return head + octets(mac) + address.packed + bytes(6) + address.packed
-    everyone, group = _ALL_NODES
     link_address = struct.pack("!BB", 2, 1) + octets(mac)
-    message = struct.pack("!BBHI", 136, 0, 0, _OVERRIDE) + address.packed + link_address
-    pseudo = address.packed + group + struct.pack("!II", len(message), socket.IPPROTO_ICMPV6)
-    header = struct.pack("!IHBB", 6 << 28, len(message), socket.IPPROTO_ICMPV6, 255) + address.packed + group
-    return octets(everyone) + octets(mac) + b"\x86\xdd" + header + checked(message, 2, pseudo)
+    to_all = Ends(mac, ALL_NODES_MAC, address, ALL_NODES)
+    return with_icmp(to_all, 136, 0, rest=_OVERRIDE, payload=address.packed + link_address)
 
 
 def _arrived(lab: Lab, port: str, host: str) -> bool:

@@ -18,6 +18,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from typing import Any
 
+from sdnapp.frames.packet import Ends
 from sdnapp.lab import echo
 from sdnapp.lab.errors import LabError
 from sdnapp.lab.machine import entered
@@ -60,17 +61,15 @@ class Wire:
 
     def send(self, probe: Probe, run: bytes, number: int) -> None:
         """Put one probe on the wire. A refusal, such as no route or no neighbour, is an answer too."""
-        version = probe.target.version
-        request = echo.request(version, run, number)
+        source, version = probe.source, probe.target.version
         with suppress(OSError):
             if probe.routed:
-                self._senders[probe.source.port, probe.source.tag, version].sendto(
-                    request, (str(probe.target), 0)
-                )
+                sender = self._senders[source.port, source.tag, version]
+                sender.sendto(echo.request(version, run, number), (str(probe.target), 0))
             else:
                 mac = echo.BROADCAST if probe.everyone else probe.destination.mac
-                frame = echo.frame(probe.source.mac, mac, probe.origin, probe.target, request)
-                self._taps[probe.source.port].send(echo.tagged(frame, probe.source.tag))
+                frame = echo.frame(Ends(source.mac, mac, probe.origin, probe.target), run, number)
+                self._taps[source.port].send(echo.tagged(frame, source.tag))
 
     def frames(self, patience: float) -> Iterator[tuple[str, int | None, bytes]]:
         """Yield every frame that has come out of the overlay: its port, its tag and its bytes."""

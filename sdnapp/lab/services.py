@@ -50,6 +50,11 @@ def require(*tools: str) -> None:
         raise LabError(f"{', '.join(missing)} missing on this machine: apt-get install {packages}")
 
 
+def called(machine: Machine, service: str) -> str:
+    """Return how messages speak of a service."""
+    return "the controller" if service == CONTROLLER else f"{service} of {machine.name}"
+
+
 def start_database(lab: Lab, host: Machine) -> Process:
     """Start the OVSDB of a host, with a new database unless it has one, and wait until it answers."""
     home = lab.home(host.name)

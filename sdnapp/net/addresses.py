@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from ipaddress import IPv6Address, ip_address
+from ipaddress import ip_address
 from typing import NamedTuple
 
 from sdnapp.net.learning import Place
@@ -57,13 +57,6 @@ class Addresses:
 
 
 NO_ADDRESSES = Addresses()
-
-
-def link_local(mac: str) -> str:
-    """The link-local address that a station makes from its MAC (RFC 4291, appendix A)."""
-    octets = bytes.fromhex(mac.replace(":", ""))
-    identifier = bytes([octets[0] ^ 2]) + octets[1:3] + b"\xff\xfe" + octets[3:]
-    return str(IPv6Address(b"\xfe\x80" + bytes(6) + identifier))
 
 
 def decode(data: bytes) -> Claim | None:

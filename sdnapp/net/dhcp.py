@@ -19,7 +19,7 @@ SERVER_MAC = "02:73:64:6e:61:70"
 SERVER = IPv4Address("169.254.0.67")
 """Link-local (RFC 3927), outside of what hosts choose from (§2.1)."""
 SERVER6 = packet.link_local(SERVER_MAC)
-DUID = b"\0\x03\0\x01" + bytes.fromhex(SERVER_MAC.replace(":", ""))
+DUID = b"\0\x03\0\x01" + packet.octets(SERVER_MAC)
 """DUID-LL (RFC 8415 §11.4)."""
 
 _EVERYONE, _EVERYONE_MAC = IPv4Address("255.255.255.255"), "ff:ff:ff:ff:ff:ff"

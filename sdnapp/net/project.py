@@ -20,7 +20,7 @@ from flows.view import (
     Snooping,
     Speaker,
 )
-from sdnapp.net.addresses import link_local
+from sdnapp.frames.packet import link_local
 from sdnapp.net.dialect import Dialect, Way
 from sdnapp.net.learning import NOBODY, NONE_DENIED, Place, Stations
 from sdnapp.net.limits import limits
@@ -310,13 +310,13 @@ def _addresses(port: Port, attachment: Attachment) -> Iterator[str]:
     """What the file gives the port, and what follows from that for sure."""
     yield from (str(address.ip) for address in attachment.addresses)
     if port.security.only is not None and any(address.version == 6 for address in attachment.addresses):
-        yield link_local(port.security.only)
+        yield str(link_local(port.security.only))
 
 
 def _speaker(mac: str | None, attachment: Attachment) -> Speaker | None:
     if mac is None:
         return None
-    return Speaker(mac, (*(str(address.ip) for address in attachment.addresses), link_local(mac)))
+    return Speaker(mac, (*(str(address.ip) for address in attachment.addresses), str(link_local(mac))))
 
 
 def _answers(path: str, host: str, ports: Ports, ways: Ways, homes: Homes) -> Iterator[Answer]:

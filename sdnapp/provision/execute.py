@@ -17,6 +17,7 @@ from pyroute2.netlink.exceptions import NetlinkError
 from pyroute2.netlink.rtnl.ifaddrmsg import IFA_F_NODAD
 
 from sdnapp.config.devices import PHYSICAL_BRIDGE
+from sdnapp.frames.packet import octets
 from sdnapp.provision import ethtool, ingress, netlink, netns
 from sdnapp.provision.kernel import DOOMED, GROUP, RTNH_F_ONLINK, ipv6_switch
 from sdnapp.provision.plan import Change, Hand, Move
@@ -91,17 +92,13 @@ def _apply_workload(old: Workload | None, new: Workload) -> None:
         netlink.set_link(home, end, netlink.attribute(_GROUP, GROUP))
         netlink.set_link(there, inner, netlink.attribute(_MTU, new.mtu))
         if old.mac != new.mac:  # setting it, even to what it is, makes the device forget its neighbours
-            netlink.set_link(there, inner, netlink.attribute(_ADDRESS, _octets(new.mac)))
+            netlink.set_link(there, inner, netlink.attribute(_ADDRESS, octets(new.mac)))
         netlink.set_link(there, netns.LOOPBACK)
         if old.datapath != new.datapath:
             ethtool.turn(control, new.device, ethtool.TX_CHECKSUM, on=new.datapath == "system")
             (ingress.undeafen if new.datapath == "system" else ingress.deafen)(home, end)
         _set_addresses(there, inner, old.addresses, new.addresses)
         _set_vlans(there, control, inner, old, new)
-
-
-def _octets(mac: str) -> bytes:
-    return bytes.fromhex(mac.replace(":", ""))
 
 
 def _create_veth(home: socket.socket, new: Workload) -> None:
@@ -113,7 +110,7 @@ def _create_veth(home: socket.socket, new: Workload) -> None:
             _VETH_PEER,
             netlink.IFINFOMSG.pack(0, 0, 0, 0, 0),
             attribute(_NAME, new.device),
-            attribute(_ADDRESS, _octets(new.mac)),
+            attribute(_ADDRESS, octets(new.mac)),
             attribute(_NAMESPACE, namespace),
             attribute(_MTU, new.mtu),
         )
@@ -158,8 +155,8 @@ def _address(index: int, text: str) -> tuple[bytes, tuple[bytes, bytes]]:
     address = ip_interface(text)
     family = socket.AF_INET6 if address.version == 6 else socket.AF_INET
     fixed = netlink.IFADDRMSG.pack(family, address.network.prefixlen, 0, 0, index)
-    octets = address.ip.packed
-    return fixed, (netlink.attribute(_ADDRESS_LOCAL, octets), netlink.attribute(_ADDRESS_ADDRESS, octets))
+    packed = address.ip.packed
+    return fixed, (netlink.attribute(_ADDRESS_LOCAL, packed), netlink.attribute(_ADDRESS_ADDRESS, packed))
 
 
 def _set_vlans(

@@ -18,7 +18,7 @@ from pyroute2 import netns
 from sdnapp.provision import netlink
 
 DIRECTORY = Path("/run/netns")
-OWN = "/proc/self/ns/net"
+OWN = "/proc/thread-self/ns/net"
 
 LOOPBACK = 1
 """The index of ``lo`` in every namespace."""
@@ -39,8 +39,15 @@ def names() -> list[str]:
 @contextlib.contextmanager
 def inside(name: str) -> Iterator[None]:
     """Be in namespace ``name``; sockets that are opened there stay there. Raises OSError if there is none."""
+    with entered(DIRECTORY / name):
+        yield
+
+
+@contextlib.contextmanager
+def entered(path: Path) -> Iterator[None]:
+    """Have this thread be in the namespace that is the file ``path``. Raises OSError if there is none."""
     with _returning():
-        there = os.open(DIRECTORY / name, os.O_RDONLY | os.O_CLOEXEC)
+        there = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         try:
             netns.setns(there)
         finally:

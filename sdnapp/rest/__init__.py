@@ -1,1 +1,1 @@
-"""REST: what the controller knows, over HTTP. It reads and never writes."""
+"""REST: what the controller knows, over HTTP. It changes nothing; thawing a MAC is all that it asks for."""

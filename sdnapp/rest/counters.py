@@ -9,7 +9,7 @@ from os_ken.ofproto import ofproto_v1_3 as ofproto
 from pydantic import BaseModel
 
 from flows.counters import Count, What
-from sdnapp.rest.routes import Call, Problem, Route
+from sdnapp.rest.routes import Call, Route, one
 from sdnapp.rest.source import Source
 from sdnapp.rest.stats import Exchange
 
@@ -28,10 +28,8 @@ class Counter(BaseModel):
 
 
 def _counters(source: Source, call: Call) -> list[Counter]:
-    status, name = source.status(), call.path["host"]
-    if name not in status.bridges:
-        raise Problem(404, f"no host {name!r}", f"there are {', '.join(status.bridges) or 'none'}")
-    bridge = status.bridges[name]
+    status = source.status()
+    bridge = one(status.bridges, call.path["host"], "host")
     counted = source.counted(bridge.datapath_id)
     exchange = Exchange(source, bridge.datapath_id)
     sums: dict[Count, tuple[int, int]] = {}

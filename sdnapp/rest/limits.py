@@ -8,7 +8,7 @@ from os_ken.ofproto import ofproto_v1_3_parser as parser
 from pydantic import BaseModel
 
 from sdnapp.net.limits import WHAT, What, meters
-from sdnapp.rest.routes import Call, Problem, Route
+from sdnapp.rest.routes import Call, Route, one
 from sdnapp.rest.source import Source
 
 
@@ -29,11 +29,7 @@ class Limit(BaseModel):
 
 def _limits(source: Source, call: Call) -> list[Limit]:
     overlay = source.status().overlay
-    port = overlay.ports.get(call.path["port"])
-    if port is None:
-        raise Problem(
-            404, f"no port {call.path['port']!r}", f"there are {', '.join(overlay.ports) or 'none'}"
-        )
+    port = one(overlay.ports, call.path["port"], "port")
     host = overlay.hosts[port.host]
     of_bridge = meters(host.ports)
     found = []

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
 from sdnapp.rest.source import Source
+
+Found = TypeVar("Found")
 
 
 class Problem(Exception):
@@ -19,6 +21,13 @@ class Problem(Exception):
         self.status = status
         self.error = error
         self.remedy = remedy
+
+
+def one(found: Mapping[str, Found], name: str, what: str) -> Found:
+    """The one of this name; a ``Problem`` naming those that there are."""
+    if name in found:
+        return found[name]
+    raise Problem(404, f"no {what} {name!r}", f"there are {', '.join(found) or 'none'}")
 
 
 class Stream:

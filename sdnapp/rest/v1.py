@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from importlib.metadata import version
-from typing import Literal, TypeVar
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
 from sdnapp.net import model
 from sdnapp.net.mtu import remarks
 from sdnapp.rest import source as seam
-from sdnapp.rest.routes import Call, Problem, Route
+from sdnapp.rest.routes import Call, Problem, Route, one
 from sdnapp.rest.source import Source
-
-Found = TypeVar("Found")
 
 
 class _Read(BaseModel):
@@ -192,12 +190,6 @@ class Health(BaseModel):
     problems: list[str]
 
 
-def _one(found: dict[str, Found], name: str, what: str) -> Found:
-    if name in found:
-        return found[name]
-    raise Problem(404, f"no {what} {name!r}", f"there are {', '.join(found) or 'none'}")
-
-
 def _tenants(source: Source, _: Call) -> list[Tenant]:
     overlay = source.status().overlay
     return [
@@ -207,7 +199,7 @@ def _tenants(source: Source, _: Call) -> list[Tenant]:
 
 
 def _tenant(source: Source, call: Call) -> Tenant:
-    return _one({t.name: t for t in _tenants(source, call)}, call.path["tenant"], "tenant")
+    return one({t.name: t for t in _tenants(source, call)}, call.path["tenant"], "tenant")
 
 
 def _networks(source: Source, _: Call) -> list[Network]:
@@ -239,7 +231,7 @@ def _networks(source: Source, _: Call) -> list[Network]:
 
 def _network(source: Source, call: Call) -> Network:
     path = f"{call.path['tenant']}/{call.path['network']}"
-    return _one({n.path: n for n in _networks(source, call)}, path, "network")
+    return one({n.path: n for n in _networks(source, call)}, path, "network")
 
 
 def _hosts(source: Source, _: Call) -> list[Host]:
@@ -274,7 +266,7 @@ def _host_of(host: model.Host, bridge: seam.Bridge) -> Host:
 
 
 def _host(source: Source, call: Call) -> Host:
-    return _one({host.name: host for host in _hosts(source, call)}, call.path["host"], "host")
+    return one({host.name: host for host in _hosts(source, call)}, call.path["host"], "host")
 
 
 def _ports(source: Source, _: Call) -> list[Port]:
@@ -294,7 +286,7 @@ def _port_of(port: model.Port, status: seam.Status, bound: model.Bound | None) -
 
 
 def _port(source: Source, call: Call) -> Port:
-    return _one({port.name: port for port in _ports(source, call)}, call.path["port"], "port")
+    return one({port.name: port for port in _ports(source, call)}, call.path["port"], "port")
 
 
 def _locations(source: Source, _: Call) -> list[Location]:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import click
 
-from sdnapp.cli.terminal import as_root, console, interrupted_by_sigterm, plain_errors
+from sdnapp.cli.terminal import console, interrupted_by_sigterm, on_labs
 from sdnapp.lab import services
 from sdnapp.lab.errors import LabError
 from tests.bench import (
@@ -70,11 +70,10 @@ def bench(
     names: tuple[str, ...], quick: bool, peers: bool, file: Path | None, directory: Path | None
 ) -> None:
     """Measure how fast it is, beside what it is compared with, and print one table."""
-    as_root()
     found: list[Figure | Curve] = []
     failures: list[str] = []
     families = FAMILIES | (PEERS if peers else {})
-    with plain_errors(), interrupted_by_sigterm():
+    with on_labs(), interrupted_by_sigterm():
         services.require("ovs-vswitchd", "ovs-vsctl", "iperf3", "ping", "nsenter")
         ground.free()
         machine, began = _machine(), time.monotonic()

@@ -9,13 +9,14 @@ import struct
 import threading
 from types import TracebackType
 
-from sdnapp.lab.echo import BROADCAST, checked, octets, tagged
+from sdnapp.frames.packet import Ends, octets, read, with_icmp
+from sdnapp.lab.echo import BROADCAST, tagged
 from sdnapp.lab.machine import Machine, entered
 from sdnapp.lab.move import announcement
 from sdnapp.net.model import Address
 
 _TUNSETIFF, _IFF_TAP, _IFF_NO_PI = 0x400454CA, 0x2, 0x1000  # linux/if_tun.h
-_ARP, _IPV4, _REPLY = b"\x08\x06", b"\x08\x00", 2
+_ARP, _REPLY = b"\x08\x06", 2
 
 
 class Guest:
@@ -70,7 +71,9 @@ class Guest:
         head = frame[6:12] + octets(self.mac) + tag
         if rest[:2] == _ARP and rest[9] == 1 and rest[26:30] == me:
             return head + rest[:8] + struct.pack("!H", _REPLY) + octets(self.mac) + me + rest[10:20]
-        if rest[:2] == _IPV4 and rest[11] == 1 and rest[18:22] == me and rest[22] == 8:
-            header = checked(rest[2:12] + b"\0\0" + me + rest[14:18], 10, b"")
-            return head + _IPV4 + header + checked(b"\0\0\0\0" + rest[26:], 2, b"")
-        return None
+        asked = read(frame[:12] + rest)
+        if asked is None or asked.dst != self.address or asked.protocol != 1 or asked.payload[0] != 8:
+            return None
+        identity, said = int.from_bytes(asked.payload[4:8], "big"), asked.payload[8:]
+        ends = Ends(self.mac, asked.eth_src, asked.dst, asked.src)
+        return tagged(with_icmp(ends, 0, 0, rest=identity, payload=said), self.tag)

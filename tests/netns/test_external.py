@@ -13,8 +13,9 @@ from ipaddress import ip_address
 
 import pytest
 
+from sdnapp.frames.packet import octets
 from sdnapp.lab import faults, model, services
-from sdnapp.lab.echo import BROADCAST, octets, tagged
+from sdnapp.lab.echo import BROADCAST, tagged
 from sdnapp.lab.machine import entered
 from sdnapp.lab.process import kill
 from tests.netns.conftest import Running, until

@@ -240,6 +240,7 @@ def test_without_root_one_line_says_what_to_do(monkeypatch: pytest.MonkeyPatch) 
 
     assert done.exit_code == 2
     assert "sudo" in done.stderr
+    assert CliRunner().invoke(main, ["lab", "up", "--help"]).exit_code == 0
 
 
 def test_a_missing_tool_is_named_with_its_package(monkeypatch: pytest.MonkeyPatch) -> None:

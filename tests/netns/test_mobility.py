@@ -14,7 +14,7 @@ from statistics import median
 
 import pytest
 
-from sdnapp.lab.echo import octets
+from sdnapp.frames.packet import octets
 from sdnapp.lab.machine import entered
 from tests.netns.conftest import Running, sdnapp, until
 

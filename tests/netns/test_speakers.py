@@ -13,7 +13,8 @@ from ipaddress import IPv6Address, ip_address
 
 import pytest
 
-from sdnapp.lab.echo import checked, octets, tagged
+from sdnapp.frames.packet import Ends, octets, with_icmp, with_udp
+from sdnapp.lab.echo import tagged
 from sdnapp.lab.machine import entered
 from tests.netns.conftest import Running, until
 from tests.netns.wire import underlay_tap
@@ -37,7 +38,7 @@ ports:
 
 MAC = {number: f"02:00:00:00:00:0{number}" for number in range(10)}
 EVERYONE, ALL_NODES = "ff:ff:ff:ff:ff:ff", "33:33:00:00:00:01"
-ARP, IPV4, IPV6 = 0x0806, 0x0800, 0x86DD
+ARP, IPV4 = 0x0806, 0x0800
 SOL_PACKET, PACKET_AUXDATA, VLAN_VALID = 263, 8, 1 << 4
 """packet(7): the kernel takes the outermost tag off a frame, and tells it beside."""
 
@@ -57,26 +58,17 @@ def arp(source: str, sha: str, spa: str, tpa: str, *, op: int = 1, to: str = EVE
     return frame(source, to, ARP, body)
 
 
-def ipv4(source: str, to: str, src: str, dst: str, payload: bytes) -> bytes:
-    head = struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(payload), 0, 0, 64, 17, 0)
-    head += ip_address(src).packed + ip_address(dst).packed
-    return frame(source, to, IPV4, checked(head, 10, b"") + payload)
+def udp(source: str, to: str, src: str, dst: str, ports: tuple[int, int] = (9, 9)) -> bytes:
+    return with_udp(Ends(source, to, ip_address(src), ip_address(dst)), *ports, b"mark")
 
 
-def ipv6(source: str, to: str, src: str, dst: str, payload: bytes) -> bytes:
-    protocol = 17 if payload.endswith(b"mark") else 58
-    ends = IPv6Address(src).packed + IPv6Address(dst).packed
-    pseudo = ends + struct.pack("!IHBB", len(payload), 0, 0, protocol)
-    head = struct.pack("!IHBB", 6 << 28, len(payload), protocol, 255) + ends
-    return frame(source, to, IPV6, head + checked(payload, 2 if protocol == 58 else 6, pseudo))
+def icmpv6(source: str, to: str, src: str, dst: str, message: bytes) -> bytes:
+    ends, rest = Ends(source, to, ip_address(src), ip_address(dst)), int.from_bytes(message[4:8], "big")
+    return with_icmp(ends, message[0], 0, rest=rest, payload=message[8:])
 
 
 def advertisement(target: str, tll: str) -> bytes:
     return struct.pack("!BBHI", 136, 0, 0, 1 << 29) + IPv6Address(target).packed + b"\2\1" + octets(tll)
-
-
-def udp(source: int, to: int) -> bytes:
-    return struct.pack("!HHHH", source, to, 12, 0) + b"mark"
 
 
 @contextmanager
@@ -168,7 +160,7 @@ def test_what_is_announced_reaches_everybody_and_nobody_is_told_of_itself(runnin
     with device(running, "red1") as red1, device(running, "red2") as red2:
         red1.send(announced := arp(MAC[1], MAC[1], "10.1.1.1", "10.1.1.1"))
         red1.send(probe := arp(MAC[1], MAC[1], "0.0.0.0", "10.1.1.1"))
-        said = ipv6(MAC[1], ALL_NODES, "fd00:1::1", "ff02::1", advertisement("fd00:1::1", MAC[1]))
+        said = icmpv6(MAC[1], ALL_NODES, "fd00:1::1", "ff02::1", advertisement("fd00:1::1", MAC[1]))
         red1.send(said)
         there, here = heard(red2), heard(red1, 0.1)
 
@@ -203,22 +195,22 @@ def test_two_cannot_have_one_address(running: Running) -> None:
 
 
 LIES = {
-    "mac": ipv4(MAC[9], MAC[2], "10.1.1.1", "10.1.1.2", udp(9, 9)),
-    "ipv4": ipv4(MAC[1], MAC[2], "10.1.1.9", "10.1.1.2", udp(9, 9)),
-    "ipv6": ipv6(MAC[1], MAC[2], "fd00:1::9", "fd00:1::2", udp(9, 9)),
+    "mac": udp(MAC[9], MAC[2], "10.1.1.1", "10.1.1.2"),
+    "ipv4": udp(MAC[1], MAC[2], "10.1.1.9", "10.1.1.2"),
+    "ipv6": udp(MAC[1], MAC[2], "fd00:1::9", "fd00:1::2"),
     "arp spa": arp(MAC[1], MAC[1], "10.1.1.5", "10.1.1.2", op=2, to=MAC[2]),
     "arp sha": arp(MAC[1], MAC[9], "10.1.1.1", "10.1.1.2", op=2, to=MAC[2]),
-    "nd target": ipv6(MAC[1], MAC[2], "fd00:1::1", "fd00:1::2", advertisement("fd00:1::5", MAC[1])),
-    "nd option": ipv6(MAC[1], MAC[2], "fd00:1::1", "fd00:1::2", advertisement("fd00:1::1", MAC[9])),
+    "nd target": icmpv6(MAC[1], MAC[2], "fd00:1::1", "fd00:1::2", advertisement("fd00:1::5", MAC[1])),
+    "nd option": icmpv6(MAC[1], MAC[2], "fd00:1::1", "fd00:1::2", advertisement("fd00:1::1", MAC[9])),
 }
 TRUTHS = {
-    "ipv4": ipv4(MAC[1], MAC[2], "10.1.1.1", "10.1.1.2", udp(9, 9)),
-    "ipv6": ipv6(MAC[1], MAC[2], "fd00:1::1", "fd00:1::2", udp(9, 9)),
+    "ipv4": udp(MAC[1], MAC[2], "10.1.1.1", "10.1.1.2"),
+    "ipv6": udp(MAC[1], MAC[2], "fd00:1::1", "fd00:1::2"),
     "arp": arp(MAC[1], MAC[1], "10.1.1.1", "10.1.1.2", op=2, to=MAC[2]),
-    "nd": ipv6(MAC[1], MAC[2], "fd00:1::1", "fd00:1::2", advertisement("fd00:1::1", MAC[1])),
-    "link-local": ipv6(MAC[1], MAC[2], "fe80::ff:fe00:1", "fd00:1::2", udp(9, 9)),
+    "nd": icmpv6(MAC[1], MAC[2], "fd00:1::1", "fd00:1::2", advertisement("fd00:1::1", MAC[1])),
+    "link-local": udp(MAC[1], MAC[2], "fe80::ff:fe00:1", "fd00:1::2"),
     "another ethertype": frame(MAC[1], MAC[2], 0x88B5, bytes(46)),
-    "dhcp": ipv4(MAC[1], EVERYONE, "0.0.0.0", "255.255.255.255", udp(68, 67)),
+    "dhcp": udp(MAC[1], EVERYONE, "0.0.0.0", "255.255.255.255", (68, 67)),
 }
 
 
@@ -247,11 +239,11 @@ def served(number: int) -> dict[str, bytes]:
     router = struct.pack("!BBHBBHII", 134, 0, 0, 64, 0, 1800, 0, 0)
     redirect = struct.pack("!BBHI", 137, 0, 0, 0) + IPv6Address("fd00:1::9").packed * 2
     return {
-        "offer": ipv4(MAC[number], EVERYONE, here, "255.255.255.255", udp(67, 68)),
-        "offer from elsewhere": ipv4(MAC[number], MAC[2], here, "10.1.1.2", udp(9, 68)),
-        "reply": ipv6(MAC[number], MAC[2], f"fd00:1::{number}", "fd00:1::2", udp(547, 546)),
-        "router": ipv6(MAC[number], ALL_NODES, own, "ff02::1", router),
-        "redirect": ipv6(MAC[number], MAC[2], own, "fd00:1::2", redirect),
+        "offer": udp(MAC[number], EVERYONE, here, "255.255.255.255", (67, 68)),
+        "offer from elsewhere": udp(MAC[number], MAC[2], here, "10.1.1.2", (9, 68)),
+        "reply": udp(MAC[number], MAC[2], f"fd00:1::{number}", "fd00:1::2", (547, 546)),
+        "router": icmpv6(MAC[number], ALL_NODES, own, "ff02::1", router),
+        "redirect": icmpv6(MAC[number], MAC[2], own, "fd00:1::2", redirect),
     }
 
 
@@ -293,8 +285,8 @@ def test_an_address_that_the_file_does_not_give_is_heard_and_answered_too(runnin
 
 
 def test_a_router_forwards_and_a_port_that_learns_speaks_for_others(running: Running) -> None:
-    forwarded = ipv4(MAC[5], MAC[2], "10.9.9.9", "10.1.1.2", udp(9, 9))
-    spoken = ipv4(MAC[9], MAC[2], "10.1.1.77", "10.1.1.2", udp(9, 9))
+    forwarded = udp(MAC[5], MAC[2], "10.9.9.9", "10.1.1.2")
+    spoken = udp(MAC[9], MAC[2], "10.1.1.77", "10.1.1.2")
     with device(running, "gw1") as gw1, device(running, "any1") as any1, device(running, "red2") as red2:
         gw1.send(forwarded)
         any1.send(spoken)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 
+from sdnapp.frames.packet import Ends
 from sdnapp.lab import echo
 from sdnapp.lab.machine import Machine, entered
 from sdnapp.lab.ping import Wire, present
@@ -105,8 +106,7 @@ class Ports:
         """Return the frame that ``broadcast_from`` sends."""
         source = self.end(port)
         address = source.addresses[0].ip
-        request = echo.request(address.version, self._run, number)
-        return echo.frame(source.mac, echo.BROADCAST, address, address, request)
+        return echo.frame(Ends(source.mac, echo.BROADCAST, address, address), self._run, number)
 
     def broadcast_from(self, port: str, number: int) -> None:
         """Send one broadcast frame from a port."""

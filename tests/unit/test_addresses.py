@@ -11,7 +11,8 @@ from flows.compile import compile_bridge
 from flows.match import ARP, Header
 from flows.trace import Frame, Walk, walk
 from flows.view import Answer
-from sdnapp.net.addresses import LIMIT, AddressMemory, Claim, changed, decode, heard, link_local
+from sdnapp.frames.packet import link_local
+from sdnapp.net.addresses import LIMIT, AddressMemory, Claim, changed, decode, heard
 from sdnapp.net.events import BridgeFound, Memory, PortLost, Recalled, Seen, Sighting
 from sdnapp.net.hearing import Said, follow, hear, miss, recall
 from sdnapp.net.learning import HEARSAY, Place
@@ -184,4 +185,4 @@ def test_garbage_says_nothing_and_never_raises() -> None:
 
 def test_the_link_local_address_of_a_mac() -> None:
     """RFC 4291, appendix A, with the example of its text."""
-    assert link_local("34:56:78:9a:bc:de") == "fe80::3656:78ff:fe9a:bcde"
+    assert str(link_local("34:56:78:9a:bc:de")) == "fe80::3656:78ff:fe9a:bcde"

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from sdnapp.frames.packet import Ends
 from sdnapp.lab import echo
 from sdnapp.lab.promise import Endpoint, Probe, Seen, endpoints, judge, probes
 from sdnapp.source import load
@@ -102,8 +103,7 @@ def test_a_crafted_frame_carries_a_valid_echo_request_and_its_token(origin: str,
     from ipaddress import ip_address
 
     source, destination = ip_address(origin), ip_address(goal)
-    request = echo.request(source.version, RUN, 77)
-    frame = echo.frame("02:00:00:00:00:01", echo.BROADCAST, source, destination, request)
+    frame = echo.frame(Ends("02:00:00:00:00:01", echo.BROADCAST, source, destination), RUN, 77)
 
     assert frame[:12] == bytes.fromhex("ffffffffffff020000000001")
     assert echo.sighting(frame, RUN) == echo.Sighting(77, request=True)

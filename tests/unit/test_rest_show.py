@@ -149,6 +149,16 @@ def test_what_goes_wrong_is_one_sentence(args: tuple[str, ...], says: str) -> No
     assert "Traceback" not in result.output
 
 
+@pytest.mark.usefixtures("controller")
+def test_a_lab_of_the_environment_is_asked_unless_another_controller_is_typed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("SDNAPP_LAB", "no-such-lab")
+
+    assert "no lab named 'no-such-lab'" in run("show").output
+    assert "at http://127.0.0.1:1" in run("show", "--rest", "http://127.0.0.1:1").output
+
+
 @pytest.mark.parametrize(
     "answer", [b"", b"nonsense\r\n\r\n", b"HTTP/1.0 200 OK\r\n\r\n<html>", b"HTTP/1.0 500 Oh\r\n\r\n["]
 )
