@@ -83,13 +83,15 @@ def vouched(network: NetworkView) -> Iterator[Flow]:
 
 
 def claims(view: BridgeView, vni: int, answers: Iterable[Answer]) -> Iterator[Flow]:
-    """What is known of local addresses is no news. Of learned ones, these flows are also the age."""
-    for ip, mac, port, learned, _ in answers:
+    """What is known of local addresses is no news. Of learned ones, these flows are also the age: silence
+    ends it, or the end of its lease.
+    """
+    for ip, mac, port, learned, _, lease in answers:
         if port is not None:
-            kind, idle = (Kind.LEARNED, view.mac_age) if learned else (Kind.FIXED, 0)
+            kind, idle = (Kind.LEARNED, 0 if lease else view.mac_age) if learned else (Kind.FIXED, 0)
             for said in _said(ip, mac):
                 here = Match(in_port=port, network=vni, header=said)
-                yield Flow(Table.ADDRESS, EXCEPTION, here, _KNOWN, idle, kind)
+                yield Flow(Table.ADDRESS, EXCEPTION, here, _KNOWN, idle, kind, lease)
 
 
 def _said(ip: str, mac: str) -> tuple[Header, ...]:
@@ -118,7 +120,7 @@ def answer(vni: int, answers: Iterable[Answer]) -> Iterator[Flow]:
     """
     asked = Match(source=Source.LOCAL, network=vni)
     for known in answers:
-        ip, _, port, learned, _ = known
+        ip, port, learned = known.ip, known.port, known.learned
         kind = Kind.LEARNED if learned else Kind.FIXED
         v6 = ":" in ip
         question = SOLICITATION._replace(nd_target=ip) if v6 else REQUEST._replace(arp_tpa=ip)

@@ -198,6 +198,7 @@ def _of_network(view: BridgeView, network: NetworkView) -> Iterator[Flow]:
     return chain(
         pipeline.key_to_network(network, view.tunnels),
         pipeline.teach(view, network),
+        security.leases(view, network),
         service.service(network),
         multicast.multicast(view, network),
         flooding.flood(network),

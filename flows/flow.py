@@ -48,14 +48,17 @@ class _Said(NamedTuple):
     idle: int
     kind: Kind
     cookie: int
+    hard: int
 
 
 class Flow(_Said):
-    """One entry of one table. ``idle``: seconds without a frame after which the bridge drops it and tells."""
+    """One entry of one table. The bridge drops it, and tells, after ``idle`` seconds without a frame, or when
+    it is ``hard`` seconds old.
+    """
 
     __slots__ = ()
 
-    def __new__(  # noqa: PLR0917  # a flow says six things
+    def __new__(  # noqa: PLR0917  # a flow says seven things
         cls,
         table: Table,
         priority: int,
@@ -63,10 +66,12 @@ class Flow(_Said):
         actions: tuple[Action, ...] = (),
         idle: int = 0,
         kind: Kind = Kind.FIXED,
+        hard: int = 0,
     ) -> Flow:
         """The flow, with the cookie that follows from all that it says."""
-        cookie = _cookie(kind, _content(table, priority, match, actions, idle))
-        return tuple.__new__(cls, (table, priority, match, actions, idle, kind, cookie))
+        ages = f"{idle} hard={hard}" if hard else idle
+        cookie = _cookie(kind, _content(table, priority, match, actions, ages))
+        return tuple.__new__(cls, (table, priority, match, actions, idle, kind, cookie, hard))
 
     @property
     def key(self) -> FlowKey:
@@ -83,14 +88,15 @@ class Flow(_Said):
         """One line: ``forward 100 network=5010 eth_dst=… -> output:3``."""
         actions = " ".join(map(str, self.actions)) or "drop"
         idle = f" idle={self.idle}" if self.idle else ""
-        return f"{self.table.label} {self.priority} {self.match}{idle} -> {actions}"
+        hard = f" hard={self.hard}" if self.hard else ""
+        return f"{self.table.label} {self.priority} {self.match}{idle}{hard} -> {actions}"
 
 
-def _content(table: Table, priority: int, match: Match, actions: tuple[Action, ...], idle: int) -> str:
+def _content(table: Table, priority: int, match: Match, actions: tuple[Action, ...], ages: int | str) -> str:
     in_port, source, key, network, vlan, eth_src, eth_dst, header = match
     beyond = "" if header is None else "".join(f"{name}={value} " for name, value in header.said())
     return (
-        f"{int(table)} {priority} {idle} {in_port} {'' if source is None else int(source)} {key} "
+        f"{int(table)} {priority} {ages} {in_port} {'' if source is None else int(source)} {key} "
         f"{network} {vlan} {eth_src} {eth_dst} {beyond}{_written(actions)}"
     )
 
@@ -194,7 +200,7 @@ def for_each(  # noqa: PLR0917  # what a flow says, and for whom
     for mac in macs:
         digest = blake2b(f"{head}{mac}{tail}".encode(), digest_size=8).digest()
         cookie = owner | integer(digest, "big") & _DIGEST_MASK
-        said = (table, priority, new(Match, (*before, mac, *after)), actions, idle, kind, cookie)
+        said = (table, priority, new(Match, (*before, mac, *after)), actions, idle, kind, cookie, 0)
         flows[number, cookie] = new(Flow, said)
     if len(flows) < len(macs):
         matches = (Match._make((*before, mac, *after)) for mac in macs)

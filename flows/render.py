@@ -44,6 +44,7 @@ def _order(flow: Flow) -> tuple[int, str]:
 
 def _flow(flow: Flow) -> str:
     idle = f", idle {flow.idle} s" if flow.idle else ""
+    idle += f", {flow.hard} s at most" if flow.hard else ""
     learned = " (learned)" if flow.kind else ""
     return f"{flow.match!s:<52} -> {' '.join(map(str, flow.actions)) or 'drop'}{idle}{learned}".rstrip()
 

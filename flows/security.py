@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Literal
 
-from flows.actions import Action, Goto
+from flows.actions import Action, Goto, Punt
 from flows.flow import Flow
 from flows.match import (
     ARP,
     DHCP6_CLIENT,
+    DHCP6_SERVER,
     DHCP_CLIENT,
     DHCP_SERVER,
     ICMPV6,
@@ -28,8 +29,9 @@ from flows.match import (
     Match,
     Source,
 )
+from flows.service import WHOLE
 from flows.tables import Table
-from flows.view import Member, NetworkView, Role, Speaker
+from flows.view import BridgeView, Member, NetworkView, Role, Speaker
 
 Reason = Literal[
     "group-source",
@@ -56,6 +58,9 @@ _ROLES: tuple[tuple[Role, Header], ...] = (
     ("router", Header(IPV6, ICMPV6, icmpv6_type=137)),
 )
 """To the ports where DHCP clients listen; router advertisements and redirects (RFC 4861 §4.2, §4.5)."""
+
+_CLIENTS = (Header(IPV4, UDP, udp_dst=DHCP_SERVER), Header(IPV6, UDP, udp_dst=DHCP6_SERVER))
+_HEARD: tuple[Action, ...] = (Punt(WHOLE),)
 
 _NAMELESS = (
     Header(IPV4, UDP, ipv4_src="0.0.0.0", udp_src=DHCP_CLIENT, udp_dst=DHCP_SERVER),
@@ -86,7 +91,10 @@ def everywhere() -> Iterator[Flow]:
 
 
 def security(network: NetworkView) -> Iterator[Flow]:
-    """What the strict ports of a network may send, and what those that have a role may."""
+    """What the strict ports of a network may send, and what those that have a role may.
+
+    What a DHCP server says, the controller hears as well: it tells whose an address is.
+    """
     for member in network.members:
         if member.speaker is not None:
             yield from (flow for _, flow in refused(network.vni, member))
@@ -94,7 +102,22 @@ def security(network: NetworkView) -> Iterator[Flow]:
         for role, header in _ROLES:
             if role in member.may:
                 here = Match(in_port=member.port, network=network.vni, header=header)
-                yield Flow(Table.ROLE, EXCEPTION, here, (Goto(Table.LEARN),))
+                heard = _HEARD if role == "dhcp-server" else ()
+                yield Flow(Table.ROLE, EXCEPTION, here, (*heard, Goto(Table.LEARN)))
+
+
+def leases(view: BridgeView, network: NetworkView) -> Iterator[Flow]:
+    """What clients say to a DHCP server that is not ours: they may give an address back.
+
+    What one behind a tunnel says was let through by its own bridge; it is heard where nobody else tells us.
+    """
+    if network.leases:
+        spoken = [(Source.LOCAL, header) for header in _CLIENTS]
+        if view.learn_from_tunnels:
+            spoken += [(Source.TUNNEL, header) for role, header in _ROLES if role == "dhcp-server"]
+        for source, header in spoken:
+            said = Match(source=source, network=network.vni, header=header)
+            yield Flow(Table.ROLE, GENERAL, said, (*_HEARD, Goto(Table.LEARN)))
 
 
 def refused(vni: int, member: Member) -> Iterator[tuple[Reason, Flow]]:

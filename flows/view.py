@@ -62,7 +62,8 @@ class Answer(NamedTuple):
     """Who asks for the address ``ip`` is to hear of ``mac``.
 
     ``port``: the port of this bridge behind which it lives; None: elsewhere. ``learned``: the network told,
-    not the file. ``router``: it may forward what others send, and says so in neighbour discovery.
+    not the file. ``router``: it may forward what others send, and says so in neighbour discovery. ``lease``:
+    a DHCP server gave it the address for so many seconds; 0: it was not seen to.
     """
 
     ip: str
@@ -70,6 +71,7 @@ class Answer(NamedTuple):
     port: int | None
     learned: bool
     router: bool
+    lease: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,9 +125,10 @@ class NetworkView:
     ``vni`` is its identity inside the bridge. ``keys`` are the tunnel keys that mean it, and ``entrances``
     the tunnel ports of the hosts that have it. Every remote location is behind the port of a peer; no two
     locations are the same place, and no MAC is in two of them. ``serves``: the controller answers DHCP and
-    router solicitations. ``floods_unknown``: a unicast frame whose destination nobody knows goes
-    everywhere, rather than nowhere. ``snooping``: by family, who listens to multicast; where nobody asks for
-    that, there is none. ``answers``: the known addresses of MACs that have a location, each once.
+    router solicitations; ``leases``: somebody else may serve DHCP there. ``floods_unknown``: a unicast frame
+    whose destination nobody knows goes everywhere, rather than nowhere. ``snooping``: by family, who listens
+    to multicast; where nobody asks for that, there is none. ``answers``: the known addresses of MACs that
+    have a location, each once.
     """
 
     vni: int
@@ -138,6 +141,7 @@ class NetworkView:
     floods_unknown: bool = True
     snooping: tuple[Snooping, ...] = ()
     answers: tuple[Answer, ...] = ()
+    leases: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -271,9 +271,9 @@ class OverlayApp(OSKenApp):  # type: ignore[misc]  # os-ken has no types
     @set_ev_cls(ofp_event.EventOFPFlowRemoved, MAIN_DISPATCHER)
     @guarded
     def on_flow_removed(self, ev: Any) -> None:
-        """The flow of something learned expired."""
+        """The flow of something learned expired: nobody was heard, or its lease has ended."""
         match, dpid, gone = ev.msg.match, ev.msg.datapath.id, (ev.msg.table_id, ev.msg.cookie)
-        if ev.msg.reason != ofproto.OFPRR_IDLE_TIMEOUT:
+        if ev.msg.reason not in {ofproto.OFPRR_IDLE_TIMEOUT, ofproto.OFPRR_HARD_TIMEOUT}:
             return
         if ev.msg.table_id == Table.ADDRESS:
             if (memory := neighbours.remembered(ev.msg)) is not None:

@@ -8,6 +8,7 @@ from random import Random
 from os_ken.lib.packet import arp, dhcp, ethernet, icmp, icmpv6, igmp, ipv4, ipv6, packet, udp
 
 BROADCAST = "ff:ff:ff:ff:ff:ff"
+BROADCAST4 = "255.255.255.255"
 LARGEST = 3000
 """Bytes: more than any device takes."""
 
@@ -91,9 +92,16 @@ def _sound(addresses: tuple[str, ...]) -> Iterator[bytes]:
         asked = dhcp.dhcp(1, mac, dhcp.options(option_list=told), ciaddr=one)
         yield _built(0x0800, ipv4.ipv4(src=one, dst="255.255.255.255", proto=17), udp.udp(68, 67), asked)
         yield _built(0x0800, ipv4.ipv4(src=other, dst=one, proto=17), udp.udp(67, 68), asked)
+        told += [dhcp.option(51, b"\0\0\x0e\x10")]
+        given = dhcp.dhcp(2, mac, dhcp.options(option_list=told), yiaddr="10.1.1.77")
+        yield _built(0x0800, ipv4.ipv4(src=other, dst=BROADCAST4, proto=17), udp.udp(67, 68), given)
     for kind in range(1, 14):
         asked6 = bytes([kind]) + b"xid\0\1\0\4duid\0\3\0\x0c" + bytes(12) + b"\0\x0e\0\0"
         yield _built(0x86DD, ipv6.ipv6(src="fe80::1", dst="ff02::1:2", nxt=17), udp.udp(546, 547), asked6)
+        lease = b"\0\5\0\x18\xfd\0\0\1" + bytes(11) + b"\x77" + b"\0\0\x0e\x10" * 2
+        given6 = bytes([kind]) + b"xid\0\3\0\x28" + bytes(12) + lease
+        for ports in (udp.udp(546, 547), udp.udp(547, 546)):
+            yield _built(0x86DD, ipv6.ipv6(src="fe80::1", dst="fe80::2", nxt=17), ports, given6)
     for message in (
         icmpv6.icmpv6(type_=133, data=icmpv6.nd_router_solicit()),
         icmpv6.icmpv6(type_=134, data=icmpv6.nd_router_advert()),

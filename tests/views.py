@@ -236,8 +236,9 @@ def _of_stranger(draw: st.DrawFn, port: int, vnis: list[int]) -> list[tuple[int,
     ways = st.tuples(st.sampled_from([0, 0, *VNIS]), st.one_of(st.none(), st.integers(1, 9)))
     networks = draw(st.lists(st.sampled_from(vnis), unique=True, min_size=1))
     found = draw(st.lists(ways, unique=True, min_size=len(networks), max_size=len(networks)))
+    may = frozenset(draw(st.sets(st.sampled_from(ROLES))))
     return [
-        (vni, Member(port, vlan, tagged=vlan is not None, key=key))
+        (vni, Member(port, vlan, tagged=vlan is not None, key=key, may=may))
         for vni, (key, vlan) in zip(networks, found, strict=True)
     ]
 
@@ -265,6 +266,7 @@ def _network(
         floods_unknown=draw(st.booleans()),
         snooping=draw(_snooping([m.port for m in members], [peer.port for peer in peers])),
         answers=draw(_answers(locations)),
+        leases=draw(st.booleans()),
     )
 
 
@@ -275,6 +277,8 @@ def _answers(draw: st.DrawFn, locations: tuple[Location, ...]) -> tuple[Answer, 
     known = (
         draw(st.dictionaries(st.sampled_from(ADDRESSES), st.sampled_from(sorted(places)))) if places else {}
     )
-    flags = st.tuples(st.booleans(), st.booleans())
+    configured = st.tuples(st.just(value=False), st.booleans())
+    learned = st.tuples(st.just(value=True), st.booleans(), st.sampled_from([0, 120, 65535]))
+    flags = st.one_of(configured, learned)
     ports = {mac: None if at.remote else at.port for mac, at in places.items()}
     return tuple(Answer(ip, mac, ports[mac], *draw(flags)) for ip, mac in sorted(known.items()))

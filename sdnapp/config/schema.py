@@ -247,8 +247,9 @@ class Port(Section):
     )
     may: s.Roles = Field(
         default=(),
-        description="What no other port may send: `dhcp-server`, answers to DHCP clients; `router`, router "
-        "advertisements and redirects, and from a strict port packets that it forwards for others.",
+        description="What no other port may send: `dhcp-server`, answers to DHCP clients, which tell whose "
+        "an address is; `router`, router advertisements and redirects, and from a strict port packets that "
+        "it forwards for others.",
         examples=["router"],
     )
     attach: s.Attach = Field(
@@ -336,6 +337,12 @@ class Peer(Section):
         default={},
         description="The networks of frames without a tag inside, each with its key, such as a VNI.",
         examples=[{"red/web": 5010}],
+    )
+    may: s.Roles = Field(
+        default=(),
+        description="What may come from it beside ordinary frames: `dhcp-server`, answers to DHCP clients; "
+        "`router`, router advertisements and redirects. Default: neither.",
+        examples=["dhcp-server"],
     )
     max_macs: s.Macs = Field(
         default=1024,

@@ -51,7 +51,7 @@ from sdnapp.engine.messages import (
 from sdnapp.engine.mobility import learning_alarms, learning_effects
 from sdnapp.engine.multicast import multicast_notes, multicast_status
 from sdnapp.engine.status import BridgeStatus, Status, locations
-from sdnapp.net import service
+from sdnapp.net import leases, service
 from sdnapp.net.addresses import AddressMemory
 from sdnapp.net.addresses import decode as claimed
 from sdnapp.net.dialect import SILENT, Dialect
@@ -70,7 +70,8 @@ from sdnapp.net.events import (
     Silent,
     Thawed,
 )
-from sdnapp.net.hearing import Said, follow, hear, miss, recall
+from sdnapp.net.hearing import Said, follow, give_back, grant, hear, miss, recall
+from sdnapp.net.leases import Word
 from sdnapp.net.membership import decode
 from sdnapp.net.model import Host, Overlay
 from sdnapp.net.project import Memo, Shared, projection
@@ -277,9 +278,9 @@ class Engine:
             case SourceSilent(_, sighting, gone):
                 self._state = step(self._state, Silent(host, sighting))
                 session.lose(gone)
-            case AddressSilent(_, AddressMemory(vni, claim, ofport), gone):
+            case AddressSilent(_, AddressMemory(vni, claim, ofport, seconds), gone):
                 if ofport is not None:
-                    self._state = miss(self._state, Said(host, vni, ofport, claim))
+                    self._state = miss(self._state, Said(host, vni, ofport, claim, seconds))
                 session.lose(gone)
             case WasRead(_, flows, meters, memories, crowded, groups, now, monitored, addresses):
                 self._clock = now
@@ -312,9 +313,25 @@ class Engine:
             case Heard(_, Table.ADDRESS, vni, ofport, data, now):
                 if (claim := claimed(data)) is not None:
                     self._state = hear(self._state, Said(host, vni, ofport, claim), now)
+            case Heard(_, Table.ROLE, vni, ofport, data, now):
+                return [
+                    note
+                    for word in leases.decode(data)
+                    for note in self._lease(Said(host, vni, ofport, word.claim, word.lease), word, now)
+                ]
             case Heard(dpid, _, vni, ofport, data):
                 return self._answer(dpid, ofport, service.hear(self._state, host, vni, ofport, data))
         return []
+
+    def _lease(self, said: Said, word: Word, now: float) -> Iterator[Effect]:
+        """A server, or a client, said this of a lease."""
+        before, what = self._state, "heard" if said.lease else "ended"
+        self._state = grant(before, said, now) if word.by_server else give_back(before, said)
+        if self._state is not before:
+            network, (ip, mac) = before.paths[said.vni], said.claim
+            self._spoken[network, f"lease {what}"] += 1
+            fields = {"network": network, "ip": ip, "mac": mac, "seconds": said.lease}
+            yield Note(f"lease.{what}", fields)
 
     def _answer(self, dpid: int, ofport: int, spoken: Spoken | None) -> list[Effect]:
         """Count what a network said; have it leave on the port that the question came in on."""

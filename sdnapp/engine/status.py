@@ -84,7 +84,8 @@ class MulticastStatus:
 class Status:
     """A picture of one moment. ``unknown``: bridges that no configuration names, by datapath id. ``alarms``:
     what somebody should look at, a sentence each. ``spoken``: by network, how often the controller said what
-    in its name since it started. ``multicast``: by network, where anybody asks who listens.
+    in its name since it started, or heard what of leases. ``multicast``: by network, where anybody asks who
+    listens.
     """
 
     overlay: Overlay

@@ -1,4 +1,4 @@
-"""DHCP messages (RFC 2131, options of RFC 2132 and RFC 3397): questions read, answers written."""
+"""DHCP messages (RFC 2131, options of RFC 2132 and RFC 3397): questions and leases read, answers written."""
 
 from __future__ import annotations
 
@@ -73,20 +73,43 @@ class Question:
     relay: IPv4Address
 
 
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """A server gave ``address`` to this MAC for so many seconds."""
+
+    address: IPv4Address
+    mac: str
+    seconds: int
+
+
 def read(data: bytes) -> Question | None:
     """The question in a UDP payload; None where it is none, or broken."""
-    if len(data) < _FIXED.size:
+    return _message(data, 1)[0]
+
+
+def read_lease(data: bytes) -> Lease | None:
+    """The lease in a UDP payload: an acknowledgement that gives an address, and says for how long."""
+    question, yours, options = _message(data, 2)
+    seconds = options.get(Option.LEASE, b"")
+    if question is None or question.kind is not Kind.ACK or yours == NOWHERE or len(seconds) != 4:
         return None
-    op, hardware, length, _, transaction, _, flags, address, _, _, relay, mac, _, _, cookie = (
+    return Lease(yours, question.mac, int.from_bytes(seconds, "big"))
+
+
+def _message(data: bytes, wanted: int) -> tuple[Question | None, IPv4Address, Mapping[int, bytes]]:
+    """What a message with this op has in common with a question, its yiaddr, and its options."""
+    if len(data) < _FIXED.size:
+        return None, NOWHERE, {}
+    op, hardware, length, _, transaction, _, flags, address, yours, _, relay, mac, _, _, cookie = (
         _FIXED.unpack_from(data)
     )
     options = _options(data[_FIXED.size :])
-    if op != 1 or (hardware, length) != _ETHERNET or cookie != _COOKIE or options is None:
-        return None
+    if op != wanted or (hardware, length) != _ETHERNET or cookie != _COOKIE or options is None:
+        return None, NOWHERE, {}
     kind = options.get(Option.KIND, b"")
     if len(kind) != 1 or kind[0] not in set(Kind):
-        return None
-    return Question(
+        return None, NOWHERE, {}
+    question = Question(
         kind=Kind(kind[0]),
         transaction=transaction,
         mac=mac[:6].hex(":"),
@@ -97,6 +120,7 @@ def read(data: bytes) -> Question | None:
         broadcast=bool(flags & _BROADCAST),
         relay=IPv4Address(relay),
     )
+    return question, IPv4Address(yours), options
 
 
 def _options(data: bytes) -> Mapping[int, bytes] | None:

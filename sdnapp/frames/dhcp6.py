@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from ipaddress import IPv6Address
@@ -54,15 +54,22 @@ class Status(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Association:
-    """What a client calls one of its interfaces, and the addresses that it has there or would have."""
+    """What a client calls one of its interfaces, and the addresses that it has there or would have, each with
+    the seconds for which it is valid.
+    """
 
     number: int
-    addresses: tuple[IPv6Address, ...]
+    valid: Mapping[IPv6Address, int]
+
+    @property
+    def addresses(self) -> tuple[IPv6Address, ...]:
+        """The addresses alone."""
+        return tuple(self.valid)
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What a client sends; ``client`` and ``server`` are their DUIDs (§11)."""
+    """What a client sends, or a server in reply; ``client`` and ``server`` are their DUIDs (§11)."""
 
     kind: Kind
     transaction: bytes
@@ -73,7 +80,7 @@ class Question:
 
 
 def read(data: bytes) -> Question | None:
-    """The question in a UDP payload; None where it is none, or broken."""
+    """The message in a UDP payload; None where it is none that we know, or broken."""
     options = list(_options(data[_HEAD:]))
     if len(data) < _HEAD or data[0] not in set(Kind) or None in options:
         return None
@@ -109,7 +116,7 @@ def _association(data: bytes) -> Association | None:
     if len(data) < _IA_NA.size:
         return None
     number, _, _ = _IA_NA.unpack_from(data)
-    addresses = []
+    valid = {}
     for option in _options(data[_IA_NA.size :]):
         if option is None:
             return None
@@ -117,8 +124,9 @@ def _association(data: bytes) -> Association | None:
         if kind == Option.ADDRESS:
             if len(value) < _ADDRESS.size:
                 return None
-            addresses.append(IPv6Address(value[:16]))
-    return Association(number, tuple(addresses))
+            address, _, seconds = _ADDRESS.unpack_from(value)
+            valid[IPv6Address(address)] = seconds
+    return Association(number, valid)
 
 
 def answer(question: Question, kind: Kind, server: bytes, options: Iterable[tuple[int, bytes]]) -> bytes:

@@ -1,13 +1,14 @@
-"""Which addresses traffic says belong to which station: heard in ARP and neighbour discovery.
+"""Which addresses traffic says belong to which station: heard in ARP, neighbour discovery and DHCP.
 
 What the file gives a port is its own, whatever anybody says. An address that somebody else claims has moved,
 but not within the ``HOLD`` of its last move: two that quarrel do not keep the bridges busy. An address counts
-as long as its station lives where it was heard. Times are in seconds, and always arguments.
+as long as its station lives where it was heard; one that a DHCP server leased goes wherever its station does,
+until the lease ends. Times are in seconds, and always arguments.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from typing import NamedTuple
@@ -17,6 +18,8 @@ from sdnapp.net.learning import Place
 HOLD = 1.0
 LIMIT = 1024
 """Addresses that may be heard at one place: whoever invents more is not listened to."""
+LEASES = 16_384
+"""Addresses that may be leased in one network."""
 
 _ARP, _IPV6, _ICMPV6 = b"\x08\x06", b"\x86\xdd", 58
 _ARP_HEAD = bytes.fromhex("000108000604")
@@ -33,19 +36,27 @@ class Claim(NamedTuple):
 
 
 class Binding(NamedTuple):
-    """The station that has an address, where it was heard, and since when; 0: before this controller."""
+    """The station that has an address, where it was heard, and since when; 0: before this controller.
+
+    ``lease``: a DHCP server gave it for so many seconds; then ``place`` is None.
+    """
 
     mac: str
-    place: Place
+    place: Place | None
     since: float
+    lease: int = 0
 
 
 class AddressMemory(NamedTuple):
-    """A bridge remembers an address in the network with this VNI; ``ofport`` None: somewhere else."""
+    """A bridge remembers an address in the network with this VNI; ``ofport`` None: somewhere else.
+
+    ``lease``: seconds for which it does from the beginning; 0: as long as it is heard.
+    """
 
     vni: int
     claim: Claim
     ofport: int | None
+    lease: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +73,10 @@ NO_ADDRESSES = Addresses()
 def decode(data: bytes) -> Claim | None:
     """What an untagged frame says about an address; None for all that says nothing, garbage included."""
     if data[12:14] == _ARP and data[14:20] == _ARP_HEAD and len(data) >= 42:
-        return _claim(data[28:32], data[22:28])
+        return claim(data[28:32], data[22:28])
     if data[12:14] == _IPV6 and len(data) >= 78 and data[20] == _ICMPV6 and data[54] in _OPTION:
         said = data[62:78] if data[54] == _ADVERTISEMENT else data[22:38]
-        return _claim(said, _option(data[78:], _OPTION[data[54]]))
+        return claim(said, _option(data[78:], _OPTION[data[54]]))
     return None
 
 
@@ -78,7 +89,8 @@ def _option(options: bytes, wanted: int) -> bytes:
     return b""
 
 
-def _claim(address: bytes, mac: bytes) -> Claim | None:
+def claim(address: bytes, mac: bytes) -> Claim | None:
+    """That this address is at this MAC; None where no station can have the one or the other."""
     ip = ip_address(address)
     nobody = ip.is_unspecified or ip.is_multicast or ip.is_loopback or address == b"\xff" * 4
     if nobody or len(mac) < 6 or mac[0] & 1 or not any(mac):
@@ -92,17 +104,38 @@ def heard(known: Addresses, network: str, claim: Claim, place: Place, now: float
     before = known.bound.get(network, {}).get(ip)
     if known.held.get(place, 0) >= LIMIT:
         return known
-    if before is not None and (before[:2] == (mac, place) or 0 <= now - before.since < HOLD):
+    if before is not None and (_is(before, mac, place) or 0 <= now - before.since < HOLD):
         return known
     return changed(known, network, {ip: Binding(mac, place, now)})
 
 
-def silent(known: Addresses, network: str, claim: Claim, place: Place) -> Addresses:
-    """The addresses, after nobody made this claim there for long."""
+def silent(known: Addresses, network: str, claim: Claim, place: Place, lease: int) -> Addresses:
+    """The addresses, after nobody made this claim there for long, or its lease ended."""
     before = known.bound.get(network, {}).get(claim.ip)
-    if before is None or before[:2] != (claim.mac, place):
+    if before is None or before.lease != lease or not _is(before, claim.mac, place):
         return known
     return changed(known, network, {claim.ip: None})
+
+
+def _is(binding: Binding, mac: str, place: Place) -> bool:
+    return binding.mac == mac and binding.place in (None, place)
+
+
+def leased(known: Addresses, network: str, ip: str, granted: Binding, there: Container[str]) -> Addresses:
+    """The addresses, after a server gave this one away; ``there``: the stations whose place is known.
+
+    Whose lease has ended unseen, as its station was not there, is forgotten. A lease that begins again is a
+    second shorter or longer than it was: so its flow is another one, and counts anew.
+    """
+    bindings = known.bound.get(network, {})
+    leases = {other: of for other, of in bindings.items() if of.lease and other != ip}
+    over = [o for o, of in leases.items() if of.since + of.lease <= granted.since and of.mac not in there]
+    changes: dict[str, Binding | None] = dict.fromkeys(over)
+    if len(leases) - len(over) < LEASES:
+        before = bindings.get(ip)
+        again = before is not None and (before.mac, before.lease) == (granted.mac, granted.lease)
+        changes[ip] = granted._replace(lease=granted.lease - again)
+    return changed(known, network, changes)
 
 
 def changed(known: Addresses, network: str, changes: Mapping[str, Binding | None]) -> Addresses:
@@ -112,7 +145,7 @@ def changed(known: Addresses, network: str, changes: Mapping[str, Binding | None
     bindings, held = dict(known.bound.get(network, {})), dict(known.held)
     for ip, binding in changes.items():
         for of, step in ((bindings.pop(ip, None), -1), (binding, 1)):
-            if of is not None:
+            if of is not None and of.place is not None:
                 held[of.place] = held.get(of.place, 0) + step
         if binding is not None:
             bindings[ip] = binding

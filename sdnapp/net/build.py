@@ -206,6 +206,7 @@ def _stranger(config: Config, name: str, ofport: int) -> Port:
         device=None,
         attachments=tuple(attachments),
         max_macs=peer.max_macs,
+        security=Security(None, frozenset(peer.may)),
         tunnel=tunnel,
     )
 

@@ -1,6 +1,7 @@
 """What the state learns of addresses: which of the things that bridges hear of them may be true.
 
-What the file gives a port, and what is outside the network's subnets, nobody can claim.
+What the file gives a port, and what is outside the network's subnets, nobody can claim. Leases count for
+stations at ports that may speak from any address.
 """
 
 from __future__ import annotations
@@ -9,19 +10,23 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from ipaddress import ip_address
 
-from sdnapp.net.addresses import Addresses, AddressMemory, Binding, Claim, changed, heard, silent
-from sdnapp.net.learning import Place
+from sdnapp.net.addresses import Addresses, AddressMemory, Binding, Claim, changed, heard, leased, silent
+from sdnapp.net.learning import NOBODY, Place
 from sdnapp.net.state import State, place_at
 
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """A claim that came in on a port of a host's bridge, in the network with this VNI."""
+    """A claim that came in on a port of a host's bridge, in the network with this VNI.
+
+    ``lease``: it is true for so many seconds, says a DHCP server.
+    """
 
     host: str
     vni: int
     ofport: int
     claim: Claim
+    lease: int = 0
 
 
 def hear(state: State, said: Said, now: float) -> State:
@@ -32,12 +37,42 @@ def hear(state: State, said: Said, now: float) -> State:
     return _with(state, heard(state.addresses, network, said.claim, place, now))
 
 
+def grant(state: State, said: Said, now: float) -> State:
+    """The state, after a DHCP server that may said this, at a time in seconds; no lease: it has ended."""
+    network, ((ip, mac), lease) = state.paths.get(said.vni), (said.claim, said.lease)
+    if network is None:
+        return state
+    home = _home(state, network, mac)
+    if not lease:
+        return _end(state, network, said.claim)
+    if home is None or not _is_free(state, network, home) or not _may_be(state, network, ip):
+        return state
+    there = state.learned.stations.get(network, NOBODY).keys() | state.static[network].keys()
+    granted = Binding(mac, None, now, lease)
+    return _with(state, leased(state.addresses, network, ip, granted, there))
+
+
+def give_back(state: State, said: Said) -> State:
+    """The state, after a DHCP client said that it does not use this address."""
+    network, place = _where(state, said)
+    if network is None or place != _home(state, network, said.claim.mac):
+        return state
+    return _end(state, network, said.claim)
+
+
+def _end(state: State, network: str, claim: Claim) -> State:
+    before = state.addresses.bound.get(network, {}).get(claim.ip)
+    if before is None or not before.lease or before.mac != claim.mac:
+        return state
+    return _with(state, changed(state.addresses, network, {claim.ip: None}))
+
+
 def miss(state: State, said: Said) -> State:
-    """The state, after a bridge has not heard this for as long as the configuration allows."""
+    """The state, after a bridge has not heard this for as long as the configuration, or its lease, allows."""
     network, place = _where(state, said)
     if network is None or place is None:
         return state
-    return _with(state, silent(state.addresses, network, said.claim, place))
+    return _with(state, silent(state.addresses, network, said.claim, place, said.lease))
 
 
 def recall(state: State, host: str, memories: Iterable[AddressMemory], read: frozenset[str]) -> State:
@@ -46,21 +81,22 @@ def recall(state: State, host: str, memories: Iterable[AddressMemory], read: fro
     Its word on its own ports is final; what it says of others is true of a station that is there.
     """
     changes: dict[str, dict[str, Binding | None]] = {
-        path: {ip: None for ip, binding in bindings.items() if binding.place.host == host}
+        path: {ip: None for ip, of in bindings.items() if _is_on(state, path, of, host)}
         for path, bindings in state.addresses.bound.items()
     }
-    for vni, claim, ofport in memories:
+    for vni, claim, ofport, seconds in memories:
         network = state.paths.get(vni)
         if network is None or not _may_be(state, network, claim.ip):
             continue
         if ofport is None:
             known = claim.ip in state.addresses.bound.get(network, {})
-            there = state.fixed(network, claim.mac) or state.place_of(network, claim.mac)
+            there = _home(state, network, claim.mac)
             place = None if known or there is None or there.host in read | {host} else there
         else:
             place = place_at(state, host, ofport)
         if place is not None:
-            changes.setdefault(network, {})[claim.ip] = Binding(claim.mac, place, 0.0)
+            known_as = Binding(claim.mac, None if seconds else place, 0.0, seconds)
+            changes.setdefault(network, {})[claim.ip] = known_as
     addresses = state.addresses
     for path, of_network in changes.items():
         addresses = changed(addresses, path, of_network)
@@ -77,7 +113,7 @@ def follow(before: State, state: State) -> State:
             ip: None
             for ip, binding in bindings.items()
             if network not in state.networks
-            or not state.exists(network, binding.place)
+            or (binding.place is not None and not state.exists(network, binding.place))
             or not _may_be(state, network, ip)
         }
         addresses = changed(addresses, network, gone)
@@ -88,6 +124,21 @@ def _where(state: State, said: Said) -> tuple[str | None, Place | None]:
     network, place = state.paths.get(said.vni), place_at(state, said.host, said.ofport)
     exists = network is not None and place is not None and state.exists(network, place)
     return (network, place) if exists else (None, None)
+
+
+def _home(state: State, network: str, mac: str) -> Place | None:
+    return state.fixed(network, mac) or state.place_of(network, mac)
+
+
+def _is_on(state: State, network: str, binding: Binding, host: str) -> bool:
+    place = binding.place or _home(state, network, binding.mac)
+    return place is not None and place.host == host
+
+
+def _is_free(state: State, network: str, place: Place) -> bool:
+    """Whether there is a port at this place, and it is not strict."""
+    here = (port for port in state.members[network] if (port.host, port.interface) == place)
+    return any(port.security.only is None for port in here)
 
 
 def _may_be(state: State, network: str, ip: str) -> bool:

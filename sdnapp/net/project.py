@@ -49,10 +49,14 @@ NOBODY_THERE = Resident({}, {})
 
 
 class Home(NamedTuple):
-    """The ports of a network on one host, and the addresses that the file gives them."""
+    """The ports of a network on one host, and the addresses that the file gives them.
+
+    ``leases``: a DHCP server may be among them.
+    """
 
     ports: tuple[Port, ...]
     answers: tuple[Answer, ...]
+    leases: bool = False
 
 
 Homes = Mapping[str, Home]
@@ -104,7 +108,7 @@ class Shared:
         for host, ports in sorted(hosts.items()):
             home = before.get(host, NO_HOME)
             same = home.ports == tuple(ports)
-            homes[host] = home if same else Home(tuple(ports), tuple(sorted(_known(path, ports))))
+            homes[host] = home if same else _at_home(path, tuple(ports))
         self.homes[path] = (members, homes)
         return homes
 
@@ -151,6 +155,11 @@ class Memo:
         if before is None or before[0] is not host or before[1] is not ports:
             before = self.limits[host.name] = (host, ports, limits(host.ports, ports.number))
         return before[2]
+
+
+def _at_home(path: str, ports: tuple[Port, ...]) -> Home:
+    leases = any("dhcp-server" in port.security.may for port in ports)
+    return Home(ports, tuple(sorted(_known(path, ports))), leases)
 
 
 def _known(path: str, ports: Iterable[Port]) -> Iterator[Answer]:
@@ -261,6 +270,7 @@ def _network(state: State, host: str, memo: Memo, ways: Ways, homes: Homes, *, p
             *_answers(path, host, ports, ways, homes),
             *sorted(_heard(state, host, path, ways.behind)),
         ),
+        leases=network.dhcp is None and any(home.leases for home in homes.values()),
     )
 
 
@@ -331,15 +341,16 @@ def _answers(path: str, host: str, ports: Ports, ways: Ways, homes: Homes) -> It
 
 
 def _heard(state: State, host: str, path: str, behind: Collection[str]) -> Iterator[Answer]:
-    """Addresses of stations that live where they were heard."""
+    """Addresses of stations that live where they were heard, or that leased theirs."""
     number, bound = state.ports(host).number, state.addresses.bound.get(path, {})
     forwarding = (port for port in state.members[path] if bound and "router" in port.security.may)
     routers = {Place(port.host, port.interface) for port in forwarding}
-    for ip, (mac, place, _) in bound.items():
-        if place == (state.fixed(path, mac) or state.place_of(path, mac)):
-            number_here = number.get(place.interface or "") if place.host == host else None
-            if number_here is not None or place.host in behind:
-                yield Answer(ip, mac, number_here, True, place in routers)
+    for ip, (mac, place, _, lease) in bound.items():
+        home = state.fixed(path, mac) or state.place_of(path, mac)
+        if home is not None and (place == home or (lease and home.interface is not None)):
+            number_here = number.get(home.interface or "") if home.host == host else None
+            if number_here is not None or home.host in behind:
+                yield Answer(ip, mac, number_here, True, home in routers, lease)
 
 
 def _learned(state: State, path: str) -> tuple[object, object]:

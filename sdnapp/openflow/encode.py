@@ -91,12 +91,12 @@ _TUNNEL_ID, _REG0 = header("tunnel_id"), header("reg0")
 
 def add_flow(flow: Flow, xid: int) -> bytes:
     """A flow-mod that adds the flow, or replaces the one with its table, priority and match."""
-    table, priority, match, actions, idle, _, cookie = flow
+    table, priority, match, actions, idle, _, cookie, hard = flow
     body = _match_bytes(match) + _instructions(actions)
     length = _flow_mod.size + len(body)
-    flags = _SEND_FLOW_REMOVED if idle else 0
+    flags = _SEND_FLOW_REMOVED if idle or hard else 0
     of_any = (_NO_BUFFER, _ANY, _ANY)
-    head = (VERSION, _FLOW_MOD, length, xid, cookie, 0, table, _ADD, idle, 0, priority)
+    head = (VERSION, _FLOW_MOD, length, xid, cookie, 0, table, _ADD, idle, hard, priority)
     return _flow_mod.pack(*head, *of_any, flags) + body
 
 

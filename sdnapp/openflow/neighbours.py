@@ -19,7 +19,8 @@ def remembered(entry: Any) -> AddressMemory | None:
     if entry.table_id == Table.ADDRESS:
         for ip, mac in _CLAIMS:
             if ip in match and mac in match:
-                return AddressMemory(match["metadata"], Claim(match[ip], match[mac]), match["in_port"])
+                claim, lease = Claim(match[ip], match[mac]), entry.hard_timeout
+                return AddressMemory(match["metadata"], claim, match["in_port"], lease)
     if entry.table_id == Table.ANSWER:
         actions = (action for i in entry.instructions for action in getattr(i, "actions", ()))
         for action in actions:

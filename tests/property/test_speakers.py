@@ -7,8 +7,11 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flows.actions import Punt
 from flows.compile import compile_bridge
 from flows.match import ARP, Header
+from flows.service import WHOLE
+from flows.tables import Table
 from flows.trace import Frame, walk
 from flows.view import Answer, BridgeView, Member, NetworkView
 from tests.property.test_programs import entered, frames
@@ -47,6 +50,20 @@ def test_only_ports_that_may_say_what_servers_and_routers_say(
     role = "dhcp-server" if said in SERVED else "router"
     if found is not None and role not in found[1].may:
         assert not walk(compile_bridge(view), replace(frame, header=said)).copies
+
+
+@given(views(), frames, st.sampled_from(SERVED))
+def test_the_controller_hears_of_leases_from_those_who_may_give_them(
+    view: BridgeView, frame: Frame, said: Header
+) -> None:
+    """Behind a tunnel, its own bridge has seen to that; where nobody else tells us, it counts as well."""
+    met = walk(compile_bridge(view), replace(frame, header=said)).flows
+    heard = [flow for flow in met if flow.table is Table.ROLE and Punt(WHOLE) in flow.actions]
+    found = where(view, frame)
+    if found is not None:
+        assert not heard or "dhcp-server" in found[1].may
+    else:
+        assert not heard or (view.learn_from_tunnels and frame.in_port in view.tunnels)
 
 
 @given(views(), frames, requests.filter(lambda header: header.arp_op == 1))

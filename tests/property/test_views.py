@@ -17,7 +17,7 @@ from flows.flow import Meter
 from flows.view import BridgeView
 from tests.views import views
 
-EXAMPLES = 150
+EXAMPLES = 250
 PARTS = {
     name: part
     for name, part in vars(flows.view).items()
@@ -100,6 +100,7 @@ def test_every_field_of_a_view_varies(part: str) -> None:
 
 
 FEATURES: dict[str, Callable[[Any], bool]] = {
+    "Answer.lease": bool,
     "Answer.learned": bool,
     "Answer.router": bool,
     "BridgeView.crowded": lambda found: found != "none",
@@ -116,6 +117,7 @@ FEATURES: dict[str, Callable[[Any], bool]] = {
     "Member.speaker": bool,
     "Member.tagged": bool,
     "NetworkView.floods_unknown": lambda found: not found,
+    "NetworkView.leases": bool,
     "NetworkView.serves": bool,
     "Peer.up": lambda found: not found,
     "Snooping.groups": lambda found: found in {"one", "many"},

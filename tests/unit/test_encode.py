@@ -173,9 +173,10 @@ def os_ken_flow(flow: Flow) -> Any:
         table_id=flow.table,
         priority=flow.priority,
         idle_timeout=flow.idle,
+        hard_timeout=flow.hard,
         out_port=ofproto.OFPP_ANY,
         out_group=ofproto.OFPG_ANY,
-        flags=ofproto.OFPFF_SEND_FLOW_REM if flow.idle else 0,
+        flags=ofproto.OFPFF_SEND_FLOW_REM if flow.idle or flow.hard else 0,
         match=os_ken_match(flow.match),
         instructions=os_ken_instructions(flow.actions),
     )
