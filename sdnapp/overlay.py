@@ -108,10 +108,12 @@ class OverlayApp(OSKenApp):  # type: ignore[misc]  # os-ken has no types
     def start(self) -> None:
         """Begin to serve: the engine, REST, and the eye on the file. ``OSError`` if a port is taken."""
         host, port = CONF.ofp_listen_host, CONF.ofp_tcp_listen_port
-        with _named("bridges", host, port):  # os-ken would only log that it cannot listen, and live on deaf
+        with _named(
+            "bridges", "listen", host, port
+        ):  # os-ken would only log that it cannot listen, and live on deaf
             socket.create_server((host, port), family=_family(host)).close()
         host, port = self.status().overlay.controller.rest_host, self.status().overlay.controller.rest_port
-        with _named("REST", host, port):
+        with _named("REST", "rest", host, port):
             listening = listener(host, port)
         super().start()
         serve(application(self), listening)
@@ -355,13 +357,14 @@ def _family(host: str) -> socket.AddressFamily:
 
 
 @contextmanager
-def _named(what: str, host: str, port: int) -> Iterator[None]:
-    """Say what could not listen, and where."""
+def _named(what: str, key: str, host: str, port: int) -> Iterator[None]:
+    """Say what could not listen, and where; ``key`` of the file's controller is what to change."""
     try:
         yield
     except OSError as error:
+        why = os.strerror(error.errno or 0)
         raise OSError(
-            f"cannot listen for {what} on {host} port {port}: {os.strerror(error.errno or 0)}"
+            f"cannot listen for {what} on {host} port {port}: {why}. controller.{key} of the file says where"
         ) from None
 
 

@@ -133,6 +133,8 @@ def down(name: str, every: bool) -> None:
     """Take a lab down, whatever state it is in."""
     with on_labs():
         for one in model.names() if every else (name,):
+            if not model.directory(one).exists():
+                console.print(f"no lab named '{one}' is up")
             lifecycle.down(one)
 
 

@@ -40,6 +40,11 @@ def on_labs() -> Iterator[None]:
         raise SystemExit(2) from None
     except LabError as error:
         raise click.ClickException(str(error)) from None
+    except BrokenPipeError:
+        raise
+    except OSError as error:  # no room, no right to write, a process that does not end
+        where = f"{error.filename}: " if error.filename else ""
+        raise click.ClickException(f"{where}{error.strerror or error}") from error
 
 
 @contextmanager

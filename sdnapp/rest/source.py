@@ -95,7 +95,7 @@ class Alarm(Protocol):
 
     @property
     def kind(self) -> Literal["frozen", "denied", "crowded", "twice", "down"]:
-        """Which of ``frozen``, ``denied``, ``crowded``, ``twice`` or ``down`` it is."""
+        """What is the matter: ``sdnapp.rest.shapes.Alarm`` says it of each."""
 
     @property
     def text(self) -> str:
@@ -147,7 +147,7 @@ class Status(Protocol):
 
     @property
     def multicast(self) -> Mapping[str, Any]:
-        """By network, where anybody asks who listens: ``sdnapp.rest.v1.Multicast`` has the attributes."""
+        """By network, where anybody asks who listens: ``sdnapp.rest.shapes.Multicast`` has the attributes."""
 
     @property
     def locations(self) -> Iterable[Location]:

@@ -272,7 +272,8 @@ def test_what_keeps_it_from_starting_is_said_in_a_line(world: World, tmp_path: P
     where = f"127.0.0.1 port {taken.openflow}"
     assert start(taken) == (
         2,
-        f"osken-manager: cannot listen for bridges on {where}: Address already in use",
+        f"osken-manager: cannot listen for bridges on {where}: Address already in use. "
+        "controller.listen of the file says where",
     )
     taken.write("tenants: []")
     code, line = start(taken)

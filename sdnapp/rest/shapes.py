@@ -1,0 +1,184 @@
+"""What ``/v1/`` answers, as models: the nouns of the project in JSON."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from sdnapp.net import model
+
+
+class _Read(BaseModel):
+    """Made from an object with the same attributes."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+
+class Tenant(BaseModel):
+    """Who owns networks: their paths, such as ``red/web``."""
+
+    name: str
+    networks: list[str]
+
+
+class Multicast(_Read):
+    """``flooding``, because nobody asks who listens; ``asking``; or ``snooping``. Then there are ``routers``,
+    the ports of those who ask, and ``groups``: the ports that listen to each; a host, where no more is known.
+    """
+
+    ipv4: str = "flooding"
+    ipv6: str = "flooding"
+    routers: list[str] = []
+    groups: dict[str, list[str]] = {}
+
+
+class Network(BaseModel):
+    """One layer-2 segment, and where it has ports. ``mtu``: bytes, as far as the file tells; ``said``: how
+    often the controller answered in its name, by what it said.
+    """
+
+    path: str
+    tenant: str
+    name: str
+    vni: int
+    vlan: int | None
+    subnets: list[model.Subnet]
+    mtu: int
+    dhcp: model.Dhcp | None
+    hosts: list[str]
+    ports: list[str]
+    said: dict[str, int]
+    unknown_unicast: model.UnknownUnicast
+    multicast: Multicast
+
+
+class Tunnel(_Read):
+    """The OVS port to a peer host. ``ofport`` is null while the bridge does not have it; ``down``: the peer
+    is not heard.
+    """
+
+    interface: str
+    peer: str
+    encapsulation: model.Encapsulation
+    local_ip: model.Address
+    remote_ip: model.Address
+    dst_port: int | None
+    ofport: int | None
+    down: bool = False
+
+
+class Host(BaseModel):
+    """A machine with OVS. ``flows``: what its bridge must hold; ``since``: Unix time of its connection;
+    ``drift``: changes by somebody else's hand that were healed.
+    """
+
+    name: str
+    vtep: model.Address
+    bridge: str
+    datapath_id: int
+    connected: bool
+    in_sync: bool
+    address: str | None
+    since: float | None
+    flows: int
+    networks: list[str]
+    tunnels: list[Tunnel]
+    failures: list[str]
+    drift: int
+
+
+class Attachment(_Read):
+    """One network on one port. ``key``: of the frames in a stranger's tunnel, 0: they have none."""
+
+    network: str
+    vlan: int | None
+    tagged: bool
+    addresses: list[model.Interface]
+    key: int | None
+
+
+class Port(_Read):
+    """Where a workload attaches. ``ofport`` is null while the bridge does not have the interface.
+
+    A port that is found by its ``iface_id`` has neither host nor interface while it is nowhere. ``tunnel``:
+    the port is the tunnel to a stranger, one of the file's ``peers``.
+    """
+
+    name: str
+    host: str | None
+    interface: str | None = None
+    iface_id: str | None = None
+    ofport: int | None = None
+    mac: str | None
+    namespace: str | None = None
+    device: str | None = None
+    attachments: list[Attachment]
+    tunnel: Tunnel | None = None
+    limits: model.Limits = model.NO_LIMITS
+
+
+class Location(_Read):
+    """Where a MAC lives. ``moves``: how often it moved, as far as is remembered; ``frozen``: it may not."""
+
+    network: str
+    mac: str
+    host: str
+    port: str | None
+    addresses: list[str]
+    kind: str
+    moves: int
+    frozen: bool
+
+
+class Alarm(_Read):
+    """Somebody should look at this. ``frozen``: a MAC moves too often, two have it or there is a loop, so it
+    stays where it is; ``denied``: frames from where their source does not live, which are dropped;
+    ``crowded``: a port shows more MACs than it may, so no more are learned there; ``twice``: a port that is
+    in several places; ``down``: a tunnel to a peer that is not heard. ``since``: Unix time, where known.
+    """
+
+    kind: Literal["frozen", "denied", "crowded", "twice", "down"]
+    text: str
+    network: str | None
+    mac: str | None
+    host: str | None
+    port: str | None
+    since: float | None
+
+
+class Frozen(BaseModel):
+    """A frozen MAC and its network, such as ``red/web``."""
+
+    network: str
+    mac: str
+
+
+class Stranger(BaseModel):
+    """A connected bridge that no host of the file owns; it is left empty."""
+
+    datapath_id: int
+    address: str
+
+
+class Status(BaseModel):
+    """The controller itself. ``config_error``: why the file is not in force; the last good one is.
+    ``alarms``: what somebody should look at; ``remarks``: what in the file does not go together.
+    """
+
+    version: str
+    config_path: str
+    config_error: str | None
+    hosts: int
+    connected: int
+    in_sync: int
+    unknown: list[Stranger]
+    alarms: list[str]
+    remarks: list[str]
+
+
+class Health(BaseModel):
+    """``degraded`` says that the controller answers and something else is wrong."""
+
+    status: Literal["ok", "degraded"]
+    problems: list[str]
