@@ -77,7 +77,9 @@ def main(args: list[str] | None = None) -> None:
     gc.set_threshold(100_000, 20, 100)
     hub.spawn(_outlive, services, writer)
     if CONF.pid_file:
-        Path(CONF.pid_file).write_text(f"{os.getpid()}\n", encoding="ascii")
+        draft = Path(f"{CONF.pid_file}.new")  # whoever waits for the file finds a number in it
+        draft.write_text(f"{os.getpid()}\n", encoding="ascii")
+        draft.replace(CONF.pid_file)
     ended_by = _serve(reader)
     if CONF.pid_file:
         Path(CONF.pid_file).unlink(missing_ok=True)

@@ -53,16 +53,7 @@ class Running:
 
     def run(self, where: str, *command: str, check: bool = True) -> str:
         """Run a command there and return what it printed."""
-        done = subprocess.run(
-            self.command(where, *command),
-            capture_output=True,
-            text=True,
-            env=environment(),
-            timeout=60,
-            check=False,
-        )
-        assert not check or done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
-        return done.stdout
+        return run(self.command(where, *command), check=check)
 
     def get(self, path: str) -> Any:
         return lifecycle.get(self.lab, path)
@@ -89,11 +80,20 @@ class Running:
         )
 
 
-def until(condition: Callable[[], bool], patience: float = 10.0) -> None:
+def run(command: Sequence[str], *, check: bool = True, timeout: float = 60) -> str:
+    """Run a command, wherever that leads, and return what it printed; fail with all of it if it fails."""
+    done = subprocess.run(
+        command, capture_output=True, text=True, env=environment(), timeout=timeout, check=False
+    )
+    assert not check or done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
+    return done.stdout
+
+
+def until(condition: Callable[[], bool], patience: float = 10.0, otherwise: str = "not in time") -> None:
     """Wait for a condition; fail when it does not come true in time."""
     deadline = time.monotonic() + patience
     while not condition():
-        assert time.monotonic() < deadline, "not in time"
+        assert time.monotonic() < deadline, otherwise
         time.sleep(0.02)
 
 

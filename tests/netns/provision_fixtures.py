@@ -5,18 +5,16 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from pyroute2 import IPRoute
 
 from sdnapp.lab.machine import Birth, Machine, entered, environment, inside
+from tests.netns.conftest import SDNAPP, run, until
 
 ROOT = Path(__file__).parents[2]
-SDNAPP = str(Path(sys.executable).parent / "sdnapp")
 SCHEMA = "/usr/share/openvswitch/vswitch.ovsschema"
 DATABASE = "/etc/openvswitch/conf.db"
 
@@ -37,11 +35,11 @@ class BareHost:
         self, *command: str, namespace: str | None = None, check: bool = True, timeout: float = 60
     ) -> str:
         """Run a command here; what it printed."""
-        return _run(self.command(*command, namespace=namespace), check, timeout)
+        return run(self.command(*command, namespace=namespace), check=check, timeout=timeout)
 
     def outside(self, *command: str, check: bool = True) -> str:
         """Run a command at the neighbour."""
-        return _run(inside(self.neighbour, command), check)
+        return run(inside(self.neighbour, command), check=check)
 
     def provision(self, *options: str, status: int = 0) -> list[str]:
         """Provision this host from its file; the lines that were printed."""
@@ -89,7 +87,7 @@ class Agent:
 
     def says(self, words: str, times: int = 1) -> None:
         """Wait until it has logged ``words`` so many times."""
-        eventually(lambda: self._log.read_text().count(words) >= times, f"{words!r} in {self._log}")
+        until(lambda: self._log.read_text().count(words) >= times, otherwise=f"{words!r} in {self._log}")
 
     @property
     def pid(self) -> int:
@@ -102,14 +100,6 @@ class Agent:
         if self._process.poll() is None:
             os.kill(self.pid, number)
         return self._process.wait(10)
-
-
-def eventually(condition: Callable[[], bool], complaint: str, timeout: float = 10.0) -> None:
-    """Wait until ``condition()`` holds."""
-    deadline = time.monotonic() + timeout
-    while not condition():
-        assert time.monotonic() < deadline, complaint
-        time.sleep(0.02)
 
 
 @contextmanager
@@ -141,11 +131,3 @@ def _born(name: str, home: Path | None) -> Iterator[Machine]:
         yield birth.machine()
     finally:
         birth.close()
-
-
-def _run(command: list[str], check: bool, timeout: float = 60) -> str:
-    done = subprocess.run(
-        command, capture_output=True, text=True, env=environment(), timeout=timeout, check=False
-    )
-    assert not check or done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
-    return done.stdout

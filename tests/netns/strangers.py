@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import socket
-import subprocess
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 from sdnapp.lab import services
-from sdnapp.lab.machine import Birth, Machine, entered, environment, inside
-from tests.netns.conftest import Running
-from tests.netns.wire import pumped
+from sdnapp.lab.machine import Birth, Machine, entered, inside
+from tests.netns.conftest import Running, run
+from tests.netns.wire import carried
 
 _EVERYTHING = 3  # ETH_P_ALL, packet(7)
 
@@ -84,7 +83,7 @@ class Strangers:
 
     def run(self, place: str, *command: str, check: bool = True) -> str:
         """Run a command at a stranger's port or at one of ours, and return what it printed."""
-        return _run(self.command(place, *command), check=check)
+        return run(self.command(place, *command), check=check)
 
     def command(self, place: str, *command: str) -> list[str]:
         """The command line that runs ``command`` there."""
@@ -95,17 +94,7 @@ class Strangers:
 
     def transfer(self, source: str, destination: str, address: str, size: int) -> int:
         """Move bytes by TCP to the address of a place; return how many have arrived."""
-        with ExitStack() as stack:
-            with entered(*self._at(destination)):
-                server = stack.enter_context(socket.create_server((address, 0)))
-            with entered(*self._at(source)):
-                client = stack.enter_context(socket.socket())
-            for end in (client, server):
-                end.settimeout(10)
-            client.connect(server.getsockname())
-            receiver = stack.enter_context(server.accept()[0])
-            receiver.settimeout(10)
-            return pumped(client, receiver, size)
+        return carried(self._at(source), self._at(destination), address, size)
 
     def tap(self, place: str) -> socket.socket:
         """A socket on the device of a place, to send from and to see what comes out of the overlay there."""
@@ -130,18 +119,12 @@ class Strangers:
         machine = birth.machine()
         pid = str(machine.anchor.pid)
         cable = ["ip", "link", "add", name, "type", "veth", "peer", "name", "eth0", "netns", pid]
-        _run(["nsenter", f"--target={lab.underlay.anchor.pid}", "--net", *cable])
+        run(["nsenter", f"--target={lab.underlay.anchor.pid}", "--net", *cable])
         attach = ["ip", "link", "set", name, "master", "segment", "up"]
-        _run(["nsenter", f"--target={lab.underlay.anchor.pid}", "--net", *attach])
+        run(["nsenter", f"--target={lab.underlay.anchor.pid}", "--net", *attach])
         _script(machine, 'ip address add "$1/24" dev eth0; ip link set eth0 up; ethtool -K eth0 tx off', vtep)
         return machine
 
 
 def _script(machine: Machine, script: str, *arguments: str) -> None:
-    _run(inside(machine, ["sh", "-euc", script, "sh", *arguments]))
-
-
-def _run(command: list[str], *, check: bool = True) -> str:
-    done = subprocess.run(command, capture_output=True, text=True, env=environment(), timeout=60, check=False)
-    assert not check or done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
-    return done.stdout
+    run(inside(machine, ["sh", "-euc", script, "sh", *arguments]))

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from sdnapp.provision.linger import PATIENCE
-from tests.netns.provision_fixtures import DATABASE, ROOT, BareHost, bare_host, eventually
+from tests.netns.conftest import until
+from tests.netns.provision_fixtures import DATABASE, ROOT, BareHost, bare_host
 from tests.overlays import TWO_HOSTS
 
 VTEP = "192.168.4.201"
@@ -113,9 +114,7 @@ def test_an_old_tunnel_stays_until_no_flow_uses_it(host: BareHost, flow: str) ->
         assert "gre-host2" in host.vsctl("list-ports", "br-int").split()
 
         free(host)
-        eventually(
-            lambda: "gre-host2" not in host.vsctl("list-ports", "br-int").split(), "it is there", timeout=1
-        )
+        until(lambda: "gre-host2" not in host.vsctl("list-ports", "br-int").split(), 1, "it is there")
         agent.says("delete  port gre-host2 on br-int")
         assert agent.stop() == 0
     assert host.provision() == ["nothing to do"]
@@ -367,9 +366,8 @@ def test_the_agent_survives_both_daemons(host: BareHost) -> None:
         host.kill("ovs-vswitchd")
         host.run("ip", "link", "del", "br-phy")
         host.start_switch()
-        eventually(
-            lambda: VTEP in host.run("ip", "address", "show", "dev", "br-phy", check=False), "no address"
-        )
+        show = "ip", "address", "show", "dev", "br-phy"
+        until(lambda: VTEP in host.run(*show, check=False), otherwise="no address")
         assert " 2 received" in host.outside("ping", "-c", "2", "-i", "0.2", VTEP)
 
         host.kill("ovsdb-server")

@@ -23,6 +23,9 @@ GRE = 47
 UDP_PORTS = {"vxlan": 4789, "geneve": 6081}
 _TEB = 0x6558  # Ethernet inside: RFC 1701 and RFC 8926
 
+Place = tuple[Machine, str | None]
+"""A machine, and the namespace in it where that is not its own."""
+
 
 @dataclass(frozen=True)
 class Outer:
@@ -137,25 +140,27 @@ def watched_ports(running: Running) -> Iterator[Ports]:
 def transfer(running: Running, source: str, destination: str, size: int) -> int:
     """Move bytes by TCP from one port to another; return how many have arrived."""
     ends = {end.port: end for end in endpoints(running.overlay)}
-    goal = ends[destination]
-    address = str(goal.addresses[0].ip)
-    family = socket.AF_INET if goal.addresses[0].version == 4 else socket.AF_INET6
+    start, goal = ((running.lab.hosts[ends[p].host], ends[p].namespace) for p in (source, destination))
+    return carried(start, goal, str(ends[destination].addresses[0].ip), size)
+
+
+def carried(source: Place, destination: Place, address: str, size: int) -> int:
+    """Move bytes by TCP to the address of a place; return how many have arrived."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
     with ExitStack() as stack:
-        with entered(running.lab.hosts[goal.host], goal.namespace):
+        with entered(*destination):
             server = stack.enter_context(socket.create_server((address, 0), family=family))
-        start = ends[source]
-        with entered(running.lab.hosts[start.host], start.namespace):
-            client = stack.enter_context(socket.socket(family, socket.SOCK_STREAM))
-        client.settimeout(10)
-        server.settimeout(10)
+        with entered(*source):
+            client = stack.enter_context(socket.socket(family))
+        for end in (client, server):
+            end.settimeout(10)
         client.connect(server.getsockname())
-        receiver, _ = server.accept()
-        stack.enter_context(receiver)
+        receiver = stack.enter_context(server.accept()[0])
         receiver.settimeout(10)
-        return pumped(client, receiver, size)
+        return _pumped(client, receiver, size)
 
 
-def pumped(client: socket.socket, receiver: socket.socket, size: int) -> int:
+def _pumped(client: socket.socket, receiver: socket.socket, size: int) -> int:
     """Send and receive by turns, so that neither end needs a thread."""
     left = memoryview(bytes(size))
     arrived = 0
