@@ -20,8 +20,8 @@ from flows.view import BridgeView, Location, NetworkView
 Outcome = TypeVar("Outcome")
 T = TypeVar("T")
 
-STEP = 4_000
-"""Flows that are compiled in some 10 ms."""
+STEP = 2_000
+"""Flows that are compiled in some 5 ms."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,6 +40,9 @@ class Kind(IntEnum):
     TAUGHT = 3
 
 
+_KINDS = {OWNER << _OWNER_SHIFT - _KIND_SHIFT | kind: kind for kind in Kind}
+
+
 class _Said(NamedTuple):
     table: Table
     priority: int
@@ -115,24 +118,9 @@ def _written(actions: tuple[Action, ...]) -> str:
 Flows = Mapping[FlowKey, Flow]
 
 
-def is_ours(cookie: int) -> bool:
-    """Whether a flow with this cookie was put there by us."""
-    return cookie >> _OWNER_SHIFT == OWNER
-
-
-def is_learned(cookie: int) -> bool:
-    """Whether the flow with this cookie stands for a learned location."""
-    return is_ours(cookie) and cookie >> _KIND_SHIFT & 0xF == Kind.LEARNED
-
-
-def is_crowded(cookie: int) -> bool:
-    """Whether the flow with this cookie keeps the sources of a crowded port from being looked at."""
-    return is_ours(cookie) and cookie >> _KIND_SHIFT & 0xF == Kind.CROWDED
-
-
-def is_taught(cookie: int) -> bool:
-    """Whether the bridge learned the flow with this cookie by itself."""
-    return is_ours(cookie) and cookie >> _KIND_SHIFT & 0xF == Kind.TAUGHT
+def kind_of(cookie: int) -> Kind | None:
+    """What the flow with this cookie follows from; None: it is not ours."""
+    return _KINDS.get(cookie >> _KIND_SHIFT)
 
 
 def taught(action: Teach) -> int:

@@ -17,7 +17,7 @@ from typing import Any
 from flows.compile import NOTHING, Compiled, recompile
 from flows.counters import Count, counted
 from flows.diff import Plan, diff, urgent
-from flows.flow import Flow, FlowKey, Meter, Program, is_ours
+from flows.flow import Flow, FlowKey, Meter, Program, kind_of
 from flows.tables import Table
 from sdnapp.config.names import is_note
 from sdnapp.engine.binding import binding_alarms, binding_notes
@@ -287,7 +287,9 @@ class Engine:
                 read = self._state.read
                 self._state = step(self._state, Recalled(host, memories, crowded, groups, now))
                 self._state = recall(self._state, host, addresses, read)
-                session.inherited |= session.installed is None and any(is_ours(cookie) for _, cookie in flows)
+                session.inherited |= session.installed is None and any(
+                    kind_of(cookie) is not None for _, cookie in flows
+                )
                 session.installed, session.meters, session.due = set(flows - session.suspect), meters, True
                 session.reads -= 1
                 if not session.reads:
@@ -428,11 +430,14 @@ class Engine:
         )
 
     def _reconcile(self, dpid: int, session: _Session) -> Iterator[Effect | None]:
-        """Send what the bridge lacks, unless it is being read, or written, or was given up."""
-        if session.reads or session.installed is None or session.sending or session.failure:
+        """Send what the bridge lacks, unless it is being read, or written, or was given up.
+
+        What it should hold is worked out while it tells what it holds, for the first time.
+        """
+        if session.sending or session.failure or (session.reads and session.compiled is not NOTHING):
             return
         yield from session.follow(self._state)
-        if not session.due:
+        if session.reads or session.installed is None or not session.due:
             return
         session.due = False
         plan = diff(session.installed, session.meters, _without(session.program, session.rejected))

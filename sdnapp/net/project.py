@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import chain
 from typing import NamedTuple
 
@@ -22,7 +24,7 @@ from flows.view import (
 )
 from sdnapp.frames.packet import link_local
 from sdnapp.net.dialect import Dialect, Way
-from sdnapp.net.learning import NOBODY, NONE_DENIED, Place, Stations
+from sdnapp.net.learning import NOBODY, NONE_DENIED, Place, Station, Stations
 from sdnapp.net.limits import limits
 from sdnapp.net.model import Attachment, Host, Port
 from sdnapp.net.mtu import ETHERNET
@@ -34,18 +36,33 @@ PUNT_RATE = 10_000
 """Frames per second that one bridge may send to the controller; what it drops comes again."""
 
 
-class Resident(NamedTuple):
-    """The MACs on a host: those at each interface that have moved as often, and all of them together.
-
-    Together, only those that nobody places at an interface are told apart by how often they have moved.
+@dataclass(frozen=True)
+class Resident:
+    """The stations of a network on one host: those at each interface that have moved as often, and all of
+    them together, of which only those that nobody places at an interface are told apart by their moves.
     """
 
-    at: Mapping[tuple[str | None, int], tuple[str, ...]]
-    all: Mapping[int, tuple[str, ...]]
+    stations: Stations
+
+    @cached_property
+    def at(self) -> Mapping[tuple[str | None, int], tuple[str, ...]]:
+        """The MACs by interface and moves."""
+        macs: dict[tuple[str | None, int], list[str]] = {}
+        for mac, ((_, interface), moves, _) in self.stations.items():
+            macs.setdefault((interface, max(moves, 0)), []).append(mac)
+        return {place: tuple(sorted(found)) for place, found in macs.items()}
+
+    @cached_property
+    def together(self) -> Mapping[int, tuple[str, ...]]:
+        """The MACs by moves."""
+        macs: dict[int, list[str]] = defaultdict(list)
+        for mac, ((_, interface), moves, _) in self.stations.items():
+            macs[max(moves, 0) if interface is None else 0].append(mac)
+        return {moves: tuple(sorted(found)) for moves, found in macs.items()}
 
 
 Residents = Mapping[str, Resident]
-NOBODY_THERE = Resident({}, {})
+NOBODY_THERE = Resident(NOBODY)
 
 
 class Home(NamedTuple):
@@ -117,10 +134,10 @@ class Shared:
         before = self.residents.get((path, learned))
         if before is not None and before[0] is stations:
             return before[1]
-        hosts: dict[str, dict[tuple[str | None, int], list[str]]] = {}
-        for mac, ((host, interface), moves, _) in stations.items():
-            hosts.setdefault(host, {}).setdefault((interface, moves if moves > 0 else 0), []).append(mac)
-        residents = {host: _resident(here) for host, here in hosts.items()}
+        hosts: dict[str, dict[str, Station]] = defaultdict(dict)
+        for mac, station in stations.items():
+            hosts[station.place.host][mac] = station
+        residents = {host: Resident(here) for host, here in hosts.items()}
         self.residents[path, learned] = (stations, residents)
         return residents
 
@@ -165,24 +182,15 @@ def _at_home(path: str, ports: tuple[Port, ...]) -> Home:
 def _known(path: str, ports: Iterable[Port]) -> Iterator[Answer]:
     """The addresses that the file gives these ports in this network."""
     for port in ports:
-        if port.mac is not None:
-            router = "router" in port.security.may
-            for attachment in port.attachments:
-                if attachment.network == path:
-                    for address in _addresses(port, attachment):
-                        yield Answer(address, port.mac, None, False, router)
+        for attachment in port.attachments:
+            if attachment.addresses and attachment.network == path and port.mac is not None:
+                router = "router" in port.security.may
+                for address in _addresses(port, attachment):
+                    yield Answer(address, port.mac, None, False, router)
 
 
-def _resident(here: Mapping[tuple[str | None, int], Iterable[str]]) -> Resident:
-    at = {place: tuple(sorted(macs)) for place, macs in here.items()}
-    together: dict[int, list[str]] = {}
-    for (interface, moves), macs in at.items():
-        together.setdefault(moves if interface is None else 0, []).extend(macs)
-    return Resident(at, {moves: tuple(macs) for moves, macs in together.items()})
-
-
-STEP = 10_000
-"""MACs whose places are looked at in some 10 ms."""
+STEP = 5_000
+"""MACs whose places are looked at in some 5 ms."""
 
 
 def project(state: State, host: str, speech: Dialect) -> BridgeView:
@@ -368,7 +376,7 @@ def _locations(
                 yield Location(ports.number[interface], False, learned, macs, moves)
         for peer, resident in residents.items():
             if peer in behind:
-                for moves, macs in resident.all.items():
+                for moves, macs in resident.together.items():
                     yield Location(behind[peer], True, learned, macs, moves)
     denied: dict[tuple[int, bool], list[str]] = {}
     for mac, places in state.learned.denied.get(path, NONE_DENIED).items():

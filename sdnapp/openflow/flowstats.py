@@ -2,27 +2,28 @@
 
 os-ken builds a dozen objects for each entry of a flow-stats reply, inside its receive loop, which does not
 yield while the switch keeps sending: at 10,000 entries a second a large dump silences every switch for
-seconds. ``install`` puts ``FlowStats`` in the place of os-ken's body class. It remembers where the entry lies
-and reads numbers on demand; whoever asks for more gets os-ken's full parse, so that other applications in
-the process notice nothing. And it gives the hub a turn with each message. Offsets are those of
-``ofp_flow_stats``, OpenFlow 1.3.5 §7.3.5.2.
+seconds. ``install`` has it take all entries of a message for one, ``Entries``, whose numbers are read where
+they lie. Whoever asks for more than those gets a ``FlowStats``, and from that os-ken's full parse, so that
+other applications in the process notice nothing. And it gives the hub a turn with each message. Offsets are
+those of ``ofp_flow_stats``, OpenFlow 1.3.5 §7.3.5.2.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from struct import Struct
-from typing import Any
+from typing import Any, overload
 
 from os_ken.lib import hub
 from os_ken.ofproto import ofproto_v1_3_parser as parser
 
-_FIRST = 16
-"""Where the first entry of a message lies."""
 _FIXED = 48
 """Bytes before the match."""
 _SHORTEST = 56
 """An entry with an empty match and no instruction."""
 _u16 = Struct("!H")
+_head = Struct("!HB21xQ")
+"""The length of an entry, its table and its cookie."""
 _Parsed: Any = parser.OFPFlowStats
 
 
@@ -54,21 +55,11 @@ class FlowStats:
     packet_count = _Number("!Q", 32)
     byte_count = _Number("!Q", 40)
 
-    def __init__(self, buffer: bytes, offset: int, length: int) -> None:
+    def __init__(self, buffer: bytes, offset: int = 0) -> None:
         self.buffer = buffer
         self.offset = offset
-        self.length = length
+        (self.length,) = _u16.unpack_from(buffer, offset)
         self._parsed: Any = None
-
-    @classmethod
-    def parser(cls, buffer: bytes, offset: int) -> FlowStats:
-        """What os-ken calls for each entry. ``ValueError`` for a length that no entry can have."""
-        if offset == _FIRST:
-            hub.sleep(0)
-        (length,) = _u16.unpack_from(buffer, offset)
-        if not _SHORTEST <= length <= len(buffer) - offset:
-            raise ValueError(f"a flow-stats entry of {length} bytes")
-        return cls(buffer, offset, length)
 
     @property
     def match_bytes(self) -> bytes:
@@ -97,6 +88,60 @@ class FlowStats:
         return repr(self.parse())
 
 
+class Entries(Sequence[FlowStats]):
+    """All entries of a flow-stats reply, where they lie in the message, from ``offset`` on."""
+
+    def __init__(self, buffer: bytes, offset: int) -> None:
+        self.buffer = buffer
+        self.offset = offset
+        self.length = len(buffer) - offset
+
+    @classmethod
+    def parser(cls, buffer: bytes, offset: int) -> Entries:
+        """What os-ken calls for an entry, and from which it goes on to the next: there is none."""
+        hub.sleep(0)
+        return cls(buffer, offset)
+
+    def heads(self) -> Iterator[tuple[int, int, int]]:
+        """Of each entry, where it lies, its table and its cookie.
+
+        ``ValueError`` for a length that no entry can have.
+        """
+        buffer, at, read = self.buffer, self.offset, _head.unpack_from
+        last = len(buffer) - _SHORTEST
+        while at <= last:
+            length, table, cookie = read(buffer, at)
+            if length < _SHORTEST:
+                raise ValueError(f"a flow-stats entry of {length} bytes")
+            yield at, table, cookie
+            at += length
+        if at != len(buffer):
+            raise ValueError(f"a flow-stats reply that ends {at - len(buffer)} bytes too early")
+
+    def __iter__(self) -> Iterator[FlowStats]:
+        return (FlowStats(self.buffer, at) for at, _, _ in self.heads())
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self.heads())
+
+    @overload
+    def __getitem__(self, index: int) -> FlowStats: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[FlowStats]: ...
+    def __getitem__(self, index: int | slice) -> FlowStats | Sequence[FlowStats]:
+        return list(self)[index]
+
+
+def _body(reply: Any) -> Any:
+    return reply.__dict__["body"]
+
+
+def _keep(reply: Any, body: Any) -> None:
+    """What os-ken takes for a list of one entry, or of none, is the entries."""
+    reply.__dict__["body"] = body[0] if body and isinstance(body[0], Entries) else body or Entries(b"", 0)
+
+
 def install() -> None:
-    """Make os-ken hand out ``FlowStats`` in flow-stats replies, process-wide; again is harmless."""
-    parser.OFPFlowStatsReply.cls_stats_body_cls = FlowStats
+    """Make os-ken hand out ``Entries`` as the body of flow-stats replies, process-wide; again is harmless."""
+    parser.OFPFlowStatsReply.cls_stats_body_cls = Entries
+    parser.OFPFlowStatsReply.body = property(_body, _keep)

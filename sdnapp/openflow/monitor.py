@@ -15,7 +15,7 @@ from typing import Any
 from os_ken.ofproto import ofproto_v1_3 as ofproto
 from os_ken.ofproto import ofproto_v1_3_parser as parser
 
-from flows.flow import is_taught
+from flows.flow import Kind, kind_of
 
 _ONF = 0x4F4E4600
 _FLOW_MONITOR = 1870
@@ -61,6 +61,6 @@ def decode(data: bytes) -> Iterator[Change]:
             return
         if event != _ABBREVIATED:
             _, _, reason, _, _, _, _, table, cookie = _full.unpack_from(data, offset)
-            if not is_taught(cookie) and (event != Event.DELETED or reason not in _TIMED_OUT):
+            if kind_of(cookie) is not Kind.TAUGHT and (event != Event.DELETED or reason not in _TIMED_OUT):
                 yield Change(Event(event), table, cookie)
         offset += length

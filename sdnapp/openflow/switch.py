@@ -15,12 +15,13 @@ from os_ken.ofproto import ofproto_v1_3 as ofproto
 from os_ken.ofproto import ofproto_v1_3_parser as parser
 
 from flows.diff import Plan
-from flows.flow import CONTROLLER_METER, Flow, FlowKey, Meter, Unit, is_crowded, is_learned, is_taught
+from flows.flow import CONTROLLER_METER, Flow, FlowKey, Kind, Meter, Unit, kind_of
 from flows.match import Source
 from flows.tables import Table
 from sdnapp.net.addresses import AddressMemory
 from sdnapp.net.events import GroupMemory
 from sdnapp.openflow import encode, monitor, neighbours
+from sdnapp.openflow.flowstats import FlowStats
 from sdnapp.openflow.groups import remembered
 
 TIMEOUT = 30.0
@@ -92,13 +93,20 @@ class Switch:
         ``ConnectionError`` when the bridge goes, ``TimeoutError`` when it is silent, ``ValueError`` with its
         reason when it refuses.
         """
+        yield from self._ask(message)
+
+    def _ask(self, message: Any) -> Iterator[Any]:
+        """The same, but it is sent at once: others may follow before the first reply."""
         xid = self._reserve(1)
         message.set_xid(xid)
-        queue = self._expect(xid)
+        self._waiting[xid] = hub.Queue()
+        self.datapath.send_msg(message)
+        return self._replies(xid)
+
+    def _replies(self, xid: int) -> Iterator[Any]:
         try:
-            self.datapath.send_msg(message)
             while True:
-                reply = self._next(queue)
+                reply = self._next(self._waiting[xid])
                 if isinstance(reply, parser.OFPErrorMsg):
                     raise ValueError(_reason(reply))
                 yield reply
@@ -112,52 +120,39 @@ class Switch:
 
         Matches are parsed only for flows that stand for something learned.
         """
-        if not self.monitored:
-            self.monitored = self._monitor()
+        watch = None if self.monitored else self._ask(monitor.request(self.datapath))
+        flows = self._ask(_all_flows(self.datapath))
+        meters = [self._ask(_meters(self.datapath, which)) for which in (ofproto.OFPM_ALL, CONTROLLER_METER)]
+        self.monitored = watch is None or _agrees(watch)
         keys: set[FlowKey] = set()
         learned: list[LearnedFlow] = []
         crowded: list[int] = []
         groups: list[GroupMemory] = []
         addresses: list[AddressMemory] = []
-        for reply in self.request(_all_flows(self.datapath)):
-            for entry in reply.body:
-                if not is_taught(entry.cookie):
-                    keys.add((entry.table_id, entry.cookie))
-                if is_learned(entry.cookie) and entry.table_id in {Table.ADDRESS, Table.ANSWER}:
-                    addresses += filter(None, [neighbours.remembered(entry)])
-                elif is_learned(entry.cookie) and entry.table_id == Table.MULTICAST:
-                    groups += filter(None, [remembered(entry)])
-                elif is_learned(entry.cookie) and (found := _learned_flow(entry)) is not None:
-                    learned.append(found)
-                elif is_crowded(entry.cookie):
-                    crowded.append(entry.match["in_port"])
+        for reply in flows:
+            for at, table, cookie in reply.body.heads():
+                kind = kind_of(cookie)
+                if kind is not Kind.TAUGHT:
+                    keys.add((table, cookie))
+                if kind is Kind.CROWDED:
+                    crowded.append(FlowStats(reply.body.buffer, at).match["in_port"])
+                elif kind is Kind.LEARNED:
+                    entry = FlowStats(reply.body.buffer, at)
+                    if table in {Table.ADDRESS, Table.ANSWER}:
+                        addresses += filter(None, [neighbours.remembered(entry)])
+                    elif table == Table.MULTICAST:
+                        groups += filter(None, [remembered(entry)])
+                    else:
+                        learned += filter(None, [_learned_flow(entry)])
             hub.sleep(0)
-        meters = self._read_meters()
         return Contents(
-            *(frozenset(keys), meters, tuple(learned), tuple(crowded), tuple(groups), tuple(addresses))
+            flows=frozenset(keys),
+            meters=frozenset(meter for replies in meters for meter in _configured(replies)),
+            learned=tuple(learned),
+            crowded=tuple(crowded),
+            groups=tuple(groups),
+            addresses=tuple(addresses),
         )
-
-    def _monitor(self) -> bool:
-        """Whether the bridge agrees to tell what others do; Open vSwitch before 3.0 does not."""
-        try:
-            for _ in self.request(monitor.request(self.datapath)):
-                pass
-        except ValueError:
-            return False
-        return True
-
-    def _read_meters(self) -> frozenset[Meter]:
-        configs = self._meter_configs(ofproto.OFPM_ALL)
-        if all(config.meter_id != CONTROLLER_METER for config in configs):
-            configs += self._meter_configs(CONTROLLER_METER)
-        return frozenset(map(_meter, configs))
-
-    def _meter_configs(self, which: int) -> list[Any]:
-        request = parser.OFPMeterConfigStatsRequest(self.datapath, 0, which)
-        try:
-            return [config for reply in self.request(request) for config in reply.body]
-        except ValueError:  # OFPMMFC_UNKNOWN_METER: there is none yet
-            return []
 
     def apply(self, plan: Plan, known_meters: frozenset[int]) -> tuple[Refused, ...]:
         """Send the plan and wait until the bridge is through with it.
@@ -217,11 +212,6 @@ class Switch:
         self.datapath.xid = first + count
         return first
 
-    def _expect(self, xid: int) -> Any:
-        queue = hub.Queue()
-        self._waiting[xid] = queue
-        return queue
-
     def _next(self, queue: Any) -> Any:
         try:
             reply = queue.get(timeout=TIMEOUT)
@@ -230,6 +220,24 @@ class Switch:
         if reply is None:
             raise ConnectionError("the bridge disconnected")
         return reply
+
+
+def _agrees(replies: Iterator[Any]) -> bool:
+    """Whether the bridge will say what others do; Open vSwitch before 3.0 does not."""
+    try:
+        for _ in replies:
+            pass
+    except ValueError:
+        return False
+    return True
+
+
+def _configured(replies: Iterator[Any]) -> Iterator[Meter]:
+    try:
+        for reply in replies:
+            yield from map(_meter, reply.body)
+    except ValueError:  # OFPMMFC_UNKNOWN_METER: there is none yet
+        return
 
 
 def _meter(config: Any) -> Meter:
@@ -254,6 +262,10 @@ def _all_flows(datapath: Any) -> Any:
     return parser.OFPFlowStatsRequest(
         datapath, 0, ofproto.OFPTT_ALL, ofproto.OFPP_ANY, ofproto.OFPG_ANY, 0, 0, parser.OFPMatch()
     )
+
+
+def _meters(datapath: Any, which: int) -> Any:
+    return parser.OFPMeterConfigStatsRequest(datapath, 0, which)
 
 
 def _learned_flow(entry: Any) -> LearnedFlow | None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from flows.compile import compile_bridge
 from flows.diff import Plan
-from flows.flow import FlowKey, Meter, Unit, is_crowded, is_learned
+from flows.flow import FlowKey, Kind, Meter, Unit, kind_of
 from flows.tables import Table
 from flows.view import BridgeView
 from sdnapp.engine import Engine
@@ -209,7 +209,7 @@ def test_a_crowded_port_is_relieved_first_and_looked_at_again_later() -> None:
 
     at_host1 = [send.plan for send in of(Send, effects) if send.dpid == HOST1.datapath_id]
     assert [len(plan) for plan in at_host1] == [1, 2 * 1023]
-    assert is_crowded(at_host1[0].add[0].cookie)
+    assert kind_of(at_host1[0].add[0].cookie) is Kind.CROWDED
     (later,) = (later for later in of(Later, effects) if isinstance(later.event.event, Eased))
     assert "port.crowded" in {note.event for note in of(Note, effects)}
     (plan,) = [send.plan for send in of(Send, fake.tell(later.event))]
@@ -222,7 +222,7 @@ def test_a_flow_that_expired_at_a_crowded_port_is_put_back() -> None:
     fake.tell(connected(HOST1), connected(HOST2))
     fake.tell(*sources)
     held = fake.flows[HOST1.datapath_id]
-    learned = next(key for key in held if key[0] == Table.LEARN and is_learned(key[1]))
+    learned = next(key for key in held if key[0] == Table.LEARN and kind_of(key[1]) is Kind.LEARNED)
 
     first = sources[0]
     assert isinstance(first, SourceSeen)

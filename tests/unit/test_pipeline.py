@@ -8,7 +8,7 @@ import pytest
 
 from flows.compile import compile_bridge
 from flows.diff import diff
-from flows.flow import CONTROLLER_METER, EMPTY, Kind, collect, is_learned, is_ours, together
+from flows.flow import CONTROLLER_METER, EMPTY, Kind, collect, kind_of, together
 from flows.tables import TABLES, Table
 from flows.trace import Copy, Frame, Walk, walk
 from flows.view import Location, Member, NetworkView, Peer
@@ -146,7 +146,7 @@ def test_only_learned_sources_age_and_their_flows_say_so() -> None:
         f for f in PROGRAM.flows.values() if f.table is Table.LEARN and f.match.eth_src and f.match.in_port
     ]
 
-    assert {f.match.eth_src: (f.idle, is_learned(f.cookie)) for f in learn} == {
+    assert {f.match.eth_src: (f.idle, kind_of(f.cookie) is Kind.LEARNED) for f in learn} == {
         RED_MAC: (0, False),
         BLUE_MAC: (300, True),
     }
@@ -162,8 +162,8 @@ def test_cookies_are_ours_and_follow_the_content() -> None:
     again = compile_bridge(two_tenants())
 
     assert list(PROGRAM.flows) == list(again.flows)
-    assert all(is_ours(cookie) for _, cookie in PROGRAM.flows)
-    assert not is_ours(0)
+    assert all(kind_of(cookie) is not None for _, cookie in PROGRAM.flows)
+    assert kind_of(0) is None
 
 
 def test_nothing_to_do_is_an_empty_plan() -> None:

@@ -80,6 +80,7 @@ def reply(*entries: bytes) -> Any:
 @pytest.fixture
 def _installed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parser.OFPFlowStatsReply, "cls_stats_body_cls", parser.OFPFlowStats)
+    monkeypatch.setattr(parser.OFPFlowStatsReply, "body", None, raising=False)
     flowstats.install()
 
 
@@ -92,11 +93,18 @@ def test_entries_are_found_without_being_parsed() -> None:
 
     assert [e.length for e in body] == [len(raw) for raw in ENTRIES]
     assert all(type(e) is flowstats.FlowStats for e in body)
+    assert [(table, cookie) for _, table, cookie in body.heads()] == [(e.table_id, e.cookie) for e in body]
+    assert (len(body), body[1].buffer[body[1].offset :]) == (len(ENTRIES), b"".join(ENTRIES[1:]))
+
+
+@pytest.mark.usefixtures("_installed")
+def test_a_bridge_without_flows_has_no_entries() -> None:
+    assert list(reply().body) == list(reply().body.heads()) == []
 
 
 @pytest.mark.parametrize("raw", ENTRIES)
 def test_an_entry_has_every_attribute_of_os_kens_own(raw: bytes) -> None:
-    ours = flowstats.FlowStats.parser(b"\0" * 16 + raw, 16)
+    ours = flowstats.FlowStats(b"\0" * 16 + raw, 16)
     theirs = parser.OFPFlowStats.parser(raw, 0)
 
     for name in vars(theirs):
@@ -105,12 +113,13 @@ def test_an_entry_has_every_attribute_of_os_kens_own(raw: bytes) -> None:
     assert ours.to_jsondict() == theirs.to_jsondict()
 
 
-@pytest.mark.parametrize("length", [0, 55, 57])
+@pytest.mark.usefixtures("_installed")
+@pytest.mark.parametrize("length", [0, 55, 57, 65535])
 def test_an_entry_of_an_impossible_length_is_refused(length: int) -> None:
     raw = pack("!H", length) + entry({}, [])[2:]
 
-    with pytest.raises(ValueError, match=f"{length} bytes"):
-        flowstats.FlowStats.parser(raw, 0)
+    with pytest.raises(ValueError, match="a flow-stats"):
+        list(reply(*ENTRIES, raw).body)
 
 
 @pytest.mark.usefixtures("_installed")

@@ -49,7 +49,7 @@ FLOWS = [
 def controller() -> Iterator[Controller]:
     """One that holds these flows; its URL is in the environment."""
     controller = Controller()
-    controller.replies = [reply([FlowStats.parser(raw, 0) for raw in FLOWS])]
+    controller.replies = [reply([FlowStats(raw) for raw in FLOWS])]
     listening = listener("127.0.0.1", 0)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SDNAPP_REST", f"http://127.0.0.1:{listening.getsockname()[1]}")
