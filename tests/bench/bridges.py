@@ -19,10 +19,10 @@ from pathlib import Path
 from signal import SIGKILL
 from typing import Any
 
-from sdnapp.lab.errors import LabError
 from sdnapp.net.model import Host, Overlay
 from sdnapp.source import load
 from tests.bench import ovsdb
+from tests.bench.ground import until
 from tests.ovs.controller import Controller
 from tests.ovs.switchd import PrivateOvs, private_ovs
 
@@ -106,13 +106,14 @@ class Fleet:
             ]
             transact(switch, [*_creation(hosts, self._target, without), _NEXT])
         for switch in self._switches:
-            _until(partial(_is_through, switch), "Open vSwitch is not through with its database")
+            until(partial(_is_through, switch), "Open vSwitch is not through with its database", PATIENCE)
 
     def await_flows(self, name: str, number: int) -> None:
         """Wait until the bridge of this host has so many flows."""
-        _until(
+        until(
             lambda: self.ovs(name).ofctl("dump-aggregate", name).endswith(f"flow_count={number}\n"),
             f"the bridge of {name} does not have {number} flows",
+            PATIENCE,
         )
 
     @property
@@ -146,7 +147,7 @@ class Fleet:
             seen.extend(self.news())
             return over(seen)
 
-        _until(enough, otherwise)
+        until(enough, otherwise, PATIENCE)
         return seen
 
     def quiet(self, event: str, seconds: float) -> list[Line]:
@@ -272,11 +273,3 @@ def _creation(hosts: list[Host], target: str, without: frozenset[str]) -> list[d
 
 def _line(logged: dict[str, Any]) -> Line:
     return Line(datetime.fromisoformat(logged["time"]).timestamp(), logged["event"], logged)
-
-
-def _until(condition: Callable[[], Any], otherwise: str) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        if time.monotonic() > deadline:
-            raise LabError(f"{otherwise} after {PATIENCE:.0f} s")
-        time.sleep(0.02)

@@ -33,7 +33,7 @@ def test_the_example_is_a_good_file() -> None:
 
 
 def test_commands_that_it_names_exist() -> None:
-    named = set(re.findall(r"(?:`|\$ |bin/)sdnapp ([a-z]+)", README))
+    named = set(re.findall(r"(?:`|[$#] |bin/)sdnapp ([a-z]+)", README))
 
     assert named
     assert named <= set(COMMANDS)
