@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from sdnapp.config import names, strangers
 from sdnapp.config.encapsulations import in_use
-from sdnapp.config.problem import Finding, Path, repeated, shown
+from sdnapp.config.problem import Finding, Path, either, repeated, shown
 from sdnapp.config.schema import Config, Port
 
 PHYSICAL_BRIDGE = "br-phy"
@@ -21,6 +21,7 @@ def device_findings(config: Config) -> Iterator[Finding]:
     yield from _interfaces(config)
     yield from _namespaces(config)
     yield from _iface_ids(config)
+    yield from _asking(config)
 
 
 def mac_of(name: str, port: Port) -> str | None:
@@ -99,6 +100,21 @@ def _namespaces(config: Config) -> Iterator[Finding]:
     for (host, namespace, device), first, where in repeated(devices):
         message = f"device {device} in namespace {namespace} on {host} is that of port {first} already"
         yield Finding(where, message, "Use another namespace or interface.", key=True)
+
+
+def _asking(config: Config) -> Iterator[Finding]:
+    """Ports whose workloads ask by DHCP: sdnapp has their device, and somebody answers them."""
+    serving = {path for each in config.attached if "dhcp-server" in each.may for path in each.networks}
+    serving |= {path for path, network in config.networks.items() if network.dhcp is not None}
+    for name, port in config.ports.items():
+        where = ("ports", name, "assign")
+        if port.assign == "dhcp" and port.attach == "external":
+            message = "sdnapp sets no addresses of an external port"
+            yield Finding(where, message, "Remove it, or remove attach: external.")
+        elif port.assign == "dhcp" and serving.isdisjoint(port.networks):
+            message = f"nobody in {either(port.networks)} answers DHCP"
+            remedy = "Add dhcp: true to the network, or may: dhcp-server to the port of a server."
+            yield Finding(where, message, remedy)
 
 
 def iface_id_of(name: str, port: Port) -> str:

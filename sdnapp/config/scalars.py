@@ -189,6 +189,11 @@ Attach = Annotated[
     _choice("a way to attach a port", "namespace", "external"),
     WithJsonSchema({"enum": ["namespace", "external"]}),
 ]
+Assign = Annotated[
+    Literal["file", "dhcp"],
+    _choice("a way to get addresses", "file", "dhcp"),
+    WithJsonSchema({"enum": ["file", "dhcp"]}),
+]
 
 
 def _interval(text: str) -> int | None:

@@ -258,6 +258,11 @@ class Port(Section):
         "`external`: somebody else makes the interface, and with `interface` sdnapp puts it on the bridge; "
         "without, somebody else does that too, and it is found by its `iface_id`.",
     )
+    assign: s.Assign = Field(
+        default="file",
+        description="How the device in the namespace gets its addresses. `file`: sdnapp sets those of "
+        "`address`. `dhcp`: the workload asks for them, and sdnapp leaves all of them alone.",
+    )
     namespace: s.NamespaceName | None = Field(
         default=None,
         description="The namespace, which several ports may share; the device in it then has the name of "

@@ -134,6 +134,7 @@ def _port(config: Config, networks: Mapping[str, schema.Network], name: str, ofp
         max_macs=port.max_macs,
         limits=_limits(port),
         security=_security(name, port, networks),
+        asks=port.assign == "dhcp",
     )
 
 

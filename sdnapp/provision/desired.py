@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import ip_interface
 
 from sdnapp.config.devices import PHYSICAL_BRIDGE
@@ -40,7 +40,7 @@ class Wanted:
 def desire(overlay: Overlay, host: Host, target: str, world: World, *, noting: bool = True) -> Wanted:
     """Say what ``host`` should have; its bridge connects to ``target``. Without ``noting`` notes stay.
 
-    Of ``world`` only the devices and what was recorded of the uplink matter.
+    Of ``world`` only the devices, what was recorded of the uplink, and the addresses of those who ask matter.
     """
     system = overlay.datapath == "system" or (overlay.datapath == "auto" and world.kernel_datapath)
     kind = "system" if system else "netdev"
@@ -55,7 +55,9 @@ def desire(overlay: Overlay, host: Host, target: str, world: World, *, noting: b
         things.append(_port(host, port) if port.tunnel is None else _tunnel_port(overlay, host, port.tunnel))
         if port.namespace is not None:
             things.append(Namespace(port.namespace, host.name))
-            things.append(_workload(host, port, mtus[port.name], kind))
+            workload = _workload(host, port, mtus[port.name], kind)
+            there = world.workloads.get(workload.name) if port.asks else None
+            things.append(workload if there is None else _left_alone(workload, there))
     things += notes.wanted(overlay, host, world.ports) if noting else notes.present(host, world.ports)
     external = frozenset(p.interface for p in host.ports if p.namespace is None and p.tunnel is None)
     problems = (*underlay.problems, *_narrower(host, underlay.mtu))
@@ -207,6 +209,8 @@ def _workload(host: Host, port: Attached, mtu: int, kind: str) -> Workload:
     assert port.mac is not None
     untagged = _untagged(port)
     tagged = [(a.vlan, frozenset(map(str, a.addresses))) for a in port.attachments if a.tagged and a.vlan]
+    if port.asks:
+        tagged = [(vlan, frozenset()) for vlan, _ in tagged]
     return Workload(
         name=port.interface,
         owner=host.name,
@@ -214,7 +218,14 @@ def _workload(host: Host, port: Attached, mtu: int, kind: str) -> Workload:
         device=port.device,
         mac=port.mac,
         mtu=mtu,
-        addresses=frozenset(map(str, untagged.addresses)) if untagged else frozenset(),
+        addresses=frozenset(map(str, untagged.addresses if untagged and not port.asks else ())),
         vlans=tuple(sorted(tagged)),
         datapath=kind,
     )
+
+
+def _left_alone(wanted: Workload, there: Workload) -> Workload:
+    """The workload with the addresses that it has."""
+    found = dict(there.vlans)
+    vlans = tuple((vlan, found.get(vlan, frozenset())) for vlan, _ in wanted.vlans)
+    return replace(wanted, addresses=there.addresses, vlans=vlans)

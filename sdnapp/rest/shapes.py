@@ -102,7 +102,8 @@ class Port(_Read):
     """Where a workload attaches. ``ofport`` is null while the bridge does not have the interface.
 
     A port that is found by its ``iface_id`` has neither host nor interface while it is nowhere. ``tunnel``:
-    the port is the tunnel to a stranger, one of the file's ``peers``.
+    the port is the tunnel to a stranger, one of the file's ``peers``. ``asks``: its workload gets its
+    addresses by DHCP.
     """
 
     name: str
@@ -116,6 +117,7 @@ class Port(_Read):
     attachments: list[Attachment]
     tunnel: Tunnel | None = None
     limits: model.Limits = model.NO_LIMITS
+    asks: bool = False
 
 
 class Location(_Read):

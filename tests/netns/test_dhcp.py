@@ -36,6 +36,7 @@ ports:
   vm3: {host: host2, attach: external, interface: vm3, trunk: {red/web: 77}, address: [10.1.1.3, "fd00:1::3"],
         mac: "02:00:00:00:00:03"}
   red4: {host: host2, network: red/web, address: [10.1.1.4, "fd00:1::4"]}
+  red5: {host: host2, network: red/web, address: [10.1.1.5, "fd00:1::5"], assign: dhcp}
   blue1: {host: host1, network: blue/web, address: [10.1.1.1, "fd00:1::1"]}
   blue2: {host: host2, network: blue/web, address: [10.1.1.4, "fd00:1::4"]}
 """
@@ -165,6 +166,22 @@ def discover(mac: str, tag: int) -> bytes:
     checksum = (0xFFFF - total % 0xFFFF).to_bytes(2, "big")
     ip = head + checksum + bytes(4) + b"\xff" * 4
     return b"\xff" * 6 + raw + b"\x81\0" + tag.to_bytes(2, "big") + b"\x08\0" + ip + udp
+
+
+def test_a_namespace_that_asks_has_what_it_was_told_and_nothing_is_set_or_taken_away(
+    running: Running, tmp_path: Path
+) -> None:
+    def addresses() -> list[str]:
+        return re.findall(
+            r"inet6? (?!fe80)(\S+)", running.run("red5", "ip", "address", "show", "dev", "eth0")
+        )
+
+    assert addresses() == []
+    ask(running, "host2", "red5", tmp_path, "-4")
+    running.run("red5", "ip", "address", "add", "fd00:1::5:5/64", "dev", "eth0", "nodad")
+    time.sleep(2)
+    assert addresses() == ["10.1.1.5/24", "fd00:1::5:5/64"]
+    assert "1 received" in running.run("red5", "ping", "-c", "1", "-W", "2", "10.1.1.4")
 
 
 PING = ("ping", "-c", "1", "-W", "2", "-M", "do", "-s")

@@ -58,6 +58,13 @@ class Wires:
 
     def seen(self, frame: bytes, seconds: float = 0.5) -> Counter[str]:
         """How often a frame came in at each port, so long later."""
+        return self._count(lambda data: data == frame, seconds)
+
+    def containing(self, said: bytes, seconds: float = 0.5) -> Counter[str]:
+        """How often a frame with this in it came in at each port."""
+        return self._count(lambda data: said in data, seconds)
+
+    def _count(self, wanted: Callable[[bytes], bool], seconds: float) -> Counter[str]:
         found: Counter[str] = Counter()
         time.sleep(seconds)
         for port, wire in self.sockets.items():
@@ -65,7 +72,7 @@ class Wires:
             try:
                 while True:
                     data, (_, _, kind, _, _) = wire.recvfrom(2048)
-                    found[port] += data == frame and kind != socket.PACKET_OUTGOING
+                    found[port] += wanted(data) and kind != socket.PACKET_OUTGOING
             except TimeoutError:
                 continue
         return +found

@@ -29,31 +29,32 @@ Place = tuple[Machine, str | None]
 
 @dataclass(frozen=True)
 class Outer:
-    """A frame of the underlay taken apart: its encapsulation, its key, the Ethernet frame inside."""
+    """A frame of the underlay taken apart: its encapsulation, key and DSCP, the Ethernet frame inside."""
 
     encapsulation: str
     key: int
     inner: bytes
+    dscp: int = 0
 
 
 def taken_apart(frame: bytes) -> Outer | None:
     """RFC 7348, RFC 2890, RFC 8926 on IPv4 or IPv6; None for what is no tunnel's."""
     if frame[12:14] == b"\x08\x00":
-        protocol, rest = frame[23], frame[14 + 4 * (frame[14] & 0xF) :]
+        protocol, rest, dscp = frame[23], frame[14 + 4 * (frame[14] & 0xF) :], frame[15] >> 2
     elif frame[12:14] == b"\x86\xdd":
-        protocol, rest = frame[20], frame[54:]
+        protocol, rest, dscp = frame[20], frame[54:], int.from_bytes(frame[14:16], "big") >> 6 & 0x3F
     else:
         return None
     if protocol == GRE:
         flags, kind, key = struct.unpack_from("!HHI", rest)
-        return Outer("gre", key, rest[8:]) if (flags, kind) == (0x2000, _TEB) else None
+        return Outer("gre", key, rest[8:], dscp) if (flags, kind) == (0x2000, _TEB) else None
     if protocol == socket.IPPROTO_UDP:
         (port,) = struct.unpack_from("!H", rest, 2)
         head, key = struct.unpack_from("!II", rest, 8)
         if port == UDP_PORTS["vxlan"] and head == 0x08000000:
-            return Outer("vxlan", key >> 8, rest[16:])
+            return Outer("vxlan", key >> 8, rest[16:], dscp)
         if port == UDP_PORTS["geneve"] and head == _TEB:
-            return Outer("geneve", key >> 8, rest[16:])
+            return Outer("geneve", key >> 8, rest[16:], dscp)
     return None
 
 

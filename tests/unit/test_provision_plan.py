@@ -116,6 +116,18 @@ def test_the_file_may_ask_for_the_userspace_datapath() -> None:
     assert bridge.datapath_type == "netdev"
 
 
+def test_who_asks_by_dhcp_keeps_the_addresses_that_it_has_and_gets_none() -> None:
+    text = TWO_HOSTS.replace("10.1.1.1/24}", "10.1.1.1/24, assign: dhcp}")
+    text = text.replace("subnet: 10.1.1.0/24", "subnet: 10.1.1.0/24, dhcp: true")
+    bare = found(wanted(world(), text=text), Workload, "red1")
+    assert isinstance(bare, Workload)
+    assert not bare.addresses
+
+    has = replace(bare, addresses=frozenset({"10.1.1.1/24", "10.1.1.9/24"}), mtu=1400)
+    again = found(wanted(world(has), text=text), Workload, "red1")
+    assert again == replace(has, mtu=bare.mtu)
+
+
 @pytest.mark.parametrize(
     ("encapsulation", "mtu"), [("gre", 8958), ("vxlan", 8950), ("geneve", 8950), ("gre, mtu: 1300", 1300)]
 )
