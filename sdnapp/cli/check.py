@@ -11,7 +11,7 @@ from sdnapp.config import Invalid, parse
 from sdnapp.config.document import MAX_BYTES
 from sdnapp.config.schema import json_schema
 from sdnapp.net.build import build
-from sdnapp.net.mtu import remarks
+from sdnapp.net.placement import remarks
 from sdnapp.source import read, unreadable
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from importlib.metadata import version
 
 from sdnapp.net import model
-from sdnapp.net.mtu import remarks
+from sdnapp.net.placement import remarks
 from sdnapp.rest import source as seam
 from sdnapp.rest.routes import Call, Problem, Route, one
 from sdnapp.rest.shapes import (

@@ -83,10 +83,10 @@ def listening(lab: Running, port: str, version: int) -> Iterator[socket.socket]:
         yield listener
 
 
-def streamed(lab: Running, at: Wires, version: int) -> tuple[bytes, Counter[str]]:
-    """Red1 sends to the group: what, and how often it came in at each port."""
+def streamed(lab: Running, at: Wires, version: int, source: str = "red1") -> tuple[bytes, Counter[str]]:
+    """A port sends to the group: what, and how often it came in at each port."""
     said = os.urandom(16)
-    with opened(lab, "red1", version) as (sender, device):
+    with opened(lab, source, version) as (sender, device):
         if version == 6:
             sender.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_IF, device)
             sender.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, 8)

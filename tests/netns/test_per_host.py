@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from ipaddress import ip_address
 
 import pytest
 
-from sdnapp.lab import services
-from sdnapp.lab.machine import serve
-from sdnapp.lab.process import Process, kill
 from tests.netns.conftest import Running, until
+from tests.netns.everywhere import TARGET, everywhere
 from tests.netns.guest import Guest
 
-TARGET = "tcp:127.0.0.1:6653"
 GUEST = "02:aa:00:00:00:99"
 
 
@@ -23,25 +19,8 @@ def running(bring_up: Callable[..., Running]) -> Iterator[Running]:
     """A lab whose controller and agents made way for a controller and an agent on each host."""
     vm = ("ports:", "ports:\n  vm: {attach: external, network: red/web}")
     central = bring_up("minimal.yaml", [vm, ("10.1.1.1/24}", "10.1.1.1/24, security: learn}")])
-    lab = replace(central.lab, targets=dict.fromkeys(central.lab.hosts, TARGET))
-    assert lab.controller is not None
-    kill([lab.controller.services[services.CONTROLLER]])
-    kill([host.services[services.AGENT] for host in lab.hosts.values()])
-    started: list[Process] = []
-    for host in lab.hosts.values():
-        command = [services.script("osken-manager"), "sdnapp.overlay", "--overlay-config", lab.file]
-        started.append(serve(host, command, lab.log(host.name, services.CONTROLLER)))
-        started.append(services.start_agent(lab, host))
-    running = Running(lab.name)
-    until(lambda: all(programmed(running, host) for host in lab.hosts), patience=20)
-    yield running
-    kill(started)
-
-
-def programmed(running: Running, host: str) -> bool:
-    """Its own controller has looked at the bridge of this host."""
-    log = running.lab.log(host, services.CONTROLLER)
-    return log.exists() and "bridge.read" in log.read_text()
+    with everywhere(central) as running:
+        yield running
 
 
 def flows_about(running: Running, host: str, mac: str) -> list[str]:

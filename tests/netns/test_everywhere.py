@@ -1,0 +1,164 @@
+"""What several controllers learn, each of its own host: addresses, leases, groups, moves and flaps."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sdnapp.frames.packet import octets
+from tests.netns.conftest import SDNAPP, Running, until
+from tests.netns.dhcp_server import DhcpServer
+from tests.netns.everywhere import everywhere
+from tests.netns.test_dhcp import SCRIPT
+from tests.netns.test_flooding import wires
+from tests.netns.test_groups import asking, listening, streamed
+from tests.netns.test_speakers import arp, device, heard, questions
+from tests.netns.wire import underlay_tap
+
+FILE = """
+overlay: {flap: {moves: 3, freeze: 15}}
+tenants:
+  red: {networks: {web: {vlan: 10, vni: 5010, subnet: [10.1.1.0/24, "fd00:1::/64"]}}}
+hosts:
+  host1: {vtep: 192.168.4.201}
+  host2: {vtep: 192.168.4.202}
+  host3: {vtep: 192.168.4.203}
+ports:
+  router: {host: host1, network: red/web}
+  any1:   {host: host1, network: red/web, mac: "02:00:00:00:00:01"}
+  red1:   {host: host1, network: red/web, mac: "02:00:00:00:00:02", address: [10.1.1.1, "fd00:1::1"]}
+  any2:   {host: host2, network: red/web, mac: "02:00:00:00:00:03"}
+  red2:   {host: host2, network: red/web, mac: "02:00:00:00:00:04", address: [10.1.1.2, "fd00:1::2"],
+           may: dhcp-server}
+  red3:   {host: host3, network: red/web, mac: "02:00:00:00:00:05", address: [10.1.1.3, "fd00:1::3"]}
+"""
+GUEST, FLAPPER = "02:aa:00:00:00:01", "02:aa:00:00:00:02"
+
+
+@pytest.fixture(scope="module")
+def running(bring_up: Callable[..., Running]) -> Iterator[Running]:
+    with everywhere(bring_up(FILE)) as running:
+        yield running
+
+
+def told(running: Running, host: str) -> Any:
+    """What the controller of this host says."""
+    return json.loads(running.run(host, SDNAPP, "show", "--json"))
+
+
+def station(running: Running, host: str, mac: str = GUEST) -> dict[str, Any]:
+    """Where the controller of this host takes a station to be; nothing if it does not know."""
+    return next((at for at in told(running, host)["locations"] if at["mac"] == mac), {})
+
+
+def reaches(running: Running, port: str, *whom: str) -> None:
+    """Wait until a ping is answered: bridges connect anew, and tunnels find their neighbours."""
+    until(lambda: "1 received" in running.run(port, "ping", "-c", "1", "-W", "1", *whom, check=False))
+
+
+def frozen(running: Running, host: str) -> bool:
+    return bool(station(running, host, FLAPPER).get("frozen"))
+
+
+@contextmanager
+def guest(running: Running, port: str) -> Iterator[None]:
+    """A machine behind a port that learns; the file knows nothing of it."""
+    running.run(port, "sysctl", "-qw", "net.ipv4.conf.all.arp_ignore=1")  # eth0 does not speak for it
+    add = ("ip", "link", "add", "guest", "link", "eth0", "address", GUEST, "type", "macvlan")
+    running.run(port, *add)
+    running.run(port, "ip", "link", "set", "guest", "up")
+    try:
+        yield
+    finally:
+        running.run(port, "ip", "link", "del", "guest")
+
+
+def asked(running: Running, port: str, mac: str, ip: str) -> tuple[int, int]:
+    """A port of host1 or host2 asks for an address: the answers that it gets, the questions in tunnels."""
+    host = running.overlay.ports[port].host
+    own = running.overlay.ports[port].attachments[0].addresses[0].ip
+    with device(running, port) as wire, underlay_tap(running, host) as seen:
+        wire.send(arp(mac, mac, str(own), ip))
+        answers = [data for data in heard(wire) if data[12:14] == b"\x08\x06" and data[21] == 2]
+        assert all(answer[22:28] == octets(GUEST) for answer in answers)
+        return len(answers), len(questions([outer.inner for outer in seen()]))
+
+
+def test_an_address_that_was_heard_is_answered_on_its_own_host_and_asked_for_elsewhere(
+    running: Running,
+) -> None:
+    with guest(running, "any1"):
+        running.run("any1", "ip", "address", "add", "10.1.1.77/24", "dev", "guest")
+        reaches(running, "any1", "-I", "guest", "10.1.1.2")
+        until(lambda: "10.1.1.77" in station(running, "host1").get("addresses", ()))
+        time.sleep(0.5)
+        assert asked(running, "red1", "02:00:00:00:00:02", "10.1.1.77") == (1, 0)
+        answers, questions_sent = asked(running, "red2", "02:00:00:00:00:04", "10.1.1.77")
+        assert (answers, questions_sent > 0) == (1, True)
+
+
+def test_a_lease_from_another_host_is_known_where_its_station_lives(running: Running, tmp_path: Path) -> None:
+    record, script, pid = tmp_path / "told", tmp_path / "script", tmp_path / "pid"
+    script.write_text(SCRIPT.format(record=record))
+    script.chmod(0o755)
+    with guest(running, "any1"), device(running, "red2") as raw:
+        raw.setblocking(True)
+        with DhcpServer(raw, "10.1.1.2", ("10.1.1.50", "fd00:1::50"), 3600):
+            files = ("-sf", str(script), "-lf", str(tmp_path / "leases"), "-pf", str(pid), "-cf", "/dev/null")
+            running.run("any1", "timeout", "9", "dhclient", "-4", "-1", *files, "guest")
+            until(lambda: pid.exists() and pid.read_text() != "")
+            running.run("any1", "kill", pid.read_text().strip())
+        until(lambda: "10.1.1.50" in station(running, "host1").get("addresses", ()))
+        time.sleep(0.5)
+        assert told(running, "host1")["networks"][0]["said"]["lease heard"] >= 1
+        assert asked(running, "red1", "02:00:00:00:00:02", "10.1.1.50") == (1, 0)
+
+
+def test_a_station_that_moves_to_another_host_is_found_by_all(running: Running) -> None:
+    """Each controller sees it come by itself; the old one by the tunnel."""
+    for port, host in (("any1", "host1"), ("any2", "host2"), ("any1", "host1")):
+        with guest(running, port):
+            running.run(port, "ip", "address", "add", "10.1.1.77/24", "dev", "guest")
+            running.run(port, "arping", "-U", "-c", "1", "-I", "guest", "10.1.1.77", check=False)
+            reaches(running, "red3", "10.1.1.77")
+            for of in running.lab.hosts:
+                until(lambda of=of, host=host: station(running, of).get("host") == host)  # type: ignore[misc]
+
+
+def test_a_station_that_flaps_between_hosts_is_frozen_by_each(running: Running) -> None:
+    frame = b"\xff" * 6 + octets(FLAPPER) + b"\x88\xb5" + bytes(50)
+    with device(running, "any1") as one, device(running, "any2") as other:
+        for _ in range(5):
+            one.send(frame)
+            time.sleep(0.3)
+            other.send(frame)
+            time.sleep(0.3)
+    until(lambda: all(frozen(running, host) for host in running.lab.hosts), 5)
+    where = {station(running, host, FLAPPER)["host"] for host in running.lab.hosts}
+    assert len(where) == 1
+    until(lambda: not any(frozen(running, host) for host in running.lab.hosts), 30)
+
+
+@pytest.mark.parametrize("version", [4, 6])
+def test_groups_are_known_by_all(running: Running, version: int) -> None:
+    """Reports go to every host there, so that each sends to the listeners of all."""
+    with wires(running) as at, asking(running), listening(running, "red2", version) as red2:
+        for host in running.lab.hosts:
+            until(lambda host=host: snooping(running, host, version), 30)  # type: ignore[misc]
+        time.sleep(1)
+        for source in ("red1", "red3"):
+            said, seen = streamed(running, at, version, source)
+            assert seen == {"red2": 1, "router": 1}
+            assert red2.recv(100) == said
+
+
+def snooping(running: Running, host: str, version: int) -> bool:
+    (network,) = told(running, host)["networks"]
+    multicast = network["multicast"]
+    return multicast[f"ipv{version}"] == "snooping" and len(multicast["groups"]) > 0
