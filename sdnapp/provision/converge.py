@@ -99,6 +99,8 @@ def converge(
             awaited = frozenset(port for end in planned.ends for port in end.awaits)
             lingering, silence = linger.in_use(awaited - overdue, database)
             ends = [replace(end, awaits=frozenset()) for end in planned.ends if not end.awaits & lingering]
+            if ends and planned.steps:
+                time.sleep(execute.CALM)
             problems += silence + _execute(ends, goal.host, database, say)
         except Conflict as conflict:
             reason = str(conflict)
@@ -129,7 +131,11 @@ def _execute(steps: Iterable[Step], owner: str, database: Database, say: Callabl
     """Do all the steps that can be done; returns what went wrong, in words."""
     problems: list[str] = []
     without_device: set[str] = set()
+    last = None
     for batch in _batches(steps):
+        if last not in (None, _is_for_switch(batch[0])):
+            time.sleep(execute.CALM)
+        last = _is_for_switch(batch[0])
         changes = [step for step in batch if isinstance(step, Change)]
         try:
             if _is_for_switch(batch[0]):

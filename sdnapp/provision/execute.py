@@ -6,6 +6,7 @@ import errno
 import os
 import socket
 import struct
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -36,6 +37,15 @@ _ROOM = 100
 
 Open vSwitch loses packets for some milliseconds when it is changed; so it stays, while the workload's MTU
 follows the encapsulation.
+"""
+
+
+CALM = 0.03
+"""Seconds between changes of devices, and between these and changes of bridges.
+
+Each makes Open vSwitch read its routes anew, and examine anew what its userspace datapath does with all
+frames. If it examines while it reads (3.1 does, in another thread), it finds no routes, and tunnels lose
+packets for some 5 to 20 ms.
 """
 
 
@@ -72,7 +82,8 @@ def delete(devices: Iterable[str]) -> None:
     with _in_words(), netlink.rtnetlink() as home:
         for device in devices:
             with suppress(OSError):  # it may have gone by itself
-                netlink.set_link(home, socket.if_nametoindex(device), doomed)
+                netlink.set_link(home, socket.if_nametoindex(device), doomed, up=False)
+        time.sleep(CALM)
         with suppress(OSError):  # there may be none left
             netlink.change(home, netlink.LINK + netlink.DELETE, netlink.IFINFOMSG.pack(0, 0, 0, 0, 0), doomed)
 
@@ -89,7 +100,8 @@ def _apply_workload(old: Workload | None, new: Workload) -> None:
             ipv6_switch(new.name).write_text("1", encoding="ascii")
         if ethtool.mtu(ours, new.name) < new.mtu:
             netlink.set_link(home, end, netlink.attribute(_MTU, new.mtu + _ROOM))
-        netlink.set_link(home, end, netlink.attribute(_GROUP, GROUP))
+        # Open vSwitch would set it itself, and lose packets of others while it hears of that (see CALM).
+        netlink.set_link(home, end, netlink.attribute(_GROUP, GROUP), flags=netlink.IFF_PROMISC)
         netlink.set_link(there, inner, netlink.attribute(_MTU, new.mtu))
         if old.mac != new.mac:  # setting it, even to what it is, makes the device forget its neighbours
             netlink.set_link(there, inner, netlink.attribute(_ADDRESS, octets(new.mac)))

@@ -43,7 +43,7 @@ IFADDRMSG = struct.Struct("=BBBBI")
 RTMSG = struct.Struct("=BBBBBBBBI")
 TCMSG = struct.Struct("=B3xiIII")
 
-IFF_UP = 1
+IFF_UP, IFF_PROMISC = 0x1, 0x100
 
 
 class Answer(NamedTuple):
@@ -106,9 +106,9 @@ def attribute(kind: int, value: bytes | int | str, *more: bytes) -> bytes:
     return _ATTRIBUTE.pack(length, kind) + value + bytes(_aligned(length) - length)
 
 
-def set_link(rtnetlink: socket.socket, index: int, *of: bytes) -> None:
-    """Give a device these attributes, and take it up. Raises OSError."""
-    change(rtnetlink, LINK + NEW, IFINFOMSG.pack(0, 0, index, IFF_UP, IFF_UP), *of)
+def set_link(rtnetlink: socket.socket, index: int, *of: bytes, up: bool = True, flags: int = 0) -> None:
+    """Give a device these attributes and flags, and take it up, or down. Raises OSError."""
+    change(rtnetlink, LINK + NEW, IFINFOMSG.pack(0, 0, index, up * IFF_UP | flags, IFF_UP | flags), *of)
 
 
 def attributes(data: bytes, start: int = 0, end: int | None = None) -> dict[int, bytes]:
