@@ -51,7 +51,9 @@ class Declaration:
 
 
 def _declare(purpose: str, matches: str, *goes_to: Table, miss: Table | None = None) -> Declaration:
-    return Declaration(purpose, frozenset(matches.split()), frozenset(goes_to), miss)
+    """``goes_to``: besides where a miss goes."""
+    everywhere = frozenset(goes_to if miss is None else (*goes_to, miss))
+    return Declaration(purpose, frozenset(matches.split()), everywhere, miss)
 
 
 TABLES: Mapping[Table, Declaration] = {
@@ -73,51 +75,45 @@ TABLES: Mapping[Table, Declaration] = {
     Table.SECURITY: _declare(
         "who may speak: no group, and on a strict port nobody but its own MAC",
         "in_port network eth_src eth_dst",
-        *(Table.SENDER, Table.ROLE),
+        Table.SENDER,
         miss=Table.ROLE,
     ),
     Table.SENDER: _declare(
         "from which addresses a strict port may speak, in IP and in ARP",
         "in_port network eth_type ip_proto ipv4_src ipv6_src udp_src udp_dst icmpv6_type arp_op arp_spa "
         "arp_sha",
-        *(Table.NEIGHBOUR, Table.ROLE),
+        Table.NEIGHBOUR,
         miss=Table.ROLE,
     ),
     Table.NEIGHBOUR: _declare(
         "for whom a strict port may speak in neighbour discovery",
         "in_port network eth_type ip_proto icmpv6_type nd_target nd_sll nd_tll",
-        Table.ROLE,
         miss=Table.ROLE,
     ),
     Table.ROLE: _declare(
         "what only some ports may send: the words of DHCP servers and of routers",
         "in_port source network eth_type ip_proto udp_dst icmpv6_type",
-        Table.LEARN,
         miss=Table.LEARN,
     ),
     Table.LEARN: _declare(
         "is this source where we think it is? A new one is told; one that lives elsewhere ends",
         "in_port source network eth_src",
-        Table.SIZE,
         miss=Table.SIZE,
     ),
     Table.SIZE: _declare(
         "does the frame fit the network? Asked of ports whose device somebody else made",
         "in_port source network",
-        Table.SERVICE,
         miss=Table.SERVICE,
     ),
     Table.SERVICE: _declare(
         "what the network itself answers: DHCP, router solicitations, frames that are too large",
         "source network eth_type ip_proto udp_src udp_dst icmpv6_type",
-        Table.ADDRESS,
         miss=Table.ADDRESS,
     ),
     Table.ADDRESS: _declare(
         "what ARP and neighbour discovery say of addresses: is it known? If not, the controller hears of it",
         "in_port source network eth_type ip_proto ipv6_src icmpv6_type icmpv6_code arp_spa arp_sha nd_target "
         "nd_sll nd_tll",
-        Table.ANSWER,
         miss=Table.ANSWER,
     ),
     Table.ANSWER: _declare(
@@ -139,25 +135,21 @@ TABLES: Mapping[Table, Declaration] = {
     Table.FORWARD: _declare(
         "known destinations: a local port, or a peer behind its tunnel",
         "source network eth_dst",
-        Table.STORM,
         miss=Table.STORM,
     ),
     Table.STORM: _declare(
         "how many frames a port may have flooded; the rest of them ends here",
         "in_port",
-        Table.MULTICAST,
         miss=Table.MULTICAST,
     ),
     Table.MULTICAST: _declare(
         "a group goes to those that listen and to routers; what they say about groups, to the controller",
         "source network eth_src eth_dst eth_type ip_proto ipv4_dst ipv6_dst icmpv6_type",
-        Table.FLOOD,
         miss=Table.FLOOD,
     ),
     Table.FLOOD: _declare(
         "broadcast, multicast, unknown from a local port: to each peer that has the network, once",
         "source network eth_dst",
-        Table.DELIVER,
         miss=Table.DELIVER,
     ),
     Table.DELIVER: _declare(

@@ -158,10 +158,10 @@ def _refusals(
         key = (thing.kind, thing.name)
         there = found.get(key)
         if there and there.owner != owner:
-            whose = f"belongs to {there.owner}" if there.owner else "is not ours"
+            whose = f"belongs to {there.owner}" if there.owner else "is not ours: rename or remove it"
             yield key, f"{thing.kind} {thing.name}{there.place} on {owner} exists and {whose}"
         elif isinstance(thing, Workload) and not there and thing.name in world.devices:
-            yield key, f"device {thing.name} on {owner} exists and is not ours"
+            yield key, f"device {thing.name} on {owner} exists and is not ours: rename or remove it"
 
 
 def _blocked(things: Iterable[Thing], refused: Iterable[Key]) -> set[Key]:

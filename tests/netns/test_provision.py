@@ -240,8 +240,8 @@ def test_what_others_made_is_left_alone(host: BareHost) -> None:
     host.run("ip", "netns", "add", "red1")
     host.run("ip", "link", "add", "blue1", "type", "veth", "peer", "name", "elsewhere")
     said = host.provision(status=1)
-    assert "namespace red1 on host1 exists and is not ours" in said
-    assert "device blue1 on host1 exists and is not ours" in said
+    assert "namespace red1 on host1 exists and is not ours: rename or remove it" in said
+    assert "device blue1 on host1 exists and is not ours: rename or remove it" in said
     assert host.vsctl("list-ports", "br-int") == "gre-host2"
 
     host.run("ip", "netns", "del", "red1")
@@ -263,7 +263,7 @@ def test_a_bridge_of_the_same_name_that_is_not_ours_is_left_alone(host: BareHost
     host.vsctl("add-br", "br-int")
     before = host.vsctl("list", "bridge", "br-int")
 
-    assert "bridge br-int on host1 exists and is not ours" in host.provision(status=1)
+    assert "bridge br-int on host1 exists and is not ours: rename or remove it" in host.provision(status=1)
     assert host.vsctl("list", "bridge", "br-int") == before
 
 

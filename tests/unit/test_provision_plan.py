@@ -315,9 +315,18 @@ def test_a_workload_that_goes_to_another_namespace_is_made_anew_there() -> None:
 def strangers() -> dict[str, tuple[Thing, str]]:
     """Things of others that have a name we want, and what is said of each."""
     return {
-        "bridge": (Bridge("br-int", None, "system", None), "bridge br-int on host1 exists and is not ours"),
-        "port": (Port("red1", None, "br-ex"), "port red1 on br-ex on host1 exists and is not ours"),
-        "namespace": (Namespace("red1", None), "namespace red1 on host1 exists and is not ours"),
+        "bridge": (
+            Bridge("br-int", None, "system", None),
+            "bridge br-int on host1 exists and is not ours: rename or remove it",
+        ),
+        "port": (
+            Port("red1", None, "br-ex"),
+            "port red1 on br-ex on host1 exists and is not ours: rename or remove it",
+        ),
+        "namespace": (
+            Namespace("red1", None),
+            "namespace red1 on host1 exists and is not ours: rename or remove it",
+        ),
         "of another host": (
             Namespace("red1", "host2"),
             "namespace red1 on host1 exists and belongs to host2",
@@ -348,7 +357,7 @@ def test_a_port_without_its_workload_goes() -> None:
     plan = diff(wanted(host), host, "host1")
 
     assert lines(plan) == ["delete  port red1 on br-int"]
-    assert plan.problems == ("device red1 on host1 exists and is not ours",)
+    assert plan.problems == ("device red1 on host1 exists and is not ours: rename or remove it",)
 
 
 def test_with_strangers_in_it_nothing_is_deleted() -> None:
