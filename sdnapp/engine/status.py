@@ -13,9 +13,11 @@ from sdnapp.net.state import State
 
 @dataclass(frozen=True, slots=True)
 class BridgeStatus:
-    """What is known of one host's bridge. ``flows``: how many it should hold; ``since``: epoch seconds;
-    ``drift``: how many changes by others were healed since the controller started;
-    ``down``: the tunnels that lead to nobody.
+    """What is known of one host's bridge. ``in_sync``: it holds exactly what it must, ``flows`` of them.
+
+    ``address``: where it connects from; ``since``: epoch seconds; ``ports``: the number of each interface
+    that it has; ``failures``: what it refused, a sentence each; ``drift``: how many changes by others were
+    healed since the controller started; ``down``: the tunnels that lead to nobody.
     """
 
     host: str
@@ -82,10 +84,12 @@ class MulticastStatus:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """A picture of one moment. ``unknown``: bridges that no configuration names, by datapath id. ``alarms``:
-    what somebody should look at, a sentence each. ``spoken``: by network, how often the controller said what
-    in its name since it started, or heard what of leases. ``multicast``: by network, where anybody asks who
-    listens.
+    """A picture of one moment. ``config_error``: why the file is not in force; the last good one is.
+
+    ``bridges``: one for each host. ``unknown``: where bridges connect from that no configuration names, by
+    datapath id. ``alarms``: what somebody should look at. ``spoken``: by network, how often the controller
+    said what in its name since it started, or heard what of leases. ``multicast``: by network, where anybody
+    asks who listens.
     """
 
     overlay: Overlay

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from importlib.metadata import version
 
+from sdnapp.engine import status as engine
 from sdnapp.net import model
 from sdnapp.net.placement import remarks
-from sdnapp.rest import source as seam
 from sdnapp.rest.routes import Call, Problem, Route, one
 from sdnapp.rest.shapes import (
     Alarm,
@@ -75,7 +75,7 @@ def _hosts(source: Source, _: Call) -> list[Host]:
     return [_host_of(host, status.bridges[host.name]) for host in status.overlay.hosts.values()]
 
 
-def _host_of(host: model.Host, bridge: seam.Bridge) -> Host:
+def _host_of(host: model.Host, bridge: engine.BridgeStatus) -> Host:
     return Host(
         name=host.name,
         vtep=host.vtep,
@@ -113,7 +113,7 @@ def _ports(source: Source, _: Call) -> list[Port]:
     return sorted([*there, *nowhere], key=lambda port: port.name)
 
 
-def _port_of(port: model.Port, status: seam.Status, bound: model.Bound | None) -> Port:
+def _port_of(port: model.Port, status: engine.Status, bound: model.Bound | None) -> Port:
     now = {"ofport": status.bridges[port.host].ports.get(port.interface)}
     shown = Port.model_validate(port)
     tunnel = None if shown.tunnel is None else shown.tunnel.model_copy(update=now)
@@ -171,7 +171,7 @@ def _health(source: Source, _: Call) -> Health:
     return Health(status="degraded" if problems else "ok", problems=problems)
 
 
-def _problems(status: seam.Status) -> Iterator[str]:
+def _problems(status: engine.Status) -> Iterator[str]:
     if status.config_error:
         yield f"{status.config_path} is not in force: {status.config_error}"
     for name, bridge in status.bridges.items():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,7 +18,7 @@ from os_ken.ofproto import ofproto_v1_3_parser as parser
 from flows.counters import Count
 from flows.flow import FlowKey
 from sdnapp import source
-from sdnapp.engine.status import Alarm, BridgeStatus, LocationStatus, MulticastStatus
+from sdnapp.engine.status import Alarm, BridgeStatus, LocationStatus, MulticastStatus, Status
 from sdnapp.net.model import Overlay
 from sdnapp.rest import stats
 from sdnapp.rest.application import ROUTES, application
@@ -28,28 +28,23 @@ HOST1 = source.load(CONFIGS / "two-hosts.yaml").hosts["host1"].datapath_id
 FROZEN = "02:00:00:00:00:99"
 
 
-@dataclass(frozen=True)
-class Picture:
-    """A ``Status``."""
-
-    overlay: Overlay
-    bridges: dict[str, BridgeStatus]
-    config_path: str = "/etc/sdnapp/overlay.yaml"
-    config_error: str | None = None
-    unknown: dict[int, str] = field(default_factory=lambda: {7: "192.0.2.7:4711"})
-    locations: tuple[LocationStatus, ...] = (
-        LocationStatus("red/web", "02:00:00:00:00:01", "host1", "red1", ("10.1.1.1",), "static"),
-        LocationStatus("red/web", FROZEN, "host1", "red1", (), "learned", 5, frozen=True),
-    )
-    alarms: tuple[Alarm, ...] = (
-        Alarm("frozen", "it moves too often", "red/web", FROZEN, "host1", "red1", 1e9),
-        Alarm("crowded", "too many there", host="host2", port="red2"),
-    )
-    spoken: dict[str, dict[str, int]] = field(default_factory=lambda: {"red/web": {"dhcp ack": 2}})
-    multicast: dict[str, MulticastStatus] = field(
-        default_factory=lambda: {
-            "red/web": MulticastStatus("snooping", "flooding", ("red1",), {"239.1.2.3": ("red2",)})
-        }
+def picture(overlay: Overlay, bridges: Mapping[str, BridgeStatus]) -> Status:
+    return Status(
+        overlay,
+        "/etc/sdnapp/overlay.yaml",
+        None,
+        bridges,
+        {7: "192.0.2.7:4711"},
+        locations=(
+            LocationStatus("red/web", "02:00:00:00:00:01", "host1", "red1", ("10.1.1.1",), "static"),
+            LocationStatus("red/web", FROZEN, "host1", "red1", (), "learned", 5, frozen=True),
+        ),
+        alarms=(
+            Alarm("frozen", "it moves too often", "red/web", FROZEN, "host1", "red1", 1e9),
+            Alarm("crowded", "too many there", host="host2", port="red2"),
+        ),
+        spoken={"red/web": {"dhcp ack": 2}},
+        multicast={"red/web": MulticastStatus("snooping", "flooding", ("red1",), {"239.1.2.3": ("red2",)})},
     )
 
 
@@ -58,7 +53,7 @@ class Controller:
 
     def __init__(self) -> None:
         overlay = source.load(CONFIGS / "two-hosts.yaml")
-        self.picture = Picture(
+        self.picture = picture(
             overlay,
             {
                 "host1": BridgeStatus(
@@ -85,7 +80,7 @@ class Controller:
     def counted(self, dpid: int) -> Mapping[FlowKey, Count]:
         return self.counts if dpid == HOST1 else {}
 
-    def status(self) -> Picture:
+    def status(self) -> Status:
         return self.picture
 
     def thaw(self, network: str, mac: str) -> None:
