@@ -44,17 +44,21 @@ _ONWARD: tuple[Action, ...] = (Goto(Table.FORWARD),)
 
 
 def everywhere() -> Iterator[Flow]:
-    """What every bridge has: questions for strangers, counted, and what makes an answer whole.
+    """What every bridge has: what makes an answer whole.
 
     A solicitation without an option has no room for the answer's; only one that has no source needs none.
     """
-    for match in FLOODED:
-        yield Flow(Table.ANSWER, REST, match, _ONWARD)
     bare = Match(source=Source.LOCAL, header=SOLICITATION._replace(nd_sll=NOBODY))
     yield Flow(Table.ANSWER, EXCEPTION, bare, _ONWARD)
     option = (SetField("nd_options_type", TARGET_ADDRESS), Move("eth_src", "nd_tll"), Goto(Table.REPLY))
     yield Flow(Table.ADVERTISE, EXACT, Match(header=ADVERTISEMENT), option)
     yield Flow(Table.REPLY, REST, Match(), (Reply(),))
+
+
+def flooded(vni: int) -> Iterator[Flow]:
+    """Questions of a network that nothing more exact answers, counted."""
+    for match in FLOODED:
+        yield Flow(Table.ANSWER, REST, match._replace(network=vni), _ONWARD)
 
 
 def heard() -> Iterator[Flow]:

@@ -199,6 +199,7 @@ def _of_network(view: BridgeView, network: NetworkView) -> Iterator[Flow]:
         pipeline.key_to_network(network, view.tunnels),
         pipeline.teach(view, network),
         security.leases(view, network),
+        answer.flooded(network.vni),
         service.service(network),
         multicast.multicast(view, network),
         flooding.flood(network),

@@ -38,8 +38,8 @@ def counted(view: BridgeView, program: Program) -> dict[FlowKey, Count]:
         elif flow.table is Table.ANSWER and flow.actions[-1] != Goto(Table.FORWARD):
             arp = flow.actions[-1] == Goto(Table.REPLY)
             counts[key] = Count("answered", _question(arp), match.in_port, match.network)
-        elif flow.table is Table.ANSWER and match in flooded:
-            counts[key] = Count("flooded", flooded[match], None, None)
+        elif flow.table is Table.ANSWER and (asked := match._replace(network=None)) in flooded:
+            counts[key] = Count("flooded", flooded[asked], None, match.network)
     return counts
 
 

@@ -1,0 +1,22 @@
+"""What the counters of flows mean."""
+
+from __future__ import annotations
+
+from flows.compile import compile_bridge
+from flows.counters import Count, counted
+from flows.match import ARP, Header
+from flows.trace import Frame, walk
+from tests.views import BLUE, BROADCAST, RED, RED_MAC, RED_PORT, two_tenants
+
+
+def test_questions_that_nobody_answers_are_counted_by_network() -> None:
+    view = two_tenants()
+    program = compile_bridge(view)
+    counts = counted(view, program)
+    asks = Header(ARP, arp_op=1, arp_spa="10.1.1.1", arp_tpa="10.1.1.99", arp_sha=RED_MAC)
+    met = walk(program, Frame(RED_PORT, RED_MAC, BROADCAST, header=asks)).flows
+
+    assert {count for count in counts.values() if count.what == "flooded"} == {
+        Count("flooded", why, None, vni) for why in ("arp", "neighbour") for vni in (RED, BLUE)
+    }
+    assert [counts[flow.key] for flow in met if flow.key in counts] == [Count("flooded", "arp", None, RED)]
