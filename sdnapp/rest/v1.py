@@ -174,9 +174,11 @@ def _health(source: Source, _: Call) -> Health:
 def _problems(status: engine.Status) -> Iterator[str]:
     if status.config_error:
         yield f"{status.config_path} is not in force: {status.config_error}"
+    own_only = status.overlay.controller.per_host and any(b.connected for b in status.bridges.values())
     for name, bridge in status.bridges.items():
         if not bridge.connected:
-            yield f"the bridge of {name} is not connected"
+            if bridge.ports or not own_only:  # with a controller on every host, others never connect to us
+                yield f"the bridge of {name} is not connected"
         elif not bridge.in_sync:
             yield f"the bridge of {name} is not in sync"
     yield from (alarm.text for alarm in status.alarms)

@@ -90,6 +90,14 @@ def asked(running: Running, port: str, mac: str, ip: str) -> tuple[int, int]:
         return len(answers), len(questions([outer.inner for outer in seen()]))
 
 
+def test_a_controller_that_has_its_own_bridge_is_well(running: Running) -> None:
+    """Those of other hosts connect elsewhere."""
+    healthy = "import urllib.request as r; print(r.urlopen('http://127.0.0.1:8080/healthz').read().decode())"
+    for host in running.lab.hosts:
+        ask = ("/usr/bin/python3", "-c", healthy)
+        until(lambda host=host, ask=ask: json.loads(running.run(host, *ask))["status"] == "ok")  # type: ignore[misc]
+
+
 def test_an_address_that_was_heard_is_answered_on_its_own_host_and_asked_for_elsewhere(
     running: Running,
 ) -> None:

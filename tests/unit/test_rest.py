@@ -379,6 +379,11 @@ def test_status_and_health_tell_what_is_wrong(
         "too many there",
     ]
 
+    overlay = controller.picture.overlay
+    everywhere = replace(overlay, controller=replace(overlay.controller, per_host=True))
+    central, controller.picture = controller.picture, replace(controller.picture, overlay=everywhere)
+    assert client.simulate_get("/healthz").json["problems"] == ["it moves too often", "too many there"]
+    controller.picture = central
     bridges = {"host1": controller.picture.bridges["host1"]}
     controller.picture = replace(controller.picture, bridges=bridges, alarms=())
     assert client.simulate_get("/healthz").json == {"status": "ok", "problems": []}
