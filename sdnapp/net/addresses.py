@@ -8,7 +8,7 @@ until the lease ends. Times are in seconds, and always arguments.
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from typing import NamedTuple
@@ -121,15 +121,17 @@ def _is(binding: Binding, mac: str, place: Place) -> bool:
     return binding.mac == mac and binding.place in (None, place)
 
 
-def leased(known: Addresses, network: str, ip: str, granted: Binding, there: Container[str]) -> Addresses:
-    """The addresses, after a server gave this one away; ``there``: the stations whose place is known.
+def leased(
+    known: Addresses, network: str, ip: str, granted: Binding, is_there: Callable[[str], bool]
+) -> Addresses:
+    """The addresses, after a server gave this one away; ``is_there``: is the place of a station known?
 
     Whose lease has ended unseen, as its station was not there, is forgotten. A lease that begins again is a
     second shorter or longer than it was: so its flow is another one, and counts anew.
     """
     bindings = known.bound.get(network, {})
     leases = {other: of for other, of in bindings.items() if of.lease and other != ip}
-    over = [o for o, of in leases.items() if of.since + of.lease <= granted.since and of.mac not in there]
+    over = [o for o, of in leases.items() if of.since + of.lease <= granted.since and not is_there(of.mac)]
     changes: dict[str, Binding | None] = dict.fromkeys(over)
     if len(leases) - len(over) < LEASES:
         before = bindings.get(ip)

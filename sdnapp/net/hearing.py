@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from ipaddress import ip_address
 
 from sdnapp.net.addresses import Addresses, AddressMemory, Binding, Claim, changed, heard, leased, silent
-from sdnapp.net.learning import NOBODY, Place
+from sdnapp.net.learning import Place
 from sdnapp.net.state import State, place_at
 
 
@@ -47,9 +47,9 @@ def grant(state: State, said: Said, now: float) -> State:
         return _end(state, network, said.claim)
     if home is None or not _is_free(state, network, home) or not _may_be(state, network, ip):
         return state
-    there = state.learned.stations.get(network, NOBODY).keys() | state.static[network].keys()
     granted = Binding(mac, None, now, lease)
-    return _with(state, leased(state.addresses, network, ip, granted, there))
+    known = leased(state.addresses, network, ip, granted, lambda of: _home(state, network, of) is not None)
+    return _with(state, known)
 
 
 def give_back(state: State, said: Said) -> State:

@@ -60,6 +60,7 @@ PLAIN = Setting("nothing", network={"multicast": "flood"}, port={"security": "le
 FEATURES = (
     Setting("addresses unknown", port={"address": None}),
     Setting("security: strict", port={"security": "strict"}),
+    Setting("may: dhcp-server", port={"may": "dhcp-server"}),
     Setting("dhcp: true", network={"dhcp": "true"}),
     Setting("multicast: snoop, one group", network={"multicast": "snoop"}),
     Setting("unknown_unicast: drop", network={"unknown_unicast": "drop"}),
