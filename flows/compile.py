@@ -153,6 +153,8 @@ def _beyond(
 
 def _differing(old: tuple[T, ...], new: tuple[T, ...]) -> tuple[tuple[T, ...], tuple[T, ...]]:
     """What each has and the other has not. What both begin and end with costs next to nothing."""
+    if old is new:
+        return (), ()
     shorter = min(len(old), len(new))
     head = next((n for n in range(shorter) if old[n] != new[n]), shorter)
     rest = shorter - head

@@ -43,12 +43,15 @@ def urgent(plan: Plan) -> Plan:
 
 def diff(installed: AbstractSet[FlowKey], meters: Iterable[Meter], program: Program) -> Plan:
     """From what is installed to the program, in a stable order. Whatever is not in the program goes."""
-    wrong = sorted(installed ^ program.flows.keys()) if installed else list(program.flows)
+    flows = program.flows
+    missing = [key for key in flows if key not in installed]
+    surplus = len(installed) + len(missing) - len(flows)
+    delete = tuple(sorted(key for key in installed if key not in flows)) if surplus else ()
     have_meters = frozenset(meters)
     gone = sorted(meter.id for meter in have_meters if meter.id not in program.meters)
     return Plan(
-        add=tuple(program.flows[key] for key in wrong if key in program.flows),
-        delete=tuple(key for key in wrong if key not in program.flows),
+        add=tuple(flows[key] for key in (sorted(missing) if installed else missing)),
+        delete=delete,
         meters=tuple(meter for meter in program.meters.values() if meter not in have_meters),
-        unused=() if wrong else tuple(gone),
+        unused=() if missing or delete else tuple(gone),
     )

@@ -111,6 +111,7 @@ class _Session:
     memo: Memo
     installed: set[FlowKey] | None = None
     meters: frozenset[Meter] = frozenset()
+    followed: State | None = None
     inputs: tuple[object, ...] = ()
     dialect: Dialect = SILENT
     compiled: Compiled = NOTHING
@@ -142,6 +143,9 @@ class _Session:
 
     def follow(self, state: State) -> Iterator[None]:
         """Bring the program up to the state. Nothing is computed but what depends on something new."""
+        if state is self.followed:
+            return
+        self.followed = state
         speaking = _speaking(state, self.host)
         taught = (state.learned, state.multicast.known, state.addresses)
         world = (state.members, state.networks, state.mac_age, *taught)

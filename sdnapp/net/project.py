@@ -43,6 +43,7 @@ class Resident:
     """
 
     stations: Stations
+    learned: bool
 
     @cached_property
     def at(self) -> Mapping[tuple[str | None, int], tuple[str, ...]]:
@@ -60,9 +61,20 @@ class Resident:
             macs[max(moves, 0) if interface is None else 0].append(mac)
         return {moves: tuple(sorted(found)) for moves, found in macs.items()}
 
+    def behind(self, port: int) -> tuple[Location, ...]:
+        """What they are to a bridge that reaches them by this port: the same objects for each such bridge."""
+        if (known := self._behind.get(port)) is None:
+            here = (Location(port, True, self.learned, macs, m) for m, macs in self.together.items())
+            known = self._behind[port] = tuple(here)
+        return known
+
+    @cached_property
+    def _behind(self) -> dict[int, tuple[Location, ...]]:
+        return {}
+
 
 Residents = Mapping[str, Resident]
-NOBODY_THERE = Resident(NOBODY)
+NOBODY_THERE = Resident(NOBODY, learned=False)
 
 
 class Home(NamedTuple):
@@ -130,14 +142,17 @@ class Shared:
         return homes
 
     def residents_of(self, path: str, stations: Stations, *, learned: bool) -> Residents:
-        """The stations by host and interface."""
-        before = self.residents.get((path, learned))
-        if before is not None and before[0] is stations:
-            return before[1]
+        """The stations by host; where nothing is new, the very objects of before."""
+        seen, before = self.residents.get((path, learned), (NOBODY, {}))
+        if seen is stations:
+            return before
         hosts: dict[str, dict[str, Station]] = defaultdict(dict)
         for mac, station in stations.items():
             hosts[station.place.host][mac] = station
-        residents = {host: Resident(here) for host, here in hosts.items()}
+        residents = {}
+        for host, here in sorted(hosts.items()):
+            resident = before.get(host, NOBODY_THERE)
+            residents[host] = resident if resident.stations == here else Resident(here, learned)
         self.residents[path, learned] = (stations, residents)
         return residents
 
@@ -375,16 +390,15 @@ def _locations(
             if interface is not None and interface in ports.number:
                 yield Location(ports.number[interface], False, learned, macs, moves)
         for peer, resident in residents.items():
-            if peer in behind:
-                for moves, macs in resident.together.items():
-                    yield Location(behind[peer], True, learned, macs, moves)
+            if (port := behind.get(peer)) is not None:
+                yield from resident.behind(port)
     denied: dict[tuple[int, bool], list[str]] = {}
     for mac, places in state.learned.denied.get(path, NONE_DENIED).items():
         for place in places:
-            for port in _numbers(ports, host, place):
-                denied.setdefault((port, place.host != host), []).append(mac)
-    for (port, remote), macs_denied in denied.items():
-        yield Location(port, remote, True, tuple(sorted(macs_denied)), denied=True)
+            for number in _numbers(ports, host, place):
+                denied.setdefault((number, place.host != host), []).append(mac)
+    for (at, remote), macs_denied in denied.items():
+        yield Location(at, remote, True, tuple(sorted(macs_denied)), denied=True)
 
 
 def _numbers(ports: Ports, host: str, place: Place) -> Iterable[int]:

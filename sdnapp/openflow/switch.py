@@ -159,15 +159,16 @@ class Switch:
 
         Flows take effect together or not at all: after a refusal none of them did. The bridge takes in one
         part while the next is encoded: that is a matter of milliseconds, and OVS discards only a bundle that
-        is idle for 10 s.
+        is idle for 10 s. A flow that changes alone needs no bundle.
         """
-        self._bundle += 1
-        blame = (*plan.meters, None, *plan.add)
-        first = self._reserve(len(blame) + len(plan.delete) + len(plan.unused) + 2)
+        bundle = (None,) if len(plan.add) + len(plan.delete) > 1 else ()
+        self._bundle += len(bundle)
+        blame = (*plan.meters, *bundle, *plan.add)
+        first = self._reserve(len(blame) + len(plan.delete) + len(bundle) + len(plan.unused) + 1)
         self._sent = range(first, self.datapath.xid)
         self._answers = hub.Queue()
         try:
-            for chunk in _chunks(self._messages(plan, known_meters, first)):
+            for chunk in _chunks(self._messages(plan, known_meters, first, bundled=bool(bundle))):
                 self.datapath.send(chunk)
                 hub.sleep(0)
             refused = []
@@ -187,22 +188,27 @@ class Switch:
         controller, none = ofproto.OFPP_CONTROLLER, ofproto.OFP_NO_BUFFER
         self.datapath.send_msg(parser.OFPPacketOut(self.datapath, none, controller, out, data))
 
-    def _messages(self, plan: Plan, known_meters: frozenset[int], first: int) -> Iterator[bytes]:
-        """Meters, the bundle with all flows, meters to delete, a barrier, with consecutive xids."""
+    def _messages(
+        self, plan: Plan, known_meters: frozenset[int], first: int, *, bundled: bool
+    ) -> Iterator[bytes]:
+        """Meters, all flows, in a bundle or not, meters to delete, a barrier, with consecutive xids."""
         xid = first
         for meter in plan.meters:
             yield encode.set_meter(meter, xid, exists=meter.id in known_meters)
             xid += 1
-        yield encode.open_bundle(self._bundle, xid)
-        for flow_xid, message in encode.flow_mods(plan, xid + 1):
-            xid = flow_xid
-            yield encode.in_bundle(self._bundle, message, xid)
-        xid += 1
-        yield encode.commit_bundle(self._bundle, xid)
-        for meter_id in plan.unused:
+        if bundled:
+            yield encode.open_bundle(self._bundle, xid)
             xid += 1
+        for flow_xid, message in encode.flow_mods(plan, xid):
+            yield encode.in_bundle(self._bundle, message, flow_xid) if bundled else message
+        xid += len(plan.add) + len(plan.delete)
+        if bundled:
+            yield encode.commit_bundle(self._bundle, xid)
+            xid += 1
+        for meter_id in plan.unused:
             yield encode.delete_meter(meter_id, xid)
-        yield encode.barrier(xid + 1)
+            xid += 1
+        yield encode.barrier(xid)
 
     def _reserve(self, count: int) -> int:
         """The first of ``count`` consecutive xids that os-ken will not use."""
