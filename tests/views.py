@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import cache
+from typing import TypeVar
 
 from hypothesis import strategies as st
 
@@ -22,6 +24,8 @@ from flows.view import (
     Snooping,
     Speaker,
 )
+
+T = TypeVar("T")
 
 RED, BLUE = 5010, 5020
 RED_PORT, BLUE_PORT, TRUNK = 1, 2, 3
@@ -146,14 +150,6 @@ headers = st.one_of(
 )
 
 
-@st.composite
-def members_of(draw: st.DrawFn, port: int, vlan: int | None, tagged: bool) -> Member:
-    """A port in a network, strict or not, with any role."""
-    roles = frozenset(draw(st.sets(st.sampled_from(ROLES))))
-    largest, speaker = draw(st.none() | st.sampled_from(SIZES)), draw(st.none() | speakers)
-    return Member(port, vlan, tagged, None, largest, speaker, roles)
-
-
 def open_to_all(view: BridgeView) -> BridgeView:
     """The same with no strict port."""
     networks = (
@@ -163,122 +159,145 @@ def open_to_all(view: BridgeView) -> BridgeView:
     return replace(view, networks=tuple(networks))
 
 
+# Making a strategy takes far longer than drawing from one: there is one of each.
+_yes_or_no = st.booleans()
+_tag = st.integers(1, 9)
+_edge_tag = st.none() | st.integers(1, 5)
+_age = st.integers(60, 600)
+_largest = st.none() | st.sampled_from(SIZES)
+_speaker = st.none() | speakers
+_way = st.tuples(st.sampled_from([0, 0, *VNIS]), st.none() | _tag)
+_configured = st.tuples(st.just(value=False), _yes_or_no)
+_learned = st.tuples(st.just(value=True), _yes_or_no, st.sampled_from([0, 120, 65535]))
+_flags = st.one_of(_configured, _learned)
+
+
+@cache
+def _place(of: int) -> st.SearchStrategy[int]:
+    return st.sampled_from(range(of))
+
+
+@cache
+def _places(of: int, least: int, most: int | None) -> st.SearchStrategy[list[int]]:
+    return st.lists(_place(of), unique=True, min_size=least, max_size=most)
+
+
+@cache
+def _ways(number: int) -> st.SearchStrategy[list[tuple[int, int | None]]]:
+    return st.lists(_way, unique=True, min_size=number, max_size=number)
+
+
+def _some(draw: st.DrawFn, of: Sequence[T], least: int = 0, most: int | None = None) -> list[T]:
+    """Different ones, in any order."""
+    return [of[place] for place in draw(_places(len(of), least, most))] if of else []
+
+
+def _one(draw: st.DrawFn, of: Sequence[T]) -> T:
+    return of[draw(_place(len(of)))]
+
+
 @st.composite
 def views(draw: st.DrawFn) -> BridgeView:
     """Any sound view: a port is untagged in one network at most, and carries a tag for one at most; only
     where it carries none is there an edge tag; a key means one network at most. Some ports are tunnels of
     strangers, where the same holds of each key.
     """
-    vnis = draw(st.lists(st.sampled_from(VNIS), unique=True, max_size=4))
-    tunnels = draw(st.lists(st.sampled_from(TUNNELS), unique=True, max_size=4).map(sorted))
+    vnis = _some(draw, VNIS, least=1, most=4)
+    tunnels = sorted(_some(draw, TUNNELS, most=4))
     members: dict[int, list[Member]] = {vni: [] for vni in vnis}
-    for port in draw(st.lists(st.sampled_from(PORTS), unique=True)) if vnis else []:
-        if draw(st.integers(0, 3)) == 0:
-            for vni, member in draw(_of_stranger(port, vnis)):
+    for port in _some(draw, PORTS):
+        if _one(draw, range(4)) == 0:
+            for vni, member in _of_stranger(draw, port, vnis):
                 members[vni].append(member)
             continue
-        untagged = draw(st.sampled_from([None, *vnis]))
+        untagged = _one(draw, [None, *vnis])
         tags: set[int] = set()
-        for vni in draw(st.lists(st.sampled_from(vnis), unique=True)):
-            tag = draw(st.integers(1, 9))
+        for vni in _some(draw, vnis):
+            tag = draw(_tag)
             if vni != untagged and tag not in tags:
                 tags.add(tag)
-                members[vni].append(draw(members_of(port, tag, tagged=True)))
+                members[vni].append(_member(draw, port, tag, tagged=True))
         if untagged is not None:
-            vlan = draw(st.none() if tags else st.one_of(st.none(), st.integers(1, 5)))
-            members[untagged].append(draw(members_of(port, vlan, tagged=False)))
-    owners = {key: draw(st.sampled_from([None, *vnis])) for key in VNIS}
+            vlan = None if tags else draw(_edge_tag)
+            members[untagged].append(_member(draw, port, vlan, tagged=False))
+    owners = {key: _one(draw, [None, *vnis]) for key in VNIS}
     networks = tuple(
-        draw(_network(vni, tuple(key for key in VNIS if owners[key] == vni), tuple(members[vni]), tunnels))
+        _network(draw, vni, tuple(key for key in VNIS if owners[key] == vni), tuple(members[vni]), tunnels)
         for vni in vnis
         if members[vni]
     )
-    limited = draw(st.lists(st.sampled_from(PORTS), unique=True, max_size=3))
-    limits = {port: draw(_limits(port)) for port in limited}
-    crowded = draw(st.lists(st.sampled_from([*PORTS, *tunnels]), unique=True, max_size=2).map(sorted))
-    age, rate = draw(st.integers(60, 600)), draw(st.sampled_from([100, 5000]))
-    return BridgeView(
-        *(networks, tuple(tunnels), draw(st.booleans()), age, rate), limits=limits, crowded=tuple(crowded)
-    )
+    limits = {port: _limits(draw, port) for port in _some(draw, PORTS, most=3)}
+    crowded = tuple(sorted(_some(draw, [*PORTS, *tunnels], most=2)))
+    age, rate = draw(_age), _one(draw, [100, 5000])
+    per_host = draw(_yes_or_no)
+    return BridgeView(networks, tuple(tunnels), per_host, age, rate, limits=limits, crowded=crowded)
 
 
-def _snooping(ports: list[int], peers: list[int]) -> st.SearchStrategy[tuple[Snooping, ...]]:
-    def some(of: list[int]) -> st.SearchStrategy[tuple[int, ...]]:
-        return st.sets(st.sampled_from(of)).map(lambda found: tuple(sorted(found))) if of else st.just(())
-
-    listeners = st.builds(Listeners, some(ports), some(peers))
-
-    def family(number: int, *macs: str) -> st.SearchStrategy[tuple[Snooping, ...]]:
-        heard = st.dictionaries(st.sampled_from(macs), listeners)
-        groups = st.none() | heard.map(lambda found: tuple(sorted(found.items())))
-        queriers = st.sets(st.sampled_from([ROUTER, MACS[0]])).map(lambda found: tuple(sorted(found)))
-        known = st.builds(Snooping, st.just(number), queriers, listeners, groups)
-        return st.just(()) | known.map(lambda one: (one,))
-
-    families = st.tuples(family(4, GROUP, OTHER_GROUP), family(6, GROUP_6, OTHER_GROUP_6))
-    return families.map(lambda both: both[0] + both[1])
+def _member(draw: st.DrawFn, port: int, vlan: int | None, *, tagged: bool) -> Member:
+    """A port in a network, strict or not, with any role."""
+    roles = frozenset(_some(draw, ROLES))
+    return Member(port, vlan, tagged, None, draw(_largest), draw(_speaker), roles)
 
 
-def _limits(port: int) -> st.SearchStrategy[Limits]:
-    def meter(kind: int, unit: Unit) -> st.SearchStrategy[Meter | None]:
-        return st.none() | st.builds(
-            *(Meter, st.just(10 * port + kind), st.sampled_from([1000, 2000])),
-            *(st.sampled_from([500, 1000]), st.just(unit)),
-        )
+def _snooping(draw: st.DrawFn, ports: list[int], peers: list[int]) -> Iterator[Snooping]:
+    def listeners() -> Listeners:
+        return Listeners(tuple(sorted(_some(draw, ports))), tuple(sorted(_some(draw, peers))))
 
-    kilobits, frames = Unit.KILOBITS, Unit.FRAMES
-    return st.builds(Limits, meter(0, kilobits), meter(1, kilobits), meter(2, frames))
+    for family, macs in ((4, [GROUP, OTHER_GROUP]), (6, [GROUP_6, OTHER_GROUP_6])):
+        if draw(_yes_or_no):
+            queriers = tuple(sorted(_some(draw, [ROUTER, MACS[0]])))
+            heard = sorted(_some(draw, macs)) if draw(_yes_or_no) else None
+            groups = None if heard is None else tuple((mac, listeners()) for mac in heard)
+            yield Snooping(family, queriers, listeners(), groups)
 
 
-@st.composite
+def _limits(draw: st.DrawFn, port: int) -> Limits:
+    def meter(kind: int, unit: Unit) -> Meter | None:
+        if draw(_yes_or_no):
+            return None
+        return Meter(10 * port + kind, _one(draw, [1000, 2000]), _one(draw, [500, 1000]), unit)
+
+    return Limits(meter(0, Unit.KILOBITS), meter(1, Unit.KILOBITS), meter(2, Unit.FRAMES))
+
+
 def _of_stranger(draw: st.DrawFn, port: int, vnis: list[int]) -> list[tuple[int, Member]]:
     """What a stranger's tunnel carries: tags or none, with any key or none, each for one network."""
-    ways = st.tuples(st.sampled_from([0, 0, *VNIS]), st.one_of(st.none(), st.integers(1, 9)))
-    networks = draw(st.lists(st.sampled_from(vnis), unique=True, min_size=1))
-    found = draw(st.lists(ways, unique=True, min_size=len(networks), max_size=len(networks)))
-    may = frozenset(draw(st.sets(st.sampled_from(ROLES))))
+    networks = _some(draw, vnis, least=1)
+    found = draw(_ways(len(networks)))
+    may = frozenset(_some(draw, ROLES))
     return [
         (vni, Member(port, vlan, tagged=vlan is not None, key=key, may=may))
         for vni, (key, vlan) in zip(networks, found, strict=True)
     ]
 
 
-@st.composite
 def _network(
     draw: st.DrawFn, vni: int, keys: tuple[int, ...], members: tuple[Member, ...], tunnels: list[int]
 ) -> NetworkView:
-    some_tunnels = st.lists(st.sampled_from(tunnels), unique=True).map(sorted) if tunnels else st.just([])
-    peers = tuple(Peer(port, draw(st.sampled_from(VNIS)), draw(st.booleans())) for port in draw(some_tunnels))
-    ports = [(member.port, False) for member in members] + [(peer.port, True) for peer in peers]
+    peers = tuple(Peer(port, _one(draw, VNIS), draw(_yes_or_no)) for port in sorted(_some(draw, tunnels)))
+    ports = list(dict.fromkeys([(m.port, False) for m in members] + [(peer.port, True) for peer in peers]))
     homes: dict[tuple[int, bool, bool, int, bool], list[str]] = {}
-    for mac in draw(st.lists(st.sampled_from(MACS), unique=True)):
-        at, *elsewhere = draw(st.lists(st.sampled_from(ports), unique=True, min_size=1, max_size=3))
-        learned = draw(st.booleans())
-        moves = draw(st.sampled_from([0, 1, 2**32 - 1])) if learned else 0
+    for mac in _some(draw, MACS):
+        at, *elsewhere = _some(draw, ports, least=1, most=3)
+        learned = draw(_yes_or_no)
+        moves = _one(draw, [0, 1, 2**32 - 1]) if learned else 0
         homes.setdefault((*at, learned, moves, False), []).append(mac)
         for place in elsewhere:
             homes.setdefault((*place, True, 0, True), []).append(mac)
     locations = tuple(sorted(Location(*at[:3], tuple(macs), *at[3:]) for at, macs in homes.items()))
-    entrances = tuple(draw(some_tunnels))
     return NetworkView(
-        *(vni, keys, entrances, members, peers, locations),
-        serves=draw(st.booleans()),
-        floods_unknown=draw(st.booleans()),
-        snooping=draw(_snooping([m.port for m in members], [peer.port for peer in peers])),
-        answers=draw(_answers(locations)),
-        leases=draw(st.booleans()),
+        *(vni, keys, tuple(sorted(_some(draw, tunnels))), members, peers, locations),
+        serves=draw(_yes_or_no),
+        floods_unknown=draw(_yes_or_no),
+        snooping=tuple(_snooping(draw, sorted({m.port for m in members}), [peer.port for peer in peers])),
+        answers=_answers(draw, locations),
+        leases=draw(_yes_or_no),
     )
 
 
-@st.composite
 def _answers(draw: st.DrawFn, locations: tuple[Location, ...]) -> tuple[Answer, ...]:
     """Whose address is whose, of those whose place is known."""
     places = {mac: location for location in locations if not location.denied for mac in location.macs}
-    known = (
-        draw(st.dictionaries(st.sampled_from(ADDRESSES), st.sampled_from(sorted(places)))) if places else {}
-    )
-    configured = st.tuples(st.just(value=False), st.booleans())
-    learned = st.tuples(st.just(value=True), st.booleans(), st.sampled_from([0, 120, 65535]))
-    flags = st.one_of(configured, learned)
     ports = {mac: None if at.remote else at.port for mac, at in places.items()}
-    return tuple(Answer(ip, mac, ports[mac], *draw(flags)) for ip, mac in sorted(known.items()))
+    known = {ip: _one(draw, sorted(places)) for ip in sorted(_some(draw, ADDRESSES))} if places else {}
+    return tuple(Answer(ip, mac, ports[mac], *draw(_flags)) for ip, mac in known.items())
