@@ -35,7 +35,7 @@ class Multicast(_Read):
 
 class Network(BaseModel):
     """One layer-2 segment, and where it has ports. ``mtu``: bytes, as far as the file tells; ``said``: how
-    often the controller answered in its name, by what it said.
+    often the controller answered in its name, by what it said, and heard of leases, by what of them.
     """
 
     path: str

@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from ipaddress import IPv6Address
 from itertools import count
 from pathlib import Path
 
 import pytest
 
-from sdnapp.frames.packet import octets
+from sdnapp.frames.packet import Ends, link_local, octets, with_icmp
 from sdnapp.lab import faults
 from tests.netns.conftest import Running, until
 from tests.netns.dhcp_server import DhcpServer
@@ -33,7 +34,7 @@ ports:
   srv2: {host: host2, network: red/web, mac: "02:00:00:00:00:04", address: [10.1.1.4, "fd00:1::4"],
          may: dhcp-server}
 peers:
-  nas: {host: host2, vtep: 192.168.4.79, keys: {red/web: 7010}, may: dhcp-server}
+  nas: {host: host2, vtep: 192.168.4.79, keys: {red/web: 7010}, may: [dhcp-server, router]}
   lab: {host: host2, vtep: 192.168.4.78, keys: {red/web: 7011}}
 """
 ASKER = "02:00:00:00:00:03"
@@ -167,6 +168,16 @@ def flows(net: Strangers, mac: str) -> dict[str, set[str]]:
     dump = ("ovs-ofctl", "-O", "OpenFlow13", "dump-flows", "br-int", "--no-stats")
     lines = {host: net.lab.run(host, *dump).splitlines() for host in net.lab.lab.hosts}
     return {host: {line for line in of_host if mac in line} for host, of_host in lines.items()}
+
+
+@pytest.mark.parametrize(("place", "arrives"), [("vni7010", 1), ("vni7011", 0)])
+def test_a_stranger_is_a_router_if_it_may(net: Strangers, place: str, arrives: int) -> None:
+    with net.tap(place) as tap, device(net.lab, "red2") as red2:
+        mac = tap.getsockname()[4].hex(":")
+        ends = Ends(mac, "33:33:00:00:00:01", link_local(mac), IPv6Address("ff02::1"))
+        said = with_icmp(ends, 134, 0, rest=64 << 24 | 1800, payload=bytes(8))
+        tap.send(said)
+        assert heard(red2).count(said) == arrives
 
 
 @pytest.mark.parametrize("place", ["any2", "vni7011"])
