@@ -3,17 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import shlex
 import shutil
-import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -23,6 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 import sdnapp
+from sdnapp.cli.story import Story, beside_us
 from sdnapp.cli.terminal import interrupted_by_sigterm, on_labs
 from sdnapp.lab import lifecycle, model, services
 from sdnapp.lab.errors import LabError
@@ -32,100 +27,7 @@ from sdnapp.lab.process import alive
 EXAMPLE = Path(sdnapp.__file__).parents[1] / "configs" / "two-hosts.yaml"
 
 RED, BLUE = 5010, 5020
-_PATIENCE = 30.0  # seconds for any command but `lab up`
-_LINGER = 0.5  # seconds that a command in the background goes on after what it was there for
 _SWITCHED = 20.0  # seconds for the running lab to follow the file
-
-
-@dataclass
-class Story:
-    """The demo under way: its lab, where it works, what it has claimed, each with whether it held."""
-
-    console: Console
-    name: str
-    directory: Path
-    exported: dict[str, str] = field(default_factory=dict)
-    claims: list[tuple[str, bool]] = field(default_factory=list)
-
-    def chapter(self, title: str) -> None:
-        """Begin a part of the story."""
-        self.console.print()
-        self.console.rule(f"[bold]{title}[/]", align="left", characters="─")
-
-    def say(self, text: str) -> None:
-        """Print an explanation."""
-        self.console.print(text, style="italic", markup=False)
-
-    def claim(self, sentence: str, holds: bool) -> None:
-        """Record what has just been shown."""
-        self.claims.append((sentence, holds))
-        mark = "[green]✓[/]" if holds else "[bold red]✗[/]"
-        self.console.print(f"{mark} {sentence}")
-
-    def run(self, command: str, patience: float = _PATIENCE) -> tuple[bool, str]:
-        """Run a command as it would be typed, show it and its output; say whether it went well."""
-        self.prompt(command)
-        try:
-            done = subprocess.run(shlex.split(command), timeout=patience, check=False, **self._how())
-        except subprocess.TimeoutExpired as late:
-            output = (late.stdout or b"").decode(errors="replace")
-            self.show(f"{output}(no end after {patience:.0f} s)")
-            return False, output
-        self.show(done.stdout)
-        return done.returncode == 0, done.stdout
-
-    @contextmanager
-    def meanwhile(self, command: str, until: str) -> Iterator[list[str]]:
-        """Run a command in the background, from the moment it prints ``until``; then show what it printed.
-
-        The list has its lines once the block has ended. Unless the command has ended by itself by then, it
-        gets a Ctrl-C after a moment in which the last of it may come out.
-        """
-        self.prompt(f"{command} &")
-        process = subprocess.Popen(shlex.split(command), start_new_session=True, **self._how())
-        assert process.stdout is not None
-        lines: list[str] = []
-        try:
-            for line in process.stdout:
-                lines.append(line)
-                if until in line:
-                    break
-            yield lines
-            with suppress(subprocess.TimeoutExpired):
-                process.wait(_LINGER)
-        finally:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGINT)
-            lines += process.stdout.readlines()
-            process.stdout.close()
-            process.wait()
-        self.show("".join(lines))
-
-    def export(self, name: str, value: str, remark: str) -> None:
-        """Set a variable for the commands that follow."""
-        self.exported[name] = value
-        self.prompt(f"export {name}={value}   # {remark}")
-
-    def prompt(self, command: str) -> None:
-        """Print a command line."""
-        self.console.print(f"$ {command}", style="bold cyan", markup=False, soft_wrap=True)
-
-    def show(self, output: str) -> None:
-        """Print what a command printed."""
-        if output:
-            self.console.print(output.rstrip("\n"), markup=False, soft_wrap=True)
-
-    def _how(self) -> dict[str, Any]:
-        """How commands run: our own on PATH, in this terminal's width, with what was exported."""
-        path = f"{_beside_us()}:{os.environ['PATH']}"
-        return {
-            "cwd": self.directory,
-            "env": os.environ | {"PATH": path, "COLUMNS": str(self.console.width)} | self.exported,
-            "stdin": subprocess.DEVNULL,
-            "stdout": subprocess.PIPE,
-            "stderr": subprocess.STDOUT,
-            "text": True,
-        }
 
 
 @click.command()
@@ -313,7 +215,7 @@ def look_around(story: Story) -> None:
     file = story.directory / EXAMPLE.name
     story.console.print(f"\nThe lab is still up, and follows {file}. Look around, as root:", soft_wrap=True)
     if shutil.which("sdnapp") is None:
-        story.console.print(f"  export PATH={_beside_us()}:$PATH", soft_wrap=True)
+        story.console.print(f"  export PATH={beside_us()}:$PATH", soft_wrap=True)
     for command in (
         f"export SDNAPP_LAB={story.name}",
         "sdnapp lab status",
@@ -323,11 +225,6 @@ def look_around(story: Story) -> None:
         f"sdnapp lab down && rm -r {story.directory}   # take it down",
     ):
         story.console.print(f"  {command}", soft_wrap=True)
-
-
-def _beside_us() -> Path:
-    """Return the directory of our own command."""
-    return Path(services.script("sdnapp")).parent
 
 
 def _follows(host: dict[str, Any], encapsulation: str) -> bool:
