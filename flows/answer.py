@@ -13,9 +13,9 @@ from flows.actions import Action, Goto, Move, Punt, PushVlan, Reply, SetField
 from flows.flow import Flow, Kind
 from flows.match import ARP, ICMPV6, IPV6, NOBODY, UNSPECIFIED, Header, Match, Source
 from flows.tables import Table
-from flows.view import Answer, BridgeView, NetworkView
+from flows.view import Answer, BridgeView, Lie, NetworkView
 
-OWN, BARE, EXCEPTION, EXACT, REST = 400, 300, 200, 100, 50
+OWN, BARE, EXCEPTION, LYING, ANNOUNCED, GIVEN, EXACT, REST = 400, 300, 200, 190, 180, 170, 100, 50
 
 EVERYONE = "ff:ff:ff:ff:ff:ff"
 ALL_NODES, ALL_NODES_MAC = "ff02::1", "33:33:00:00:00:01"
@@ -39,6 +39,7 @@ FLOODED: tuple[Match, ...] = (
 
 PUNT_BYTES = 128
 """Enough for the options of neighbour discovery that come before the one that counts."""
+_TOLD: tuple[Action, ...] = (Punt(PUNT_BYTES),)
 _KNOWN: tuple[Action, ...] = (Goto(Table.ANSWER),)
 _ONWARD: tuple[Action, ...] = (Goto(Table.FORWARD),)
 
@@ -68,7 +69,7 @@ def heard() -> Iterator[Flow]:
     """
     for header in (Header(ARP), SOLICITATION, ADVERTISEMENT):
         said = Match(source=Source.LOCAL, header=header)
-        yield Flow(Table.ADDRESS, REST, said, (Punt(PUNT_BYTES), *_KNOWN))
+        yield Flow(Table.ADDRESS, REST, said, (*_TOLD, *_KNOWN))
     for header in (
         Header(ARP, arp_spa="0.0.0.0"),
         SOLICITATION._replace(ipv6_src=UNSPECIFIED),
@@ -88,17 +89,41 @@ def vouched(network: NetworkView) -> Iterator[Flow]:
 
 def claims(view: BridgeView, vni: int, answers: Iterable[Answer]) -> Iterator[Flow]:
     """What is known of local addresses is no news. Of learned ones, these flows are also the age: silence
-    ends it, or the end of its lease.
+    ends it, or the end of its lease. What the file gives a port is its own, with whatever MAC.
     """
     for ip, mac, port, learned, _, lease in answers:
         if port is not None:
             kind, idle = (Kind.LEARNED, 0 if lease else view.mac_age) if learned else (Kind.FIXED, 0)
-            for said in _said(ip, mac):
+            for said in _said(ip, mac if learned else None):
                 here = Match(in_port=port, network=vni, header=said)
                 yield Flow(Table.ADDRESS, EXCEPTION, here, _KNOWN, idle, kind, lease)
 
 
-def _said(ip: str, mac: str) -> tuple[Header, ...]:
+def given(network: NetworkView, answers: Iterable[Answer]) -> Iterator[Flow]:
+    """What the file gives one port, no other may claim: it ends here, and the controller hears of it.
+
+    Who announces it first asks everybody for it (RFC 5227 §2.3): he is told who has it, and nobody else is.
+    No address is looked at here that the table does not look at anyway.
+    """
+    if network.anybody_speaks:
+        said_here = Match(source=Source.LOCAL, network=network.vni)
+        for ip in (known.ip for known in answers if not known.learned):
+            for said in _said(ip, None):
+                yield Flow(Table.ADDRESS, GIVEN, said_here._replace(header=said), _TOLD)
+            if ":" not in ip:
+                announced = said_here._replace(header=REQUEST._replace(arp_spa=ip, arp_tpa=ip))
+                yield Flow(Table.ADDRESS, ANNOUNCED, announced, (*_TOLD, *_KNOWN))
+
+
+def lying(view: BridgeView, vni: int, lies: Iterable[Lie]) -> Iterator[Flow]:
+    """Claims of what the file gives somebody else, once that is known: these flows are also their age."""
+    for ip, port in lies:
+        for said in _said(ip, None):
+            here = Match(in_port=port, network=vni, header=said)
+            yield Flow(Table.ADDRESS, LYING, here, (), view.mac_age, Kind.LEARNED)
+
+
+def _said(ip: str, mac: str | None) -> tuple[Header, ...]:
     if ":" not in ip:
         return (Header(ARP, arp_spa=ip, arp_sha=mac),)
     return (

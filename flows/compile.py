@@ -113,7 +113,7 @@ def _part(view: BridgeView, network: NetworkView, last: tuple[NetworkView, Flows
 
 def _unpeopled(network: NetworkView) -> NetworkView:
     """All but who lives where: what comes and goes."""
-    return replace(network, locations=(), answers=())
+    return replace(network, locations=(), answers=(), lies=())
 
 
 def _pieces(view: BridgeView, network: NetworkView, part: NetworkView, *, common: bool) -> Iterator[Flows]:
@@ -122,6 +122,8 @@ def _pieces(view: BridgeView, network: NetworkView, part: NetworkView, *, common
     yield from pipeline.learn(view, network.vni, part.locations)
     yield from pipeline.forward(view, network, part.locations)
     yield collect(answer.claims(view, network.vni, part.answers))
+    yield collect(answer.given(network, part.answers))
+    yield collect(answer.lying(view, network.vni, part.lies))
     yield collect(answer.answer(network.vni, part.answers))
 
 
@@ -130,12 +132,18 @@ def _apart(old: NetworkView, new: NetworkView) -> tuple[NetworkView, NetworkView
     members, peers = _differing(old.members, new.members), _differing(old.peers, new.peers)
     ports = {member.port for one in members for member in one} | {peer.port for one in peers for peer in one}
     was, now = _differing(old.locations, new.locations)
-    answers = _differing(old.answers, new.answers)
+    answers, lies = _differing(old.answers, new.answers), _differing(old.lies, new.lies)
+    if old.anybody_speaks != new.anybody_speaks:
+        answers = old.answers, new.answers
     if ports:  # what leads there is not alike, though the location may be
         was, now = _with(was, old, ports), _with(now, new, ports)
     return (
-        replace(old, members=members[0], locations=_beyond(was, now, ports), answers=answers[0]),
-        replace(new, members=members[1], locations=_beyond(now, was, ports), answers=answers[1]),
+        replace(
+            old, members=members[0], locations=_beyond(was, now, ports), answers=answers[0], lies=lies[0]
+        ),
+        replace(
+            new, members=members[1], locations=_beyond(now, was, ports), answers=answers[1], lies=lies[1]
+        ),
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
 from flows import answer, security
-from flows.actions import Goto
+from flows.actions import Goto, Punt
 from flows.flow import FlowKey, Program
 from flows.tables import Table
 from flows.view import BridgeView
@@ -32,7 +32,7 @@ def counted(view: BridgeView, program: Program) -> dict[FlowKey, Count]:
     counts: dict[FlowKey, Count] = {}
     for key, flow in program.flows.items():
         match = flow.match
-        if not flow.actions:
+        if all(isinstance(action, Punt) for action in flow.actions):
             why = reasons.get(key, flow.table.label)
             counts[key] = Count("dropped", why, match.in_port, match.network)
         elif flow.table is Table.ANSWER and flow.actions[-1] != Goto(Table.FORWARD):

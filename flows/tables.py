@@ -111,9 +111,10 @@ TABLES: Mapping[Table, Declaration] = {
         miss=Table.ADDRESS,
     ),
     Table.ADDRESS: _declare(
-        "what ARP and neighbour discovery say of addresses: is it known? If not, the controller hears of it",
-        "in_port source network eth_type ip_proto ipv6_src icmpv6_type icmpv6_code arp_spa arp_sha nd_target "
-        "nd_sll nd_tll",
+        "what ARP and neighbour discovery say of addresses: is it known? If not, the controller hears of it; "
+        "what the file gives somebody else ends here",
+        "in_port source network eth_type ip_proto ipv6_src icmpv6_type icmpv6_code arp_op arp_spa arp_tpa "
+        "arp_sha nd_target nd_sll nd_tll",
         miss=Table.ANSWER,
     ),
     Table.ANSWER: _declare(

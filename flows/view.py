@@ -74,6 +74,13 @@ class Answer(NamedTuple):
     lease: int = 0
 
 
+class Lie(NamedTuple):
+    """An address of the file that somebody else at this local port of the bridge says is its own."""
+
+    ip: str
+    port: int
+
+
 @dataclass(frozen=True, slots=True)
 class Peer:
     """A host that has the network too: the tunnel port that leads there, and the key that it understands.
@@ -128,7 +135,7 @@ class NetworkView:
     router solicitations; ``leases``: somebody else may serve DHCP there. ``floods_unknown``: a unicast frame
     whose destination nobody knows goes everywhere, rather than nowhere. ``snooping``: by family, who listens
     to multicast; where nobody asks for that, there is none. ``answers``: the known addresses of MACs that
-    have a location, each once.
+    have a location, each once. ``lies``: claims that nobody needs to tell us any more.
     """
 
     vni: int
@@ -142,6 +149,12 @@ class NetworkView:
     snooping: tuple[Snooping, ...] = ()
     answers: tuple[Answer, ...] = ()
     leases: bool = False
+    lies: tuple[Lie, ...] = ()
+
+    @property
+    def anybody_speaks(self) -> bool:
+        """Whether there is a local port that is not strict."""
+        return any(member.speaker is None for member in self.members)
 
 
 @dataclass(frozen=True, slots=True)

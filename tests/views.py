@@ -14,6 +14,7 @@ from flows.match import ARP, ICMPV6, IGMP, IPV4, IPV6, NO_HEADER, NOBODY, UDP, U
 from flows.view import (
     Answer,
     BridgeView,
+    Lie,
     Limits,
     Listeners,
     Location,
@@ -292,7 +293,14 @@ def _network(
         snooping=tuple(_snooping(draw, sorted({m.port for m in members}), [peer.port for peer in peers])),
         answers=_answers(draw, locations),
         leases=draw(_yes_or_no),
+        lies=draw(_lies(sorted({m.port for m in members}))),
     )
+
+
+def _lies(ports: list[int]) -> st.SearchStrategy[tuple[Lie, ...]]:
+    """Addresses that some of these ports claim."""
+    lie = st.builds(Lie, st.sampled_from(ADDRESSES), st.sampled_from(ports))
+    return st.lists(lie, unique=True, max_size=3).map(tuple)
 
 
 def _answers(draw: st.DrawFn, locations: tuple[Location, ...]) -> tuple[Answer, ...]:

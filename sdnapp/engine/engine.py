@@ -21,6 +21,7 @@ from flows.flow import Flow, FlowKey, Meter, Program, kind_of
 from flows.tables import Table
 from sdnapp.config.names import is_note
 from sdnapp.engine.binding import binding_alarms, binding_notes
+from sdnapp.engine.claims import claim_alarms, claim_notes
 from sdnapp.engine.health import health_alarms, health_notes
 from sdnapp.engine.messages import (
     AddressSilent,
@@ -221,6 +222,7 @@ class Engine:
         yield from binding_notes(before, self._state)
         yield from health_notes(before, self._state)
         yield from learning_effects(before, self._state)
+        yield from claim_notes(before, self._state)
         yield from multicast_notes(before, self._state)
         yield from self._look_again()
         reconciled: State | None = None
@@ -494,6 +496,7 @@ class Engine:
                 *binding_alarms(self._state),
                 *health_alarms(self._state),
                 *learning_alarms(self._state),
+                *claim_alarms(self._state),
             ),
             multicast=multicast_status(self._state),
             spoken=_by_network(self._spoken),

@@ -56,16 +56,18 @@ class Alarm:
 
     ``frozen``: a MAC moves too often; two stations have it, or there is a loop. ``denied``: frames from where
     their source does not live, which are dropped. ``crowded``: a port shows more MACs than it may. ``twice``:
-    a port that is in several places. ``down``: a tunnel to a peer that is not heard.
+    a port that is in several places. ``down``: a tunnel to a peer that is not heard. ``address``: a port
+    claims one that the file gives to another.
     """
 
-    kind: Literal["frozen", "denied", "crowded", "twice", "down"]
+    kind: Literal["frozen", "denied", "crowded", "twice", "down", "address"]
     text: str
     network: str | None = None
     mac: str | None = None
     host: str | None = None
     port: str | None = None
     since: float | None = None
+    address: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

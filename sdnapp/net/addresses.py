@@ -1,19 +1,22 @@
 """Which addresses traffic says belong to which station: heard in ARP, neighbour discovery and DHCP.
 
-What the file gives a port is its own, whatever anybody says. An address that somebody else claims has moved,
-but not within the ``HOLD`` of its last move: two that quarrel do not keep the bridges busy. An address counts
-as long as its station lives where it was heard; one that a DHCP server leased goes wherever its station does,
-until the lease ends. Times are in seconds, and always arguments.
+What the file gives a port is its own, whatever anybody says: who claims it elsewhere lies. An address that
+somebody else claims has moved, but not within the ``HOLD`` of its last move: two that quarrel do not keep the
+bridges busy. An address counts as long as its station lives where it was heard; one that a DHCP server leased
+goes wherever its station does, until the lease ends. Times are in seconds, and always arguments.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Callable, Mapping, Sized
+from dataclasses import dataclass, field, replace
 from ipaddress import ip_address
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from sdnapp.net.learning import Place
+
+Known = TypeVar("Known", bound=Sized)
 
 HOLD = 1.0
 LIMIT = 1024
@@ -48,7 +51,8 @@ class Binding(NamedTuple):
 
 
 class AddressMemory(NamedTuple):
-    """A bridge remembers an address in the network with this VNI; ``ofport`` None: somewhere else.
+    """A bridge remembers an address in the network with this VNI; ``ofport`` None: somewhere else. Without a
+    MAC in the claim: it is a lie there.
 
     ``lease``: seconds for which it does from the beginning; 0: as long as it is heard.
     """
@@ -61,10 +65,13 @@ class AddressMemory(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Addresses:
-    """``bound``: by network and address. ``held``: how many there are at each place."""
+    """``bound``: by network and address. ``held``: how many there are at each place, lies among them.
+    ``lies``: by network, the addresses that are claimed where the file does not have them, and where that is.
+    """
 
     bound: Mapping[str, Mapping[str, Binding]] = field(default_factory=dict)
     held: Mapping[Place, int] = field(default_factory=dict)
+    lies: Mapping[str, frozenset[tuple[str, Place]]] = field(default_factory=dict)
 
 
 NO_ADDRESSES = Addresses()
@@ -111,6 +118,8 @@ def heard(known: Addresses, network: str, claim: Claim, place: Place, now: float
 
 def silent(known: Addresses, network: str, claim: Claim, place: Place, lease: int) -> Addresses:
     """The addresses, after nobody made this claim there for long, or its lease ended."""
+    if not claim.mac:
+        return told(known, network, {(claim.ip, place): False})
     before = known.bound.get(network, {}).get(claim.ip)
     if before is None or before.lease != lease or not _is(before, claim.mac, place):
         return known
@@ -144,13 +153,32 @@ def changed(known: Addresses, network: str, changes: Mapping[str, Binding | None
     """The addresses with these instead of what was known of them; None: nothing is."""
     if not changes:
         return known
-    bindings, held = dict(known.bound.get(network, {})), dict(known.held)
+    bindings, held = dict(known.bound.get(network, {})), Counter(known.held)
     for ip, binding in changes.items():
         for of, step in ((bindings.pop(ip, None), -1), (binding, 1)):
             if of is not None and of.place is not None:
-                held[of.place] = held.get(of.place, 0) + step
+                held[of.place] += step
         if binding is not None:
             bindings[ip] = binding
-    others = {path: of for path, of in known.bound.items() if path != network}
-    bound = {**others, network: bindings} if bindings else others
-    return Addresses(bound, {place: count for place, count in held.items() if count})
+    return replace(known, bound=_with(known.bound, network, bindings), held=dict(+held))
+
+
+def told(known: Addresses, network: str, lies: Mapping[tuple[str, Place], bool]) -> Addresses:
+    """The addresses, after these were claimed where the file does not have them, or are no more."""
+    before = known.lies.get(network, frozenset())
+    after, held = set(before), Counter(known.held)
+    for (ip, place), claimed in lies.items():
+        if not claimed and (ip, place) in after:
+            after.discard((ip, place))
+            held[place] -= 1
+        elif claimed and (ip, place) not in after and held[place] < LIMIT:
+            after.add((ip, place))
+            held[place] += 1
+    if after == before:
+        return known
+    return replace(known, lies=_with(known.lies, network, frozenset(after)), held=dict(+held))
+
+
+def _with(of: Mapping[str, Known], network: str, known: Known) -> Mapping[str, Known]:
+    others = {path: other for path, other in of.items() if path != network}
+    return {**others, network: known} if known else others

@@ -1,7 +1,8 @@
 """What the state learns of addresses: which of the things that bridges hear of them may be true.
 
-What the file gives a port, and what is outside the network's subnets, nobody can claim. Leases count for
-stations at ports that may speak from any address.
+What is outside the network's subnets nobody can claim, and what the file gives a port nobody but that port:
+others lie, which is remembered for as long as they go on. Leases count for stations at ports that may speak
+from any address.
 """
 
 from __future__ import annotations
@@ -10,7 +11,17 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from ipaddress import ip_address
 
-from sdnapp.net.addresses import Addresses, AddressMemory, Binding, Claim, changed, heard, leased, silent
+from sdnapp.net.addresses import (
+    Addresses,
+    AddressMemory,
+    Binding,
+    Claim,
+    changed,
+    heard,
+    leased,
+    silent,
+    told,
+)
 from sdnapp.net.learning import Place
 from sdnapp.net.state import State, place_at
 
@@ -32,7 +43,11 @@ class Said:
 def hear(state: State, said: Said, now: float) -> State:
     """The state, after a bridge heard this at a time in seconds."""
     network, place = _where(state, said)
-    if network is None or place is None or not _may_be(state, network, said.claim.ip):
+    if network is None or place is None:
+        return state
+    if _is_lie(state, network, said.claim.ip, place):
+        return _with(state, told(state.addresses, network, {(said.claim.ip, place): True}))
+    if not _may_be(state, network, said.claim.ip):
         return state
     return _with(state, heard(state.addresses, network, said.claim, place, now))
 
@@ -84,9 +99,16 @@ def recall(state: State, host: str, memories: Iterable[AddressMemory], read: fro
         path: {ip: None for ip, of in bindings.items() if _is_on(state, path, of, host)}
         for path, bindings in state.addresses.bound.items()
     }
+    lies: dict[str, dict[tuple[str, Place], bool]] = {
+        path: {lie: False for lie in of if lie[1].host == host} for path, of in state.addresses.lies.items()
+    }
     for vni, claim, ofport, seconds in memories:
         network = state.paths.get(vni)
-        if network is None or not _may_be(state, network, claim.ip):
+        if network is not None and not claim.mac and ofport is not None:
+            at = place_at(state, host, ofport)
+            if at is not None and _is_lie(state, network, claim.ip, at):
+                lies.setdefault(network, {})[claim.ip, at] = True
+        if network is None or not claim.mac or not _may_be(state, network, claim.ip):
             continue
         if ofport is None:
             known = claim.ip in state.addresses.bound.get(network, {})
@@ -100,6 +122,8 @@ def recall(state: State, host: str, memories: Iterable[AddressMemory], read: fro
     addresses = state.addresses
     for path, of_network in changes.items():
         addresses = changed(addresses, path, of_network)
+    for path, of_path in lies.items():
+        addresses = told(addresses, path, of_path)
     return _with(state, addresses)
 
 
@@ -117,6 +141,10 @@ def follow(before: State, state: State) -> State:
             or not _may_be(state, network, ip)
         }
         addresses = changed(addresses, network, gone)
+    for network, lies in state.addresses.lies.items():
+        there = state.networks.keys() & {network}
+        over = (lie for lie in lies if not there or not _is_lie(state, network, *lie))
+        addresses = told(addresses, network, dict.fromkeys(over, False))
     return _with(state, addresses)
 
 
@@ -147,6 +175,12 @@ def _may_be(state: State, network: str, ip: str) -> bool:
         return False
     address, subnets = ip_address(ip), state.networks[network].subnets
     return not subnets or address.is_link_local or any(address in subnet for subnet in subnets)
+
+
+def _is_lie(state: State, network: str, ip: str, place: Place) -> bool:
+    """Whether the file gives the address to somebody who is elsewhere. Peers look at what their ports say."""
+    home = state.given[network].get(ip, place)
+    return home != place and place.interface is not None and state.exists(network, place)
 
 
 def _with(state: State, addresses: Addresses) -> State:

@@ -218,9 +218,10 @@ def _recall_stations(draft: _Draft, ground: Ground, host: str, told: Iterable[To
             draft.settle(network, mac, claim)
 
 
-def _rank(station: Station) -> tuple[int, str, str]:
-    """The lower one is believed."""
-    return (-station.moves, station.place.host, station.place.interface or "")
+def _rank(station: Station) -> tuple[int, str, bool, str]:
+    """The lower one is believed: of two on one host, the one whose port is known."""
+    host, interface = station.place
+    return (-station.moves, host, interface is None, interface or "")
 
 
 def _denials(learned: Learned) -> Iterator[Sighted]:

@@ -13,6 +13,7 @@ from flows.compile import at_once
 from flows.view import (
     Answer,
     BridgeView,
+    Lie,
     Limits,
     Listeners,
     Location,
@@ -28,7 +29,7 @@ from sdnapp.net.learning import NOBODY, NONE_DENIED, Place, Station, Stations
 from sdnapp.net.limits import limits
 from sdnapp.net.model import Attachment, Host, Port
 from sdnapp.net.mtu import ETHERNET
-from sdnapp.net.state import Ports, State
+from sdnapp.net.state import Ports, State, addresses
 
 _TAG = 4
 """Bytes of an 802.1Q header."""
@@ -200,7 +201,7 @@ def _known(path: str, ports: Iterable[Port]) -> Iterator[Answer]:
         for attachment in port.attachments:
             if attachment.addresses and attachment.network == path and port.mac is not None:
                 router = "router" in port.security.may
-                for address in _addresses(port, attachment):
+                for address in addresses(port, attachment):
                     yield Answer(address, port.mac, None, False, router)
 
 
@@ -228,7 +229,7 @@ def projection(state: State, host: str, speech: Dialect, memo: Memo) -> Generato
     for path in sorted(here):
         ways, homes = memo.ways_of(state, host, speech, path), memo.shared.homes_of(path, state.members[path])
         about = (state.networks[path], homes, state.static[path])
-        heard = (state.multicast.known.get(path), state.addresses.bound.get(path))
+        heard = (state.multicast.known.get(path), *(of.get(path) for of in _told(state)))
         inputs = (ports, ways, *about, *_learned(state, path), *heard)
         before = memo.views.get(path)
         if before is None or any(a is not b for a, b in zip(inputs, before[0], strict=True)):
@@ -294,6 +295,7 @@ def _network(state: State, host: str, memo: Memo, ways: Ways, homes: Homes, *, p
             *sorted(_heard(state, host, path, ways.behind)),
         ),
         leases=network.dhcp is None and any(home.leases for home in homes.values()),
+        lies=tuple(sorted(_lies(state, host, path))),
     )
 
 
@@ -339,13 +341,6 @@ def _members(port: Port, ports: Ports, path: str, size: int | None) -> Iterator[
                 )
 
 
-def _addresses(port: Port, attachment: Attachment) -> Iterator[str]:
-    """What the file gives the port, and what follows from that for sure."""
-    yield from (str(address.ip) for address in attachment.addresses)
-    if port.security.only is not None and any(address.version == 6 for address in attachment.addresses):
-        yield str(link_local(port.security.only))
-
-
 def _speaker(mac: str | None, attachment: Attachment) -> Speaker | None:
     if mac is None:
         return None
@@ -374,6 +369,17 @@ def _heard(state: State, host: str, path: str, behind: Collection[str]) -> Itera
             number_here = number.get(home.interface or "") if home.host == host else None
             if number_here is not None or home.host in behind:
                 yield Answer(ip, mac, number_here, True, home in routers, lease)
+
+
+def _told(state: State) -> tuple[Mapping[str, object], Mapping[str, object]]:
+    return state.addresses.bound, state.addresses.lies
+
+
+def _lies(state: State, host: str, path: str) -> Iterator[Lie]:
+    """Claims at ports of this host."""
+    for ip, place in state.addresses.lies.get(path, ()):
+        if place.host == host:
+            yield from (Lie(ip, port) for port in _numbers(state.ports(host), host, place))
 
 
 def _learned(state: State, path: str) -> tuple[object, object]:

@@ -6,15 +6,16 @@ confirmed that they understand and speak.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from sdnapp.config.names import noted, tunnel_interface
+from sdnapp.frames.packet import link_local
 from sdnapp.net.addresses import NO_ADDRESSES, Addresses
 from sdnapp.net.binding import roaming
 from sdnapp.net.dialect import Dialect, Speech
 from sdnapp.net.learning import NOBODY, NOTHING_LEARNED, PEER_MACS, Learned, Place, Station, Stations
-from sdnapp.net.model import Encapsulation, Flap, Host, Network, Overlay, Port
+from sdnapp.net.model import Attachment, Encapsulation, Flap, Host, Network, Overlay, Port
 from sdnapp.net.multicast import NO_MULTICAST, Multicast
 
 ENCAPSULATIONS: tuple[Encapsulation, ...] = ("geneve", "gre", "vxlan")
@@ -76,7 +77,7 @@ class State:
     What follows from ``overlay``: ``members`` and ``having``, the ports and the hosts of each network;
     ``static``, its fixed locations; ``networks``, what the file says of it; ``paths``, by VNI; ``here``, the
     networks of each host; ``attached``, those of each interface of a host, ``limits``, how many MACs may be
-    learned at each place; ``given``, the addresses of the ports of each network.
+    learned at each place; ``given``, the addresses of the ports of each network, and where these are.
 
     ``bridges``: the ports of each host heard of. ``learned``: what traffic taught us; ``multicast``: who
     listens to what; ``addresses``: whose is whose (``sdnapp.net.hearing``). ``read``: hosts whose bridge has
@@ -98,7 +99,7 @@ class State:
     here: Mapping[str, frozenset[str]]
     attached: Mapping[tuple[str, str], frozenset[str]]
     limits: Mapping[Place, int]
-    given: Mapping[str, frozenset[str]]
+    given: Mapping[str, Mapping[str, Place]]
     bridges: Mapping[str, Ports] = field(default_factory=dict)
     learned: Learned = NOTHING_LEARNED
     multicast: Multicast = NO_MULTICAST
@@ -194,9 +195,21 @@ def _limits(overlay: Overlay) -> Mapping[Place, int]:
     return limits
 
 
-def _given(network: str, ports: Iterable[Port]) -> frozenset[str]:
-    attached = (a for port in ports for a in port.attachments if a.network == network)
-    return frozenset(str(address.ip) for attachment in attached for address in attachment.addresses)
+def _given(network: str, ports: Iterable[Port]) -> Mapping[str, Place]:
+    return {
+        address: Place(port.host, port.interface)
+        for port in ports
+        for attachment in port.attachments
+        if attachment.network == network
+        for address in addresses(port, attachment)
+    }
+
+
+def addresses(port: Port, attachment: Attachment) -> Iterator[str]:
+    """What the file gives the port in a network, and what follows from that for sure."""
+    yield from (str(address.ip) for address in attachment.addresses)
+    if port.security.only is not None and any(address.version == 6 for address in attachment.addresses):
+        yield str(link_local(port.security.only))
 
 
 def place_at(state: State, host: str, ofport: int) -> Place | None:

@@ -14,12 +14,15 @@ _QUESTIONS = ("arp_tpa", "ipv6_nd_target")
 
 
 def remembered(entry: Any) -> AddressMemory | None:
-    """The address that a flow of the tables address and answer stands for; also of one that is gone."""
+    """The address that a flow of the tables address and answer stands for; also of one that is gone.
+
+    One that says nothing of a MAC stands for a lie.
+    """
     match = entry.match
     if entry.table_id == Table.ADDRESS:
         for ip, mac in _CLAIMS:
-            if ip in match and mac in match:
-                claim, lease = Claim(match[ip], match[mac]), entry.hard_timeout
+            if ip in match:
+                claim, lease = Claim(match[ip], match.get(mac, "")), entry.hard_timeout
                 return AddressMemory(match["metadata"], claim, match["in_port"], lease)
     if entry.table_id == Table.ANSWER:
         actions = (action for i in entry.instructions for action in getattr(i, "actions", ()))

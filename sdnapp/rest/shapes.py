@@ -137,16 +137,18 @@ class Alarm(_Read):
     """Somebody should look at this. ``frozen``: a MAC moves too often, two have it or there is a loop, so it
     stays where it is; ``denied``: frames from where their source does not live, which are dropped;
     ``crowded``: a port shows more MACs than it may, so no more are learned there; ``twice``: a port that is
-    in several places; ``down``: a tunnel to a peer that is not heard. ``since``: Unix time, where known.
+    in several places; ``down``: a tunnel to a peer that is not heard; ``address``: a port claims one that the
+    file gives to another, and is not believed. ``since``: Unix time, where known.
     """
 
-    kind: Literal["frozen", "denied", "crowded", "twice", "down"]
+    kind: Literal["frozen", "denied", "crowded", "twice", "down", "address"]
     text: str
     network: str | None
     mac: str | None
     host: str | None
     port: str | None
     since: float | None
+    address: str | None
 
 
 class Frozen(BaseModel):

@@ -14,9 +14,10 @@ from ipaddress import IPv6Address, ip_address
 import pytest
 
 from sdnapp.frames.packet import Ends, octets, with_icmp, with_udp
+from sdnapp.lab import faults
 from sdnapp.lab.echo import tagged
 from sdnapp.lab.machine import entered
-from tests.netns.conftest import Running, until
+from tests.netns.conftest import Running, sdnapp, until
 from tests.netns.wire import underlay_tap
 
 FILE = """
@@ -231,6 +232,56 @@ def dropped(running: Running, port: str) -> Counter[str]:
     """Why frames of this port were dropped, and how often."""
     counters = running.get("/v1/hosts/host1/counters")
     return Counter({c["why"]: c["frames"] for c in counters if c["what"] == "dropped" and c["port"] == port})
+
+
+FALSE = {
+    "reply": arp(MAC[4], MAC[4], "10.1.1.2", "10.1.1.1", op=2, to=MAC[1]),
+    "question": arp(MAC[4], MAC[4], "10.1.1.2", "10.1.1.99"),
+    "announced": arp(MAC[4], MAC[4], "10.1.1.2", "10.1.1.2"),
+    "advertisement": icmpv6(
+        MAC[4], MAC[1], "fe80::ff:fe00:4", "fd00:1::1", advertisement("fd00:1::2", MAC[4])
+    ),
+}
+"""What any1 says of red2's addresses."""
+
+
+def test_what_the_file_gives_no_port_that_learns_can_claim(running: Running) -> None:
+    """The claim ends there, is told and counted; who has the address keeps it, also after a restart."""
+
+    def alarms() -> set[tuple[str, str]]:
+        return {(a["port"], a["address"]) for a in running.get("/v1/alarms") if a["kind"] == "address"}
+
+    claimed = {("any1", "10.1.1.2"), ("any1", "fd00:1::2")}
+    with (
+        device(running, "any1") as any1,
+        device(running, "red1") as red1,
+        underlay_tap(running, "host1") as seen,
+    ):
+        any1.send(FALSE["announced"])
+        (told,) = (data for data in heard(any1) if data[12:14] == b"\x08\x06" and data[21] == 2)
+        for sent in FALSE.values():
+            any1.send(sent)
+        until(lambda: alarms() == claimed)
+        running.settled()
+        before = dropped(running, "any1")["address"]
+        for sent in FALSE.values():
+            any1.send(sent)
+        until(lambda: dropped(running, "any1")["address"] == before + len(FALSE), patience=5)
+        got = [*heard(red1), *(outer.inner for outer in seen())]
+
+    assert told[22:32] == octets(MAC[2]) + ip_address("10.1.1.2").packed
+    assert {name: got.count(sent) for name, sent in FALSE.items()} == dict.fromkeys(FALSE, 0)
+    shown = sdnapp("show", "--name", running.name).stdout
+    assert "port any1 claims 10.1.1.2 of red/web, which the file gives to red2" in shown
+    for where, address in (("red1", "10.1.1.2"), ("any1", "10.1.1.2"), ("red2", "10.1.1.4")):
+        assert "1 received" in running.run(where, "ping", "-c", "1", "-W", "2", address)
+
+    held = running.run("host1", "ovs-ofctl", "-O", "OpenFlow13", "--no-stats", "dump-flows", "br-int")
+    faults.kill_controller(running.lab)
+    faults.start_controller(running.lab)
+    until(lambda: alarms() == claimed)
+    running.settled()
+    assert running.run("host1", "ovs-ofctl", "-O", "OpenFlow13", "--no-stats", "dump-flows", "br-int") == held
 
 
 def served(number: int) -> dict[str, bytes]:

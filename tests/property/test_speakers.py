@@ -91,6 +91,19 @@ def test_who_asks_for_a_known_address_is_told_and_nobody_hears_it(
     }
 
 
+@given(views(), frames, requests)
+def test_what_the_file_gives_a_port_nobody_else_claims(view: BridgeView, frame: Frame, says: Header) -> None:
+    """Unless it is asked for at the same time: then who has it says so, and nobody else hears of it."""
+    said = replace(frame, eth_dst=BROADCAST, header=says)
+    found = where(view, said)
+    if found is None:
+        return
+    known = {answer.ip: answer for answer in found[0].answers if not answer.learned}.get(str(says.arp_spa))
+    if known is not None and known.port != frame.in_port and found[1].speaker is None:
+        announced = says.arp_op == 1 and says.arp_tpa == says.arp_spa
+        assert walk(compile_bridge(view), said).ports <= ({frame.in_port} if announced else set())
+
+
 def is_announced(known: Answer, frame: Frame) -> bool:
     own = known.port == frame.in_port
     return own or (known.learned and frame.header.arp_spa == known.ip)

@@ -116,6 +116,7 @@ FEATURES: dict[str, Callable[[Any], bool]] = {
     "Member.may": lambda found: found != "none",
     "Member.speaker": bool,
     "Member.tagged": bool,
+    "NetworkView.lies": lambda found: found != "none",
     "NetworkView.floods_unknown": lambda found: not found,
     "NetworkView.leases": bool,
     "NetworkView.serves": bool,

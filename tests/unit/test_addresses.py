@@ -9,11 +9,12 @@ import pytest
 
 from flows.compile import compile_bridge
 from flows.match import ARP, Header
+from flows.tables import Table
 from flows.trace import Frame, Walk, walk
 from flows.view import Answer
 from sdnapp.frames.packet import link_local
-from sdnapp.net.addresses import LIMIT, AddressMemory, Claim, changed, decode, heard
-from sdnapp.net.events import BridgeFound, Memory, PortLost, Recalled, Seen, Sighting
+from sdnapp.net.addresses import LIMIT, NO_ADDRESSES, AddressMemory, Claim, changed, decode, heard
+from sdnapp.net.events import BridgeFound, Configured, Memory, PortLost, Recalled, Seen, Sighting
 from sdnapp.net.hearing import Said, follow, hear, miss, recall
 from sdnapp.net.learning import HEARSAY, Place
 from sdnapp.net.state import State
@@ -46,7 +47,7 @@ def with_guest() -> State:
 
 
 def ask(state: State, host: str, port: int, ip: str, asker: str) -> Walk:
-    asks = Header(ARP, arp_op=1, arp_spa="10.1.1.2", arp_tpa=ip, arp_sha=asker)
+    asks = Header(ARP, arp_op=1, arp_spa="10.1.1.8", arp_tpa=ip, arp_sha=asker)
     return walk(compile_bridge(view_of(state, host)), Frame(port, asker, BROADCAST, header=asks))
 
 
@@ -77,11 +78,59 @@ def test_what_was_heard_is_no_news_and_what_is_not_known_is() -> None:
     assert not tells("0.0.0.0", GUEST)
 
 
-@pytest.mark.parametrize("ip", ["10.1.1.2", "10.9.9.9"])
-def test_nobody_claims_what_the_file_gives_nor_what_is_outside_the_subnets(ip: str) -> None:
+def test_nobody_claims_what_is_outside_the_subnets() -> None:
     state = up()
 
-    assert hear(state, said(Claim(ip, GUEST)), 0.0) is state
+    assert hear(state, said(Claim("10.9.9.9", GUEST)), 0.0) is state
+
+
+def with_liar() -> State:
+    """A guest behind red1 claims what the file gives red2."""
+    return hear(up(), said(Claim("10.1.1.2", GUEST)), 0.0)
+
+
+def lie(state: State, ip: str = "10.1.1.2", to: str = "10.1.1.99") -> Walk:
+    claim = Header(ARP, arp_op=1, arp_spa=ip, arp_tpa=to, arp_sha=GUEST)
+    frame = Frame(RED1.ofport, RED1.mac or "", BROADCAST, header=claim)
+    return walk(compile_bridge(view_of(state, "host1")), frame)
+
+
+def test_what_the_file_gives_somebody_else_nobody_hears_and_we_hear_once() -> None:
+    for state, told in ((up(), True), (with_liar(), False)):
+        ended = lie(state)
+        assert (ended.ports, ended.punted, ended.dropped_in) == (frozenset(), told, Table.ADDRESS)
+    assert lie(with_liar(), "10.1.1.1").ports  # red1's own
+
+
+def test_who_announces_it_is_told_who_has_it_the_first_time() -> None:
+    (copy,) = lie(up(), to="10.1.1.2").copies
+
+    assert (copy.port, dict(copy.rewritten)["arp_sha"]) == (RED1.ofport, RED2.mac)
+    assert not lie(with_liar(), to="10.1.1.2").copies
+
+
+def test_lies_are_forgotten_with_silence_with_the_port_and_when_they_become_true() -> None:
+    state, place = with_liar(), Place("host1", RED1.interface)
+
+    assert state.addresses.lies == {"red/web": {("10.1.1.2", place)}}
+    assert state.addresses.held == {place: 1}
+    silent = miss(state, said(Claim("10.1.1.2", "")))
+    gone = follow(state, step(state, PortLost("host1", RED1.interface)))
+    free = overlay(LEARNING.replace("address: 10.1.1.2/24", "address: 10.1.1.22/24"))
+    true = follow(state, step(state, Configured(free)))
+    for later in (silent, gone, true):
+        assert later.addresses == NO_ADDRESSES
+    assert not any(view.lies for view in view_of(true, "host1").networks)
+
+
+def test_a_bridge_remembers_lies() -> None:
+    memory = AddressMemory(RED, Claim("10.1.1.2", ""), RED1.ofport)
+
+    assert recall(up(), "host1", [memory], frozenset()).addresses == with_liar().addresses
+    assert recall(with_liar(), "host1", [], frozenset()).addresses == NO_ADDRESSES
+    assert recall(with_liar(), "host2", [], frozenset()).addresses.lies
+    of_nobody = AddressMemory(RED, Claim("10.1.1.1", ""), RED1.ofport)
+    assert recall(up(), "host1", [of_nobody], frozenset()).addresses == NO_ADDRESSES
 
 
 def test_an_address_moves_to_whoever_claims_it_but_not_at_every_frame() -> None:

@@ -196,6 +196,15 @@ def test_what_a_restarted_controller_reads_is_what_the_one_before_knew() -> None
             assert view_of(again, host) == view_of(before, host)
 
 
+def test_who_has_the_port_knows_better_than_who_saw_only_the_host_whoever_speaks_first() -> None:
+    """A bridge that learns from its tunnels too has the same number of moves."""
+    there = Recalled("host1", (Memory(Sighting(5010, GUEST, RED1.ofport)),))
+    seen = Recalled("host2", (Memory(Sighting(5010, GUEST, HOST2.tunnels[0].ofport)),))
+
+    for order in ((there, seen), (seen, there)):
+        assert after(up(), *order).place_of("red/web", GUEST) == Place("host1", RED1.interface)
+
+
 def test_a_bridge_that_was_away_does_not_bring_the_past_back() -> None:
     """It missed that the guest moved, and later that it was thawed."""
     away = after(up(), Recalled("host1", ()), Recalled("host2", ()), on_red1(), on_red2(now=1.0))

@@ -1,0 +1,36 @@
+"""Addresses that are claimed where the file does not have them: what the log says, and who should look."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from sdnapp.engine.messages import Note
+from sdnapp.engine.status import Alarm, port_names
+from sdnapp.net.learning import Place
+from sdnapp.net.state import State
+
+
+def claim_notes(before: State, after: State) -> Iterator[Note]:
+    """What has changed."""
+    if before.addresses.lies is after.addresses.lies:
+        return
+    was, now = _lies(before), _lies(after)
+    for lies, event, warning in ((now - was, "address.claimed", True), (was - now, "address.quiet", False)):
+        for network, address, place in sorted(lies, key=str):
+            fields = {"network": network, "address": address, "host": place.host, "port": place.interface}
+            yield Note(event, fields, warning=warning)
+
+
+def claim_alarms(state: State) -> Iterator[Alarm]:
+    """What is wrong now."""
+    names = port_names(state)
+    for network, address, place in sorted(_lies(state), key=str):
+        port, owner = names.get(place), names.get(state.given[network][address])
+        text = (
+            f"port {port} claims {address} of {network}, which the file gives to {owner}: it is not believed"
+        )
+        yield Alarm("address", text, network, host=place.host, port=port, address=address)
+
+
+def _lies(state: State) -> frozenset[tuple[str, str, Place]]:
+    return frozenset((network, *lie) for network, lies in state.addresses.lies.items() for lie in lies)
