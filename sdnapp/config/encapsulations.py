@@ -13,6 +13,8 @@ from sdnapp.config.schema import Config
 def between(config: Config, host: str, peer: str) -> s.Encapsulation:
     """The same from either end: what one of them says of the other, of all its tunnels, or the overlay."""
     here, there = config.hosts[host].encapsulation, config.hosts[peer].encapsulation
+    if not here and not there:
+        return config.overlay.encapsulation
     said = (here.get(peer), there.get(host), here.get(s.EVERYONE), there.get(s.EVERYONE))
     return next((kind for kind in said if kind is not None), config.overlay.encapsulation)
 

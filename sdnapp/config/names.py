@@ -33,6 +33,7 @@ def datapath_id(host: str) -> int:
     return int.from_bytes(_digest("datapath id", host, 6), "big") or 1
 
 
+@lru_cache(maxsize=65536)
 def mac(port: str) -> str:
     """A locally administered unicast address for a port."""
     return "02:" + _digest("mac", port, 5).hex(":")

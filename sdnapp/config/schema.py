@@ -201,10 +201,12 @@ class Host(Section):
         "the smallest. Default: what the host itself sees; others take it to be like theirs, or 1500.",
     )
     vlans: dict[s.NetworkPath, s.Vlan] = Field(
-        default={}, description="Tags that differ on this host, by network.", examples=[{"red/web": 30}]
+        default_factory=dict,
+        description="Tags that differ on this host, by network.",
+        examples=[{"red/web": 30}],
     )
     encapsulation: s.Encapsulations = Field(
-        default={},
+        default_factory=dict,
         description="What its tunnels wrap frames in: all of them, or each to the host named (`*`: others). "
         "It is enough that one end says it; who names the other counts first. Default: that of `overlay`.",
         examples=["gre"],
@@ -224,7 +226,7 @@ class Port(Section):
         default=None, description="The network of its untagged frames.", examples=["red/web"]
     )
     trunk: dict[s.NetworkPath, s.Vlan] = Field(
-        default={},
+        default_factory=dict,
         description="The networks of its tagged frames, each with its tag.",
         examples=[{"red/web": 10}],
     )
@@ -278,13 +280,13 @@ class Port(Section):
         examples=["5f1f2d3a-6b0e-4f0c-9a52-0d5f1c8e7a10"],
     )
     rate: dict[s.Direction, s.BitRate] = Field(
-        default={},
+        default_factory=dict,
         description="Bits per second that its workload may `send` and `receive`; what is beyond is dropped. "
         "Default: no limit.",
         examples=[{"send": "100M", "receive": "100M"}],
     )
     burst: dict[s.Direction, s.Burst] = Field(
-        default={},
+        default_factory=dict,
         description="Bytes that may come at once. Default: those of a quarter of a second at its rate, and "
         "64k at least.",
         examples=[{"send": "1M"}],
@@ -333,13 +335,13 @@ class Peer(Section):
         examples=["red/web"],
     )
     trunk: dict[s.NetworkPath, s.Vlan] = Field(
-        default={},
+        default_factory=dict,
         description="The networks of frames without a key, each with its tag inside, as a plain bridge sends "
         "them.",
         examples=[{"red/web": 10}],
     )
     keys: dict[s.NetworkPath, s.Vni] = Field(
-        default={},
+        default_factory=dict,
         description="The networks of frames without a tag inside, each with its key, such as a VNI.",
         examples=[{"red/web": 5010}],
     )
@@ -376,7 +378,7 @@ class Config(Section):
         examples=[{"red1": {"host": "host1", "network": "red/web"}}],
     )
     peers: dict[s.Name, Peer] = Field(
-        default={},
+        default_factory=dict,
         description="Strangers that have some of the networks too, by name.",
         examples=[{"nas": {"host": "host1", "vtep": "192.168.4.77", "keys": {"red/web": 5010}}}],
     )

@@ -15,7 +15,7 @@ NETWORKS, QUICK_NETWORKS = (1, 10, 100, 1000, 4000), (100, 1000)
 HOSTS, TRUNK = 4, 10
 """Each host has all networks, so many on a trunk: with thousands of ports Open vSwitch takes minutes."""
 
-BRIDGES, QUICK_BRIDGES = (1, 10, 20, 50, 100, 200), (20, 100)
+BRIDGES, QUICK_BRIDGES = (1, 10, 20, 50, 100, 200), (10, 40)
 """How many, in racks of up to 20 that have 50 networks in common."""
 
 PER_BRIDGE, IN_ALL = 0.1, 500
@@ -27,6 +27,9 @@ SWITCHES = 10
 
 CHANGES, QUICK_CHANGES = 100, 5
 """Ports that are added."""
+CHANGED, QUICK_CHANGED = 100, 40
+"""Bridges of the network that they are added to, with ``EACH`` ports there before."""
+EACH = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +44,7 @@ def figures(effort: Effort) -> Iterator[Figure | Curve]:
     """Let all bridges dial a controller that has just started; then change one thing at a time."""
     yield _networks(effort)
     yield from _bridges(effort)
-    yield from _one_port(QUICK_CHANGES if effort.quick else CHANGES)
+    yield from _one_port(*((QUICK_CHANGED, QUICK_CHANGES) if effort.quick else (CHANGED, CHANGES)))
 
 
 def _networks(effort: Effort) -> Curve:
@@ -95,25 +98,25 @@ def _from_nothing(text: str, switches: int) -> Start:
         return Start(max(line.at for line in lines) - began, fleet.memory())
 
 
-def _one_port(changes: int) -> Iterator[Figure]:
-    """Add ports to a network of 1,000 on 100 bridges: by their appearance, and by the file."""
-    hosts, ports = 100, [(number % 100, 0) for number in range(1000)]
+def _one_port(hosts: int, changes: int) -> Iterator[Figure]:
+    """Add ports to a network on all bridges: by their appearance, and by the file."""
+    ports = [(number % hosts, 0) for number in range(hosts * EACH)]
     more = [(number % hosts, 0) for number in range(changes)]
-    late = frozenset(f"p{number}" for number in range(1000, 1000 + changes))
+    late = frozenset(f"p{number}" for number in range(len(ports), len(ports) + changes))
     text = bridges.text(hosts, 1, ports + more)
     with bridges.fleet(text, SWITCHES) as fleet:
         fleet.build(without=late)
         fleet.start()
         fleet.in_sync(hosts)
         appeared = [_appear(fleet, name) for name in sorted(late)]
-        of = f"p99 of {changes}"
-        name = "a port of the file appears, 1,000 ports on 100 bridges"
+        of, where = f"p99 of {changes}", f"{len(ports):,} ports on {hosts} bridges"
+        name = f"a port of the file appears, {where}"
         yield absolute(f"{name}: in force, {of}", [_p99([s for s, _ in appeared])], "ms", at_most=100)
         yield absolute(f"{name}: flow-mods", [max(n for _, n in appeared)], "", at_most=6)
         extra = [bridges.port(9000 + number, number % hosts, 0) for number in range(changes)]
         texts = ["\n".join([text, *extra[: n + 1], ""]) for n in range(changes)]
         written = [_write(fleet, text) for text in texts]
-        name = "a port is added to the file, 1,000 ports on 100 bridges"
+        name = f"a port is added to the file, {where}"
         everywhere = [_p99([s for s, _ in written])]
         yield absolute(f"{name}: in force everywhere, {of}", everywhere, "ms", at_most=100)
         yield absolute(f"{name}: flow-mods a bridge", [max(n for _, n in written)], "", at_most=1)
