@@ -8,7 +8,7 @@ probability 3e-7; ``collect`` refuses one by name.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import lru_cache
@@ -163,9 +163,12 @@ class Program:
 
 EMPTY = Program({}, {})
 
+FEW = 4
+"""MACs at a place."""
+
 
 def for_each(  # noqa: PLR0917  # what a flow says, and for whom
-    macs: Collection[str],
+    macs: tuple[str, ...],
     field: str,
     table: Table,
     priority: int,
@@ -177,8 +180,23 @@ def for_each(  # noqa: PLR0917  # what a flow says, and for whom
     """The flow once for each MAC in this field of its match, as if each were written on its own.
 
     Most flows of a large bridge are alike but for one MAC, and what they share is worked out here once.
-    Two that share an identity are a matter for ``collect``.
+    Where few MACs live at a place, other bridges mostly have the very same flows.
     """
+    work_out = _shared if len(macs) <= FEW else _work_out
+    return work_out(macs, field, table, priority, match, actions, idle, kind)
+
+
+def _work_out(  # noqa: PLR0917
+    macs: tuple[str, ...],
+    field: str,
+    table: Table,
+    priority: int,
+    match: Match,
+    actions: tuple[Action, ...],
+    idle: int,
+    kind: Kind,
+) -> Flows:
+    """Two that share an identity are a matter for ``collect``."""
     place = match._fields.index(field)
     before, after = match[:place], match[place + 1 :]
     head, tail = _content(table, priority, Match._make((*before, "\n", *after)), actions, idle).split("\n")
@@ -194,6 +212,9 @@ def for_each(  # noqa: PLR0917  # what a flow says, and for whom
         matches = (Match._make((*before, mac, *after)) for mac in macs)
         return collect(Flow(table, priority, each, actions, idle, kind) for each in matches)
     return flows
+
+
+_shared = lru_cache(maxsize=16384)(_work_out)
 
 
 def collect(flows: Iterable[Flow]) -> Flows:
