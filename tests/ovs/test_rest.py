@@ -19,6 +19,7 @@ from typing import Any
 
 import pytest
 
+from tests.ovs.controller import free_port, until
 from tests.ovs.switchd import PrivateOvs, private_ovs
 
 CONFIG = Path(__file__).parents[2] / "configs" / "two-hosts.yaml"
@@ -26,12 +27,6 @@ BRIDGE, DPID, FAKE_DPID = "br0", 0x2A, 0x2B
 FLOWS = 50_000
 HELLO, ECHO_REQUEST, ECHO_REPLY, FEATURES_REQUEST, FEATURES_REPLY = 0, 2, 3, 5, 6
 MULTIPART_REQUEST, MULTIPART_REPLY = 18, 19
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @dataclass(frozen=True)
@@ -95,7 +90,7 @@ def controller(request: pytest.FixtureRequest, ovs: PrivateOvs) -> Iterator[Cont
     openflow = free_port()
     with running(request.param, openflow) as controller:
         ovs.vsctl("set-controller", BRIDGE, f"tcp:127.0.0.1:{openflow}")
-        until(lambda: DPID in controller.get("/stats/switches")[1])
+        until(lambda: DPID in controller.get("/stats/switches")[1], seconds=20)
         yield controller
         ovs.vsctl("del-controller", BRIDGE)
 
@@ -114,19 +109,11 @@ def running(hub: str, openflow: int) -> Iterator[Controller]:
         rest = listening.getsockname()[1]
     try:
         controller = Controller(process, openflow, rest)
-        until(lambda: controller.get("/healthz")[0] == 200)
+        until(lambda: controller.get("/healthz")[0] == 200, seconds=20)
         yield controller
     finally:
         process.terminate()
         process.wait(10)
-
-
-def until(condition: Any, seconds: float = 20) -> None:
-    """Wait for it."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def fill(ovs: PrivateOvs, count: int) -> None:
@@ -286,7 +273,7 @@ def test_a_dump_of_50000_flows_does_not_stall_openflow(
     at_rest = controller.resident_bytes()
 
     with FakeSwitch(controller.openflow) as switch, SlowReader(controller.rest) as slow:
-        until(lambda: slow.taken > 0)
+        until(lambda: slow.taken > 0, seconds=20)
         began = time.monotonic()
         status, answer = controller.read(f"/stats/flow/{DPID}")  # to parse it here would delay our own echoes
         took = time.monotonic() - began
