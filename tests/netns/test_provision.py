@@ -297,7 +297,7 @@ def test_mistakes_of_the_caller_are_one_line_and_status_2(host: BareHost) -> Non
 def test_without_open_vswitch_the_run_says_so(host: BareHost) -> None:
     host.kill("ovsdb-server")
     assert host.provision(status=1) == [
-        "OVSDB at unix:/var/run/openvswitch/db.sock cannot be reached: is Open vSwitch running?"
+        "Error: OVSDB at unix:/var/run/openvswitch/db.sock cannot be reached: is Open vSwitch running?"
     ]
 
 
