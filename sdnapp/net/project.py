@@ -163,7 +163,7 @@ class Memo:
     """What was projected before for one bridge, and what it was made from.
 
     ``views`` and ``ways``: by network. ``limits``: by host. ``spoken``: a dialect, and what it says of each
-    network.
+    network. ``tunnels``: the ports that are listened to.
     """
 
     shared: Shared = field(default_factory=Shared)
@@ -171,6 +171,14 @@ class Memo:
     ways: dict[str, tuple[tuple[object, ...], Ways]] = field(default_factory=dict)
     limits: dict[str, tuple[Host, Ports, Mapping[int, Limits]]] = field(default_factory=dict)
     spoken: list[tuple[Dialect, Spoken]] = field(default_factory=list)
+    tunnels: list[tuple[Ports, Dialect, tuple[int, ...]]] = field(default_factory=list)
+
+    def tunnels_of(self, ports: Ports, speech: Dialect) -> tuple[int, ...]:
+        """The ports of all tunnels that this dialect listens to."""
+        if not self.tunnels or self.tunnels[0][0] is not ports or self.tunnels[0][1] is not speech:
+            heard = sorted(ports.tunnels[peer][kind] for peer, kind in speech.hears)
+            self.tunnels[:] = [(ports, speech, tuple(heard))]
+        return self.tunnels[0][2]
 
     def ways_of(self, state: State, host: str, speech: Dialect, path: str) -> Ways:
         """How this host's bridge speaks and listens in this network."""
@@ -235,14 +243,14 @@ def projection(state: State, host: str, speech: Dialect, memo: Memo) -> Generato
         if before is None or any(a is not b for a, b in zip(inputs, before[0], strict=True)):
             network = _network(state, host, memo, ways, homes, path=path)
             memo.views[path] = (inputs, before[1] if before is not None and before[1] == network else network)
-            looked_at += sum(len(location.macs) for location in network.locations)
+            looked_at += sum(map(len, (state.static[path], state.learned.stations.get(path, NOBODY))))
             if looked_at >= STEP:
                 looked_at = 0
                 yield
     networks = (memo.views[path][1] for path in sorted(here))
     return BridgeView(
         networks=tuple(network for network in networks if network.members),
-        tunnels=tuple(sorted(ports.tunnels[peer][kind] for peer, kind in speech.hears)),
+        tunnels=memo.tunnels_of(ports, speech),
         learn_from_tunnels=state.overlay.controller.per_host,
         crowded=tuple(sorted(chain.from_iterable(_numbers(ports, host, p) for p in state.learned.crowded))),
         mac_age=state.mac_age,
@@ -360,8 +368,10 @@ def _answers(path: str, host: str, ports: Ports, ways: Ways, homes: Homes) -> It
 
 def _heard(state: State, host: str, path: str, behind: Collection[str]) -> Iterator[Answer]:
     """Addresses of stations that live where they were heard, or that leased theirs."""
-    number, bound = state.ports(host).number, state.addresses.bound.get(path, {})
-    forwarding = (port for port in state.members[path] if bound and "router" in port.security.may)
+    number, bound = state.ports(host).number, state.addresses.bound.get(path)
+    if not bound:
+        return
+    forwarding = (port for port in state.members[path] if "router" in port.security.may)
     routers = {Place(port.host, port.interface) for port in forwarding}
     for ip, (mac, place, _, lease) in bound.items():
         home = state.fixed(path, mac) or state.place_of(path, mac)
