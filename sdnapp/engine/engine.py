@@ -464,13 +464,15 @@ class Engine:
 
         What it newly takes counts a little later, and what it no longer says fades away.
         """
+        self._latest[host] = spoken
+        if self._state.confirmed.get(host) == spoken:
+            return []
         before = self._state.confirmed.get(host, SILENT)
         ended = before.ended(host, spoken)
         at_once = replace(
             spoken, hears=spoken.hears & before.hears, understands=spoken.understands & before.understands
         )
         self._state = step(self._state, Confirmed(host, at_once))
-        self._latest[host] = spoken
         later = [Later(TAKEN, Elapsed(Confirmed(host, spoken)))] if at_once != spoken else []
         return [*later, Later(FADE, Elapsed(Faded(ended)))] if ended else [*later]
 
