@@ -15,20 +15,22 @@ class Plan:
     same table, priority and match, and then the deletion of the replaced identity finds nothing.
 
     ``unused``: meters to delete. A plan that changes flows has none: with a meter go the flows that use it.
+    ``groups``: all that there are, to be deleted; no program has any.
     """
 
     add: tuple[Flow, ...]
     delete: tuple[FlowKey, ...]
     meters: tuple[Meter, ...]
     unused: tuple[int, ...] = ()
+    groups: tuple[int, ...] = ()
 
     def __bool__(self) -> bool:
         """Whether there is anything to send."""
-        return bool(self.add or self.delete or self.meters or self.unused)
+        return bool(self.add or self.delete or self.meters or self.unused or self.groups)
 
     def __len__(self) -> int:
         """How many messages change the bridge."""
-        return len(self.add) + len(self.delete) + len(self.meters) + len(self.unused)
+        return sum(map(len, (self.add, self.delete, self.meters, self.unused, self.groups)))
 
 
 SMALL = 64
@@ -41,7 +43,9 @@ def urgent(plan: Plan) -> Plan:
     return Plan(relief, (), ()) if relief else plan
 
 
-def diff(installed: AbstractSet[FlowKey], meters: Iterable[Meter], program: Program) -> Plan:
+def diff(
+    installed: AbstractSet[FlowKey], meters: Iterable[Meter], program: Program, groups: Iterable[int] = ()
+) -> Plan:
     """From what is installed to the program, in a stable order. Whatever is not in the program goes."""
     flows = program.flows
     missing = [key for key in flows if key not in installed]
@@ -54,4 +58,5 @@ def diff(installed: AbstractSet[FlowKey], meters: Iterable[Meter], program: Prog
         delete=delete,
         meters=tuple(meter for meter in program.meters.values() if meter not in have_meters),
         unused=() if missing or delete else tuple(gone),
+        groups=tuple(sorted(groups)),
     )

@@ -296,6 +296,13 @@ class OverlayApp(OSKenApp):  # type: ignore[misc]  # os-ken has no types
             there = frozenset((c.table, c.cookie) for c in changes if c.event is not monitor.Event.DELETED)
             self._inbox.put(FlowsAltered(ev.msg.datapath.id, len(changes), there))
 
+    @set_ev_cls(ofp_event.EventOFPExperimenter, MAIN_DISPATCHER)
+    @guarded
+    def on_forwarded(self, ev: Any) -> None:
+        """Somebody else changed a meter or a group."""
+        if monitor.is_forwarded(ev.msg):
+            self._inbox.put(FlowsAltered(ev.msg.datapath.id, 1, frozenset()))
+
     @set_ev_cls(
         [
             ofp_event.EventOFPErrorMsg,
@@ -342,6 +349,7 @@ def _do(switch: Switch, task: Read | Send) -> Event:
             time.time(),
             monitored=switch.monitored,
             addresses=contents.addresses,
+            foreign=contents.foreign,
         )
     refused = switch.apply(task.plan, task.known_meters)
     return WasSent(dpid, tuple(Rejection(r.what, r.reason) for r in refused))

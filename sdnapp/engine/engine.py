@@ -103,7 +103,8 @@ class _Session:
 
     ``installed`` is None until it has been read; ``reads`` are on their way. ``suspect`` flows may not be
     what their identity says: they count as missing. ``due``: something is new since the bridge was last
-    compared. ``greeted``: it was in sync since it connected. ``inherited``: it came with flows of ours.
+    compared. ``untold``: changes by others not logged yet. ``greeted``: it was in sync since it connected.
+    ``inherited``: it came with flows of ours. ``foreign``: groups, which no program has.
     """
 
     host: str
@@ -112,6 +113,7 @@ class _Session:
     memo: Memo
     installed: set[FlowKey] | None = None
     meters: frozenset[Meter] = frozenset()
+    foreign: tuple[int, ...] = ()
     followed: State | None = None
     inputs: tuple[object, ...] = ()
     dialect: Dialect = SILENT
@@ -121,6 +123,7 @@ class _Session:
     sent_dialect: Dialect = SILENT
     rejected: dict[Flow | Meter, str] = field(default_factory=dict)
     reads: int = 1
+    untold: int = 0
     greeted: bool = False
     inherited: bool = False
     suspect: frozenset[FlowKey] = frozenset()
@@ -288,7 +291,7 @@ class Engine:
                 if ofport is not None:
                     self._state = miss(self._state, Said(host, vni, ofport, claim, seconds))
                 session.lose(gone)
-            case WasRead(_, flows, meters, memories, crowded, groups, now, monitored, addresses):
+            case WasRead(_, flows, meters, memories, crowded, groups, now, monitored, addresses, foreign):
                 self._clock = now
                 read = self._state.read
                 self._state = step(self._state, Recalled(host, memories, crowded, groups, now))
@@ -297,16 +300,20 @@ class Engine:
                     kind_of(cookie) is not None for _, cookie in flows
                 )
                 session.installed, session.meters, session.due = set(flows - session.suspect), meters, True
+                session.foreign = foreign
                 session.reads -= 1
                 if not session.reads:
                     session.suspect = frozenset()
                 fields = {"host": host, "flows": len(flows), "monitored": monitored}
-                return [Note("bridge.read", fields, warning=not monitored)]
+                return [*_drifted(session), Note("bridge.read", fields, warning=not monitored)]
             case FlowsAltered(dpid, count, altered):
                 session.suspect |= altered & session.program.flows.keys()
-                session.reads += 1
+                session.untold += count
                 self._drift[host] = self._drift.get(host, 0) + count
-                return [Note("bridge.drift", {"host": host, "changes": count}, warning=True), Read(dpid)]
+                if session.reads > 1:  # the last of these begins when one before it has ended: it sees this
+                    return []
+                session.reads += 1
+                return [*_drifted(session), Read(dpid)]
             case WasSent(dpid, rejections):
                 return self._confirm(dpid, session, rejections)
         return []
@@ -407,6 +414,7 @@ class Engine:
         session.installed.update(flow.key for flow in plan.add)
         session.installed.difference_update(plan.delete)
         session.meters = _replace_meters(session.meters, plan)
+        session.foreign = tuple(group for group in session.foreign if group not in plan.groups)
         session.failures, session.failure = 0, None
         fields = {"host": session.host, "added": len(plan.add), "deleted": len(plan.delete)}
         in_force = self._in_force(session.host, session.sent_dialect)
@@ -446,7 +454,9 @@ class Engine:
         if session.reads or session.installed is None or not session.due:
             return
         session.due = False
-        plan = diff(session.installed, session.meters, _without(session.program, session.rejected))
+        plan = diff(
+            session.installed, session.meters, _without(session.program, session.rejected), session.foreign
+        )
         if plan and session.inherited and self._is_guessing():
             session.due = True
         elif plan:
@@ -510,6 +520,13 @@ def _by_network(spoken: Mapping[tuple[str, str], int]) -> Mapping[str, Mapping[s
     for (network, what), count in sorted(spoken.items()):
         networks.setdefault(network, {})[what] = count
     return networks
+
+
+def _drifted(session: _Session) -> list[Effect]:
+    """What others did to the bridge and the log does not have yet."""
+    count, session.untold = session.untold, 0
+    fields = {"host": session.host, "changes": count}
+    return [Note("bridge.drift", fields, warning=True)] if count else []
 
 
 def _greet(session: _Session) -> list[Effect]:

@@ -104,6 +104,7 @@ class WasRead:
     of which it does not look at them any more, what it remembers of multicast and of addresses.
 
     ``now``: seconds since the epoch. ``monitored``: from now on it says what others do to its flows.
+    ``foreign``: groups of OpenFlow.
     """
 
     dpid: int
@@ -115,6 +116,7 @@ class WasRead:
     now: float = 0.0
     monitored: bool = True
     addresses: tuple[AddressMemory, ...] = ()
+    foreign: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +137,7 @@ class WasSent:
 
 @dataclass(frozen=True, slots=True)
 class FlowsAltered:
-    """Somebody else changed flows; ``altered`` are those that are still there under their old identity."""
+    """Somebody else changed flows, meters or groups; ``altered`` are flows that keep their old identity."""
 
     dpid: int
     count: int

@@ -40,9 +40,10 @@ from sdnapp.openflow.teach import teach
 
 VERSION = 4
 
-_FLOW_MOD, _BARRIER_REQUEST, _METER_MOD, _EXPERIMENTER = 14, 20, 29, 4
+_FLOW_MOD, _GROUP_MOD, _BARRIER_REQUEST, _METER_MOD, _EXPERIMENTER = 14, 15, 20, 29, 4
 _ADD, _DELETE = 0, 3
 _METER_ADD, _METER_MODIFY, _METER_DELETE = 0, 1, 2
+_GROUP_DELETE = 2
 _BURST, _STATISTICS = 4, 8
 _SEND_FLOW_REMOVED = 1
 _ANY = 0xFFFFFFFF
@@ -78,6 +79,7 @@ _check = Struct("!HHIHHHIxxxxxx")
 _resubmit = Struct("!HHIHHBxxx")
 _clone = Struct("!HHIHxxxxxx")
 _meter_mod = Struct("!BBHIHHI")
+_group_mod = Struct("!BBHIHBxI")
 _meter_band = Struct("!HHIIxxxx")
 _bundle_control = Struct("!BBHIIIIHH")
 _bundle_add = Struct("!BBHIIIIxxH")
@@ -122,6 +124,11 @@ def set_meter(meter: Meter, xid: int, *, exists: bool) -> bytes:
 def delete_meter(meter: int, xid: int) -> bytes:
     """A meter-mod that deletes the meter, and with it all flows that use it."""
     return _meter_mod.pack(VERSION, _METER_MOD, _meter_mod.size, xid, _METER_DELETE, 0, meter)
+
+
+def delete_group(group: int, xid: int) -> bytes:
+    """A group-mod that deletes the group, and with it all flows that use it."""
+    return _group_mod.pack(VERSION, _GROUP_MOD, _group_mod.size, xid, _GROUP_DELETE, 0, group)
 
 
 def barrier(xid: int) -> bytes:

@@ -1,7 +1,8 @@
-"""Flow monitoring: a bridge tells when somebody else changes its flows.
+"""A bridge tells when somebody else changes its flows, meters or groups.
 
 The ONF extension 1870 to OpenFlow 1.3, as Open vSwitch 3.0 and later have it (ovs-ofctl(8), ``monitor``;
-include/openflow/openflow-1.3.h). Only what identifies a flow is decoded.
+include/openflow/openflow-1.3.h). Only what identifies a flow is decoded. Meters and groups are no flows: what
+others ask for there is forwarded, as OpenFlow 1.4 has it (6.3.7) and Open vSwitch 2.5 and later in 1.3, too.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from flows.flow import Kind, kind_of
 
 _ONF = 0x4F4E4600
 _FLOW_MONITOR = 1870
+_NICIRA, _SET_ASYNC, _FORWARDED = 0x2320, 27, 2350
+_METERS_AND_GROUPS = 0b11
 _ADD_DELETE_MODIFY = 0b1110
 _ABBREVIATED = 3
 _TIMED_OUT = (ofproto.OFPRR_IDLE_TIMEOUT, ofproto.OFPRR_HARD_TIMEOUT)
@@ -26,6 +29,7 @@ _TIMED_OUT = (ofproto.OFPRR_IDLE_TIMEOUT, ofproto.OFPRR_HARD_TIMEOUT)
 _request = Struct("!IHHIBxxx")
 _any_match = bytes.fromhex("0001000400000000")
 _update = Struct("!HH")
+_property = Struct("!HHI")
 _full = Struct("!HHHHHHHBxQ")
 
 
@@ -50,6 +54,17 @@ def request(datapath: Any) -> Any:
     """Ask to be told of all that others do to any flow, from now on."""
     wanted = _request.pack(1, _ADD_DELETE_MODIFY, len(_any_match), ofproto.OFPP_ANY, ofproto.OFPTT_ALL)
     return parser.OFPExperimenterStatsRequest(datapath, 0, _ONF, _FLOW_MONITOR, wanted + _any_match)
+
+
+def forward(datapath: Any) -> Any:
+    """Ask to be told what others do to meters and groups, from now on (OpenFlow 1.4, 7.3.10)."""
+    wanted = b"".join(_property.pack(kind, _property.size, _METERS_AND_GROUPS) for kind in (10, 11))
+    return parser.OFPExperimenter(datapath, _NICIRA, _SET_ASYNC, wanted)
+
+
+def is_forwarded(message: Any) -> bool:
+    """Whether this says that somebody else changed a meter or a group."""
+    return (message.experimenter, message.exp_type) == (_ONF, _FORWARDED)
 
 
 def decode(data: bytes) -> Iterator[Change]:

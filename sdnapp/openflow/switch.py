@@ -47,7 +47,7 @@ class LearnedFlow:
 @dataclass(frozen=True, slots=True)
 class Contents:
     """What a bridge holds. ``crowded``: ports of which no source is looked at; ``groups``: who listens;
-    ``addresses``: whose they are."""
+    ``addresses``: whose they are; ``foreign``: groups of OpenFlow, which are none of ours."""
 
     flows: frozenset[FlowKey]
     meters: frozenset[Meter]
@@ -55,6 +55,7 @@ class Contents:
     crowded: tuple[int, ...]
     groups: tuple[GroupMemory, ...]
     addresses: tuple[AddressMemory, ...]
+    foreign: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,13 +117,17 @@ class Switch:
             self._waiting.pop(xid, None)
 
     def read(self) -> Contents:
-        """All that the bridge was given; from before that on, it says what others do to its flows.
+        """All that the bridge was given; from before that on, it says what others do to it.
 
         Matches are parsed only for flows that stand for something learned.
         """
-        watch = None if self.monitored else self._ask(monitor.request(self.datapath))
+        watch = None
+        if not self.monitored:
+            self.datapath.send_msg(monitor.forward(self.datapath))
+            watch = self._ask(monitor.request(self.datapath))
         flows = self._ask(_all_flows(self.datapath))
         meters = [self._ask(_meters(self.datapath, which)) for which in (ofproto.OFPM_ALL, CONTROLLER_METER)]
+        foreign = self._ask(parser.OFPGroupDescStatsRequest(self.datapath))
         self.monitored = watch is None or _agrees(watch)
         keys: set[FlowKey] = set()
         learned: list[LearnedFlow] = []
@@ -152,6 +157,7 @@ class Switch:
             crowded=tuple(crowded),
             groups=tuple(groups),
             addresses=tuple(addresses),
+            foreign=tuple(group.group_id for reply in foreign for group in reply.body),
         )
 
     def apply(self, plan: Plan, known_meters: frozenset[int]) -> tuple[Refused, ...]:
@@ -164,7 +170,8 @@ class Switch:
         bundle = (None,) if len(plan.add) + len(plan.delete) > 1 else ()
         self._bundle += len(bundle)
         blame = (*plan.meters, *bundle, *plan.add)
-        first = self._reserve(len(blame) + len(plan.delete) + len(bundle) + len(plan.unused) + 1)
+        after = len(plan.unused) + len(plan.groups) + 1
+        first = self._reserve(len(blame) + len(plan.delete) + len(bundle) + after)
         self._sent = range(first, self.datapath.xid)
         self._answers = hub.Queue()
         try:
@@ -191,7 +198,7 @@ class Switch:
     def _messages(
         self, plan: Plan, known_meters: frozenset[int], first: int, *, bundled: bool
     ) -> Iterator[bytes]:
-        """Meters, all flows, in a bundle or not, meters to delete, a barrier, with consecutive xids."""
+        """Meters, flows, in a bundle or not, what goes after them, a barrier, with consecutive xids."""
         xid = first
         for meter in plan.meters:
             yield encode.set_meter(meter, xid, exists=meter.id in known_meters)
@@ -207,6 +214,9 @@ class Switch:
             xid += 1
         for meter_id in plan.unused:
             yield encode.delete_meter(meter_id, xid)
+            xid += 1
+        for group_id in plan.groups:
+            yield encode.delete_group(group_id, xid)
             xid += 1
         yield encode.barrier(xid)
 

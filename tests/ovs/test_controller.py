@@ -216,6 +216,39 @@ def test_what_somebody_else_does_is_healed_within_a_second_and_told(world: World
     until(lambda: world.ovs.flows("br-host1") == before, seconds=1)
 
 
+@pytest.mark.parametrize(
+    "deed",
+    [
+        pytest.param(["add-group", "group_id=7,type=all,bucket=output:1"], id="adds a group"),
+        pytest.param(["add-meter", "meter=7,kbps,band=type=drop,rate=1"], id="adds a meter"),
+        pytest.param(["mod-meter", "meter=controller,kbps,band=type=drop,rate=1"], id="alters a meter"),
+        pytest.param(["del-meters"], id="deletes all meters"),
+    ],
+)
+def test_meters_and_groups_of_somebody_else_are_healed_too(world: World, deed: list[str]) -> None:
+    def there() -> list[str]:
+        dumps = [world.ovs.ofctl(f"dump-{what}", "br-host1") for what in ("meters", "groups")]
+        return [re.sub(r" \(xid=\w+\)", "", dump) for dump in (*dumps, *world.ovs.flows("br-host1"))]
+
+    before, told = there(), world.controller.events("bridge.drift")
+
+    world.ovs.ofctl(deed[0], "br-host1", *deed[1:])
+
+    until(lambda: world.controller.events("bridge.drift") > told, seconds=1)
+    until(lambda: there() == before, seconds=1)
+
+
+def test_a_thousand_changes_by_somebody_else_are_not_as_many_readings(world: World, tmp_path: Path) -> None:
+    before, read = world.ovs.flows("br-host1"), world.controller.events("bridge.read")
+    others = tmp_path / "others"
+    others.write_text("".join(f"table=3,priority=7,metadata={n},actions=drop\n" for n in range(1000)))
+
+    world.ovs.ofctl("add-flows", "br-host1", str(others))
+
+    until(lambda: world.ovs.flows("br-host1") == before, seconds=5)
+    assert world.controller.events("bridge.read") - read < 200
+
+
 def test_its_own_deeds_are_no_drift(world: World) -> None:
     told = world.controller.events("bridge.drift")
 

@@ -265,6 +265,12 @@ def test_deletion_of_a_meter() -> None:
     assert encode.delete_meter(7, XID) == serialised(expected)
 
 
+def test_deletion_of_a_group() -> None:
+    expected = parser.OFPGroupMod(DATAPATH, ofproto.OFPGC_DELETE, ofproto.OFPGT_ALL, 7, [])
+
+    assert encode.delete_group(7, XID) == serialised(expected)
+
+
 def test_barrier() -> None:
     assert encode.barrier(XID) == serialised(parser.OFPBarrierRequest(DATAPATH))
 
