@@ -87,7 +87,7 @@ def _bare(view: BridgeView) -> BridgeView:
 
 def _common(view: BridgeView) -> tuple[object, ...]:
     """What the flows of no network depend on besides."""
-    return view.crowded, _gates(view)
+    return view.crowded, security.has_strict(view), _gates(view)
 
 
 def _gates(view: BridgeView) -> tuple[frozenset[int], frozenset[int]]:
@@ -182,7 +182,7 @@ def _rest(view: BridgeView) -> Iterator[Flow]:
         pipeline.misses(),
         pipeline.classify(view, trunks, strangers),
         pipeline.refuse(strangers),
-        security.everywhere(),
+        security.everywhere(view),
         pipeline.believe(view),
         answer.heard(),
         answer.everywhere(),

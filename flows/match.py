@@ -6,7 +6,7 @@ metadata (the VNI, 24 bits), ``source`` is register 0 (``Source``).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from enum import IntEnum
 from functools import lru_cache
 from ipaddress import ip_address
@@ -42,6 +42,9 @@ class Source(IntEnum):
 class Header(NamedTuple):
     """What lies behind the Ethernet header, by the names of OpenFlow (1.3 §A.2.3.7); None matches anything.
 
+    And what a bridge notes of a frame from a strict port, in registers: the bits that no MAC or address
+    of the port has (``foreign_mac`` and so on), and 1 where it lies (``false_mac`` and so on).
+
     Addresses are text, ``value`` or ``value/mask`` with the mask written as an address. A field wants those
     that say that it is there: ``arp_tpa`` an ``eth_type`` of ARP, ``ipv4_src`` one of IPv4, and so on.
     """
@@ -64,6 +67,13 @@ class Header(NamedTuple):
     nd_target: str | None = None
     nd_sll: str | None = None
     nd_tll: str | None = None
+    foreign_mac: str | None = None
+    foreign_ip: str | None = None
+    foreign_ip6: str | None = None
+    false_mac: int | None = None
+    false_arp: int | None = None
+    false_ip6: int | None = None
+    false_target: int | None = None
 
     def said(self) -> Iterator[tuple[str, int | str]]:
         """The fields that are not wildcarded, with their values."""
@@ -71,6 +81,13 @@ class Header(NamedTuple):
 
 
 HEADER_FIELDS: tuple[str, ...] = Header._fields
+NOTED: Mapping[str, int | str] = {
+    "foreign_mac": NOBODY,
+    "foreign_ip": "0.0.0.0",
+    "foreign_ip6": UNSPECIFIED,
+    **dict.fromkeys(("false_mac", "false_arp", "false_ip6", "false_target"), 0),
+}
+"""Fields of registers, and what they are as long as nobody sets them."""
 NO_HEADER = Header()
 
 

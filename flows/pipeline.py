@@ -38,6 +38,7 @@ from flows.actions import (
 )
 from flows.flow import Flow, Flows, Kind, Meter, for_each
 from flows.match import TAGGED, UNTAGGED, Match, Source
+from flows.security import foreign
 from flows.tables import TABLES, Table
 from flows.view import BridgeView, Limits, Location, Member, NetworkView
 
@@ -100,8 +101,13 @@ def within(meter: Meter | None) -> Iterator[Action]:
 def _enter(network: NetworkView, member: Member) -> tuple[Action, ...]:
     """A network without a tag is entered at once; one with a tag by way of vlan-to-key."""
     if member.vlan is None:
-        return (SetNetwork(network.vni), Goto(Table.SECURITY))
+        return (*foreign(member.speaker), SetNetwork(network.vni), _checked(member))
     return (PushVlan(member.vlan), Goto(Table.VLAN_TO_KEY))
+
+
+def _checked(member: Member) -> Goto:
+    """Whether a sender may be one is a question to strict ports."""
+    return Goto(Table.SECURITY if member.speaker is None else Table.FOREIGN)
 
 
 def vlan_to_key(network: NetworkView) -> Iterator[Flow]:
@@ -110,11 +116,11 @@ def vlan_to_key(network: NetworkView) -> Iterator[Flow]:
         if member.key is not None:
             here = Match(in_port=member.port, key=member.key, vlan=member.vlan if member.tagged else UNTAGGED)
             bare = (PopVlan(),) if member.tagged else ()
-            actions = (*bare, SetNetwork(network.vni), Goto(Table.SECURITY))
+            actions = (*bare, *foreign(member.speaker), SetNetwork(network.vni), _checked(member))
             yield Flow(Table.VLAN_TO_KEY, EXACT, here, actions)
         elif member.vlan is not None:
             here = Match(in_port=member.port, vlan=member.vlan)
-            actions = (PopVlan(), SetNetwork(network.vni), Goto(Table.SECURITY))
+            actions = (PopVlan(), *foreign(member.speaker), SetNetwork(network.vni), _checked(member))
             yield Flow(Table.VLAN_TO_KEY, EXACT, here, actions)
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from itertools import groupby
 
+from flows.actions import Action
 from flows.flow import CONTROLLER_METER, Flow, Program
 from flows.tables import TABLES, Table
 
@@ -30,8 +32,12 @@ def _lines(program: Program) -> Iterator[str]:
     for table, declaration in TABLES.items():
         flows = sorted((f for f in program.flows.values() if f.table is table), key=_order)
         yield f"{table.label} ({int(table)}): {declaration.purpose}"
-        for flow in flows:
-            yield f"  {flow.priority:>3}  {_flow(flow)}"
+        of: Callable[[Flow], object] = _question if Table.FOREIGN <= table < Table.SECURITY else _order
+        for _, alike in groupby(flows, of):
+            first, *others = alike
+            yield f"  {first.priority:>3}  {_flow(first)}"
+            if others:
+                yield f"  {others[-1].priority:>3}  ... the same for each of {len(others)} more bits"
         yield ""
     for meter in program.meters.values():
         name = "punt meter" if meter.id == CONTROLLER_METER else f"meter {meter.id}"
@@ -40,6 +46,11 @@ def _lines(program: Program) -> Iterator[str]:
 
 def _order(flow: Flow) -> tuple[int, str]:
     return (-flow.priority, str(flow.match))
+
+
+def _question(flow: Flow) -> tuple[frozenset[str], tuple[Action, ...]]:
+    """What is asked of a bit, whichever it is."""
+    return flow.match.fields(), flow.actions
 
 
 def _flow(flow: Flow) -> str:

@@ -1,4 +1,4 @@
-"""Who may speak: the tables security, sender, neighbour and role, in the order in which a frame meets them.
+"""Who may speak: the tables from foreign to role, in the order in which a frame meets them.
 
 A strict port speaks as its ``Speaker`` only; what lies behind the Ethernet header is looked at there and
 nowhere else, so that frames of other ports keep to flows that match layer 2. What only servers and routers
@@ -7,10 +7,13 @@ say is refused on every local port that may not say it. Each refusal is a flow o
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Literal
+from collections.abc import Iterable, Iterator
+from functools import cache, reduce
+from ipaddress import IPv4Address, IPv6Address
+from operator import or_
+from typing import Any, Literal
 
-from flows.actions import Action, Goto, Punt
+from flows.actions import Action, Goto, Punt, SetField
 from flows.flow import Flow
 from flows.match import (
     ARP,
@@ -28,6 +31,7 @@ from flows.match import (
     Header,
     Match,
     Source,
+    packed,
 )
 from flows.service import WHOLE
 from flows.tables import Table
@@ -51,6 +55,11 @@ EXCEPTION, EXACT, GENERAL, REST = 200, 100, 60, 50
 SOLICITATION, ADVERTISEMENT = Header(IPV6, ICMPV6, icmpv6_type=135), Header(IPV6, ICMPV6, icmpv6_type=136)
 """Of neighbours (RFC 4861 §4.3, §4.4)."""
 
+_TRUE_MAC = Header(false_mac=0)
+_WIDTHS = {"foreign_mac": (48, 32), "foreign_ip": (32, 32), "foreign_ip6": (128, 48)}
+"""Bits of each, and how many of them are asked for, from the lowest."""
+
+
 _ROLES: tuple[tuple[Role, Header], ...] = (
     ("dhcp-server", Header(IPV4, UDP, udp_dst=DHCP_CLIENT)),
     ("dhcp-server", Header(IPV6, UDP, udp_dst=DHCP6_CLIENT)),
@@ -65,7 +74,10 @@ _HEARD: tuple[Action, ...] = (Punt(WHOLE),)
 _NAMELESS = (
     Header(IPV4, UDP, ipv4_src="0.0.0.0", udp_src=DHCP_CLIENT, udp_dst=DHCP_SERVER),
     Header(IPV4, IGMP, ipv4_src="0.0.0.0"),
-    *(Header(IPV6, ICMPV6, ipv6_src=UNSPECIFIED, icmpv6_type=kind) for kind in (131, 132, 133, 135, 143)),
+    *(
+        Header(IPV6, ICMPV6, ipv6_src=UNSPECIFIED, icmpv6_type=kind, false_ip6=0)
+        for kind in (131, 132, 133, 135, 143)
+    ),
 )
 """What has no source address yet: DHCP, group membership (RFC 3590), router and neighbour solicitations."""
 
@@ -77,14 +89,79 @@ def refused_everywhere() -> Iterator[tuple[Reason, Flow]]:
     """
     group = Match(eth_src="01:00:00:00:00:00/01:00:00:00:00:00")
     yield "group-source", Flow(Table.SECURITY, EXCEPTION, group)
-    control = Match(eth_dst="01:80:c2:00:00:00/ff:ff:ff:ff:ff:f0")
+    control = Match(eth_dst="01:80:c2:00:00:00/ff:ff:ff:ff:ff:f0", header=_TRUE_MAC)
     yield "link-local-control", Flow(Table.SECURITY, EXCEPTION, control)
     for role, header in _ROLES:
         yield role, Flow(Table.ROLE, EXACT, Match(source=Source.LOCAL, header=header))
 
 
-def everywhere() -> Iterator[Flow]:
-    """What every bridge has, however many strict ports."""
+def has_strict(view: BridgeView) -> bool:
+    """Whether there is a strict port."""
+    return any(member.speaker is not None for network in view.networks for member in network.members)
+
+
+def foreign(speaker: Speaker | None) -> Iterator[SetField]:
+    """Note the bits that no MAC and no address of this port has."""
+    if speaker is not None:
+        ip, ip6 = (
+            [each for each in speaker.addresses if (":" in each) is is_ip6] for is_ip6 in (False, True)
+        )
+        for name, own in (("foreign_mac", [speaker.mac]), ("foreign_ip", ip), ("foreign_ip6", ip6)):
+            yield SetField(name, _others(own, _WIDTHS[name][0]))
+
+
+def _others(own: Iterable[str], width: int) -> str:
+    """The bits that none of these addresses has."""
+    had = reduce(or_, (int.from_bytes(packed(address), "big") for address in own), 0)
+    return _written(~had & (1 << width) - 1, width)
+
+
+def _written(number: int, width: int) -> str:
+    if width == 48:
+        return number.to_bytes(6, "big").hex(":")
+    return str(IPv4Address(number) if width == 32 else IPv6Address(number))
+
+
+@cache
+def _lies() -> tuple[Flow, ...]:
+    """A sender with a foreign bit is none of the port's, whatever its other bits are.
+
+    Whoever compares a whole sender with another has the datapath make an entry for each that somebody forges.
+    Here each bit is a question of its own, asked in order, and the first that says no ends them: what a storm
+    leaves in the datapath is one entry for each bit at most. Senders that have some of the right bits and no
+    other are left to the tables behind, which compare whole ones. The lowest bits are enough: of a million
+    random senders, so many questions let a dozen through. IPv4 needs none, as prefixes do the same for its
+    lookup (ovs-vswitchd.conf.db(5), ``prefixes``).
+    """
+    arp, ipv6 = Header(ARP), Header(IPV6)
+    return (
+        *_questions(Table.FOREIGN, "eth_src", "foreign_mac", Header(), "false_mac"),
+        Flow(Table.FOREIGN, EXACT, Match(header=arp), (Goto(Table.FOREIGN_ARP),)),
+        Flow(Table.FOREIGN, EXACT, Match(header=ipv6), (Goto(Table.FOREIGN_IPV6),)),
+        *_questions(Table.FOREIGN_ARP, "arp_sha", "foreign_mac", arp, "false_arp"),
+        *_questions(Table.FOREIGN_ARP, "arp_spa", "foreign_ip", arp, "false_arp", first=200),
+        *_questions(Table.FOREIGN_IPV6, "ipv6_src", "foreign_ip6", ipv6, "false_ip6"),
+        Flow(Table.FOREIGN_IPV6, EXACT, Match(header=ADVERTISEMENT), (Goto(Table.FOREIGN_TARGET),)),
+        *_questions(Table.FOREIGN_TARGET, "nd_target", "foreign_ip6", ADVERTISEMENT, "false_target"),
+    )
+
+
+def _questions(  # noqa: PLR0917  # what is asked of what, and what follows
+    table: Table, field: str, foreign: str, of: Header, false: str, first: int = 300
+) -> Iterator[Flow]:
+    width, asked = _WIDTHS[foreign]
+    for number in range(asked):
+        bit = _written(1 << number, width)
+        both: dict[str, Any] = {foreign: f"{bit}/{bit}", field: f"{bit}/{bit}"}
+        source = both.pop("eth_src", None)
+        match = Match(eth_src=source, header=of._replace(**both))
+        yield Flow(table, first - number, match, (SetField(false, 1), Goto(Table.SECURITY)))
+
+
+def everywhere(view: BridgeView) -> Iterator[Flow]:
+    """What every bridge has, however many strict ports; without any, there is nobody to ask."""
+    if has_strict(view):
+        yield from _lies()
     yield from (flow for _, flow in refused_everywhere())
     for header in _NAMELESS:
         yield Flow(Table.SENDER, EXACT, Match(header=header), _ROLE)
@@ -137,17 +214,18 @@ def refused(vni: int, member: Member) -> Iterator[tuple[Reason, Flow]]:
 
 def _admitted(vni: int, member: Member, speaker: Speaker) -> Iterator[Flow]:
     here, mac = Match(in_port=member.port, network=vni), speaker.mac
-    yield Flow(Table.SECURITY, EXACT, here._replace(eth_src=mac), (Goto(Table.SENDER),))
-    probe = Header(ARP, arp_op=1, arp_spa="0.0.0.0", arp_sha=mac)  # RFC 5227 §1.1
+    yield Flow(Table.SECURITY, EXACT, here._replace(eth_src=mac, header=_TRUE_MAC), (Goto(Table.SENDER),))
+    probe = Header(ARP, arp_op=1, arp_spa="0.0.0.0", arp_sha=mac, false_arp=0)  # RFC 5227 §1.1
     yield Flow(Table.SENDER, EXACT, _with(here, probe), _ROLE)
     for own in speaker.addresses:
         if ":" in own:
-            yield Flow(Table.SENDER, EXACT, _with(here, Header(IPV6, ipv6_src=own)), _NEIGHBOUR)
+            yield Flow(Table.SENDER, EXACT, _with(here, Header(IPV6, ipv6_src=own, false_ip6=0)), _NEIGHBOUR)
             for option in (mac, NOBODY):
-                said = ADVERTISEMENT._replace(nd_target=own, nd_tll=option)
+                said = ADVERTISEMENT._replace(nd_target=own, nd_tll=option, false_target=0)
                 yield Flow(Table.NEIGHBOUR, EXACT, _with(here, said), _ROLE)
         else:
-            yield Flow(Table.SENDER, EXACT, _with(here, Header(ARP, arp_spa=own, arp_sha=mac)), _ROLE)
+            said = Header(ARP, arp_spa=own, arp_sha=mac, false_arp=0)
+            yield Flow(Table.SENDER, EXACT, _with(here, said), _ROLE)
             yield Flow(Table.SENDER, EXACT, _with(here, Header(IPV4, ipv4_src=own)), _ROLE)
     for option in (mac, NOBODY):
         yield Flow(Table.NEIGHBOUR, EXACT, _with(here, SOLICITATION._replace(nd_sll=option)), _ROLE)

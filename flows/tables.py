@@ -16,6 +16,10 @@ class Table(IntEnum):
     CLASSIFY = 0
     VLAN_TO_KEY = 10
     KEY_TO_NETWORK = 20
+    FOREIGN = 22
+    FOREIGN_ARP = 24
+    FOREIGN_IPV6 = 26
+    FOREIGN_TARGET = 28
     SECURITY = 30
     SENDER = 32
     NEIGHBOUR = 34
@@ -60,34 +64,56 @@ TABLES: Mapping[Table, Declaration] = {
     Table.CLASSIFY: _declare(
         "where a frame came from: an access port, a trunk, a tunnel or a stranger's tunnel",
         "in_port vlan",
-        *(Table.VLAN_TO_KEY, Table.KEY_TO_NETWORK, Table.SECURITY),
+        *(Table.VLAN_TO_KEY, Table.KEY_TO_NETWORK, Table.FOREIGN, Table.SECURITY),
     ),
     Table.VLAN_TO_KEY: _declare(
         "the tag, on the port that carries it, becomes the network; of a stranger's tunnel, tag and key",
         "in_port key vlan",
-        Table.SECURITY,
+        *(Table.FOREIGN, Table.SECURITY),
     ),
     Table.KEY_TO_NETWORK: _declare(
         "the tunnel key, from a peer that may send it, becomes the network",
         "in_port key",
         Table.SECURITY,
     ),
+    Table.FOREIGN: _declare(
+        "has a source a bit that the strict port's MAC has not? Then no more of it needs to be looked at",
+        "eth_src eth_type foreign_mac",
+        *(Table.FOREIGN_ARP, Table.FOREIGN_IPV6),
+        miss=Table.SECURITY,
+    ),
+    Table.FOREIGN_ARP: _declare(
+        "the same of the sender in ARP",
+        "eth_type arp_spa arp_sha foreign_mac foreign_ip",
+        miss=Table.SECURITY,
+    ),
+    Table.FOREIGN_IPV6: _declare(
+        "the same of IPv6 addresses",
+        "eth_type ip_proto ipv6_src icmpv6_type foreign_ip6",
+        Table.FOREIGN_TARGET,
+        miss=Table.SECURITY,
+    ),
+    Table.FOREIGN_TARGET: _declare(
+        "the same of the address that a neighbour advertisement is about",
+        "eth_type ip_proto icmpv6_type nd_target foreign_ip6",
+        miss=Table.SECURITY,
+    ),
     Table.SECURITY: _declare(
         "who may speak: no group, and on a strict port nobody but its own MAC",
-        "in_port network eth_src eth_dst",
+        "in_port network eth_src eth_dst false_mac",
         Table.SENDER,
         miss=Table.ROLE,
     ),
     Table.SENDER: _declare(
         "from which addresses a strict port may speak, in IP and in ARP",
         "in_port network eth_type ip_proto ipv4_src ipv6_src udp_src udp_dst icmpv6_type arp_op arp_spa "
-        "arp_sha",
+        "arp_sha false_arp false_ip6",
         Table.NEIGHBOUR,
         miss=Table.ROLE,
     ),
     Table.NEIGHBOUR: _declare(
         "for whom a strict port may speak in neighbour discovery",
-        "in_port network eth_type ip_proto icmpv6_type nd_target nd_sll nd_tll",
+        "in_port network eth_type ip_proto icmpv6_type nd_target nd_sll nd_tll false_target",
         miss=Table.ROLE,
     ),
     Table.ROLE: _declare(

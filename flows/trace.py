@@ -24,7 +24,7 @@ from flows.actions import (
     Teach,
 )
 from flows.flow import Flow, Program
-from flows.match import NO_HEADER, TAGGED, UNTAGGED, Header, Match, Source, holds
+from flows.match import NO_HEADER, NOTED, TAGGED, UNTAGGED, Header, Match, Source, holds
 from flows.tables import Table
 
 
@@ -89,7 +89,7 @@ class _State:
 
 def walk(program: Program, frame: Frame) -> Walk:
     """Follow the frame from table 0 until no table is next. A table without a matching flow drops it."""
-    state = _State(list(frame.vlans), frame.key, _fields(frame))
+    state = _State(list(frame.vlans), frame.key, {**_fields(frame), **NOTED})
     met: list[Flow] = []
     table: Table | None = Table.CLASSIFY
     while table is not None:
@@ -138,7 +138,11 @@ def _fields(frame: Frame) -> dict[str, int | str]:
 
 def _copy(state: _State, frame: Frame, port: int) -> Copy:
     was = _fields(frame)
-    rewritten = ((name, value) for name, value in sorted(state.fields.items()) if was.get(name) != value)
+    rewritten = (
+        (name, value)
+        for name, value in sorted(state.fields.items())
+        if was.get(name) != value and name not in NOTED
+    )
     return Copy(port, tuple(state.vlans), state.key, tuple(rewritten))
 
 

@@ -11,7 +11,11 @@ from flows.match import FIELDS, Source
 from flows.tables import Table
 
 _SET_FIELD = re.compile(r"SET_FIELD: \{(\w+):(.*)\}")
-_FIELDS = {"tunnel_id": "key", "dl_src": "eth_src", "dl_dst": "eth_dst"}
+_FIELDS = {
+    **{"tunnel_id": "key", "dl_src": "eth_src", "dl_dst": "eth_dst"},
+    **{"xreg1": "foreign_mac", "reg1": "foreign_ip", "xxreg2": "foreign_ip6"},
+    **{"reg4": "false_mac", "reg5": "false_arp", "reg6": "false_ip6", "reg7": "false_target"},
+}
 
 
 @dataclass(frozen=True, slots=True)

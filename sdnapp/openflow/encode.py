@@ -35,7 +35,7 @@ from flows.diff import Plan
 from flows.flow import Flow, FlowKey, Meter
 from flows.match import TAGGED, UNTAGGED, Match, Source
 from flows.tables import Table
-from sdnapp.openflow.oxm import bits, field, header, in_order
+from sdnapp.openflow.oxm import apart, bits, field, header, in_order
 from sdnapp.openflow.teach import teach
 
 VERSION = 4
@@ -174,9 +174,13 @@ def flow_mods(plan: Plan, first_xid: int) -> Iterator[tuple[int, bytes]]:
 
 
 def _match_bytes(match: Match) -> bytes:
-    """OXM fields in the order of their headers, as os-ken sorts them: the register comes first."""
+    """OXM fields in the order of their headers, as os-ken sorts them: registers come first."""
     in_port, source, key, network, vlan, eth_src, eth_dst, beyond = match
     oxm = b"" if source is None else _u32.pack(_REG0, source)
+    deeper: list[bytes] = []
+    if beyond is not None:
+        noted, deeper = apart(field(name, value) for name, value in beyond.said())
+        oxm += in_order(noted)
     if in_port is not None:
         oxm += _u32.pack(_IN_PORT, in_port)
     if network is not None:
@@ -185,7 +189,6 @@ def _match_bytes(match: Match) -> bytes:
         oxm += _mac(_ETH_DST, _ETH_DST_MASKED, eth_dst)
     if eth_src is not None:
         oxm += _mac(_ETH_SRC, _ETH_SRC_MASKED, eth_src)
-    deeper = [] if beyond is None else [field(name, value) for name, value in beyond.said()]
     if vlan == TAGGED:
         deeper.append(_u16_masked.pack(_VLAN_VID_MASKED, _VLAN_PRESENT, _VLAN_PRESENT))
     elif vlan is not None:

@@ -36,10 +36,22 @@ _FIELDS: Mapping[str, tuple[int, int]] = {
 """Number and length in bytes of each field (§7.2.3.7, table 12)."""
 _FIELDS_OF_OVS: Mapping[str, tuple[int, int, int]] = {
     "reg0": (0x0001, 0, 4),
+    "foreign_ip": (0x0001, 1, 4),
+    "false_mac": (0x0001, 4, 4),
+    "false_arp": (0x0001, 5, 4),
+    "false_ip6": (0x0001, 6, 4),
+    "false_target": (0x0001, 7, 4),
+    "foreign_ip6": (0x0001, 113, 16),
+    "foreign_mac": (0x8001, 1, 8),
     "nd_reserved": (0x1000, 1, 4),
     "nd_options_type": (0x1000, 2, 1),
 }
-"""Class, number and length of fields beyond OpenFlow (ovs-fields(7))."""
+"""Class, number and length of fields beyond OpenFlow (ovs-fields(7)): registers, of which ``foreign_mac`` is
+``xreg1`` (``reg2``, ``reg3``) and ``foreign_ip6`` is ``xxreg2`` (``reg8`` to ``reg11``); others it lacks.
+"""
+
+
+_NXM_1 = (0x0001).to_bytes(2, "big")
 
 
 def header(name: str, *, masked: bool = False) -> int:
@@ -63,8 +75,22 @@ def field(name: str, value: int | str) -> bytes:
     if isinstance(value, int):
         return header(name).to_bytes(4, "big") + value.to_bytes(_place(name)[2], "big")
     exact, _, mask = value.partition("/")
-    start = header(name, masked=bool(mask)).to_bytes(4, "big") + packed(exact)
-    return start + packed(mask) if mask else start
+    start = header(name, masked=bool(mask)).to_bytes(4, "big") + _filled(name, exact)
+    return start + _filled(name, mask) if mask else start
+
+
+def _filled(name: str, address: str) -> bytes:
+    """An address in a field that may be wider."""
+    return packed(address).rjust(_place(name)[2], b"\0")
+
+
+def apart(fields: Iterable[bytes]) -> tuple[list[bytes], list[bytes]]:
+    """Those of registers, and the others."""
+    registers: list[bytes] = []
+    others: list[bytes] = []
+    for each in fields:
+        (registers if each.startswith(_NXM_1) else others).append(each)
+    return registers, others
 
 
 def in_order(fields: Iterable[bytes]) -> bytes:

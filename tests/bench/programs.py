@@ -26,6 +26,8 @@ NETWORKS = (2, 50, 500)
 
 FIXED, PER_NETWORK, PER_PORT, PER_LOCATION = len(TABLES) + 34, 12, 5, 1
 """Flows that a bridge may need: in all, and for each network, local port and remote location."""
+QUESTIONS = 3 * 32 + 2 * 48 + 3
+"""And, in all, where any port is strict: the questions of ``flows.security`` about each bit of a sender."""
 PER_SPEAKER, PER_OWN, PER_KNOWN = 11, 3, 5
 """For each strict port in a network, each address that it has there, and each known address."""
 
@@ -63,4 +65,4 @@ def allowed(view: BridgeView) -> int:
     safe = PER_SPEAKER * len(speakers) + PER_OWN * sum(len(speaker.addresses) for speaker in speakers)
     known = PER_KNOWN * sum(len(network.answers) for network in view.networks)
     basic = FIXED + PER_NETWORK * len(view.networks) + PER_PORT * len(ports) + PER_LOCATION * remote
-    return basic + safe + known
+    return basic + safe + known + (QUESTIONS if speakers else 0)

@@ -1,6 +1,6 @@
-"""``python storm.py SOCKET DESTINATION [SOURCE]``: frames as fast as they can be sent, until it is ended.
+"""``python storm.py SOCKET FRAME [FIRST-END...]``: a frame as fast as it can be sent, until somebody ends it.
 
-The socket is inherited. Each frame has another source, made up at random, unless one is given.
+The socket is inherited, the frame is in hexadecimal. These parts of it are made up at random each time.
 """
 
 from __future__ import annotations
@@ -10,22 +10,19 @@ import socket
 import sys
 from errno import ENOBUFS
 
-BATCH = 1000
 
-
-def main(inherited: str, destination: str, source: str | None = None) -> None:
+def main(inherited: str, text: str, *forged: str) -> None:
     """Send for as long as there is this process."""
-    head, tail = bytes.fromhex(destination.replace(":", "")), b"\x88\xb5" + bytes(46)
-    fixed = None if source is None else bytes.fromhex(source.replace(":", ""))
-    out = socket.socket(fileno=int(inherited))
+    out, frame = socket.socket(fileno=int(inherited)), bytearray.fromhex(text)
+    parts = [slice(*map(int, part.split("-"))) for part in forged]
     while True:
-        noise = os.urandom(5 * BATCH)
-        for at in range(0, len(noise), 5):
-            try:
-                out.send(head + (fixed or b"\x02" + noise[at : at + 5]) + tail)
-            except OSError as full:
-                if full.errno != ENOBUFS:
-                    raise
+        for part in parts:
+            frame[part] = os.urandom(part.stop - part.start)
+        try:
+            out.send(frame)
+        except OSError as full:
+            if full.errno != ENOBUFS:
+                raise
 
 
 if __name__ == "__main__":

@@ -15,10 +15,11 @@ from sdnapp.frames.packet import octets
 from tests.netns.conftest import SDNAPP, Running, until
 from tests.netns.dhcp_server import DhcpServer
 from tests.netns.everywhere import everywhere
+from tests.netns.frames import arp
 from tests.netns.test_dhcp import SCRIPT
 from tests.netns.test_flooding import wires
 from tests.netns.test_groups import asking, listening, streamed
-from tests.netns.test_speakers import arp, device, heard, questions
+from tests.netns.test_speakers import device, heard, questions
 from tests.netns.wire import underlay_tap
 
 FILE = """

@@ -15,9 +15,10 @@ from sdnapp.frames.packet import Ends, link_local, octets, with_icmp
 from sdnapp.lab import faults
 from tests.netns.conftest import Running, until
 from tests.netns.dhcp_server import DhcpServer
+from tests.netns.frames import arp
 from tests.netns.strangers import Strangers
 from tests.netns.test_dhcp import SCRIPT
-from tests.netns.test_speakers import arp, device, heard, questions
+from tests.netns.test_speakers import device, heard, questions
 from tests.netns.wire import underlay_tap
 
 FILE = """

@@ -13,11 +13,12 @@ from ipaddress import IPv6Address, ip_address
 
 import pytest
 
-from sdnapp.frames.packet import Ends, octets, with_icmp, with_udp
+from sdnapp.frames.packet import octets
 from sdnapp.lab import faults
 from sdnapp.lab.echo import tagged
 from sdnapp.lab.machine import entered
 from tests.netns.conftest import Running, sdnapp, until
+from tests.netns.frames import EVERYONE, advertisement, arp, frame, icmpv6, udp
 from tests.netns.wire import underlay_tap
 
 FILE = """
@@ -38,8 +39,7 @@ ports:
 """
 
 MAC = {number: f"02:00:00:00:00:0{number}" for number in range(10)}
-EVERYONE, ALL_NODES = "ff:ff:ff:ff:ff:ff", "33:33:00:00:00:01"
-ARP, IPV4 = 0x0806, 0x0800
+ALL_NODES = "33:33:00:00:00:01"
 SOL_PACKET, PACKET_AUXDATA, VLAN_VALID = 263, 8, 1 << 4
 """packet(7): the kernel takes the outermost tag off a frame, and tells it beside."""
 
@@ -47,29 +47,6 @@ SOL_PACKET, PACKET_AUXDATA, VLAN_VALID = 263, 8, 1 << 4
 @pytest.fixture(scope="module")
 def running(bring_up: Callable[..., Running]) -> Running:
     return bring_up(FILE)
-
-
-def frame(source: str, to: str, kind: int, payload: bytes) -> bytes:
-    return octets(to) + octets(source) + kind.to_bytes(2, "big") + payload
-
-
-def arp(source: str, sha: str, spa: str, tpa: str, *, op: int = 1, to: str = EVERYONE) -> bytes:
-    addresses = ip_address(spa).packed, octets("00:00:00:00:00:00") + ip_address(tpa).packed
-    body = struct.pack("!HHBBH", 1, IPV4, 6, 4, op) + octets(sha) + addresses[0] + addresses[1]
-    return frame(source, to, ARP, body)
-
-
-def udp(source: str, to: str, src: str, dst: str, ports: tuple[int, int] = (9, 9)) -> bytes:
-    return with_udp(Ends(source, to, ip_address(src), ip_address(dst)), *ports, b"mark")
-
-
-def icmpv6(source: str, to: str, src: str, dst: str, message: bytes) -> bytes:
-    ends, rest = Ends(source, to, ip_address(src), ip_address(dst)), int.from_bytes(message[4:8], "big")
-    return with_icmp(ends, message[0], 0, rest=rest, payload=message[8:])
-
-
-def advertisement(target: str, tll: str) -> bytes:
-    return struct.pack("!BBHI", 136, 0, 0, 1 << 29) + IPv6Address(target).packed + b"\2\1" + octets(tll)
 
 
 @contextmanager

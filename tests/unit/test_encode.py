@@ -32,7 +32,7 @@ from flows.actions import (
 )
 from flows.compile import compile_bridge
 from flows.flow import CONTROLLER_METER, Flow, Meter, Unit, taught
-from flows.match import TAGGED, UNTAGGED, Header, Match, Source
+from flows.match import NOTED, TAGGED, UNTAGGED, Header, Match, Source, packed
 from flows.tables import Table
 from flows.view import BridgeView
 from sdnapp.openflow import encode
@@ -61,7 +61,7 @@ def os_ken_match(match: Match) -> Any:
         special = {UNTAGGED: ofproto.OFPVID_NONE, TAGGED: (ofproto.OFPVID_PRESENT, ofproto.OFPVID_PRESENT)}
         fields["vlan_vid"] = special.get(match.vlan, ofproto.OFPVID_PRESENT | match.vlan)
     if match.header is not None:
-        fields |= {OS_KEN_NAMES.get(name, name): _masked(value) for name, value in match.header.said()}
+        fields |= {OS_KEN_NAMES.get(name, name): _noted(name, value) for name, value in match.header.said()}
     return parser.OFPMatch(**{name: value for name, value in fields.items() if value is not None})
 
 
@@ -69,11 +69,26 @@ OS_KEN_NAMES = {
     "nd_target": "ipv6_nd_target",
     "nd_sll": "ipv6_nd_sll",
     "nd_tll": "ipv6_nd_tll",
+    "foreign_mac": "xreg1",
+    "foreign_ip": "reg1",
+    "foreign_ip6": "xxreg2",
+    "false_mac": "reg4",
+    "false_arp": "reg5",
+    "false_ip6": "reg6",
+    "false_target": "reg7",
     "nd_reserved": f"field_{0x1000 << 7 | 1}",
     "nd_options_type": f"field_{0x1000 << 7 | 2}",
 }
 """The last two are fields of Open vSwitch that os-ken does not know (ovs-fields(7)): class and number."""
 LENGTHS = {"nd_reserved": 4, "nd_options_type": 1}
+
+
+def _noted(name: str, value: int | str) -> Any:
+    """What os-ken has as a number in a register is an address to us."""
+    if name not in NOTED or isinstance(value, int):
+        return _masked(value)
+    numbers = tuple(int.from_bytes(packed(part), "big") for part in value.split("/"))
+    return numbers if len(numbers) > 1 else numbers[0]
 
 
 def _masked(value: int | str | None) -> int | str | tuple[str, ...] | None:
@@ -112,7 +127,11 @@ def os_ken_actions(action: Action) -> list[Any]:
             return [parser.OFPActionSetField(reg0=source)]
         case SetField(name, value):
             unknown = name in LENGTHS
-            plain = b64encode(int(value).to_bytes(LENGTHS[name], "big")).decode() if unknown else value
+            plain = (
+                b64encode(int(value).to_bytes(LENGTHS[name], "big")).decode()
+                if unknown
+                else _noted(name, value)
+            )
             return [parser.OFPActionSetField(**{OS_KEN_NAMES.get(name, name): plain})]
         case _:
             return nicira_actions(action)
