@@ -40,10 +40,11 @@ _STYLE: dict[Any, Any] = {
 
 
 def draw(curves: Iterable[Curve], directory: Path, machine: str) -> list[Path]:
-    """Draw one PNG for each chart, its curves side by side; return them."""
+    """Draw one PNG for each chart, its curves side by side; return them. A single point is no curve."""
     charts: dict[str, list[Curve]] = defaultdict(list)
     for curve in curves:
-        charts[curve.chart].append(curve)
+        if len(curve.points) > 1:
+            charts[curve.chart].append(curve)
     directory.mkdir(parents=True, exist_ok=True)
     drawn = []
     for name, panels in charts.items():
