@@ -16,6 +16,8 @@ _UNREACHABLE, _FRAGMENTATION_NEEDED = 3, 4
 _PACKET_TOO_BIG = 2
 _QUOTED4 = 576 - 20 - 8
 """Bytes (RFC 1812 §4.3.2.3)."""
+_QUOTED6 = 1280 - 40 - 8
+"""Bytes (RFC 4443 §2.4): a longer answer may itself be more than a device takes."""
 _QUESTIONS4 = frozenset({0, 8, 13, 14, 17, 18})
 """ICMP types that are no errors (RFC 1122 §3.2.2)."""
 _ERRORS6 = range(128)
@@ -33,7 +35,7 @@ def answer(asked: Packet, mtu: int) -> Served | None:
         quoted = asked.data[:_QUOTED4]
         frame = packet.with_icmp(ends, _UNREACHABLE, _FRAGMENTATION_NEEDED, rest=mtu, payload=quoted)
     else:
-        frame = packet.with_icmp(ends, _PACKET_TOO_BIG, 0, rest=mtu, payload=asked.data)
+        frame = packet.with_icmp(ends, _PACKET_TOO_BIG, 0, rest=mtu, payload=asked.data[:_QUOTED6])
     return Served("too large, told", frame)
 
 

@@ -59,14 +59,14 @@ def frame(*layers: object, payload: bytes = b"") -> bytes:
 
 
 def too_large(version: int, proto: int = 17, src: str = "") -> bytes:
-    """A UDP packet of 1,500 bytes and more, of which the controller got the beginning."""
+    """A UDP packet of 1,500 bytes and more. A bridge may cut it, or not: Open vSwitch sends all of it."""
     if version == 4:
         ip = ipv4.ipv4(src=src or "10.1.1.1", dst="10.1.1.2", proto=proto, flags=2)
         head = ethernet.ethernet(FAR, ASKER, 0x0800)
     else:
         ip = ipv6.ipv6(src=src or "fd00::1", dst="fd00::2", nxt=proto)
         head = ethernet.ethernet(FAR, ASKER, 0x86DD)
-    return frame(head, ip, udp.udp(4000, 4001), payload=bytes(1500))[:640]
+    return frame(head, ip, udp.udp(4000, 4001), payload=bytes(1500))
 
 
 def test_who_sends_too_large_a_packet_hears_what_fits() -> None:
@@ -102,9 +102,21 @@ def test_over_ipv6_too() -> None:
     told = layers.get_protocol(icmpv6.icmpv6)
     assert (told.type_, told.code) == (2, 0)
     assert served.frame[58:62] == (1430).to_bytes(4, "big")
+    assert len(served.frame) == 14 + 1280
     again = read(served.frame)
     assert again is not None
     assert again.src == ip_address("fd00::2")
+
+
+@pytest.mark.parametrize("version", [4, 6])
+def test_what_a_bridge_has_cut_is_quoted_as_far_as_it_is_there(version: int) -> None:
+    asked = read(too_large(version)[:640])
+    assert asked is not None
+    served = answer(asked, 1450)
+    assert served is not None
+    assert served.frame is not None
+
+    assert served.frame.endswith(asked.data[: {4: 548, 6: 626}[version]])
 
 
 @pytest.mark.parametrize(
