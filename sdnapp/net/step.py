@@ -34,6 +34,7 @@ from sdnapp.net.learning import Learned, Place, Told, with_same
 from sdnapp.net.model import Overlay
 from sdnapp.net.moving import meanwhile
 from sdnapp.net.multicast import Multicast, Recollection
+from sdnapp.net.renaming import renamed, with_names
 from sdnapp.net.state import Ports, State, place_at
 
 MAX_KEY = 2**24 - 1
@@ -75,14 +76,18 @@ def _configure(state: State, wanted: Overlay) -> State:
     interfaces = {host: ports.number for host, ports in state.bridges.items()}
     unbound = meanwhile(wanted, state.overlay, interfaces)
     overlay = bind(unbound, {host: ports.noted for host, ports in state.bridges.items()})
+    fresh = _with_same_parts(state, State.of(overlay, state.bridges.keys()))
+    names = renamed(state, fresh)
     known = replace(
-        _with_same_parts(state, State.of(overlay, state.bridges.keys())),
+        fresh,
         wanted=wanted,
         moving=unbound is not wanted,
         bridges={h: _same_ports(state, overlay, h) for h in state.bridges if h in overlay.hosts},
         read=state.read & overlay.hosts.keys(),
-        claims=state.claims,
-        confirmed={h: dialect for h, dialect in state.confirmed.items() if h in overlay.hosts},
+        claims={key: names.get(path, path) for key, path in state.claims.items()} if names else state.claims,
+        confirmed={
+            h: with_names(dialect, names) for h, dialect in state.confirmed.items() if h in overlay.hosts
+        },
         fading=frozenset(speech for speech in state.fading if speech.listener in overlay.hosts),
         settled=state.settled and wanted is state.wanted,
     )
@@ -138,7 +143,8 @@ def _renew_claims(state: State) -> State:
     claims: Mapping[int, str] = {**state.paths, **kept}
     # The very same as paths says that no key is changing.
     claims = state.paths if claims == state.paths else _with_spares(state, claims)
-    return state if claims is state.claims or claims == state.claims else replace(state, claims=claims)
+    same = claims is state.claims or (claims is not state.paths and claims == state.claims)
+    return state if same else replace(state, claims=claims)
 
 
 def _with_spares(state: State, claims: Mapping[int, str]) -> Mapping[int, str]:

@@ -205,12 +205,25 @@ def test_a_controller_that_finds_another_file_when_it_is_back(three: Running) ->
         ([("tenants:\n", "tenants:\n  iron: {networks: {web: {vni: 77}, db: {vni: 78}}}\n")], set()),
         ([("  host3:", "  host4: {vtep: 192.168.4.204}\n  host3:")], set()),
         ([PORT_ON_HOST3], {"host3"}),
-        ([("green:", "moss:"), ("green/web", "moss/web")], {"host3"}),
+        ([("green:", "moss:"), ("green/web", "moss/web")], set()),
+        ([("  red:", "  crimson:"), ("red/web", "crimson/web")], set()),
+        ([("red:   {networks: {web:", "red:   {networks: {www:"), ("red/web", "red/www")], set()),
         ([("vni: 5030", "vni: 5031")], {"host3"}),
         ([("mac_age: 300", "mac_age: 200")], {"host1", "host2", "host3"}),
         ([REORDERED], set()),
     ],
-    ids=["network", "tenant", "host", "port", "rename", "vni elsewhere", "setting", "order"],
+    ids=[
+        "network",
+        "tenant",
+        "host",
+        "port",
+        "tenant renamed",
+        "its own tenant renamed",
+        "its own network renamed",
+        "vni elsewhere",
+        "setting",
+        "order",
+    ],
 )
 def test_a_change_costs_nothing_where_it_changes_nothing(
     three: Running, change: list[tuple[str, str]], concerned: set[str]
@@ -254,10 +267,9 @@ def test_the_encapsulation_changes_under_traffic(three: Running) -> None:
     [
         [("ports:\n", "ports:\n  red3: {host: host1, network: red/web, address: 10.1.1.3/24}\n")],
         [("ports:\n", "ports:\n  green1: {host: host1, network: green/web, address: 10.3.0.1/24}\n")],
-        [("  red:", "  crimson:"), ("red/web", "crimson/web")],
         [("mtu: 1400", "mtu: 1380")],
     ],
-    ids=["port", "network and tunnels", "rename", "mtu"],
+    ids=["port", "network and tunnels", "mtu"],
 )
 def test_neighbours_of_a_change_notice_at_most_that_links_change(
     three: Running, change: list[tuple[str, str]]

@@ -172,6 +172,40 @@ def test_in_steady_state_nothing_depends_on_what_others_confirmed() -> None:
     assert dialect(world.state, "host1") == dialect(alone.state, "host1")
 
 
+def test_a_new_name_alone_changes_nothing_on_the_wire() -> None:
+    """There and back, at once: whatever a bridge says goes on, and nothing waits."""
+    world = World.running()
+
+    for text in (TWO_HOSTS.replace("  red: ", "  crimson: ").replace("red/web", "crimson/web"), TWO_HOSTS):
+        before = {host: ways(world.in_force(host)) for host in HOSTS}
+        world.tell(Configured(overlay(text)))
+        assert world.state.claims is world.state.paths
+        for host in HOSTS:
+            assert ways(dialect(world.state, host)) == before[host]
+            world.program(host)
+        assert not world.state.fading
+
+
+def ways(said: Dialect) -> tuple[set[int], set[tuple[str, Way]]]:
+    """What a dialect is on the wire, where networks have no names."""
+    return {key for _, key in said.understands}, {(peer, way) for (_, peer), way in said.speaks.items()}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [("red1:  {host: host1", "red9:  {host: host1"), ("red2:  {host: host2", "red2:  {host: host1")],
+    ids=["of another port", "of a port elsewhere"],
+)
+def test_a_network_of_another_name_and_other_ports_is_another_network(change: tuple[str, str]) -> None:
+    world = World.running()
+    renamed = TWO_HOSTS.replace("  red: ", "  crimson: ").replace("red/web", "crimson/web")
+
+    world.tell(Configured(overlay(renamed.replace(*change))))
+    world.program("host1")
+
+    assert ("crimson/web", 5010) not in world.in_force("host1").understands
+
+
 def test_a_key_of_a_removed_network_stays_closed_until_nobody_sends_it() -> None:
     """Or a frame of the old network, still on its way, would come out in the new one."""
     without_blue = "\n".join(line for line in TWO_HOSTS.splitlines() if "blue" not in line)

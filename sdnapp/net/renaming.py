@@ -1,0 +1,46 @@
+"""A network that only has another name from now on: what bridges confirmed of it holds as it did.
+
+Otherwise its key would be taken from one network and given to another, which waits until nobody uses it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from sdnapp.net.dialect import Dialect
+from sdnapp.net.state import State
+
+
+def renamed(before: State, now: State) -> Mapping[str, str]:
+    """From the old name of a network to its new one, where key and interfaces are the very same.
+
+    While keys change hands, or something of the network may still be on its way, a new name is a new network.
+    """
+    if before.claims is not before.paths:
+        return {}
+    fading = {speech.network for speech in before.fading}
+    return {
+        old: new
+        for key, new in now.paths.items()
+        if (old := before.paths.get(key, new)) != new
+        and old not in now.networks
+        and new not in before.networks
+        and old not in fading
+        and _interfaces(before, old) == _interfaces(now, new)
+    }
+
+
+def with_names(dialect: Dialect, names: Mapping[str, str]) -> Dialect:
+    """The same dialect, in words of today."""
+    if not names:
+        return dialect
+    return replace(
+        dialect,
+        understands=frozenset((names.get(path, path), key) for path, key in dialect.understands),
+        speaks={(names.get(path, path), peer): way for (path, peer), way in dialect.speaks.items()},
+    )
+
+
+def _interfaces(state: State, network: str) -> frozenset[tuple[str, str]]:
+    return frozenset((port.host, port.interface) for port in state.members[network])
