@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 
 import pytest
 
+from sdnapp.lab import services
 from sdnapp.lab.stream import streaming
-from tests.netns.conftest import Running, until
+from tests.netns.conftest import Running, sdnapp, until
 from tests.netns.wire import underlay_tap, watched_ports
 
 pytestmark = pytest.mark.alone
@@ -45,6 +47,7 @@ def test_nothing_is_flooded_to_a_peer_that_is_gone(bring_up: Callable[..., Runni
     assert time.monotonic() - began < 3 * INTERVAL + 0.1
     until(lambda: running.get("/v1/hosts/host1")["in_sync"])
     assert "the tunnel from host1 to host2 is down" in running.get("/v1/status")["alarms"]
+    assert "vxlan-host2 to 192.168.4.202, down" in sdnapp("show", "--name", running.name).stdout
     with underlay_tap(running, "host1") as seen, watched_ports(running) as ports:
         ports.broadcast_from("red1", 1)
         assert ports.seen(1) == {"red3": 1}
@@ -59,6 +62,8 @@ def test_nothing_is_flooded_to_a_peer_that_is_gone(bring_up: Callable[..., Runni
     with watched_ports(running) as ports:
         ports.broadcast_from("red1", 2)
         assert ports.seen(2) == {"red2": 1, "red3": 1}
+    told = running.lab.log("controller", services.CONTROLLER).read_text()
+    assert re.search(r"tunnel\.down.*host1.*host2(?s:.*)tunnel\.up.*host1.*host2", told)
 
 
 @pytest.mark.parametrize("underlay", ["IPv4", "IPv6"])

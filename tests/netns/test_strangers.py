@@ -125,6 +125,22 @@ def test_what_is_behind_a_stranger_is_known_by_its_host_and_forgotten_in_silence
         seen = [frame for frame in _frames(elsewhere) if frame[:6] == bytes.fromhex(mac.replace(":", ""))]
     assert seen == []
 
+    file = Path(net.lab.lab.file)
+    before = file.read_text()
+    net.run("vni7010", "ip", "link", "set", "eth0", "down")
+    try:
+        file.write_text(before.replace("{encapsulation: geneve}", "{encapsulation: geneve, mac_age: 2}"))
+        until(lambda: mac not in {place["mac"] for place in net.lab.get("/v1/locations")}, 15)
+        until(lambda: mac not in _held(net, "host1") + _held(net, "host2"), 15)
+    finally:
+        net.run("vni7010", "ip", "link", "set", "eth0", "up")
+        file.write_text(before)
+    assert reached(net, "vni7010", 1)
+
+
+def _held(net: Strangers, host: str) -> str:
+    return net.lab.run(host, "ovs-ofctl", "-O", "OpenFlow13", "dump-flows", "br-int")
+
 
 def _mac(tap: socket.socket) -> bytes:
     """Of the device: no port of ours may speak as another."""

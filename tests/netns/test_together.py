@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import socket
+import struct
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from ipaddress import ip_address
 
 import pytest
 
+from sdnapp.frames.packet import link_local, octets
 from sdnapp.lab import faults
-from tests.netns.conftest import Running, until
-from tests.netns.frames import arp, frame
+from tests.netns.conftest import Running, sdnapp, until
+from tests.netns.frames import advertisement, arp, frame, icmpv6
 from tests.netns.strangers import Strangers
-from tests.netns.test_speakers import device, heard
+from tests.netns.test_speakers import device, heard, questions
 from tests.netns.wire import underlay_tap, watched_ports
 
 FILE = """
@@ -60,6 +63,8 @@ def net(bring_up: Callable[..., Running]) -> Iterator[Strangers]:
 
 def test_every_promise_is_kept(net: Strangers) -> None:
     assert net.lab.broken() == {}
+    assert "mtu 1400 " in net.run("red1", "ip", "link", "show", "eth0")
+    assert "as host3 carries no more" in sdnapp("show", "--name", net.lab.name).stdout
     for source, address in (("red7", "10.1.1.3"), ("vni7010", "10.1.1.7"), ("blue7", "10.1.1.3")):
         assert "1 received" in net.run(source, "ping", "-c", "1", "-W", "2", address)
 
@@ -111,26 +116,37 @@ def dropped(running: Running) -> int:
     return sum(c["frames"] for c in said if (c["what"], c["why"], c["network"]) == wanted)
 
 
-def test_an_address_that_moves_to_another_station_is_answered_with_the_new_one(net: Strangers) -> None:
-    """As with VRRP or keepalived: whoever takes over says so, by a gratuitous ARP."""
+@pytest.mark.parametrize("virtual", ["10.1.1.100", "fd00:1::100"])
+def test_an_address_that_moves_to_another_station_is_answered_with_the_new_one(
+    net: Strangers, virtual: str
+) -> None:
+    """As with VRRP: whoever takes over says so, by a gratuitous ARP or an unsolicited advertisement."""
     running = net.lab
-    virtual = "10.1.1.100"
     for port in ("red2", "red3", "red2"):
         mac = running.overlay.ports[port].mac or ""
         with device(running, port) as now:
-            now.send(arp(mac, mac, virtual, virtual))
+            if ":" in virtual:
+                own = str(link_local(mac))
+                now.send(icmpv6(mac, "33:33:00:00:00:01", own, "ff02::1", advertisement(virtual, mac)))
+            else:
+                now.send(arp(mac, mac, virtual, virtual))
         until(lambda: answered(net, virtual) == mac, patience=3)  # noqa: B023
-        time.sleep(1.2)
+        time.sleep(1.2)  # two that quarrel are heard once a second
 
 
 def answered(net: Strangers, ip: str) -> str | None:
+    """The MAC that host1 says has this address; None where the question is flooded."""
     mac = net.lab.overlay.ports["red1"].mac or ""
     with device(net.lab, "red1") as red1, underlay_tap(net.lab, "host1") as seen:
-        red1.send(arp(mac, mac, "10.1.1.1", ip))
-        replies = [d for d in heard(red1, 0.1) if d[12:14] == b"\x08\x06" and d[21] == 2]
-        if any(o.inner[:6] == b"\xff" * 6 for o in seen()):
-            return None
-    return replies[0][22:28].hex(":") if replies else None
+        if ":" in ip:
+            asks = struct.pack("!BBHI", 135, 0, 0, 0) + ip_address(ip).packed + b"\1\1" + octets(mac)
+            red1.send(icmpv6(mac, "33:33:ff:00:01:00", "fd00:1::1", "ff02::1:ff00:100", asks))
+            told = [data[80:86] for data in heard(red1, 0.1) if data[20] == 58 and data[54] == 136]
+        else:
+            red1.send(arp(mac, mac, "10.1.1.1", ip))
+            told = [data[22:28] for data in heard(red1, 0.1) if data[12:14] == b"\x08\x06" and data[21] == 2]
+        flooded = questions([outer.inner for outer in seen()])
+    return told[0].hex(":") if told and not flooded else None
 
 
 def test_a_controller_that_starts_anew_changes_nothing(net: Strangers) -> None:
