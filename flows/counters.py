@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple
 from flows import answer, security
 from flows.actions import Goto, Punt
 from flows.flow import FlowKey, Program
+from flows.match import Source
 from flows.tables import Table
 from flows.view import BridgeView
 
@@ -26,12 +27,18 @@ class Count(NamedTuple):
 
 
 def counted(view: BridgeView, program: Program) -> dict[FlowKey, Count]:
-    """The flows of this view's program whose counters are worth telling."""
+    """The flows of this view's program whose counters are worth telling.
+
+    Those of what is too large are not: Open vSwitch takes both ways from ``Measure`` at once, and counts each
+    frame on both.
+    """
     reasons = dict(_reasons(view))
     flooded = {match: _question(match.header == answer.REQUEST) for match in answer.FLOODED}
     counts: dict[FlowKey, Count] = {}
     for key, flow in program.flows.items():
         match = flow.match
+        if match.source is Source.TOO_LARGE:
+            continue
         if all(isinstance(action, Punt) for action in flow.actions):
             why = reasons.get(key, flow.table.label)
             counts[key] = Count("dropped", why, match.in_port, match.network)

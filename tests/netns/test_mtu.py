@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -67,6 +68,22 @@ def test_what_fits_passes_and_one_byte_more_is_answered(running: Running, encaps
         assert "1 received" in machine(running, *ping, str(mtu - headers))
         told = machine(running, *ping, str(mtu - headers + 1), check=False)
         assert re.search(complaint, told), told
+
+
+def test_what_fits_is_not_told_to_be_dropped(running: Running) -> None:
+    """Open vSwitch counts a frame on both ways that it may go when its size decides."""
+    before = counts(running)
+    machine(running, "ping", "-c", "1", "-W", "1", "10.1.1.98", check=False)
+
+    until(lambda: counts(running)["flooded", "arp"] > before["flooded", "arp"])
+    assert counts(running)["dropped", "service"] == 0
+
+
+def counts(running: Running) -> Counter[tuple[str, str]]:
+    found: Counter[tuple[str, str]] = Counter()
+    for each in running.get("/v1/hosts/host1/counters"):
+        found[each["what"], each["why"]] += each["frames"]
+    return found
 
 
 def tunnels(running: Running) -> list[dict[str, str]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from flows.compile import compile_bridge
 from flows.counters import Count, counted
 from flows.match import ARP, Header
@@ -20,3 +22,14 @@ def test_questions_that_nobody_answers_are_counted_by_network() -> None:
         Count("flooded", why, None, vni) for why in ("arp", "neighbour") for vni in (RED, BLUE)
     }
     assert [counts[flow.key] for flow in met if flow.key in counts] == [Count("flooded", "arp", None, RED)]
+
+
+def test_what_is_small_enough_is_not_told_to_be_dropped_as_too_large() -> None:
+    view = two_tenants()
+    bounded = tuple(
+        replace(network, members=tuple(replace(member, largest=1464) for member in network.members))
+        for network in view.networks
+    )
+    counts = counted(view, compile_bridge(replace(view, networks=bounded)))
+
+    assert "service" not in {count.why for count in counts.values()}
