@@ -253,6 +253,33 @@ def test_a_network_changes_under_its_own_traffic(three: Running, change: list[tu
     assert seen.lost(*RED, *BLUE) == 0
 
 
+@pytest.mark.parametrize("pause", [0.05, 0.6])
+def test_a_change_comes_while_the_one_before_is_under_way(three: Running, pause: float) -> None:
+    with witness(three, *RED, *BLUE, quiet=FADING) as seen:
+        for vni in (6010, 6011, 5010):
+            Path(three.lab.file).write_text(TEXT.replace("vni: 5010", f"vni: {vni}"))
+            time.sleep(pause)
+
+    assert seen.lost(*RED, *BLUE) == 0
+
+
+def test_a_host_that_cannot_hear_the_controller_holds_up_nobody_and_catches_up(three: Running) -> None:
+    """What is barred is a route, and Open vSwitch reads routes anew then, too."""
+    barred = three.overlay.controller.target.split(":")[1]
+    with witness(three, *RED, *BLUE, quiet=FADING) as seen:
+        three.run("host2", "ip", "route", "add", "prohibit", barred)
+        Path(three.lab.file).write_text(TEXT.replace("vni: 5010", "vni: 6010"))
+        until(lambda: "host1" in seen.sent)
+        time.sleep(FADING)
+        assert "host2" not in seen.sent
+        three.run("host2", "ip", "route", "del", "prohibit", barred)
+        until(lambda: "host2" in seen.sent)
+        seen.until_over(FADING)
+        Path(three.lab.file).write_text(TEXT)
+
+    assert seen.gap(*RED, *BLUE) <= RELINKED
+
+
 def test_the_encapsulation_changes_under_traffic(three: Running) -> None:
     for before, after in pairwise(["gre", "vxlan", "geneve", "gre"]):
         with witness(three, *RED, *BLUE, quiet=FADING) as seen:
