@@ -154,6 +154,7 @@ def test_what_happened_while_the_agent_was_away_is_caught_up_with(running: Runni
 
         restart_agent(running, "host2")
         until(lambda: where(running, "vm") == "host2 vnet7")
+        running.settled()
         assert answers(running, "red1", "10.1.1.9", 3) == 3
 
 
