@@ -50,7 +50,7 @@ def diff(
     flows = program.flows
     missing = [key for key in flows if key not in installed]
     surplus = len(installed) + len(missing) - len(flows)
-    delete = tuple(sorted(key for key in installed if key not in flows)) if surplus else ()
+    delete = tuple(sorted(installed - flows.keys())) if surplus else ()
     have_meters = frozenset(meters)
     gone = sorted(meter.id for meter in have_meters if meter.id not in program.meters)
     return Plan(

@@ -187,6 +187,7 @@ class Engine:
     def __init__(self, overlay: Overlay) -> None:
         self._state = State.of(overlay)
         self._sessions: dict[int, _Session] = {}
+        self._away: dict[str, tuple[Memo, Compiled]] = {}  # by host, what its bridge will need on its return
         self._strangers: dict[int, Connected] = {}
         self._config_error: str | None = None
         self._gathering = True
@@ -359,6 +360,8 @@ class Engine:
     def _configure(self, overlay: Overlay) -> list[Effect]:
         self._config_error = None
         self._shared.keep(overlay.networks)
+        for gone in self._away.keys() - overlay.hosts.keys():
+            del self._away[gone]
         self._state = step(self._state, Configured(overlay))
         effects: list[Effect] = [
             Note("config.loaded", {"hosts": len(overlay.hosts), "ports": len(overlay.ports)}),
@@ -386,14 +389,23 @@ class Engine:
         if host is None:
             self._strangers[event.dpid] = event
             return [Note("bridge.unknown", fields, warning=True)]
-        self._sessions[event.dpid] = _Session(host.name, event.address, event.now, Memo(self._shared))
+        self._leave(event.dpid)  # it may be back before it was known to be gone
+        memo, compiled = self._away.pop(host.name, (Memo(self._shared), NOTHING))
+        session = _Session(host.name, event.address, event.now, memo, compiled=compiled)
+        self._sessions[event.dpid] = session
         self._state = step(self._state, BridgeFound(host.name, event.ports, event.dead))
         return [Note("bridge.up", {"host": host.name, **fields}), Read(event.dpid)]
 
     def _disconnect(self, dpid: int) -> list[Effect]:
         self._strangers.pop(dpid, None)
-        session = self._sessions.pop(dpid, None)
+        session = self._leave(dpid)
         return [] if session is None else [Note("bridge.down", {"host": session.host}, warning=True)]
+
+    def _leave(self, dpid: int) -> _Session | None:
+        session = self._sessions.pop(dpid, None)
+        if session is not None:
+            self._away[session.host] = session.memo, session.compiled
+        return session
 
     def _confirm(self, dpid: int, session: _Session, rejections: tuple[Rejection, ...]) -> list[Effect]:
         plan, session.sending, session.due = session.sending, None, True

@@ -78,19 +78,29 @@ Residents = Mapping[str, Resident]
 NOBODY_THERE = Resident(NOBODY, learned=False)
 
 
+class Seat(NamedTuple):
+    """A port in a network: who may speak there, and the addresses that the file gives it."""
+
+    port: Port
+    attachment: Attachment
+    speaker: Speaker | None
+    answers: tuple[Answer, ...]
+
+
 class Home(NamedTuple):
-    """The ports of a network on one host, and the addresses that the file gives them.
+    """The ports of a network on one host, and all addresses that the file gives them.
 
     ``leases``: a DHCP server may be among them.
     """
 
     ports: tuple[Port, ...]
+    seats: tuple[Seat, ...]
     answers: tuple[Answer, ...]
     leases: bool = False
 
 
 Homes = Mapping[str, Home]
-NO_HOME = Home((), ())
+NO_HOME = Home((), (), ())
 
 
 class Spoken(NamedTuple):
@@ -199,18 +209,22 @@ class Memo:
 
 
 def _at_home(path: str, ports: tuple[Port, ...]) -> Home:
+    seats = tuple(
+        Seat(port, attachment, _speaker(port.security.only, attachment), tuple(_known(port, attachment)))
+        for port in ports
+        for attachment in port.attachments
+        if attachment.network == path
+    )
     leases = any("dhcp-server" in port.security.may for port in ports)
-    return Home(ports, tuple(sorted(_known(path, ports))), leases)
+    return Home(ports, seats, tuple(sorted(answer for seat in seats for answer in seat.answers)), leases)
 
 
-def _known(path: str, ports: Iterable[Port]) -> Iterator[Answer]:
-    """The addresses that the file gives these ports in this network."""
-    for port in ports:
-        for attachment in port.attachments:
-            if attachment.addresses and attachment.network == path and port.mac is not None:
-                router = "router" in port.security.may
-                for address in addresses(port, attachment):
-                    yield Answer(address, port.mac, None, False, router)
+def _known(port: Port, attachment: Attachment) -> Iterator[Answer]:
+    """The addresses that the file gives this port in this network."""
+    if attachment.addresses and port.mac is not None:
+        router = "router" in port.security.may
+        for address in addresses(port, attachment):
+            yield Answer(address, port.mac, None, False, router)
 
 
 STEP = 5_000
@@ -286,8 +300,7 @@ def _ways(state: State, host: str, speech: Dialect, spoken: Spoken, path: str) -
 def _network(state: State, host: str, memo: Memo, ways: Ways, homes: Homes, *, path: str) -> NetworkView:
     ports, network = state.ports(host), state.networks[path]
     size = network.mtu + ETHERNET if len(state.having[path]) > 1 else None
-    here = homes.get(host, NO_HOME).ports
-    members = (member for port in here for member in _members(port, ports, path, size))
+    members = _members(homes.get(host, NO_HOME).seats, ports, size)
     return NetworkView(
         vni=network.vni,
         floods_unknown=network.unknown_unicast == "flood",
@@ -299,7 +312,7 @@ def _network(state: State, host: str, memo: Memo, ways: Ways, homes: Homes, *, p
         serves=network.dhcp is not None,
         locations=tuple(sorted(_locations(state, host, memo.shared, path, ways.behind))),
         answers=(
-            *_answers(path, host, ports, ways, homes),
+            *_answers(host, ports, ways, homes),
             *sorted(_heard(state, host, path, ways.behind)),
         ),
         leases=network.dhcp is None and any(home.leases for home in homes.values()),
@@ -327,26 +340,23 @@ def _peer(ports: Ports, peer: str, way: Way, *, watched: bool) -> Peer:
     return Peer(port, way.key, up=not watched or ports.name[port] not in ports.dead)
 
 
-def _members(port: Port, ports: Ports, path: str, size: int | None) -> Iterator[Member]:
+def _members(seats: Iterable[Seat], ports: Ports, size: int | None) -> Iterator[Member]:
     """A device of ours has the right MTU, and a stranger's tunnel is none of our business; with any other,
     frames may be larger than the ``size`` that the network carries.
     """
-    if port.interface in ports.number:
-        trunk = any(attachment.tagged for attachment in port.attachments)
-        for attachment in port.attachments:
-            if attachment.network == path:
-                vlan = attachment.vlan if attachment.tagged or not trunk else None
-                bounded = port.namespace is not None or attachment.key is not None
-                largest = None if size is None or bounded else size + attachment.tagged * _TAG
-                yield Member(
-                    port=ports.number[port.interface],
-                    vlan=vlan,
-                    tagged=attachment.tagged,
-                    key=attachment.key,
-                    largest=largest,
-                    speaker=_speaker(port.security.only, attachment),
-                    may=port.security.may,
-                )
+    for port, attachment, speaker, _ in seats:
+        if (number := ports.number.get(port.interface)) is not None:
+            trunk = any(one.tagged for one in port.attachments)
+            bounded = port.namespace is not None or attachment.key is not None
+            yield Member(
+                port=number,
+                vlan=attachment.vlan if attachment.tagged or not trunk else None,
+                tagged=attachment.tagged,
+                key=attachment.key,
+                largest=None if size is None or bounded else size + attachment.tagged * _TAG,
+                speaker=speaker,
+                may=port.security.may,
+            )
 
 
 def _speaker(mac: str | None, attachment: Attachment) -> Speaker | None:
@@ -355,13 +365,13 @@ def _speaker(mac: str | None, attachment: Attachment) -> Speaker | None:
     return Speaker(mac, (*(str(address.ip) for address in attachment.addresses), str(link_local(mac))))
 
 
-def _answers(path: str, host: str, ports: Ports, ways: Ways, homes: Homes) -> Iterator[Answer]:
+def _answers(host: str, ports: Ports, ways: Ways, homes: Homes) -> Iterator[Answer]:
     """Whoever a frame reaches from here."""
     for place, home in homes.items():
         if place == host:
-            for port in home.ports:
-                if (number := ports.number.get(port.interface)) is not None:
-                    yield from (answer._replace(port=number) for answer in _known(path, (port,)))
+            for seat in home.seats:
+                if (number := ports.number.get(seat.port.interface)) is not None:
+                    yield from (answer._replace(port=number) for answer in seat.answers)
         elif place in ways.behind:
             yield from home.answers
 

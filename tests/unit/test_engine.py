@@ -113,6 +113,21 @@ def test_a_bridge_that_comes_back_unchanged_is_sent_nothing() -> None:
     assert fake.engine.status("overlay.yaml").bridges["host1"].in_sync
 
 
+@pytest.mark.parametrize("noticed", [True, False])
+def test_a_bridge_that_comes_back_empty_is_sent_what_was_worked_out_for_it_before(*, noticed: bool) -> None:
+    fake = Fake()
+    (first,) = plans(fake.tell(connected(HOST1)))
+    if noticed:
+        fake.tell(Disconnected(HOST1.datapath_id))
+    fake.flows.clear()
+    fake.meters.clear()
+
+    (again,) = plans(fake.tell(connected(HOST1)))
+
+    assert again == first
+    assert all(one is other for one, other in zip(again.add, first.add, strict=True))
+
+
 def test_a_new_controller_sends_nothing_to_a_bridge_that_is_right() -> None:
     old, new = Fake(), Fake()
     old.tell(connected(HOST1))
