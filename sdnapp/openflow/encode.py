@@ -33,7 +33,7 @@ from flows.actions import (
 )
 from flows.diff import Plan
 from flows.flow import Flow, FlowKey, Meter
-from flows.match import TAGGED, UNTAGGED, Match, Source
+from flows.match import TAGGED, UNTAGGED, Header, Match, Source
 from flows.tables import Table
 from sdnapp.openflow.oxm import apart, bits, field, header, in_order
 from sdnapp.openflow.teach import teach
@@ -179,8 +179,9 @@ def _match_bytes(match: Match) -> bytes:
     oxm = b"" if source is None else _u32.pack(_REG0, source)
     deeper: list[bytes] = []
     if beyond is not None:
-        noted, deeper = apart(field(name, value) for name, value in beyond.said())
-        oxm += in_order(noted)
+        noted, behind = _header_bytes(beyond)
+        oxm += noted
+        deeper += behind
     if in_port is not None:
         oxm += _u32.pack(_IN_PORT, in_port)
     if network is not None:
@@ -198,6 +199,13 @@ def _match_bytes(match: Match) -> bytes:
     if deeper:
         oxm += in_order(deeper)
     return _padded_match(oxm)
+
+
+@lru_cache(maxsize=65536)
+def _header_bytes(beyond: Header) -> tuple[bytes, tuple[bytes, ...]]:
+    """The registers, and what comes behind. A bridge that comes back, or another one, is sent the same."""
+    noted, deeper = apart(field(name, value) for name, value in beyond.said())
+    return in_order(noted), tuple(deeper)
 
 
 def _padded_match(oxm: bytes) -> bytes:
