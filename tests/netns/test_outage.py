@@ -119,14 +119,17 @@ def test_an_outage_of_open_vswitch_is_hardly_longer_than_that_of_bare_bridges(
         ours.settled()
     print(gaps)
 
-    # The best of ours: OVSDB restarted every few seconds now and then has ovs-vswitchd dial it a second later.
-    ours_at = min if restart is restart_database else median
-    assert ours_at(gaps["ours"]) <= median(gaps["bare"]) + MORE
+    assert median(gaps["ours"]) <= median(gaps["bare"]) + MORE
     assert ours.broken() == {}
 
 
 def outage(lab: model.Lab, restart: Callable[[model.Lab, Machine], None]) -> float:
     """How long nothing came through while something of host1 restarted, in milliseconds."""
+    # ovs-vswitchd waits twice as long to redial a database that told it nothing for a second after it was
+    # dialled (reconnect_disconnected in lib/reconnect.c): restarts one after another would cost ever more.
+    run(
+        lab.hosts["host1"], "ovs-vsctl set open_vswitch . external_ids:restarted=$1", str(time.monotonic_ns())
+    )
     with streaming(lab, [RED, RED[::-1]]) as stream:
         time.sleep(0.3)
         restart(lab, lab.hosts["host1"])
