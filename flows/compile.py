@@ -8,13 +8,13 @@ to that of starting anew.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Generator, Iterable, Iterator, Mapping
+from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, replace
 from itertools import chain
 from typing import TypeVar
 
 from flows import answer, flooding, multicast, pipeline, security, service
-from flows.flow import CONTROLLER_METER, EMPTY, Flow, Flows, Meter, Program, collect, together
+from flows.flow import CONTROLLER_METER, EMPTY, Flow, FlowKey, Flows, Meter, Program, amend, collect
 from flows.view import BridgeView, Location, NetworkView
 
 Outcome = TypeVar("Outcome")
@@ -26,15 +26,18 @@ STEP = 2_000
 
 @dataclass(frozen=True, slots=True)
 class Compiled:
-    """The program of a view; ``parts`` are those of its networks, by VNI, ``rest`` is what no network has."""
+    """The program of a view. ``common``: what all ports of a network share, by VNI; ``rest``: what no network
+    has. ``changed``: whatever is in only one of this program and the last one is among these; None: anything.
+    """
 
     view: BridgeView
     program: Program
     rest: Flows
-    parts: Mapping[int, tuple[NetworkView, Flows]]
+    common: Mapping[int, Flows]
+    changed: Set[FlowKey] | None
 
 
-NOTHING = Compiled(BridgeView((), (), False, 0, 0), EMPTY, {}, {})
+NOTHING = Compiled(BridgeView((), (), False, 0, 0), EMPTY, {}, {}, None)
 
 
 def compile_bridge(view: BridgeView) -> Program:
@@ -47,20 +50,50 @@ def recompile(view: BridgeView, last: Compiled) -> Generator[None, None, Compile
 
     It pauses after every ``STEP`` flows, for those who have other things to do meanwhile.
     """
-    same = last is not NOTHING and _bare(view) == _bare(last.view)
-    parts = last.parts if same else {}
-    now: dict[int, tuple[NetworkView, Flows]] = {}
+    if _bare(view) != _bare(last.view):
+        last = NOTHING
+    before = {network.vni: network for network in last.view.networks}
+    common: dict[int, Flows] = {}
+    gone: list[Flows] = []
+    come: list[Flows] = []
     fresh = 0
     for network in view.networks:
-        before = parts.get(network.vni)
-        now[network.vni] = part = (network, _part(view, network, before))
-        fresh += 0 if before is not None and part[1] is before[1] else len(part[1])
+        old, shared = before.pop(network.vni, None), last.common.get(network.vni, {})
+        if old is not network:
+            went, came, shared = _turn(view, old, network, shared)
+            gone += went
+            come += came
+            fresh += sum(map(len, came))
+        common[network.vni] = shared
         if fresh >= STEP:
             fresh = 0
             yield
-    rest = last.rest if same and _common(view) == _common(last.view) else collect(_rest(view))
-    flows = together(rest, *(part for _, part in now.values()))
-    return Compiled(view, Program(flows, {meter.id: meter for meter in _meters(view)}), rest, now)
+    for old in before.values():
+        gone += (last.common[old.vni], *_peopled(view, old, old))
+    rest = last.rest
+    if last is NOTHING or _common(view) != _common(last.view):
+        rest = collect(_rest(view))
+        gone.append(last.rest)
+        come.append(rest)
+    program = Program(amend(last.program.flows, gone, come), {meter.id: meter for meter in _meters(view)})
+    changed = None if last is NOTHING else frozenset().union(*gone, *come)
+    return Compiled(view, program, rest, common, changed)
+
+
+def _turn(
+    view: BridgeView, old: NetworkView | None, new: NetworkView, common: Flows
+) -> tuple[list[Flows], list[Flows], Flows]:
+    """What goes and what comes as a network changes from old to new, and what all of its ports then share."""
+    if old is None:
+        common = collect(_of_network(view, new))
+        return [], [common, *_peopled(view, new, new)], common
+    was, now = _apart(old, new)
+    gone, come = [*_peopled(view, old, was)], [*_peopled(view, new, now)]
+    if _unpeopled(old) != _unpeopled(new):
+        gone.append(common)
+        common = collect(_of_network(view, new))
+        come.append(common)
+    return gone, come, common
 
 
 def _meters(view: BridgeView) -> Iterator[Meter]:
@@ -97,28 +130,14 @@ def _gates(view: BridgeView) -> tuple[frozenset[int], frozenset[int]]:
     return frozenset(member.port for member in members if member.tagged) - strangers, strangers
 
 
-def _part(view: BridgeView, network: NetworkView, last: tuple[NetworkView, Flows] | None) -> Flows:
-    if last is not None and last[0] is network:
-        return last[1]
-    if last is None:
-        return together(*_pieces(view, network, network, common=True))
-    flows = dict(last[1])
-    common = _unpeopled(network) != _unpeopled(last[0])
-    gone, come = _apart(last[0], network)
-    for piece in _pieces(view, last[0], gone, common=common):
-        for key in piece:
-            flows.pop(key, None)
-    return together(flows, *_pieces(view, network, come, common=common))
-
-
 def _unpeopled(network: NetworkView) -> NetworkView:
     """All but who lives where: what comes and goes."""
     return replace(network, locations=(), answers=(), lies=())
 
 
-def _pieces(view: BridgeView, network: NetworkView, part: NetworkView, *, common: bool) -> Iterator[Flows]:
-    """The flows of the ports and locations in this part of a network, and those that all have in common."""
-    yield collect(chain(_of_ports(view, part), _of_network(view, network) if common else ()))
+def _peopled(view: BridgeView, network: NetworkView, part: NetworkView) -> Iterator[Flows]:
+    """The flows of the ports and locations in this part of a network."""
+    yield collect(_of_ports(view, part))
     yield from pipeline.learn(view, network.vni, part.locations)
     yield from pipeline.forward(view, network, part.locations)
     yield collect(answer.claims(view, network.vni, part.answers))

@@ -44,18 +44,27 @@ def urgent(plan: Plan) -> Plan:
 
 
 def diff(
-    installed: AbstractSet[FlowKey], meters: Iterable[Meter], program: Program, groups: Iterable[int] = ()
+    installed: AbstractSet[FlowKey],
+    meters: Iterable[Meter],
+    program: Program,
+    groups: Iterable[int] = (),
+    *,
+    among: AbstractSet[FlowKey] | None = None,
 ) -> Plan:
-    """From what is installed to the program, in a stable order. Whatever is not in the program goes."""
+    """From what is installed to the program, in a stable order. Whatever is not in the program goes.
+
+    ``among``: who knows that all others are right needs to look at these alone.
+    """
     flows = program.flows
-    missing = [key for key in flows if key not in installed]
+    wanted, held = (flows, installed) if among is None else (among, installed & among)
+    missing = [key for key in wanted if key not in installed and key in flows]
     surplus = len(installed) + len(missing) - len(flows)
-    delete = tuple(sorted(installed - flows.keys())) if surplus else ()
+    delete = sorted(key for key in held if key not in flows) if surplus else ()
     have_meters = frozenset(meters)
     gone = sorted(meter.id for meter in have_meters if meter.id not in program.meters)
     return Plan(
         add=tuple(flows[key] for key in (sorted(missing) if installed else missing)),
-        delete=delete,
+        delete=tuple(delete),
         meters=tuple(meter for meter in program.meters.values() if meter not in have_meters),
         unused=() if missing or delete else tuple(gone),
         groups=tuple(sorted(groups)),

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from functools import lru_cache
 from hashlib import blake2b
+from itertools import chain
 from typing import NamedTuple
 
 from flows.actions import Action, Goto, Teach
@@ -233,11 +234,16 @@ def collect(flows: Iterable[Flow]) -> Flows:
     return by_key
 
 
-def together(*parts: Flows) -> Flows:
-    """All of them; two different ones that share an identity are a matter for ``collect``."""
-    union: dict[FlowKey, Flow] = {}
-    for part in parts:
-        union.update(part)
-    if len(union) < sum(map(len, parts)):
-        return collect(flow for part in parts for flow in part.values())
-    return union
+def amend(flows: Flows, gone: Iterable[Flows], come: Iterable[Flows]) -> Flows:
+    """The flows without those that are gone, and with those that came; ``ValueError`` as of ``collect``."""
+    now = dict(flows)
+    for piece in gone:
+        for key in piece:
+            now.pop(key, None)
+    kept, come = len(now), tuple(come)
+    for piece in come:
+        now.update(piece)
+    if len(now) < kept + sum(map(len, come)):  # two share an identity
+        left = flows.keys() - {key for piece in gone for key in piece}
+        return collect(chain((flows[key] for key in left), *(piece.values() for piece in come)))
+    return now

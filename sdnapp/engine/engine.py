@@ -8,7 +8,7 @@ read before it is written, and has at most one plan on its way; whatever happens
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from operator import is_
@@ -103,8 +103,9 @@ class _Session:
 
     ``installed`` is None until it has been read; ``reads`` are on their way. ``suspect`` flows may not be
     what their identity says: they count as missing. ``due``: something is new since the bridge was last
-    compared. ``untold``: changes by others not logged yet. ``greeted``: it was in sync since it connected.
-    ``inherited``: it came with flows of ours. ``foreign``: groups, which no program has.
+    compared, and none but ``doubtful`` flows can differ; None: any may. ``untold``: changes by others not
+    logged yet. ``greeted``: it was in sync since it connected. ``inherited``: it came with flows of ours.
+    ``foreign``: groups, which no program has.
     """
 
     host: str
@@ -119,6 +120,7 @@ class _Session:
     dialect: Dialect = SILENT
     compiled: Compiled = NOTHING
     due: bool = True
+    doubtful: set[FlowKey] | None = None
     sending: Plan | None = None
     sent_dialect: Dialect = SILENT
     rejected: dict[Flow | Meter, str] = field(default_factory=dict)
@@ -143,7 +145,22 @@ class _Session:
         """The bridge dropped a flow that had aged."""
         if self.installed is not None:
             self.installed.discard(gone)
+        self.doubt({gone})
+
+    def doubt(self, flows: Set[FlowKey] | None) -> None:
+        """These, or any, may not be what the program says."""
         self.due = True
+        if flows is None:
+            self.doubtful = None
+        elif self.doubtful is not None:
+            self.doubtful |= flows
+
+    def lack(self) -> Plan:
+        """What makes the bridge hold its program, so far as it takes it."""
+        assert self.installed is not None
+        program = _without(self.program, self.rejected)
+        among = None if self.rejected else self.doubtful
+        return diff(self.installed, self.meters, program, self.foreign, among=among)
 
     def follow(self, state: State) -> Iterator[None]:
         """Bring the program up to the state. Nothing is computed but what depends on something new."""
@@ -165,7 +182,7 @@ class _Session:
         if view != self.compiled.view:
             yield
             self.compiled = yield from recompile(view, self.compiled)
-            self.due = True
+            self.doubt(self.compiled.changed)
             yield
 
 
@@ -300,8 +317,12 @@ class Engine:
                 session.inherited |= session.installed is None and any(
                     kind_of(cookie) is not None for _, cookie in flows
                 )
-                session.installed, session.meters, session.due = set(flows - session.suspect), meters, True
-                session.foreign = foreign
+                session.installed, session.meters, session.foreign = (
+                    set(flows - session.suspect),
+                    meters,
+                    foreign,
+                )
+                session.doubt(None)
                 session.reads -= 1
                 if not session.reads:
                     session.suspect = frozenset()
@@ -466,9 +487,7 @@ class Engine:
         if session.reads or session.installed is None or not session.due:
             return
         session.due = False
-        plan = diff(
-            session.installed, session.meters, _without(session.program, session.rejected), session.foreign
-        )
+        plan = session.lack()
         if plan and session.inherited and self._is_guessing():
             session.due = True
         elif plan:
@@ -478,6 +497,7 @@ class Engine:
             session.sent_dialect = session.dialect if whole else self._state.confirmed[session.host]
             yield Send(dpid, session.sending, frozenset(meter.id for meter in session.meters))
         else:
+            session.doubtful = set()
             yield from _greet(session)
             yield from self._in_force(session.host, session.dialect)
 

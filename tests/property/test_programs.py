@@ -103,9 +103,11 @@ def test_what_is_compiled_step_by_step_is_what_is_compiled_at_once(
         fewer = replace(view, networks=tuple(data.draw(fewer_locations(n)) for n in view.networks))
         least = replace(fewer, networks=tuple(data.draw(fewer_ports(n)) for n in fewer.networks))
         for now in (fewer, least, view):
-            last = at_once(recompile(now, last))
+            before, last = last.program, at_once(recompile(now, last))
 
             assert last.program == compile_bridge(now)
+            held, meters = set(before.flows), before.meters.values()
+            assert diff(held, meters, last.program, among=last.changed) == diff(held, meters, last.program)
 
 
 @st.composite

@@ -8,7 +8,7 @@ import pytest
 
 from flows.compile import compile_bridge
 from flows.diff import diff
-from flows.flow import CONTROLLER_METER, EMPTY, Kind, collect, kind_of, together
+from flows.flow import CONTROLLER_METER, EMPTY, Kind, amend, collect, kind_of
 from flows.tables import TABLES, Table
 from flows.trace import Copy, Frame, Walk, walk
 from flows.view import Location, Member, NetworkView, Peer
@@ -188,7 +188,7 @@ def test_a_program_refuses_two_flows_of_one_identity() -> None:
     with pytest.raises(ValueError, match="share cookie"):
         collect([flow, forged])
     with pytest.raises(ValueError, match="share cookie"):
-        together(collect([flow]), collect([forged]))
+        amend(collect([flow]), [], [collect([forged])])
     assert not EMPTY.flows
 
 
@@ -200,7 +200,7 @@ def test_of_two_learned_flows_of_one_identity_one_counts() -> None:
     (kept,) = collect([flow, forged]).values()
 
     assert kept in (flow, forged)
-    assert collect([forged, flow]) == together(collect([flow]), collect([forged])) == {flow.key: kept}
+    assert collect([forged, flow]) == amend(collect([flow]), [], [collect([forged])]) == {flow.key: kept}
 
 
 def test_while_a_key_changes_both_are_understood_and_each_peer_hears_its_own() -> None:
