@@ -7,6 +7,7 @@ from collections.abc import Collection, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import chain
+from operator import attrgetter
 from typing import NamedTuple
 
 from flows.compile import at_once
@@ -78,13 +79,45 @@ Residents = Mapping[str, Resident]
 NOBODY_THERE = Resident(NOBODY, learned=False)
 
 
-class Seat(NamedTuple):
+@dataclass(frozen=True)
+class Seat:
     """A port in a network: who may speak there, and the addresses that the file gives it."""
 
     port: Port
     attachment: Attachment
     speaker: Speaker | None
     answers: tuple[Answer, ...]
+
+    def at(self, number: int, size: int | None) -> tuple[Member, tuple[Answer, ...]]:
+        """What it is under its number on a bridge, in a network that carries frames of this size, and its
+        addresses: the same objects while that stays so.
+
+        A device of ours has the right MTU, and a stranger's tunnel is none of our business; with any other,
+        frames may be larger.
+        """
+        if (known := self._at.get((number, size))) is None:
+            answers = tuple(answer._replace(port=number) for answer in self.answers)
+            self._at.clear()
+            known = self._at[number, size] = (self._member(number, size), answers)
+        return known
+
+    def _member(self, number: int, size: int | None) -> Member:
+        port, attachment = self.port, self.attachment
+        trunk = any(one.tagged for one in port.attachments)
+        bounded = port.namespace is not None or attachment.key is not None
+        return Member(
+            port=number,
+            vlan=attachment.vlan if attachment.tagged or not trunk else None,
+            tagged=attachment.tagged,
+            key=attachment.key,
+            largest=None if size is None or bounded else size + attachment.tagged * _TAG,
+            speaker=self.speaker,
+            may=port.security.may,
+        )
+
+    @cached_property
+    def _at(self) -> dict[tuple[int, int | None], tuple[Member, tuple[Answer, ...]]]:
+        return {}
 
 
 class Home(NamedTuple):
@@ -300,19 +333,20 @@ def _ways(state: State, host: str, speech: Dialect, spoken: Spoken, path: str) -
 def _network(state: State, host: str, memo: Memo, ways: Ways, homes: Homes, *, path: str) -> NetworkView:
     ports, network = state.ports(host), state.networks[path]
     size = network.mtu + ETHERNET if len(state.having[path]) > 1 else None
-    members = _members(homes.get(host, NO_HOME).seats, ports, size)
+    numbered = ((seat, ports.number.get(seat.port.interface)) for seat in homes.get(host, NO_HOME).seats)
+    seated = [seat.at(number, size) for seat, number in numbered if number is not None]
     return NetworkView(
         vni=network.vni,
         floods_unknown=network.unknown_unicast == "flood",
         keys=ways.keys,
         entrances=ways.entrances,
-        members=tuple(sorted(members, key=lambda member: member.port)),
+        members=tuple(sorted((member for member, _ in seated), key=attrgetter("port"))),
         peers=ways.peers,
         snooping=tuple(_snooping(state, host, path, ways.behind)),
         serves=network.dhcp is not None,
         locations=tuple(sorted(_locations(state, host, memo.shared, path, ways.behind))),
         answers=(
-            *_answers(host, ports, ways, homes),
+            *_answers(host, seated, ways, homes),
             *sorted(_heard(state, host, path, ways.behind)),
         ),
         leases=network.dhcp is None and any(home.leases for home in homes.values()),
@@ -340,38 +374,20 @@ def _peer(ports: Ports, peer: str, way: Way, *, watched: bool) -> Peer:
     return Peer(port, way.key, up=not watched or ports.name[port] not in ports.dead)
 
 
-def _members(seats: Iterable[Seat], ports: Ports, size: int | None) -> Iterator[Member]:
-    """A device of ours has the right MTU, and a stranger's tunnel is none of our business; with any other,
-    frames may be larger than the ``size`` that the network carries.
-    """
-    for port, attachment, speaker, _ in seats:
-        if (number := ports.number.get(port.interface)) is not None:
-            trunk = any(one.tagged for one in port.attachments)
-            bounded = port.namespace is not None or attachment.key is not None
-            yield Member(
-                port=number,
-                vlan=attachment.vlan if attachment.tagged or not trunk else None,
-                tagged=attachment.tagged,
-                key=attachment.key,
-                largest=None if size is None or bounded else size + attachment.tagged * _TAG,
-                speaker=speaker,
-                may=port.security.may,
-            )
-
-
 def _speaker(mac: str | None, attachment: Attachment) -> Speaker | None:
     if mac is None:
         return None
     return Speaker(mac, (*(str(address.ip) for address in attachment.addresses), str(link_local(mac))))
 
 
-def _answers(host: str, ports: Ports, ways: Ways, homes: Homes) -> Iterator[Answer]:
+def _answers(
+    host: str, seated: Iterable[tuple[Member, tuple[Answer, ...]]], ways: Ways, homes: Homes
+) -> Iterator[Answer]:
     """Whoever a frame reaches from here."""
     for place, home in homes.items():
         if place == host:
-            for seat in home.seats:
-                if (number := ports.number.get(seat.port.interface)) is not None:
-                    yield from (answer._replace(port=number) for answer in seat.answers)
+            for _, answers in seated:
+                yield from answers
         elif place in ways.behind:
             yield from home.answers
 
@@ -413,8 +429,8 @@ def _locations(
     for learned, stations in ((False, state.static[path]), (True, state.learned.stations.get(path, NOBODY))):
         residents = shared.residents_of(path, stations, learned=learned)
         for (interface, moves), macs in residents.get(host, NOBODY_THERE).at.items():
-            if interface is not None and interface in ports.number:
-                yield Location(ports.number[interface], False, learned, macs, moves)
+            if interface is not None and (number := ports.number.get(interface)) is not None:
+                yield Location(number, False, learned, macs, moves)
         for peer, resident in residents.items():
             if (port := behind.get(peer)) is not None:
                 yield from resident.behind(port)
