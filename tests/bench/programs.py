@@ -24,8 +24,10 @@ HOSTS, PORTS = 5, 2
 
 NETWORKS = (2, 50, 500)
 
-FIXED, PER_NETWORK, PER_PORT, PER_LOCATION = len(TABLES) + 34, 12, 5, 1
-"""Flows that a bridge may need: in all, and for each network, local port and remote location."""
+FIXED, PER_NETWORK, PER_PORT, PER_LOCATION = 15, 12, 5, 1
+"""Flows that a bridge should need: in all, and for each network, local port and remote location."""
+EVERYWHERE = len(TABLES) + 34
+"""Those that it has without any network; with many, these need less than they may."""
 QUESTIONS = 3 * 32 + 2 * 48 + 3
 """And, in all, where any port is strict: the questions of ``flows.security`` about each bit of a sender."""
 PER_SPEAKER, PER_OWN, PER_KNOWN = 11, 3, 5
