@@ -8,16 +8,15 @@ read before it is written, and has at most one plan on its way; whatever happens
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Set
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from itertools import groupby
-from operator import is_
 from typing import Any
 
-from flows.compile import NOTHING, Compiled, recompile
+from flows.compile import NOTHING, Compiled
 from flows.counters import Count, counted
-from flows.diff import Plan, diff, urgent
-from flows.flow import Flow, FlowKey, Meter, Program, kind_of
+from flows.diff import urgent
+from flows.flow import FlowKey, Meter
 from flows.tables import Table
 from sdnapp.config.names import is_note
 from sdnapp.engine.binding import binding_alarms, binding_notes
@@ -51,6 +50,7 @@ from sdnapp.engine.messages import (
 )
 from sdnapp.engine.mobility import learning_alarms, learning_effects
 from sdnapp.engine.multicast import multicast_notes, multicast_status
+from sdnapp.engine.session import Session
 from sdnapp.engine.status import BridgeStatus, Status, locations
 from sdnapp.net import leases, service
 from sdnapp.net.addresses import AddressMemory
@@ -75,9 +75,8 @@ from sdnapp.net.hearing import Said, follow, give_back, grant, hear, miss, recal
 from sdnapp.net.leases import Word
 from sdnapp.net.membership import decode
 from sdnapp.net.model import Host, Overlay
-from sdnapp.net.project import Memo, Shared, projection
+from sdnapp.net.project import Memo, Shared
 from sdnapp.net.service import Spoken
-from sdnapp.net.speaking import dialect, in_change
 from sdnapp.net.state import State
 from sdnapp.net.step import step
 
@@ -97,113 +96,12 @@ ATTEMPTS = 3
 """How often in a row a bridge is read anew after it refused a whole plan, before it is left alone."""
 
 
-@dataclass(slots=True)
-class _Session:
-    """A connected bridge of ours.
-
-    ``installed`` is None until it has been read; ``reads`` are on their way. ``suspect`` flows may not be
-    what their identity says: they count as missing. ``due``: something is new since the bridge was last
-    compared, and none but ``doubtful`` flows can differ; None: any may. ``untold``: changes by others not
-    logged yet. ``greeted``: it was in sync since it connected. ``inherited``: it came with flows of ours.
-    ``foreign``: groups, which no program has.
-    """
-
-    host: str
-    address: str
-    since: float
-    memo: Memo
-    installed: set[FlowKey] | None = None
-    meters: frozenset[Meter] = frozenset()
-    foreign: tuple[int, ...] = ()
-    followed: State | None = None
-    inputs: tuple[object, ...] = ()
-    dialect: Dialect = SILENT
-    compiled: Compiled = NOTHING
-    due: bool = True
-    doubtful: set[FlowKey] | None = None
-    sending: Plan | None = None
-    sent_dialect: Dialect = SILENT
-    rejected: dict[Flow | Meter, str] = field(default_factory=dict)
-    reads: int = 1
-    untold: int = 0
-    greeted: bool = False
-    inherited: bool = False
-    suspect: frozenset[FlowKey] = frozenset()
-    failures: int = 0
-    failure: str | None = None
-
-    @property
-    def in_sync(self) -> bool:
-        settled = self.installed is not None and not self.reads and self.sending is None
-        return settled and not self.rejected and self.failure is None
-
-    @property
-    def program(self) -> Program:
-        return self.compiled.program
-
-    def lose(self, gone: FlowKey) -> None:
-        """The bridge dropped a flow that had aged."""
-        if self.installed is not None:
-            self.installed.discard(gone)
-        self.doubt({gone})
-
-    def doubt(self, flows: Set[FlowKey] | None) -> None:
-        """These, or any, may not be what the program says."""
-        self.due = True
-        if flows is None:
-            self.doubtful = None
-        elif self.doubtful is not None:
-            self.doubtful |= flows
-
-    def lack(self) -> Plan:
-        """What makes the bridge hold its program, so far as it takes it."""
-        assert self.installed is not None
-        program = _without(self.program, self.rejected)
-        among = None if self.rejected else self.doubtful
-        return diff(self.installed, self.meters, program, self.foreign, among=among)
-
-    def follow(self, state: State) -> Iterator[None]:
-        """Bring the program up to the state. Nothing is computed but what depends on something new."""
-        if state is self.followed:
-            return
-        self.followed = state
-        speaking = _speaking(state, self.host)
-        taught = (state.learned, state.multicast.known, state.addresses)
-        world = (state.members, state.networks, state.mac_age, *taught)
-        inputs = (*speaking, *world)
-        if _same(inputs, self.inputs):
-            return
-        if not _same(speaking, self.inputs[: -len(world)]):
-            now = dialect(state, self.host)
-            if now != self.dialect:
-                self.dialect, self.due = now, True
-        self.inputs = inputs
-        view = yield from projection(state, self.host, self.dialect, self.memo)
-        if view != self.compiled.view:
-            yield
-            self.compiled = yield from recompile(view, self.compiled)
-            self.doubt(self.compiled.changed)
-            yield
-
-
-def _speaking(state: State, host: str) -> tuple[object, ...]:
-    """All of the state that a dialect depends on; what others confirmed, only while ways change."""
-    inputs = (state.ports(host), state.here, state.having, state.paths, state.claims)
-    if not in_change(state, host):
-        return inputs
-    return (*inputs, state.confirmed, state.fading, state.settled)
-
-
-def _same(a: tuple[object, ...], b: tuple[object, ...]) -> bool:
-    return len(a) == len(b) and all(map(is_, a, b))
-
-
 class Engine:
     """Keeps every connected bridge at what the state asks of it."""
 
     def __init__(self, overlay: Overlay) -> None:
         self._state = State.of(overlay)
-        self._sessions: dict[int, _Session] = {}
+        self._sessions: dict[int, Session] = {}
         self._away: dict[str, tuple[Memo, Compiled]] = {}  # by host, what its bridge will need on its return
         self._strangers: dict[int, Connected] = {}
         self._config_error: str | None = None
@@ -287,7 +185,7 @@ class Engine:
         session = self._sessions.get(event.dpid)
         return [] if session is None else self._hear(session, event)
 
-    def _hear(self, session: _Session, event: FromBridge) -> list[Effect]:
+    def _hear(self, session: Session, event: FromBridge) -> list[Effect]:
         """Something from a bridge of ours."""
         host = session.host
         match event:
@@ -314,18 +212,7 @@ class Engine:
                 read = self._state.read
                 self._state = step(self._state, Recalled(host, memories, crowded, groups, now))
                 self._state = recall(self._state, host, addresses, read)
-                session.inherited |= session.installed is None and any(
-                    kind_of(cookie) is not None for _, cookie in flows
-                )
-                session.installed, session.meters, session.foreign = (
-                    set(flows - session.suspect),
-                    meters,
-                    foreign,
-                )
-                session.doubt(None)
-                session.reads -= 1
-                if not session.reads:
-                    session.suspect = frozenset()
+                session.was_read(flows, meters, foreign)
                 fields = {"host": host, "flows": len(flows), "monitored": monitored}
                 return [*_drifted(session), Note("bridge.read", fields, warning=not monitored)]
             case FlowsAltered(dpid, count, altered):
@@ -412,7 +299,7 @@ class Engine:
             return [Note("bridge.unknown", fields, warning=True)]
         self._leave(event.dpid)  # it may be back before it was known to be gone
         memo, compiled = self._away.pop(host.name, (Memo(self._shared), NOTHING))
-        session = _Session(host.name, event.address, event.now, memo, compiled=compiled)
+        session = Session(host.name, event.address, event.now, memo, compiled=compiled)
         self._sessions[event.dpid] = session
         self._state = step(self._state, BridgeFound(host.name, event.ports, event.dead))
         return [Note("bridge.up", {"host": host.name, **fields}), Read(event.dpid)]
@@ -422,13 +309,13 @@ class Engine:
         session = self._leave(dpid)
         return [] if session is None else [Note("bridge.down", {"host": session.host}, warning=True)]
 
-    def _leave(self, dpid: int) -> _Session | None:
+    def _leave(self, dpid: int) -> Session | None:
         session = self._sessions.pop(dpid, None)
         if session is not None:
             self._away[session.host] = session.memo, session.compiled
         return session
 
-    def _confirm(self, dpid: int, session: _Session, rejections: tuple[Rejection, ...]) -> list[Effect]:
+    def _confirm(self, dpid: int, session: Session, rejections: tuple[Rejection, ...]) -> list[Effect]:
         plan, session.sending, session.due = session.sending, None, True
         if plan is None or session.installed is None:
             return []
@@ -444,16 +331,12 @@ class Engine:
                 session.rejected[rejection.what] = rejection.reason
         if any(not isinstance(r.what, Meter) for r in rejections):
             return [*notes, *self._retry(dpid, session, rejections[0])]
-        session.installed.update(flow.key for flow in plan.add)
-        session.installed.difference_update(plan.delete)
-        session.meters = _replace_meters(session.meters, plan)
-        session.foreign = tuple(group for group in session.foreign if group not in plan.groups)
-        session.failures, session.failure = 0, None
+        session.took(plan)
         fields = {"host": session.host, "added": len(plan.add), "deleted": len(plan.delete)}
         in_force = self._in_force(session.host, session.sent_dialect)
         return [*notes, Note("bridge.programmed", fields), *in_force]
 
-    def _retry(self, dpid: int, session: _Session, rejection: Rejection) -> list[Effect]:
+    def _retry(self, dpid: int, session: Session, rejection: Rejection) -> list[Effect]:
         """Nothing of the plan took effect. Without the flow to blame, look at the bridge again."""
         if rejection.what is not None:
             return []
@@ -476,7 +359,7 @@ class Engine:
             and not overlay.hosts.keys() <= self._state.read
         )
 
-    def _reconcile(self, dpid: int, session: _Session) -> Iterator[Effect | None]:
+    def _reconcile(self, dpid: int, session: Session) -> Iterator[Effect | None]:
         """Send what the bridge lacks, unless it is being read, or written, or was given up.
 
         What it should hold is worked out while it tells what it holds, for the first time.
@@ -554,14 +437,14 @@ def _by_network(spoken: Mapping[tuple[str, str], int]) -> Mapping[str, Mapping[s
     return networks
 
 
-def _drifted(session: _Session) -> list[Effect]:
+def _drifted(session: Session) -> list[Effect]:
     """What others did to the bridge and the log does not have yet."""
     count, session.untold = session.untold, 0
     fields = {"host": session.host, "changes": count}
     return [Note("bridge.drift", fields, warning=True)] if count else []
 
 
-def _greet(session: _Session) -> list[Effect]:
+def _greet(session: Session) -> list[Effect]:
     """Say once in each connection that the bridge holds what it should."""
     if session.greeted or not session.in_sync:
         return []
@@ -569,20 +452,8 @@ def _greet(session: _Session) -> list[Effect]:
     return [Note("bridge.in_sync", {"host": session.host, "flows": len(session.program.flows)})]
 
 
-def _without(program: Program, rejected: Mapping[Flow | Meter, str]) -> Program:
-    if not rejected:
-        return program
-    flows = {key: flow for key, flow in program.flows.items() if flow not in rejected}
-    return Program(flows, {i: meter for i, meter in program.meters.items() if meter not in rejected})
-
-
-def _replace_meters(old: frozenset[Meter], plan: Plan) -> frozenset[Meter]:
-    ids = {*plan.unused, *(meter.id for meter in plan.meters)}
-    return frozenset(meter for meter in old if meter.id not in ids) | frozenset(plan.meters)
-
-
 def _bridge_status(
-    state: State, host: Host, session: _Session | None, drift: Mapping[str, int]
+    state: State, host: Host, session: Session | None, drift: Mapping[str, int]
 ) -> BridgeStatus:
     failures = [] if session is None else [f"{what}: {why}" for what, why in session.rejected.items()]
     if session is not None and session.failure is not None:
