@@ -80,3 +80,14 @@ def test_a_stream_survives_that_the_switch_forgets_its_neighbour(
 
     (there,) = packets.counts()
     assert there.lost < 0.75 * 200
+
+
+def test_a_stream_survives_the_age_of_its_neighbour(bring_up: Callable[..., Running]) -> None:
+    """What Open vSwitch forgets 15 minutes after its last use, it forgets after 2 seconds here."""
+    running = bring_up("two-hosts.yaml")
+    running.run("host1", "ovs-appctl", "tnl/neigh/aging", "2")
+    with streaming(running.lab, [("red1", "red2")], rate=200) as packets:
+        time.sleep(6.0)
+
+    (there,) = packets.counts()
+    assert there.lost == 0
