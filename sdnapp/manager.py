@@ -102,9 +102,10 @@ def _serve(reader: int) -> signal.Signals | None:
     """Wait for the signal that ends us; None if there is nothing left to serve."""
     while True:
         select.select([reader], [], [])
-        number = os.read(reader, 1)[0]
-        if number != signal.SIGHUP:
-            return signal.Signals(number) if number else None
+        numbers = os.read(reader, 65536)  # many a SIGHUP at once is one
+        for number in numbers:
+            if number != signal.SIGHUP:
+                return signal.Signals(number) if number else None
         for app in AppManager.get_instance().applications.values():
             getattr(app, "reload", lambda: None)()
 

@@ -116,6 +116,8 @@ class OverlayApp(OSKenApp):  # type: ignore[misc]  # os-ken has no types
         with _named("REST", "rest", host, port):
             listening = listener(host, port)
         super().start()
+        bridges = (CONF.ofp_listen_host, CONF.ofp_tcp_listen_port)
+        log_event(LOG, "controller.listening", bridges=_shown(bridges), rest=_shown(listening.getsockname()))
         serve(application(self), listening)
         hub.spawn(self._run)
         hub.spawn(self._follow_file)
@@ -358,6 +360,14 @@ def _do(switch: Switch, task: Read | Send) -> Event:
 def _memory(flow: LearnedFlow) -> Memory:
     moves = HEARSAY if flow.moves is None else flow.moves
     return Memory(Sighting(flow.vni, flow.mac, flow.ofport), moves, flow.denied)
+
+
+def _shown(address: str | tuple[Any, ...]) -> str:
+    """A socket's address as text: a path, or host and port."""
+    if isinstance(address, str):
+        return address
+    host, port = address[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _family(host: str) -> socket.AddressFamily:

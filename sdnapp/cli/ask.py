@@ -17,6 +17,7 @@ from sdnapp.lab import model
 from sdnapp.lab.errors import LabError
 
 DEFAULT = "http://127.0.0.1:8080"
+_REMEDY = "Start it, or name another by --rest or --name"
 TIMEOUT = 60.0
 """Seconds; the dump of a large bridge takes some."""
 
@@ -79,7 +80,7 @@ def ask(url: str, path: str, body: Any = None) -> Any:
     except (OSError, HTTPException, ValueError) as error:
         reason = getattr(error, "reason", None) or error
         why = getattr(reason, "strerror", None) or reason
-        raise click.ClickException(f"no controller answers at {url}: {str(why).strip()}") from None
+        raise click.ClickException(f"no controller answers at {url}: {str(why).strip()}. {_REMEDY}") from None
 
 
 def _refusal(error: HTTPError, url: str) -> str:

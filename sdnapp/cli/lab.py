@@ -100,14 +100,14 @@ def ping(name: str, source: str | None, destination: str | None) -> None:
     with on_labs():
         there = model.read(name)
         overlay = load(there.file)
-        pairs = _pairs(overlay, source, destination)
+        pairs = ordered_pairs(overlay, source, destination)
         cells = measure(there, overlay, pairs)
-        print_matrix(overlay, cells)
         if not cells:
-            raise LabError("nothing to probe: no two ports have addresses of one IP version")
+            raise LabError("nothing to probe: no two ports in namespaces have addresses of one IP version")
+        print_matrix(overlay, cells)
     broken = [(cell, words) for cell, what in sorted(cells.items()) for words in what.broken]
     for (a, b, version), words in broken:
-        console.print(f"{a} → {b}, IPv{version}: {words}")
+        console.print(f"{a} → {b}, IPv{version}: {words}", markup=False)
     kept = sum(not cell.broken for cell in cells.values())
     console.print(f"{kept} of {len(cells)} promises are kept")
     raise SystemExit(1 if broken else 0)
@@ -170,12 +170,15 @@ def _mark(cell: Cell | None) -> str:
     return "[green]✓[/]" if cell.promised else "[dim]·[/]"
 
 
-def _pairs(overlay: Overlay, source: str | None, destination: str | None) -> set[tuple[str, str]]:
+def ordered_pairs(overlay: Overlay, source: str | None, destination: str | None) -> set[tuple[str, str]]:
+    """Return the pairs of different ports to probe: all, or the one that was asked for."""
+    probed = {end.port for end in endpoints(overlay)}
     if source is None:
-        return set(permutations((end.port for end in endpoints(overlay)), 2))
+        return set(permutations(probed, 2))
     if destination is None:
         raise LabError(f"from {source} to which port? sdnapp lab ping {source} B")
-    probed = {end.port for end in endpoints(overlay)}
+    if source == destination:
+        raise LabError(f"from {source} to itself? Name two ports")
     for port in (source, destination):
         if port not in probed:
             raise LabError(f"no port named '{port}' that can be probed; there is {', '.join(sorted(probed))}")
@@ -190,21 +193,23 @@ def _become(machine: Machine, command: Sequence[str], *, namespace: str | None =
 
 
 def _print_status(seen: dict[str, Any]) -> None:
-    console.print(f"lab {seen['name']}, following {seen['file']}")
+    console.print(f"lab {seen['name']}, following {seen['file']}", markup=False)
     console.print(f"controller pid {seen['controller']['processes'].get('controller')}, REST {seen['rest']}")
     if seen["problem"]:
-        console.print(seen["problem"], style="red")
+        console.print(seen["problem"], style="red", markup=False)
     hosts = Table("host", "vtep", "datapath id", "in sync", "anchor pid", "OVSDB")
-    hosts.columns[-1].overflow = "fold"
     for host in seen["hosts"]:
         state = {True: "yes", False: "no", None: "unknown"}[host["in_sync"]]
         row = (host["name"], host["vtep"], host["datapath_id"], state, host["anchor"], host["ovsdb"])
         hosts.add_row(*map(str, row))
-    console.print(hosts)
     ports = Table("port", "host", "networks", "namespace", "device", "MAC", "addresses")
     for port in seen["ports"]:
-        where = (port["namespace"] or "external", port["device"] or "", port["mac"] or "learned")
+        namespace = port["namespace"] or ("stranger" if port["stranger"] else "external")
+        where = (namespace, port["device"] or port["interface"], port["mac"] or "learned")
         ports.add_row(
             port["name"], port["host"], " ".join(port["networks"]), *where, " ".join(port["addresses"])
         )
-    console.print(ports)
+    for table in (hosts, ports):
+        for column in table.columns:
+            column.overflow = "fold"
+        console.print(table)

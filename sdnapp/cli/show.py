@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
+from itertools import groupby, zip_longest
 from typing import Any
 from urllib.parse import quote
 
 import click
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Table as Grid
 
 from flows.render import table_named
+from flows.tables import Table
 from sdnapp.cli import words
 from sdnapp.cli.ask import ask, rest_options, rest_url
 
@@ -34,13 +36,10 @@ def show(rest: str | None, name: str | None, as_json: bool, drops: bool) -> None
     if as_json:
         click.echo(json.dumps(seen, indent=2))
         return
-    console = _console()
     more = [_strangers(seen)] if any(port["tunnel"] for port in seen["ports"]) else []
     more += [_multicast(seen)] if any(network["multicast"]["routers"] for network in seen["networks"]) else []
-    for part in (_hosts(seen), _networks(seen), _ports(seen), *more, _locations(seen)):
-        console.print(part, end="\n\n")
-    for remark in _remarks(seen):
-        console.print(f"[yellow]{escape(remark)}[/]")
+    remarks = [f"[yellow]{escape(remark)}[/]" for remark in _remarks(seen)]
+    _print(_hosts(seen), _networks(seen), _ports(seen), *more, _locations(seen), "\n".join(remarks))
 
 
 def _drops(url: str, as_json: bool) -> None:
@@ -50,13 +49,13 @@ def _drops(url: str, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(seen, indent=2))
         return
-    shown = _new("Frames that did not go on", "host", "what", "why", "port", "network", "frames>", "bytes>")
+    shown = titled("Frames that did not go on", "host", "what", "why", "port", "network", "frames>", "bytes>")
     for host, counters in seen.items():
         for c in sorted(counters, key=lambda c: (c["what"], c["why"], c["port"] or "", c["network"] or "")):
             if c["frames"]:
                 where = (c["port"], c["network"], str(c["frames"]), str(c["bytes"]))
                 _row(shown, host, c["what"], c["why"], *where)
-    _console().print(shown)
+    _print(shown)
 
 
 @click.command()
@@ -78,7 +77,7 @@ def flows(host: str, table: str | None, rest: str | None, name: str | None, as_j
     if as_json:
         click.echo(json.dumps(rows, indent=2))
     else:
-        _console().print(_flows(host, rows))
+        _print(_flows(host, rows))
 
 
 def _table(label: str) -> int:
@@ -103,10 +102,10 @@ def _flow(flow: dict[str, Any], known: words.Names) -> dict[str, Any]:
     }
 
 
-def _flows(host: str, rows: list[dict[str, Any]]) -> Table:
-    shown = _new(f"Flows of {host}", "table", "priority>", "match", "actions", "packets>", "bytes>")
+def _flows(host: str, rows: list[dict[str, Any]]) -> Grid:
+    shown = titled(f"Flows of {host}", "table", "priority>", "match", "actions", "packets>", "bytes>")
     before = None
-    for row in rows:
+    for row in _shortened(rows):
         if before not in {None, row["table"]}:
             shown.add_section()
         label = "" if row["table"] == before else row["table"]
@@ -116,8 +115,25 @@ def _flows(host: str, rows: list[dict[str, Any]]) -> Table:
     return shown
 
 
-def _hosts(seen: dict[str, Any]) -> Table:
-    shown = _new("Hosts", "host", "state", "vtep", "datapath id", "flows>", "tunnels")
+def _shortened(rows: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """The rows; of those that ask the same of one bit after the other, the first and their sum."""
+    for _, alike in groupby(rows, _question):
+        first, *others = alike
+        yield first
+        if others:
+            counted = {count: sum(row[count] for row in others) for count in ("packets", "bytes")}
+            told = f"... the same for each of {len(others)} more bits"
+            yield {**others[-1], "match": told, "actions": "", **counted}
+
+
+def _question(row: dict[str, Any]) -> object:
+    if not Table.FOREIGN <= row["table_id"] < Table.SECURITY or "foreign_" not in row["match"]:
+        return row["table_id"], row["priority"], row["match"]
+    return row["table_id"], row["actions"], tuple(part.partition("=")[0] for part in row["match"].split())
+
+
+def _hosts(seen: dict[str, Any]) -> Grid:
+    shown = titled("Hosts", "host", "state", "vtep", "datapath id", "flows>", "tunnels")
     for host in seen["hosts"]:
         tunnels = (
             f"{tunnel['interface']} to {tunnel['remote_ip']}{', down' if tunnel['down'] else ''}"
@@ -141,27 +157,44 @@ def _state(host: dict[str, Any]) -> str:
     return "in sync" if host["in_sync"] else "not in sync"
 
 
+_NARROWEST = 80
+"""Columns below which tables are left to the terminal to cut."""
+
+_LOOKS: dict[str, Any] = {"title_justify": "left", "title_style": "bold", "box": None, "pad_edge": False}
+_RARE = {"dhcp", "answers", "limits"}
+"""Columns that are left out where they would be empty."""
+_LONG = {"match", "actions", "tunnels", "subnets", "networks", "answers", "limits"}
+"""Columns that take several lines where the terminal is narrow."""
+
 _NETWORK_COLUMNS = (
     *("tenant", "network", "vni>", "vlan>", "subnets", "mtu>", "dhcp", "hosts", "ports", "answers"),
 )
 
 
-def _networks(seen: dict[str, Any]) -> Table:
-    shown = _new("Tenants and networks", *_NETWORK_COLUMNS)
+def _networks(seen: dict[str, Any]) -> Grid:
+    shown = titled("Tenants and networks", *_NETWORK_COLUMNS)
     for network in seen["networks"]:
         who = (network["tenant"], network["name"], network["vni"], network["vlan"])
         said = (f"{what}: {count}" for what, count in network["said"].items())
         dhcp = "yes" if network["dhcp"] else None
-        where = (network["hosts"], network["ports"])
-        _row(shown, *who, network["subnets"], network["mtu"], dhcp, *where, said)
+        there = list(members(seen, network))
+        hosts, ports = ([pair[column] for pair in there] for column in (0, 1))
+        _row(shown, *who, network["subnets"], network["mtu"], dhcp, hosts, ports, said)
     for tenant in seen["tenants"]:
         if not tenant["networks"]:
             _row(shown, tenant["name"])
     return shown
 
 
-def _ports(seen: dict[str, Any]) -> Table:
-    shown = _new("Ports", "port", "host", "interface", "ofport>", "mac", "networks", "addresses", "limits")
+def members(seen: dict[str, Any], network: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Each host of a network beside the first of its ports there, the others below."""
+    at = {port["name"]: port["host"] for port in seen["ports"]}
+    for host in network["hosts"]:
+        yield from zip_longest([host], (port for port in network["ports"] if at[port] == host), fillvalue="")
+
+
+def _ports(seen: dict[str, Any]) -> Grid:
+    shown = titled("Ports", "port", "host", "interface", "ofport>", "mac", "networks", "addresses", "limits")
     for port in (port for port in seen["ports"] if not port["tunnel"]):
         attached = port["attachments"]
         networks = (f"{a['network']} tag {a['vlan']}" if a["tagged"] else a["network"] for a in attached)
@@ -176,8 +209,8 @@ def _limits(limits: dict[str, Any]) -> Iterator[str]:
     return (f"{what}: {rate['rate']:,} {units[what]}" for what, rate in limits.items() if rate)
 
 
-def _multicast(seen: dict[str, Any]) -> Table:
-    shown = _new("Multicast", "network", "ipv4", "ipv6", "group", "listeners")
+def _multicast(seen: dict[str, Any]) -> Grid:
+    shown = titled("Multicast", "network", "ipv4", "ipv6", "group", "listeners")
     for network in seen["networks"]:
         known = network["multicast"]
         where = (network["path"], known["ipv4"], known["ipv6"])
@@ -188,8 +221,8 @@ def _multicast(seen: dict[str, Any]) -> Table:
     return shown
 
 
-def _strangers(seen: dict[str, Any]) -> Table:
-    shown = _new("Peers that are strangers", "peer", "host", "interface", "ofport>", "vtep", "networks")
+def _strangers(seen: dict[str, Any]) -> Grid:
+    shown = titled("Peers that are strangers", "peer", "host", "interface", "ofport>", "vtep", "networks")
     for port in (port for port in seen["ports"] if port["tunnel"]):
         networks = (_carried(attachment) for attachment in port["attachments"])
         where = (port["name"], port["host"], port["interface"], port["ofport"], port["tunnel"]["remote_ip"])
@@ -204,8 +237,8 @@ def _carried(attachment: dict[str, Any]) -> str:
     return f"{attachment['network']}{key}{tag}"
 
 
-def _locations(seen: dict[str, Any]) -> Table:
-    shown = _new("Locations", "network", "mac", "host", "port", "addresses", "kind", "moves>")
+def _locations(seen: dict[str, Any]) -> Grid:
+    shown = titled("Locations", "network", "mac", "host", "port", "addresses", "kind", "moves>")
     for place in sorted(seen["locations"], key=lambda place: (place["network"], place["mac"])):
         where = (place["network"], place["mac"], place["host"], place["port"])
         kind = "frozen" if place["frozen"] else place["kind"]
@@ -228,23 +261,39 @@ def _remarks(seen: dict[str, Any]) -> Iterator[str]:
         yield f"unknown bridge {stranger['datapath_id']:016x} from {stranger['address']}: left empty"
 
 
-def _console() -> Console:
+def _print(*parts: Grid | str) -> None:
+    """Print what there is, with an empty line between two parts."""
     console = Console(highlight=False)
-    return console if console.is_terminal else Console(highlight=False, width=_UNBOUNDED)
+    console.width = max(console.width, _NARROWEST) if console.is_terminal else _UNBOUNDED
+    with console.capture() as captured:
+        for part in filter(None, parts):
+            shown = fitting(part) if isinstance(part, Grid) else part
+            console.print(shown, "", soft_wrap=isinstance(part, str), crop=False)
+    click.echo("\n".join(line.rstrip() for line in captured.get().rstrip().splitlines()))
 
 
-def _new(title: str, *columns: str) -> Table:
+def fitting(table: Grid) -> Grid:
+    """The table for any terminal: without what it has nothing of, and no word of it is ever cut."""
+    for column in table.columns:
+        column.no_wrap = column.header not in _LONG
+        texts = "\n".join(map(str, (column.header, *column.cells)))
+        column.min_width = max(map(len, texts.splitlines() if column.no_wrap else texts.split()))
+    kept = [column for column in table.columns if column.header not in _RARE or {*column.cells} - {"-"}]
+    fresh = Grid(*kept, title=table.title, **_LOOKS)
+    fresh.rows = table.rows
+    return fresh
+
+
+def titled(title: str, *columns: str) -> Grid:
     """An empty table; a column whose name ends with > holds numbers."""
-    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
+    table = Grid(title=title, **_LOOKS)
     for column in columns:
         number = column.endswith(">")
-        table.add_column(
-            column.rstrip(">"), justify="right" if number else "left", style=None, header_style="dim"
-        )
+        table.add_column(column.rstrip(">"), justify="right" if number else "left", header_style="dim")
     return table
 
 
-def _row(table: Table, *cells: str | int | Iterable[str] | None) -> None:
+def _row(table: Grid, *cells: str | int | Iterable[str] | None) -> None:
     """Add a row; several values in one cell stand in a line each."""
     table.add_row(*(_cell(cell) for cell in cells))
 

@@ -11,6 +11,7 @@ from typing import NoReturn
 
 import click
 from rich.console import Console
+from rich.markup import escape
 
 from sdnapp.config import Invalid
 from sdnapp.lab.errors import LabError
@@ -63,13 +64,14 @@ def interrupted_by_sigterm() -> Iterator[None]:
 
 @contextmanager
 def progress() -> Iterator[Callable[[str], None]]:
-    """Show the steps as they get done, each with the time it took."""
+    """Show the steps as they get done, each with the time it took; one that says "but" is no success."""
     last = time.monotonic()
 
     def report(step: str) -> None:
         nonlocal last
         now = time.monotonic()
-        console.print(f"✓ {step} [dim]({now - last:.1f} s)[/dim]")
+        mark = "[yellow]![/]" if step.startswith("but ") else "✓"
+        console.print(f"{mark} {escape(step)} [dim]({now - last:.1f} s)[/dim]")
         last = now
 
     with console.status("bringing it up …") if console.is_terminal else nullcontext():

@@ -3,19 +3,51 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from base64 import b64decode
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from ipaddress import IPv4Address, IPv6Address
 from typing import Any
 
-from flows.match import FIELDS, Source
+from flows.match import FIELDS, HEADER_FIELDS, Source
 from flows.tables import Table
 
 _SET_FIELD = re.compile(r"SET_FIELD: \{(\w+):(.*)\}")
+_MOVE = re.compile(r"NX_MOVE: \{(\w+?)(?:_nxm)?\[.*\]: (\w+?)(?:_nxm)?\[.*\]\}")
+_UNKNOWN = re.compile(r"NX_UNKNOWN: \{subtype: (\d+),.*\}")
+_NICIRA = {"8": "note", "42": "clone", "45": "teach", "49": "measure"}
+"""Nicira actions that os-ken does not know, by their subtype (ofp-actions.c)."""
 _FIELDS = {
-    **{"tunnel_id": "key", "dl_src": "eth_src", "dl_dst": "eth_dst"},
-    **{"xreg1": "foreign_mac", "reg1": "foreign_ip", "xxreg2": "foreign_ip6"},
+    **{"tunnel_id": "key", "dl_src": "eth_src", "dl_dst": "eth_dst", "dl_type": "eth_type"},
+    **{"nw_proto": "ip_proto", "nw_src": "ipv4_src", "nw_dst": "ipv4_dst", "tp_src": "udp_src"},
+    **{"tp_dst": "udp_dst", "ipv6_nd_target": "nd_target", "ipv6_nd_sll": "nd_sll", "ipv6_nd_tll": "nd_tll"},
     **{"reg4": "false_mac", "reg5": "false_arp", "reg6": "false_ip6", "reg7": "false_target"},
+    "field_524290": "nd_options_type",
 }
+
+
+def _mac(bits: int) -> str:
+    return (bits % (1 << 48)).to_bytes(6, "big").hex(":")
+
+
+def _ipv4(bits: int) -> str:
+    return str(IPv4Address(bits))
+
+
+def _ipv6(bits: int) -> str:
+    return str(IPv6Address(bits))
+
+
+_REGISTERS: dict[str, tuple[str, int, Callable[[int], str]]] = {
+    **{
+        "xreg1": ("foreign_mac", 0, _mac),
+        "reg2": ("foreign_mac", 32, _mac),
+        "reg3": ("foreign_mac", 0, _mac),
+    },
+    **{"reg1": ("foreign_ip", 0, _ipv4), "xxreg2": ("foreign_ip6", 0, _ipv6)},
+    **{f"reg{8 + word}": ("foreign_ip6", 96 - 32 * word, _ipv6) for word in range(4)},
+}
+"""Registers with an address or a part of one: of which field, how many bits from its end, how written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +91,10 @@ def match(fields: Mapping[str, Any], names: Names) -> str:
 def _place(text: str) -> int:
     """Our fields in the order in which the project prints them, others after them."""
     name = text.partition("=")[0]
-    return FIELDS.index(name) if name in FIELDS else len(FIELDS)
+    return _ORDER.index(name) if name in _ORDER else len(_ORDER)
+
+
+_ORDER = (*FIELDS, *HEADER_FIELDS)
 
 
 def _field(name: str, value: Any, names: Names) -> str:
@@ -76,7 +111,17 @@ def _field(name: str, value: Any, names: Names) -> str:
             return "vlan=any"
         case "dl_vlan", tag:
             return f"vlan={tag}"
-    return f"{_FIELDS.get(name, name)}={value}"
+        case "dl_type", number:
+            return f"eth_type={int(number):#06x}"
+    return "=".join(_register(name, str(value)))
+
+
+def _register(name: str, value: str) -> tuple[str, str]:
+    """What a field is called, and its value; registers hold addresses, in parts."""
+    if name not in _REGISTERS:
+        return _FIELDS.get(name, name), value
+    called, shift, written = _REGISTERS[name]
+    return called, "/".join(written(int(part, 0) << shift) for part in value.split("/"))
 
 
 def actions(dumped: Iterable[Any], names: Names) -> str:
@@ -99,7 +144,14 @@ def _action(action: Any, names: Names) -> str:
             return f"push_vlan:{int(value) & 0xFFF}"
         if name == "reg0":
             return f"set_source:{Source(int(value)).name.lower()}"
-        return f"set_{_FIELDS.get(name, name)}:{value}"
+        if name == "field_524290":  # os-ken does not know it: one byte, in base 64
+            value = str(b64decode(value)[0])
+        return f"set_{':'.join(_register(name, value))}"
+    if found := _MOVE.fullmatch(action):
+        target, source = found.groups()
+        return f"move:{source}->{target}"
+    if found := _UNKNOWN.fullmatch(action):
+        return _NICIRA.get(found[1], f"nicira:{found[1]}")
     name, _, value = action.partition(":")
     match name:
         case "OUTPUT":

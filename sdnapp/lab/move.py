@@ -41,6 +41,7 @@ def move(lab: Lab, port: str, host: str) -> None:
     Raises LabError for a port or a host that there is not, and when it does not get there.
     """
     machine_of(lab, host)
+    load(lab.file)  # a broken one is refused by its name
     _write(Path(os.path.realpath(lab.file)), moved(read(lab.file).decode(), port, host))
     deadline = time.monotonic() + PATIENCE
     while not _arrived(lab, port, host):

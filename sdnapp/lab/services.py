@@ -138,7 +138,8 @@ def tail(log: Path, lines: int = 15) -> str:
 
 def _create_database(path: Path, host: str) -> None:
     """Make a database as ovs-ctl(8) leaves it, before the daemons start: they then never see it without."""
-    version = subprocess.run([VSWITCHD, "--version"], capture_output=True, text=True, check=False).stdout
+    ask = [VSWITCHD, "--version"]
+    version = subprocess.run(ask, capture_output=True, text=True, env=environment(), check=False).stdout
     row = {
         "ovs_version": version.split("\n", 1)[0].rpartition(" ")[2],
         "external_ids": ["map", [["hostname", host], ["system-id", host]]],

@@ -75,6 +75,7 @@ def _port(port: Port) -> dict[str, Any]:
         "host": port.host,
         "networks": [attachment.network for attachment in port.attachments],
         "namespace": port.namespace,
+        "stranger": port.tunnel is not None,
         "device": port.device,
         "interface": port.interface,
         "mac": port.mac,

@@ -80,7 +80,7 @@ class Stream:
         self._ending = threading.Event()
         self._started = 0.0
         overlay = load(lab.file)
-        chosen = [_talking(overlay, *pair) for pair in pairs]
+        chosen = [talking(overlay, *pair) for pair in pairs]
         self._version = {end: version for a, b, version in chosen for end in (a, b)}
         self._port, sockets = _bound(lab, self._version)
         self._routes = []
@@ -226,8 +226,10 @@ def streaming(lab: Lab, pairs: Iterable[tuple[str, str]], rate: int = 1000) -> I
         stream.close()
 
 
-def _talking(overlay: Overlay, source: str, destination: str) -> tuple[Endpoint, Endpoint, int]:
+def talking(overlay: Overlay, source: str, destination: str) -> tuple[Endpoint, Endpoint, int]:
     """Choose the network and the IP version in which two ports reach each other."""
+    if source == destination:
+        raise LabError(f"from {source} to itself? Name two ports")
     ends = endpoints(overlay)
     for port in (source, destination):
         if port not in {end.port for end in ends}:

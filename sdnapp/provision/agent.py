@@ -101,7 +101,7 @@ def _connect(remote: str) -> Database:
             return Database(remote)
         except Unreachable as error:
             if not said:
-                log.warning("%s; waiting", error)
+                log.warning("%s Waiting for it", error)
                 said = True
             time.sleep(RETRY)
 

@@ -186,6 +186,18 @@ def test_hangup_reads_the_file_again(world: World) -> None:
     until(lambda: world.controller.events("config.loaded") > loaded)
 
 
+def test_many_hangups_at_once_are_few_readings(world: World) -> None:
+    loaded = world.controller.events("config.loaded")
+    assert world.controller.process is not None
+
+    for _ in range(300):
+        world.controller.process.send_signal(signal.SIGHUP)
+
+    until(lambda: world.controller.events("config.loaded") > loaded)
+    time.sleep(0.5)
+    assert world.controller.events("config.loaded") - loaded < 100
+
+
 def test_a_switch_that_restarts_gets_everything_back(world: World) -> None:
     fixed = [flow for flow in world.ovs.flows("br-host1") if not any(word in flow for word in LEARNED)]
 
@@ -288,6 +300,8 @@ def test_log_lines_are_json_objects_when_asked_for(world: World, tmp_path: Path)
 
     assert lines[0]["event"] == "config.file"
     assert lines[0]["path"] == str(controller.file)
+    assert lines[1]["event"] == "controller.listening"
+    assert lines[1]["bridges"] == f"127.0.0.1:{controller.openflow}"
     assert lines[-1]["event"] == "controller.stopped"
     assert not (tmp_path / "pid").exists()
 

@@ -9,6 +9,7 @@ import pytest
 from sdnapp.lab.count import count
 from sdnapp.lab.errors import LabError
 from sdnapp.lab.move import announcement, moved
+from sdnapp.lab.stream import talking
 from tests.overlays import TWO_HOSTS, overlay
 
 ENDS = ("red1", "red2")
@@ -47,6 +48,11 @@ def test_a_moved_port_changes_nothing_else_in_the_text() -> None:
 
     assert text == TWO_HOSTS.replace("red2:  {host: host2", "red2:  {host: host1")
     assert overlay(text).ports["red2"].mac == overlay().ports["red2"].mac
+
+
+def test_a_port_has_no_stream_to_itself() -> None:
+    with pytest.raises(LabError, match="from red1 to itself"):
+        talking(overlay(), "red1", "red1")
 
 
 def test_a_port_that_there_is_not_cannot_move() -> None:

@@ -11,9 +11,12 @@ import pytest
 from click.testing import CliRunner, Result
 from os_ken.ofproto import ofproto_v1_3 as ofproto
 from os_ken.ofproto import ofproto_v1_3_parser as parser
+from rich.console import Console
 
 from flows.tables import Table
+from sdnapp.cli import words
 from sdnapp.cli.main import main
+from sdnapp.cli.show import fitting, members, titled
 from sdnapp.openflow.flowstats import FlowStats
 from sdnapp.rest.application import application
 from sdnapp.rest.server import listener, serve
@@ -73,14 +76,14 @@ def test_show_tells_how_hosts_networks_ports_and_locations_are() -> None:
     assert result.exit_code == 0
     assert "host1 in sync 192.168.4.201" in " ".join(result.output.split())
     assert "host2 not connected" in " ".join(result.output.split())
-    assert ["red1", "host1", "red1", "5", "02:bc:51:85:f4:95", "red/web", "10.1.1.1/24", "-"] in rows(
+    assert ["red1", "host1", "red1", "5", "02:bc:51:85:f4:95", "red/web", "10.1.1.1/24"] in rows(
         result.output
     )
     assert ["red/web", "02:00:00:00:00:01", "host1", "red1", "10.1.1.1", "static", "0"] in rows(result.output)
     assert ["red/web", "02:00:00:00:00:99", "host1", "red1", "-", "frozen", "5"] in rows(result.output)
     assert "it moves too often" in result.output
-    assert ["red", "web", "5010", "10", "10.1.1.0/24", "1458", "-", "host1", "red1"] in [
-        row[:9] for row in rows(result.output)
+    assert ["red", "web", "5010", "10", "10.1.1.0/24", "1458", "host1", "red1"] in [
+        row[:8] for row in rows(result.output)
     ]
     assert "host2: table full" in result.output
     assert "unknown bridge 0000000000000007" in result.output
@@ -109,13 +112,69 @@ def test_flows_speak_the_words_of_the_project_in_the_order_of_the_tables() -> No
     told = [(flow["table"], flow["match"], flow["actions"]) for flow in json.loads(result.output)]
     assert told == [
         ("classify", "in_port=red1 vlan=none", "push_vlan:10 goto:vlan-to-key"),
-        ("5", "in_port=99 network=9 vlan=any dl_type=2048", "output:red1"),
+        ("5", "in_port=99 network=9 vlan=any eth_type=0x0800", "output:red1"),
         ("key-to-network", "in_port=gre-host2 key=5010", "set_network:red/web goto:security"),
         ("forward", "any", "drop"),
         ("forward", "source=local network=red/web eth_dst=02:00:00:00:00:01", "output:red1"),
     ]
     plain = run("flows", "host1").output
     assert ["key-to-network", "100", "in_port=gre-host2", "key=5010"] in [row[:4] for row in rows(plain)]
+
+
+@pytest.mark.usefixtures("controller")
+def test_an_example_of_what_is_asked_of_each_bit_is_enough(controller: Controller) -> None:
+    """All are in the JSON."""
+    bits = [
+        entry({"eth_src": (mac, mac), "reg3": (bit, bit)}, [], Table.FOREIGN)
+        for bit, mac in ((1 << n, (1 << n).to_bytes(6, "big").hex(":")) for n in range(8))
+    ]
+    controller.replies = [reply([FlowStats(raw) for raw in bits])]
+
+    (_, _, first, others) = run("flows", "host1").output.splitlines()
+    assert (
+        "eth_src=00:00:00:00:00:01/00:00:00:00:00:01 foreign_mac=00:00:00:00:00:01/00:00:00:00:00:01" in first
+    )
+    assert "... the same for each of 7 more bits" in others
+    controller.replies = [reply([FlowStats(raw) for raw in bits])]
+    assert len(json.loads(run("flows", "host1", "--json").output)) == len(bits)
+
+
+@pytest.mark.parametrize(
+    ("dumped", "says"),
+    [
+        ("SET_FIELD: {xreg1:278449706418568}", "set_foreign_mac:fd:3f:9f:d6:c1:88"),
+        ("SET_FIELD: {reg1:4110810878}", "set_foreign_ip:245.5.254.254"),
+        ("SET_FIELD: {field_524290:Ag==}", "set_nd_options_type:2"),
+        ("NX_MOVE: {arp_tha_nxm[0..48]: arp_sha_nxm[0..48]}", "move:arp_sha->arp_tha"),
+        ("NX_MOVE: {nd_tll[0..48]: eth_src_nxm[0..48]}", "move:eth_src->nd_tll"),
+        ("NX_UNKNOWN: {subtype: 45, data: AAABLAAy}", "teach"),
+        ("NX_UNKNOWN: {subtype: 99, data: AAABLAAy}", "nicira:99"),
+        ("OUTPUT:IN_PORT", "output:in_port"),
+    ],
+)
+def test_actions_are_called_as_in_the_golden_programs(dumped: str, says: str) -> None:
+    assert words.actions([dumped], words.Names()) == says
+
+
+def test_ports_stand_beside_the_host_that_they_are_on() -> None:
+    ports = [{"name": "a", "host": "h2"}, {"name": "b", "host": "h1"}, {"name": "c", "host": "h1"}]
+    network = {"hosts": ["h1", "h2", "h3"], "ports": ["a", "b", "c"]}
+
+    assert list(members({"ports": ports}, network)) == [("h1", "b"), ("", "c"), ("h2", "a"), ("h3", "")]
+
+
+def test_a_narrow_terminal_cuts_no_word() -> None:
+    table = titled("T", "mac", "match", "limits")
+    table.add_row("02:00:00:00:00:01", "in_port=red1 eth_dst=02:00:00:00:00:01 network=red/web", "-")
+    console = Console(width=40)
+
+    with console.capture() as captured:
+        console.print(fitting(table), crop=False)
+
+    assert captured.get().split() == [
+        *("T", "mac", "match", "02:00:00:00:00:01", "in_port=red1"),
+        *("eth_dst=02:00:00:00:00:01", "network=red/web"),
+    ]
 
 
 def test_a_table_may_be_chosen_by_name(controller: Controller) -> None:

@@ -1,0 +1,42 @@
+"""What commands print on their way."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from sdnapp.cli import terminal
+from sdnapp.cli.lab import ordered_pairs
+from sdnapp.cli.main import main
+from sdnapp.lab.errors import LabError
+from sdnapp.source import load
+from tests.overlays import overlay
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+
+
+def test_steps_are_printed_as_they_are_and_a_but_is_no_success() -> None:
+    """The brackets of an IPv6 endpoint are no markup."""
+    with terminal.console.capture() as captured, terminal.progress() as report:
+        report("host1 is connected to tcp:[fd00:4::fe]:6653")
+        report("but host1 lacks something")
+
+    first, second = captured.get().splitlines()
+    assert first.startswith("✓ host1 is connected to tcp:[fd00:4::fe]:6653 (")
+    assert second.startswith("! but host1 lacks something (")
+
+
+def test_no_port_is_asked_to_reach_itself() -> None:
+    """The ends of a trunk are several, but one port."""
+    trunk = load(CONFIGS / "trunk.yaml")
+
+    assert all(a != b for a, b in ordered_pairs(trunk, None, None))
+    with pytest.raises(LabError, match="red1 to itself"):
+        ordered_pairs(overlay(), "red1", "red1")
+
+
+def test_a_command_that_there_is_not_is_told_what_was_meant() -> None:
+    assert "No such command 'chekc'. Did you mean 'check'?" in CliRunner().invoke(main, ["chekc"]).output
+    assert "No such command 'xyz'.\n" in CliRunner().invoke(main, ["xyz"]).output
