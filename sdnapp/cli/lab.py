@@ -205,9 +205,13 @@ def _print_status(seen: dict[str, Any]) -> None:
     ports = Table("port", "host", "networks", "namespace", "device", "MAC", "addresses")
     for port in seen["ports"]:
         namespace = port["namespace"] or ("stranger" if port["stranger"] else "external")
-        where = (namespace, port["device"] or port["interface"], port["mac"] or "learned")
+        where = (namespace, port["device"] or port["interface"] or "-", port["mac"] or "learned")
         ports.add_row(
-            port["name"], port["host"], " ".join(port["networks"]), *where, " ".join(port["addresses"])
+            port["name"],
+            port["host"] or "any",
+            " ".join(port["networks"]),
+            *where,
+            " ".join(port["addresses"]),
         )
     for table in (hosts, ports):
         for column in table.columns:

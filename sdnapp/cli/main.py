@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import codecs
+import sys
 from difflib import get_close_matches
 from importlib import import_module
+from io import TextIOWrapper
+from typing import TextIO
 
 import click
 
@@ -20,6 +24,24 @@ COMMANDS = {
     "thaw": "sdnapp.cli.thaw:thaw",
 }
 """Where each command is: imported when it is called, so that none pays for the others' libraries."""
+
+
+_PLAIN = {"✓": "+", "✗": "x", "·": ".", "→": "->", "…": "...", "─": "-"}
+"""Our signs where a terminal has no Unicode."""
+
+
+def _plainly(error: UnicodeError) -> tuple[str, int]:
+    assert isinstance(error, UnicodeEncodeError)
+    return "".join(_PLAIN.get(sign, "?") for sign in error.object[error.start : error.end]), error.end
+
+
+codecs.register_error("sdnapp.plain", _plainly)
+
+
+def speak_plainly(stream: TextIO) -> None:
+    """Have a stream print what its encoding lacks in other signs: no command is to fail for its words."""
+    if isinstance(stream, TextIOWrapper) and stream.errors == "strict":
+        stream.reconfigure(errors="sdnapp.plain")
 
 
 class Commands(click.Group):
@@ -54,3 +76,4 @@ class Commands(click.Group):
 @click.version_option(package_name="sdnapp")
 def main() -> None:
     """Multi-tenant layer-2 overlays on plain Open vSwitch, from one YAML file."""
+    speak_plainly(sys.stdout)

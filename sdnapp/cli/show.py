@@ -190,7 +190,9 @@ def members(seen: dict[str, Any], network: dict[str, Any]) -> Iterator[tuple[str
     """Each host of a network beside the first of its ports there, the others below."""
     at = {port["name"]: port["host"] for port in seen["ports"]}
     for host in network["hosts"]:
-        yield from zip_longest([host], (port for port in network["ports"] if at[port] == host), fillvalue="")
+        yield from zip_longest(
+            [host], (port for port in network["ports"] if at.get(port) == host), fillvalue=""
+        )
 
 
 def _ports(seen: dict[str, Any]) -> Grid:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from operator import itemgetter
 from typing import Any
 
 from sdnapp.config import Invalid
@@ -11,7 +12,7 @@ from sdnapp.lab.lifecycle import get
 from sdnapp.lab.machine import Machine
 from sdnapp.lab.model import Lab, directory
 from sdnapp.lab.process import alive
-from sdnapp.net.model import Overlay, Port
+from sdnapp.net.model import Bound, Overlay, Port
 from sdnapp.source import load
 
 
@@ -38,7 +39,7 @@ def status(lab: Lab) -> dict[str, Any]:
         "controller": lab.controller and _machine(lab.controller),
         "underlay": lab.underlay and _machine(lab.underlay),
         "hosts": [_host(lab, host, overlay, seen.get(host.name, {})) for host in lab.hosts.values()],
-        "ports": [_port(port) for port in overlay.ports.values()] if overlay else [],
+        "ports": ports(overlay) if overlay else [],
     }
 
 
@@ -69,15 +70,25 @@ def _host(lab: Lab, machine: Machine, overlay: Overlay | None, seen: dict[str, A
     }
 
 
-def _port(port: Port) -> dict[str, Any]:
+def ports(overlay: Overlay) -> list[dict[str, Any]]:
+    """Return the ports of the file by name, those too that are nowhere yet."""
+    bound = (port for name, port in overlay.bound.items() if name not in overlay.ports)
+    shown = [*(_port(port) for port in overlay.ports.values()), *(_port(port) for port in bound)]
+    return sorted(shown, key=itemgetter("name"))
+
+
+def _port(port: Port | Bound) -> dict[str, Any]:
+    made = (
+        port if isinstance(port, Port) else None
+    )  # the others are found by their iface-id, wherever they are
     return {
         "name": port.name,
         "host": port.host,
         "networks": [attachment.network for attachment in port.attachments],
-        "namespace": port.namespace,
-        "stranger": port.tunnel is not None,
-        "device": port.device,
-        "interface": port.interface,
+        "namespace": made and made.namespace,
+        "stranger": made is not None and made.tunnel is not None,
+        "device": made and made.device,
+        "interface": made and made.interface,
         "mac": port.mac,
         "addresses": [str(address) for a in port.attachments for address in a.addresses],
     }

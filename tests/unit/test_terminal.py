@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from io import BytesIO, TextIOWrapper
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,9 @@ from click.testing import CliRunner
 
 from sdnapp.cli import terminal
 from sdnapp.cli.lab import ordered_pairs
-from sdnapp.cli.main import main
+from sdnapp.cli.main import main, speak_plainly
 from sdnapp.lab.errors import LabError
+from sdnapp.lab.status import ports
 from sdnapp.source import load
 from tests.overlays import overlay
 
@@ -26,6 +28,21 @@ def test_steps_are_printed_as_they_are_and_a_but_is_no_success() -> None:
     first, second = captured.get().splitlines()
     assert first.startswith("✓ host1 is connected to tcp:[fd00:4::fe]:6653 (")
     assert second.startswith("! but host1 lacks something (")
+
+
+def test_a_terminal_without_unicode_gets_plain_signs() -> None:
+    ascii_alone = TextIOWrapper(BytesIO(), encoding="ascii")
+
+    speak_plainly(ascii_alone)
+    print("✓ a → b … ⌘", file=ascii_alone, flush=True)
+
+    assert ascii_alone.buffer.getvalue() == b"+ a -> b ... ?\n"
+
+
+def test_a_status_has_the_ports_that_are_nowhere_yet() -> None:
+    names = [port["name"] for port in ports(load(CONFIGS / "external.yaml"))]
+
+    assert names == ["db2", "legacy", "router", "vm1", "web2"]
 
 
 def test_no_port_is_asked_to_reach_itself() -> None:
