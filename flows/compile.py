@@ -28,6 +28,7 @@ STEP = 2_000
 class Compiled:
     """The program of a view. ``common``: what all ports of a network share, by VNI; ``rest``: what no network
     has. ``changed``: whatever is in only one of this program and the last one is among these; None: anything.
+    ``doubled``: two have said the same flow, so that none may go just because one of them goes.
     """
 
     view: BridgeView
@@ -35,9 +36,10 @@ class Compiled:
     rest: Flows
     common: Mapping[int, Flows]
     changed: Set[FlowKey] | None
+    doubled: bool
 
 
-NOTHING = Compiled(BridgeView((), (), False, 0, 0), EMPTY, {}, {}, None)
+NOTHING = Compiled(BridgeView((), (), False, 0, 0), EMPTY, {}, {}, None, doubled=False)
 
 
 def compile_bridge(view: BridgeView) -> Program:
@@ -50,7 +52,7 @@ def recompile(view: BridgeView, last: Compiled) -> Generator[None, None, Compile
 
     It pauses after every ``STEP`` flows, for those who have other things to do meanwhile.
     """
-    if _bare(view) != _bare(last.view):
+    if last.doubled or _bare(view) != _bare(last.view):
         last = NOTHING
     before = {network.vni: network for network in last.view.networks}
     common: dict[int, Flows] = {}
@@ -75,9 +77,11 @@ def recompile(view: BridgeView, last: Compiled) -> Generator[None, None, Compile
         rest = collect(_rest(view))
         gone.append(last.rest)
         come.append(rest)
-    program = Program(amend(last.program.flows, gone, come), {meter.id: meter for meter in _meters(view)})
+    flows = amend(last.program.flows, gone, come)
+    doubled = len(flows) != len(last.program.flows) - sum(map(len, gone)) + sum(map(len, come))
     changed = None if last is NOTHING else frozenset().union(*gone, *come)
-    return Compiled(view, program, rest, common, changed)
+    program = Program(flows, {meter.id: meter for meter in _meters(view)})
+    return Compiled(view, program, rest, common, changed, doubled)
 
 
 def _turn(

@@ -50,7 +50,9 @@ def step(state: State, event: Event) -> State:
             return _set_ports(state, host, ports, dead)
         case PortFound(host, interface, ofport, is_dead):
             dead = (state.ports(host).dead - {interface}) | ({interface} if is_dead else set())
-            return _set_ports(state, host, {**state.ports(host).number, interface: ofport}, dead)
+            # No two ports have one number: that another has it now is news of the one that had it.
+            others = {name: n for name, n in state.ports(host).number.items() if n != ofport}
+            return _set_ports(state, host, {**others, interface: ofport}, dead)
         case PortLost(host, interface):
             number = {name: n for name, n in state.ports(host).number.items() if name != interface}
             return _set_ports(state, host, number, state.ports(host).dead)

@@ -185,7 +185,8 @@ def test_where_everything_is_follows_from_what_bridges_show_now(data: st.DataObj
         ports = plugged(interface, data.draw(st.integers(1, 2)), data.draw(st.sampled_from(["x-1", "guest"])))
         for name in data.draw(st.permutations(sorted(ports))):
             if data.draw(st.booleans()):
-                shown[host][name] = ports[name]
+                others = {other: number for other, number in shown[host].items() if number != ports[name]}
+                shown[host] = {**others, name: ports[name]}
                 state = step(state, PortFound(host, name, ports[name]))
             elif name in shown[host]:
                 del shown[host][name]

@@ -114,6 +114,14 @@ def test_a_new_number_of_a_port_keeps_its_locations() -> None:
     assert any(GUEST in location.macs and location.port == 77 for location in red.locations)
 
 
+def test_a_number_that_another_port_has_now_was_given_back() -> None:
+    state = after(both_up(), seen("host1", at(RED1.ofport)), PortFound("host1", "blue1", RED1.ofport))
+
+    assert state.ports("host1").number["blue1"] == RED1.ofport
+    assert "red1" not in state.ports("host1").number
+    assert place_of(state) is None
+
+
 def test_a_bridge_has_the_last_word_on_its_own_ports() -> None:
     state = step(both_up(), seen("host1", at(RED1.ofport), at(RED1.ofport, "02:aa:00:00:00:02")))
 
