@@ -100,9 +100,11 @@ def _look(switch: _Switch, ways: dict[str, Hop | None], *, validating: bool) -> 
         return
     with netlink.rtnetlink() as kernel:
         _use(kernel, hops)
-        if not hops <= _neighbours(kernel).keys():
+        found = _neighbours(kernel)
+        if not hops <= found.keys():
             time.sleep(ANSWER)
-        for hop, mac in amends(hops, known, _neighbours(kernel), refresh=validating):
+            found = _neighbours(kernel)
+        for hop, mac in amends(hops, known, found, refresh=validating):
             switch.tell(hop, mac)
 
 
