@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import select
 import socket
-import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from ipaddress import IPv4Address, IPv6Address
-from types import TracebackType
-from typing import Any
 
 from sdnapp.frames import dhcp, dhcp6, packet
 from sdnapp.frames.packet import Ends, Packet
+from tests.netns.answering import answering
 
 _EVERYONE = IPv4Address("255.255.255.255")
 _KINDS = {dhcp.Kind.DISCOVER: dhcp.Kind.OFFER, dhcp.Kind.REQUEST: dhcp.Kind.ACK}
@@ -33,27 +31,17 @@ class DhcpServer:
         self._raw, self._mac, self._server = raw, raw.getsockname()[4].hex(":"), IPv4Address(server)
         self._first, self._first6 = IPv4Address(first[0]), IPv6Address(first[1])
         self._clients: list[str] = []
-        self._ending, self._end = os.pipe()
-        self._thread = threading.Thread(target=self._run, daemon=True)
 
-    def __enter__(self) -> DhcpServer:
-        self._thread.start()
-        return self
+    @contextmanager
+    def serving(self) -> Iterator[DhcpServer]:
+        """Serve meanwhile; the socket is closed then."""
+        with self._raw, answering(self._raw.fileno(), self._receive):
+            yield self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        os.close(self._end)
-        self._thread.join()
-        os.close(self._ending)
-        self._raw.close()
-
-    def _run(self) -> None:
-        watched: list[Any] = [self._raw, self._ending]
-        while self._ending not in select.select(watched, [], [])[0]:
-            asked = packet.read(self._raw.recv(2048))
-            if asked is not None and (said := self._answer(asked)):
-                self._raw.send(said)
+    def _receive(self) -> None:
+        asked = packet.read(self._raw.recv(2048))
+        if asked is not None and (said := self._answer(asked)):
+            self._raw.send(said)
 
     def _answer(self, asked: Packet) -> bytes:
         datagram = packet.datagram(asked)

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import fcntl
 import os
-import select
 import struct
-import threading
-from types import TracebackType
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from sdnapp.frames.packet import Ends, octets, read, with_icmp
 from sdnapp.lab.echo import BROADCAST, tagged
 from sdnapp.lab.machine import Machine, entered
 from sdnapp.lab.move import announcement
 from sdnapp.net.model import Address
+from tests.netns.answering import answering
 
 _TUNSETIFF, _IFF_TAP, _IFF_NO_PI = 0x400454CA, 0x2, 0x1000  # linux/if_tun.h
 _ARP, _REPLY = b"\x08\x06", 2
@@ -30,20 +30,15 @@ class Guest:
         with entered(machine):
             self._tap = os.open("/dev/net/tun", os.O_RDWR)
             fcntl.ioctl(self._tap, _TUNSETIFF, struct.pack("16sH22x", tap.encode(), _IFF_TAP | _IFF_NO_PI))
-        self._ending, self._end = os.pipe()
-        self._thread = threading.Thread(target=self._run, daemon=True)
 
-    def __enter__(self) -> Guest:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        os.close(self._end)
-        self._thread.join()
-        os.close(self._ending)
-        os.close(self._tap)
+    @contextmanager
+    def running(self) -> Iterator[Guest]:
+        """Answer meanwhile; its device goes then."""
+        try:
+            with answering(self._tap, self._receive):
+                yield self
+        finally:
+            os.close(self._tap)
 
     def announce(self) -> None:
         """Say where it is now, as a hypervisor does when a guest has arrived."""
@@ -53,13 +48,11 @@ class Guest:
         """Send a frame as it is."""
         os.write(self._tap, frame)
 
-    def _run(self) -> None:
-        while self._ending not in select.select([self._tap, self._ending], [], [])[0]:
-            frame = os.read(self._tap, 65536)
-            self.received.append(frame)
-            answer = self._answer(frame)
-            if answer:
-                self.send(answer)
+    def _receive(self) -> None:
+        frame = os.read(self._tap, 65536)
+        self.received.append(frame)
+        if answer := self._answer(frame):
+            self.send(answer)
 
     def _answer(self, frame: bytes) -> bytes | None:
         tag = frame[12:16] if frame[12:14] == b"\x81\x00" else b""

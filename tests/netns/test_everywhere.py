@@ -118,7 +118,7 @@ def test_a_lease_from_another_host_is_known_where_its_station_lives(running: Run
     script.chmod(0o755)
     with guest(running, "any1"), device(running, "red2") as raw:
         raw.setblocking(True)
-        with DhcpServer(raw, "10.1.1.2", ("10.1.1.50", "fd00:1::50"), 3600):
+        with DhcpServer(raw, "10.1.1.2", ("10.1.1.50", "fd00:1::50"), 3600).serving():
             files = ("-sf", str(script), "-lf", str(tmp_path / "leases"), "-pf", str(pid), "-cf", "/dev/null")
             running.run("any1", "timeout", "9", "dhclient", "-4", "-1", *files, "guest")
             until(lambda: pid.exists() and pid.read_text() != "")

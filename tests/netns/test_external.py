@@ -72,7 +72,7 @@ def machine(
     running: Running, host: str, tap: str, *, address: str = "10.1.1.9", tag: int | None = None
 ) -> Iterator[Guest]:
     """A virtual machine that has started, before it is plugged in."""
-    with Guest(running.lab.hosts[host], tap, MAC, ip_address(address), tag) as guest:
+    with Guest(running.lab.hosts[host], tap, MAC, ip_address(address), tag).running() as guest:
         running.run(host, "ip", "link", "set", tap, "up")
         try:
             yield guest

@@ -73,7 +73,7 @@ def serving(net: Strangers, place: str, lease: int) -> Iterator[DhcpServer]:
     """Somebody serves there: each server gives addresses of its own."""
     number, raw = NUMBERS[place], net.tap(place)
     first = (f"10.1.1.{number}0", f"fd00:1::{number}0")
-    with DhcpServer(raw, f"10.1.1.{number}", first, lease) as server:
+    with DhcpServer(raw, f"10.1.1.{number}", first, lease).serving() as server:
         yield server
 
 

@@ -54,7 +54,8 @@ def test_a_station_that_only_another_host_knows_is_learned_from_its_tunnel(runni
 
 
 def test_a_guest_is_reached_from_a_host_whose_controller_has_never_seen_it(running: Running) -> None:
-    with Guest(running.lab.hosts["host2"], "vnet0", GUEST.replace("99", "98"), ip_address("10.1.1.9")):
+    guest = Guest(running.lab.hosts["host2"], "vnet0", GUEST.replace("99", "98"), ip_address("10.1.1.9"))
+    with guest.running():
         running.run("host2", "ip", "link", "set", "vnet0", "up")
         bind = ("add-port", "br-int", "vnet0", "--", "set", "interface", "vnet0", "external_ids:iface-id=vm")
         running.run("host2", "ovs-vsctl", *bind)
