@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from sdnapp.lab import lifecycle, model, services
-from sdnapp.lab.machine import environment, inside
+from sdnapp.lab.machine import Machine, environment, inside
 from sdnapp.lab.ping import measure
 from sdnapp.lab.promise import Cell
 from sdnapp.net.model import Overlay
@@ -25,6 +25,9 @@ from sdnapp.source import load
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 SDNAPP = str(Path(sys.executable).parent / "sdnapp")
+
+Place = tuple[Machine, str | None]
+"""A machine, and the namespace in it where that is not its own."""
 
 _number = itertools.count(1)
 
@@ -46,14 +49,24 @@ class Running:
 
     def command(self, where: str, *command: str) -> list[str]:
         """The command line that runs ``command`` on a host or at a port."""
+        machine, namespace = self.place(where)
+        return inside(machine, command, namespace=namespace)
+
+    def place(self, where: str) -> Place:
+        """Where a host or a port is."""
         if where in self.lab.hosts:
-            return inside(self.lab.hosts[where], command)
+            return self.lab.hosts[where], None
         port = self.overlay.ports[where]
-        return inside(self.lab.hosts[port.host], command, namespace=port.namespace)
+        return self.lab.hosts[port.host], port.namespace
 
     def run(self, where: str, *command: str, check: bool = True) -> str:
         """Run a command there and return what it printed."""
         return run(self.command(where, *command), check=check)
+
+    def flows(self, host: str) -> set[str]:
+        """The flows that the bridge of a host holds, each with its cookie."""
+        dump = self.run(host, "ovs-ofctl", "-O", "OpenFlow13", "--no-stats", "dump-flows", "br-int")
+        return set(dump.splitlines()[1:])
 
     def get(self, path: str) -> Any:
         return lifecycle.get(self.lab, path)

@@ -1,8 +1,9 @@
-"""Frames for tests, put together field by field so that they can lie."""
+"""Frames for tests, put together field by field so that they can lie, and told from others."""
 
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterable
 from ipaddress import IPv6Address, ip_address
 
 from sdnapp.frames.packet import Ends, octets, with_icmp, with_udp
@@ -32,3 +33,18 @@ def icmpv6(source: str, to: str, src: str, dst: str, message: bytes) -> bytes:
 
 def advertisement(target: str, tll: str) -> bytes:
     return struct.pack("!BBHI", 136, 0, 0, 1 << 29) + IPv6Address(target).packed + b"\2\1" + octets(tll)
+
+
+def questions(frames: Iterable[bytes]) -> list[bytes]:
+    """The requests and solicitations to everybody among these frames."""
+    return [
+        data
+        for data in frames
+        if (data[12:14] == b"\x08\x06" and data[:6] == octets(EVERYONE))
+        or (data[12:14] == b"\x86\xdd" and data[20] == 58 and data[54] == 135 and data[0] == 0x33)
+    ]
+
+
+def answers(frames: Iterable[bytes]) -> list[bytes]:
+    """The answers of ARP among these frames."""
+    return [data for data in frames if data[12:14] == b"\x08\x06" and data[21] == 2]

@@ -1,4 +1,8 @@
-"""Stands in for a virtual machine: a tap device, driven from here, that answers ARP and ping."""
+"""Machines that no lab makes.
+
+One stands in for a virtual machine: a tap device, driven from here, that answers ARP and ping. Others are
+devices behind a port, of the same kernel.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +18,7 @@ from sdnapp.lab.machine import Machine, entered
 from sdnapp.lab.move import announcement
 from sdnapp.net.model import Address
 from tests.netns.answering import answering
+from tests.netns.conftest import Running, until
 
 _TUNSETIFF, _IFF_TAP, _IFF_NO_PI = 0x400454CA, 0x2, 0x1000  # linux/if_tun.h
 _ARP, _REPLY = b"\x08\x06", 2
@@ -70,3 +75,16 @@ class Guest:
         identity, said = int.from_bytes(asked.payload[4:8], "big"), asked.payload[8:]
         ends = Ends(self.mac, asked.eth_src, asked.dst, asked.src)
         return tagged(with_icmp(ends, 0, 0, rest=identity, payload=said), self.tag)
+
+
+@contextmanager
+def behind(running: Running, port: str, mac: str) -> Iterator[str]:
+    """A device ``guest`` with a MAC of its own, behind a port that learns; the file knows nothing of it."""
+    running.run(port, "sysctl", "-qw", "net.ipv4.conf.all.arp_ignore=1")  # eth0 does not speak for it
+    running.run(port, "ip", "link", "add", "guest", "link", "eth0", "address", mac, "type", "macvlan")
+    running.run(port, "ip", "link", "set", "guest", "up")
+    until(lambda: "tentative" not in running.run(port, "ip", "-6", "addr", "show", "dev", "guest"))
+    try:
+        yield mac
+    finally:
+        running.run(port, "ip", "link", "del", "guest")

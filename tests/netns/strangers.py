@@ -8,11 +8,10 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 from sdnapp.lab import services
-from sdnapp.lab.machine import Birth, Machine, entered, inside
-from tests.netns.conftest import Running, run
+from sdnapp.lab.machine import Birth, Machine, inside
+from tests.netns.conftest import Place, Running, run
+from tests.netns.raw import raw
 from tests.netns.wire import carried
-
-_EVERYTHING = 3  # ETH_P_ALL, packet(7)
 
 # Of the classic experiment, and what a userspace datapath asks of devices: checksums that the workload
 # computes, an uplink whose frames are for Open vSwitch alone.
@@ -61,7 +60,7 @@ class Strangers:
 
     lab: Running
     stack: ExitStack
-    places: dict[str, tuple[Machine, str | None]] = field(default_factory=dict)
+    places: dict[str, Place] = field(default_factory=dict)
 
     def bridge(
         self, name: str, kind: str, remote: str, vtep: str, ports: Mapping[str, tuple[int | None, str]]
@@ -87,9 +86,7 @@ class Strangers:
 
     def command(self, place: str, *command: str) -> list[str]:
         """The command line that runs ``command`` there."""
-        if place not in self.places:
-            return self.lab.command(place, *command)
-        machine, namespace = self.places[place]
+        machine, namespace = self._at(place)
         return inside(machine, command, namespace=namespace)
 
     def transfer(self, source: str, destination: str, address: str, size: int) -> int:
@@ -98,16 +95,10 @@ class Strangers:
 
     def tap(self, place: str) -> socket.socket:
         """A socket on the device of a place, to send from and to see what comes out of the overlay there."""
-        with entered(*self._at(place)):
-            tap = socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_NONBLOCK, 0)
-            tap.bind(("eth0", _EVERYTHING))
-        return tap
+        return raw(self._at(place), "eth0")
 
-    def _at(self, place: str) -> tuple[Machine, str | None]:
-        if place in self.places:
-            return self.places[place]
-        port = self.lab.overlay.ports[place]
-        return self.lab.lab.hosts[port.host], port.namespace
+    def _at(self, place: str) -> Place:
+        return self.places.get(place) or self.lab.place(place)
 
     def _machine(self, name: str, vtep: str) -> Machine:
         lab = self.lab.lab

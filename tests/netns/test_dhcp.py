@@ -6,11 +6,13 @@ import re
 import subprocess
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from tests.netns.conftest import Running, until
+from tests.netns.dhclient import ask
 from tests.netns.wire import transfer, underlay_tap
 
 pytestmark = pytest.mark.alone
@@ -41,14 +43,6 @@ ports:
   blue2: {host: host2, network: blue/web, address: [10.1.1.4, "fd00:1::4"]}
 """
 
-SCRIPT = """#!/bin/sh
-# What a client does with what it is told, and a record of that.
-env | sort >> {record}
-[ -z "$new_interface_mtu" ] || ip link set "$interface" mtu "$new_interface_mtu"
-[ -z "$new_ip_address" ] || ip address replace "$new_ip_address/24" dev "$interface"
-[ -z "$new_ip6_address" ] || ip address replace "$new_ip6_address/128" dev "$interface" nodad
-"""
-
 
 @pytest.fixture(scope="module")
 def running(bring_up: Callable[..., Running]) -> Running:
@@ -73,21 +67,9 @@ def inside(running: Running, host: str, name: str, *command: str, check: bool = 
     return running.run(host, "ip", "netns", "exec", name, *command, check=check)
 
 
-def ask(running: Running, host: str, name: str, directory: Path, *version: str) -> tuple[float, str]:
+def asked(running: Running, host: str, name: str, directory: Path, *version: str) -> tuple[float, str]:
     """Run a client once: the seconds until it had what it asked for, and what it was told."""
-    record, script = directory / "told", directory / "script"
-    record.write_text("")
-    script.write_text(SCRIPT.format(record=record))
-    script.chmod(0o755)
-    files = ("-lf", str(directory / f"leases-{name}"), "-pf", str(directory / "pid"), "-cf", "/dev/null")
-    began = time.monotonic()
-    inside(running, host, name, "dhclient", *version, "-1", "-v", "-sf", str(script), *files, "eth0")
-    took = time.monotonic() - began
-    pid = directory / "pid"
-    until(lambda: pid.exists() and pid.read_text() != "")
-    inside(running, host, name, "kill", pid.read_text().strip())
-    pid.unlink()
-    return took, record.read_text()
+    return ask(partial(inside, running, host, name), "eth0", directory, *version)
 
 
 def said(running: Running) -> dict[str, int]:
@@ -99,7 +81,7 @@ def test_a_machine_gets_its_address_and_all_else_at_once_and_nobody_else_hears_o
     running: Running, tmp_path: Path
 ) -> None:
     with underlay_tap(running, "host1") as seen:
-        took, told = ask(running, "host1", "vm1", tmp_path, "-4")
+        took, told = asked(running, "host1", "vm1", tmp_path, "-4")
         outside = [outer.inner for outer in seen() if outer.inner[12:14] == b"\x08\x00"]
 
     assert took < 1
@@ -121,7 +103,7 @@ def test_a_machine_gets_its_address_and_all_else_at_once_and_nobody_else_hears_o
 
 def test_a_machine_gets_its_ipv6_address_and_knows_its_link(running: Running, tmp_path: Path) -> None:
     until(lambda: "fd00:1::/64" in inside(running, "host2", "vm2", "ip", "-6", "route"))
-    took, told = ask(running, "host2", "vm2", tmp_path, "-6")
+    took, told = asked(running, "host2", "vm2", tmp_path, "-6")
 
     assert took < 2  # the client itself waits for up to 1 s before it asks (RFC 8415, section 18.2.1)
     assert "new_ip6_address=fd00:1::2" in told
@@ -137,7 +119,7 @@ def test_machines_reach_each_other_with_what_they_got(running: Running, tmp_path
         ("host1", "vm1", "-6"),
         ("host2", "vm2", "-6"),
     ):
-        ask(running, host, name, tmp_path, *version)
+        asked(running, host, name, tmp_path, *version)
 
     for address in ("10.1.1.2", "10.1.1.4", "fd00:1::2", "fd00:1::4"):
         assert "1 received" in inside(running, "host1", "vm1", "ping", "-c", "1", "-W", "2", address)
@@ -177,7 +159,7 @@ def test_a_namespace_that_asks_has_what_it_was_told_and_nothing_is_set_or_taken_
         )
 
     assert addresses() == []
-    ask(running, "host2", "red5", tmp_path, "-4")
+    asked(running, "host2", "red5", tmp_path, "-4")
     running.run("red5", "ip", "address", "add", "fd00:1::5:5/64", "dev", "eth0", "nodad")
     time.sleep(2)
     assert addresses() == ["10.1.1.5/24", "fd00:1::5:5/64"]
@@ -197,7 +179,7 @@ def test_what_fits_passes_and_one_byte_more_is_answered(
     """Somebody gave the machine a larger MTU than its network has."""
     version = "-6" if ":" in address else "-4"
     for host, name in (("host1", "vm1"), ("host2", "vm2")):
-        ask(running, host, name, tmp_path, version)
+        asked(running, host, name, tmp_path, version)
     inside(running, "host1", "vm1", "ip", "link", "set", "eth0", "mtu", "1500")
     inside(running, "host1", "vm1", "ip", version, "route", "flush", "cache")
 
@@ -213,7 +195,7 @@ def test_what_fits_passes_and_one_byte_more_is_answered(
 
 def test_tcp_gets_through_although_a_device_is_too_large(running: Running, tmp_path: Path) -> None:
     for host, name in (("host1", "vm1"), ("host2", "vm2")):
-        ask(running, host, name, tmp_path, "-4")
+        asked(running, host, name, tmp_path, "-4")
         inside(running, host, name, "ip", "link", "set", "eth0", "mtu", "1500")
         inside(running, host, name, "ip", "route", "flush", "cache")
     receive = "import socket; s = socket.create_server(('', 5000)); c = s.accept()[0]; n = 0\n"

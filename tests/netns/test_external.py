@@ -8,7 +8,7 @@ import socket
 import struct
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from ipaddress import ip_address
 
 import pytest
@@ -16,10 +16,10 @@ import pytest
 from sdnapp.frames.packet import octets
 from sdnapp.lab import faults, model, services
 from sdnapp.lab.echo import BROADCAST, tagged
-from sdnapp.lab.machine import entered
 from sdnapp.lab.process import kill
 from tests.netns.conftest import Running, until
 from tests.netns.guest import Guest
+from tests.netns.raw import device, raw, received
 
 MAC, ID = "02:aa:00:00:00:09", "5f1f2d3a-6b0e-4f0c-9a52-0d5f1c8e7a10"
 FILE = f"""
@@ -231,10 +231,7 @@ def wire(running: Running) -> Iterator[socket.socket]:
         shell(running, "host3", "ip link set wire up")
         shell(running, "host3", "ip link set eth1 up")
         until(lambda: running.get("/v1/ports/legacy")["ofport"] is not None)
-        with entered(running.lab.hosts["host3"]):
-            end = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
-        with end:
-            end.bind(("wire", 3))
+        with raw(running.place("host3"), "wire") as end:
             end.settimeout(1.0)
             until(lambda: running.get("/v1/hosts/host3")["in_sync"])
             yield end
@@ -245,27 +242,17 @@ def wire(running: Running) -> Iterator[socket.socket]:
 @contextmanager
 def listening(running: Running, port: str) -> Iterator[socket.socket]:
     """What arrives at a port."""
-    there = running.overlay.ports[port]
-    with ExitStack() as stack:
-        with entered(running.lab.hosts[there.host], there.namespace):
-            end = stack.enter_context(socket.socket(socket.AF_PACKET, socket.SOCK_RAW))
-        end.bind((there.device, 3))
+    with device(running, port) as end:
         end.settimeout(0.5)
         yield end
 
 
 def arrives(end: socket.socket, content: bytes) -> bytes | None:
-    """The frame with this content, with the tag that the kernel took off it, if it arrives."""
-    end.setsockopt(263, 8, 1)  # SOL_PACKET, PACKET_AUXDATA: packet(7)
+    """The frame with this content, if it arrives."""
     try:
-        while True:
-            frame, extra, _, _ = end.recvmsg(2048, 128)
-            if content in frame:
-                for _, _, data in extra:
-                    status, _, _, _, _, tag, tpid = struct.unpack("=IIIHHHH", data[:20])
-                    if status & 0x10:  # TP_STATUS_VLAN_VALID
-                        frame = frame[:12] + struct.pack("!HH", tpid, tag) + frame[12:]
-                return frame
+        while content not in (frame := received(end)):
+            pass
+        return frame
     except TimeoutError:
         return None
 

@@ -6,17 +6,15 @@ import json
 import socket
 import struct
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable
 
 import pytest
 
 from sdnapp.lab import faults
-from sdnapp.lab.machine import entered
 from tests.groups import query
 from tests.netns.conftest import Running, until
+from tests.netns.listeners import GROUP, PORT, listening
+from tests.netns.raw import wires
 
 pytestmark = pytest.mark.alone
 
@@ -36,7 +34,6 @@ ports:
   red4:   {host: host3, network: red/web, address: 10.1.1.4/24}
   slow:   {host: host2, network: red/web, address: 10.1.1.5/24, rate: {send: 20M, receive: 10M}}
 """
-GROUP, PORT = "239.1.2.3", 5555
 EVERYBODY = ("router", "red2", "red3", "red4", "slow")
 
 
@@ -45,68 +42,7 @@ def lab(bring_up: Callable[..., Running]) -> Running:
     return bring_up(OVERLAY)
 
 
-@dataclass(frozen=True)
-class Wires:
-    """A raw socket at each port of the lab."""
-
-    lab: Running
-    sockets: dict[str, socket.socket]
-
-    def send(self, port: str, *frames: bytes) -> None:
-        for frame in frames:
-            self.sockets[port].send(frame)
-
-    def seen(self, frame: bytes, seconds: float = 0.5) -> Counter[str]:
-        """How often a frame came in at each port, so long later."""
-        return self._count(lambda data: data == frame, seconds)
-
-    def containing(self, said: bytes, seconds: float = 0.5) -> Counter[str]:
-        """How often a frame with this in it came in at each port."""
-        return self._count(lambda data: said in data, seconds)
-
-    def _count(self, wanted: Callable[[bytes], bool], seconds: float) -> Counter[str]:
-        found: Counter[str] = Counter()
-        time.sleep(seconds)
-        for port, wire in self.sockets.items():
-            wire.settimeout(0.02)
-            try:
-                while True:
-                    data, (_, _, kind, _, _) = wire.recvfrom(2048)
-                    found[port] += wanted(data) and kind != socket.PACKET_OUTGOING
-            except TimeoutError:
-                continue
-        return +found
-
-
-@contextmanager
-def wires(lab: Running) -> Iterator[Wires]:
-    with ExitStack() as stack:
-        sockets = {}
-        for name, port in lab.overlay.ports.items():
-            with entered(lab.lab.hosts[port.host], port.namespace):
-                wire = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
-                stack.enter_context(wire)
-                wire.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 23)
-                wire.bind((str(port.device), 3))
-            sockets[name] = wire
-        yield Wires(lab, sockets)
-
-
-@contextmanager
-def listening(lab: Running, port: str) -> Iterator[None]:
-    """A process at this port has joined the group; its kernel says so, and answers queries."""
-    at = lab.overlay.ports[port]
-    with entered(lab.lab.hosts[at.host], at.namespace):
-        listener = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    with listener:
-        here = str(at.attachments[0].addresses[0].ip)
-        joined = socket.inet_aton(GROUP) + socket.inet_aton(here)
-        with entered(lab.lab.hosts[at.host], at.namespace):
-            listener.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, joined)
-        yield
-
-
-def to_group(number: int, group: str = GROUP) -> bytes:
+def to_group(number: int, group: str = GROUP[4]) -> bytes:
     """A frame from red1 to a group."""
     low = socket.inet_aton(group)
     mac = bytes([1, 0, 0x5E, low[1] & 0x7F, low[2], low[3]])
@@ -129,7 +65,7 @@ def members(lab: Running) -> set[str]:
 def test_groups_go_to_those_that_listen_once_somebody_asks(lab: Running) -> None:
     """Flooded without a querier; then to the listener and the router; after its leave to the router alone."""
     asks = query(3, interval=30)
-    with wires(lab) as at, listening(lab, "red2"):
+    with wires(lab) as at, listening(lab, "red2", 4):
         at.send("red1", to_group(1))
         assert at.seen(to_group(1)) == dict.fromkeys(EVERYBODY, 1)
 
@@ -149,16 +85,16 @@ def test_groups_go_to_those_that_listen_once_somebody_asks(lab: Running) -> None
         at.send("red1", to_group(54, "239.9.9.9"))
         assert at.seen(to_group(54, "239.9.9.9")) == {"router": 1}
 
-        before = flows(lab)
+        before = {host: lab.flows(host) for host in lab.overlay.hosts}
         faults.kill_controller(lab.lab)
         faults.start_controller(lab.lab)
         until(lambda: all(host["connected"] and host["in_sync"] for host in lab.get("/v1/hosts")), 20)
-        after = flows(lab)
+        after = {host: lab.flows(host) for host in before}
         assert {host: after[host] ^ before[host] for host in before} == {host: set() for host in before}
         assert (state(lab), members(lab)) == ("snooping", {"red2"})
         at.send("red1", to_group(55))
         assert at.seen(to_group(55)) == {"red2": 1, "router": 1}
-        with listening(lab, "red4"):
+        with listening(lab, "red4", 4):
             until(lambda: members(lab) == {"red2", "red4"})
             lab.settled()
             time.sleep(0.6)
@@ -170,12 +106,6 @@ def test_groups_go_to_those_that_listen_once_somebody_asks(lab: Running) -> None
         time.sleep(0.6)
         at.send("red1", to_group(57))
         assert at.seen(to_group(57)) == {"router": 1}
-
-
-def flows(lab: Running) -> dict[str, set[str]]:
-    """Every flow of every bridge, with its cookie."""
-    command = ("ovs-ofctl", "-O", "OpenFlow13", "--no-stats", "dump-flows", "br-int")
-    return {host: set(lab.run(host, *command).splitlines()[1:]) for host in lab.overlay.hosts}
 
 
 def test_a_storm_from_one_port_is_held_and_its_neighbour_is_not(lab: Running) -> None:

@@ -9,9 +9,9 @@ from contextlib import ExitStack, contextmanager
 from random import Random
 
 from sdnapp.lab import services
-from sdnapp.lab.machine import entered
 from tests.fuzz import frames
 from tests.netns.conftest import Running, until
+from tests.netns.raw import device
 from tests.netns.wire import Outer, send_encapsulated
 
 COUNT, TUNNELLED, BURST = 100_000, 2_000, 250
@@ -44,7 +44,8 @@ def test_they_reach_no_other_tenant_and_harm_neither_controller_nor_bridges(
     sent: set[bytes] = set()
     reached = 0
     with taps(running, "blue1", "blue2") as seen, taps(running, "red2") as arrived, ExitStack() as stack:
-        out = stack.enter_context(_raw(running, "red1"))
+        out = stack.enter_context(device(running, "red1"))
+        out.setblocking(True)
         before = received(running, "host1", "red1")
         for number, frame in enumerate(frames(7, COUNT + COUNT // 10, STATIONS, ("10.1.1.1", "10.1.1.2"))):
             data = frame[:1514]
@@ -79,23 +80,11 @@ def _tunnelled(running: Running, sent: set[bytes]) -> None:
         send_encapsulated(running.lab.hosts["host2"], host2, host1, Outer("vxlan", key, inner))
 
 
-def _raw(running: Running, port: str) -> socket.socket:
-    end = running.overlay.ports[port]
-    with entered(running.lab.hosts[end.host], end.namespace):
-        raw = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
-    raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 24)
-    with entered(running.lab.hosts[end.host], end.namespace):
-        raw.bind((end.device, 3))
-    return raw
-
-
 @contextmanager
 def taps(running: Running, *ports: str) -> Iterator[Callable[[], set[bytes]]]:
     """What these ports have received since the last time, without the MAC addresses."""
     with ExitStack() as stack:
-        sockets = [stack.enter_context(_raw(running, port)) for port in ports]
-        for each in sockets:
-            each.setblocking(False)
+        sockets = [stack.enter_context(device(running, port)) for port in ports]
 
         def seen() -> set[bytes]:
             found: set[bytes] = set()

@@ -5,20 +5,23 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from ipaddress import IPv6Address
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from sdnapp.frames.packet import Ends, link_local, octets, with_icmp
 from sdnapp.lab import faults
 from tests.netns.conftest import Running, until
+from tests.netns.dhclient import ask, give_back
 from tests.netns.dhcp_server import DhcpServer
-from tests.netns.frames import arp
+from tests.netns.frames import answers, arp, questions
+from tests.netns.guest import behind
+from tests.netns.raw import device, heard
 from tests.netns.strangers import Strangers
-from tests.netns.test_dhcp import SCRIPT
-from tests.netns.test_speakers import device, heard, questions
 from tests.netns.wire import underlay_tap
 
 FILE = """
@@ -57,15 +60,8 @@ def net(bring_up: Callable[..., Running]) -> Iterator[Strangers]:
 @contextmanager
 def guest(net: Strangers) -> Iterator[str]:
     """A machine that nobody has seen, behind a port that learns; its MAC."""
-    run, mac = net.lab.run, f"02:aa:00:00:00:{next(guests):02x}"
-    run("any1", "sysctl", "-qw", "net.ipv4.conf.all.arp_ignore=1")  # eth0 does not speak for it
-    run("any1", "ip", "link", "add", "guest", "link", "eth0", "address", mac, "type", "macvlan")
-    run("any1", "ip", "link", "set", "guest", "up")
-    until(lambda: "tentative" not in run("any1", "ip", "-6", "addr", "show", "dev", "guest"))
-    try:
+    with behind(net.lab, "any1", f"02:aa:00:00:00:{next(guests):02x}") as mac:
         yield mac
-    finally:
-        run("any1", "ip", "link", "del", "guest")
 
 
 @contextmanager
@@ -77,27 +73,9 @@ def serving(net: Strangers, place: str, lease: int) -> Iterator[DhcpServer]:
         yield server
 
 
-def ask(net: Strangers, directory: Path, *version: str, check: bool = True) -> str:
-    """Run a client once, and return what it was told. It ends without a word to the server."""
-    record, script, leases, pid = (directory / name for name in ("told", "script", "leases", "pid"))
-    record.write_text("")
-    script.write_text(SCRIPT.format(record=record))
-    script.chmod(0o755)
-    leases.unlink(missing_ok=True)
-    files = ("-sf", str(script), "-lf", str(leases), "-pf", str(pid), "-cf", "/dev/null")
-    words = ("timeout", "6", "dhclient", *version, "-1", *files, "guest")
-    net.lab.run("any1", *words, check=check)
-    if check:
-        until(lambda: pid.exists() and pid.read_text() != "")
-        net.lab.run("any1", "kill", pid.read_text().strip())
-        pid.unlink()
-    return record.read_text()
-
-
-def give_back(net: Strangers, directory: Path, *version: str) -> None:
-    """Say that the address of the last lease is not needed any more."""
-    files = ("-sf", directory / "script", "-lf", directory / "leases", "-pf", directory / "pid")
-    net.lab.run("any1", "dhclient", *version, "-r", *map(str, files), "-cf", "/dev/null", "guest")
+def told(net: Strangers, directory: Path, *version: str, **how: Any) -> str:
+    """What the guest's client is told."""
+    return ask(partial(net.lab.run, "any1"), "guest", directory, *version, **how)[1]
 
 
 def known(net: Strangers, mac: str) -> set[str]:
@@ -113,33 +91,33 @@ def test_what_a_server_leased_is_answered_and_asked_for_in_no_tunnel(
     """Before the machine has said a word about its address itself."""
     ip, ip6 = f"10.1.1.{NUMBERS[place]}0", f"fd00:1::{NUMBERS[place]}0"
     with guest(net) as mac, serving(net, place, 3600):
-        assert f"new_ip_address={ip}" in ask(net, tmp_path, "-4")
+        assert f"new_ip_address={ip}" in told(net, tmp_path, "-4")
         until(lambda: ip in known(net, mac))
         net.lab.settled()
         with device(net.lab, "red2") as red2, underlay_tap(net.lab, "host2") as seen:
             red2.send(arp(ASKER, ASKER, "10.1.1.3", ip))
-            (answer,) = (data for data in heard(red2) if data[12:14] == b"\x08\x06" and data[21] == 2)
+            (answer,) = answers(heard(red2))
             assert answer[22:28] == octets(mac)
             assert questions([outer.inner for outer in seen()]) == []
         assert "1 received" in net.lab.run("red2", "ping", "-c", "1", "-W", "2", ip)
 
-        assert f"new_ip6_address={ip6}" in ask(net, tmp_path, "-6")
+        assert f"new_ip6_address={ip6}" in told(net, tmp_path, "-6")
         until(lambda: ip6 in known(net, mac))
-        give_back(net, tmp_path, "-6")
+        give_back(partial(net.lab.run, "any1"), "guest", tmp_path, "-6")
         until(lambda: ip6 not in known(net, mac))
 
 
 def test_a_lease_ends_where_it_is_given_back_or_runs_out(net: Strangers, tmp_path: Path) -> None:
     with guest(net) as mac, serving(net, "srv2", 3600) as server:
-        ask(net, tmp_path, "-4")
+        told(net, tmp_path, "-4")
         until(lambda: known(net, mac) == {"10.1.1.40"})
-        give_back(net, tmp_path, "-4")
+        give_back(partial(net.lab.run, "any1"), "guest", tmp_path, "-4")
         until(lambda: not known(net, mac))
 
         server.lease = 8
         began = time.monotonic()
         for _ in range(2):  # the second time, it is renewed: so it ends later
-            ask(net, tmp_path, "-4")
+            told(net, tmp_path, "-4")
             until(lambda: known(net, mac) == {"10.1.1.40"})
             time.sleep(max(0, began + 5 - time.monotonic()))
         renewed = time.monotonic()
@@ -152,7 +130,7 @@ def test_a_lease_ends_where_it_is_given_back_or_runs_out(net: Strangers, tmp_pat
 def test_a_lease_outlives_a_controller_and_nothing_is_sent(net: Strangers, tmp_path: Path) -> None:
     """What bridges hold is what they must, also of the seconds that a lease has left."""
     with guest(net) as mac, serving(net, "srv2", 3600):
-        ask(net, tmp_path, "-4")
+        told(net, tmp_path, "-4")
         until(lambda: known(net, mac) == {"10.1.1.40"})
         net.lab.settled()
         before = flows(net, mac)
@@ -166,9 +144,7 @@ def test_a_lease_outlives_a_controller_and_nothing_is_sent(net: Strangers, tmp_p
 
 def flows(net: Strangers, mac: str) -> dict[str, set[str]]:
     """What bridges hold of a station."""
-    dump = ("ovs-ofctl", "-O", "OpenFlow13", "dump-flows", "br-int", "--no-stats")
-    lines = {host: net.lab.run(host, *dump).splitlines() for host in net.lab.lab.hosts}
-    return {host: {line for line in of_host if mac in line} for host, of_host in lines.items()}
+    return {host: {flow for flow in net.lab.flows(host) if mac in flow} for host in net.lab.lab.hosts}
 
 
 @pytest.mark.parametrize(("place", "arrives"), [("vni7010", 1), ("vni7011", 0)])
@@ -184,5 +160,5 @@ def test_a_stranger_is_a_router_if_it_may(net: Strangers, place: str, arrives: i
 @pytest.mark.parametrize("place", ["any2", "vni7011"])
 def test_nobody_else_gives_leases(net: Strangers, tmp_path: Path, place: str) -> None:
     with guest(net) as mac, serving(net, place, 3600):
-        assert "new_ip_address" not in ask(net, tmp_path, "-4", check=False)
+        assert "new_ip_address" not in told(net, tmp_path, "-4", check=False, patience=6)
         assert not known(net, mac)

@@ -18,6 +18,7 @@ from sdnapp.frames.packet import octets
 from sdnapp.lab.machine import entered
 from tests.netns.conftest import Running, ahead, sdnapp, until
 from tests.netns.frames import EVERYONE, advertisement, arp, frame, icmpv6, udp
+from tests.netns.raw import device
 
 pytestmark = pytest.mark.alone
 
@@ -59,12 +60,7 @@ def running(bring_up: Callable[..., Running]) -> Running:
 
 def speak(running: Running, port: str, source: str = GUEST, destination: str = "ff:ff:ff:ff:ff:ff") -> None:
     """Send one frame of that source from a port."""
-    at = running.overlay.ports[port]
-    with (
-        entered(running.lab.hosts[at.host], at.namespace),
-        socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as out,
-    ):
-        out.bind(("eth0", 0))
+    with device(running, port) as out:
         out.send(octets(destination) + octets(source) + b"\x88\xb5" + bytes(46))
 
 
@@ -162,8 +158,7 @@ def test_a_mac_of_the_file_stays_where_the_file_puts_it(running: Running) -> Non
 @contextmanager
 def storm(running: Running, name: str, data: bytes, *forged: str) -> Iterator[None]:
     """Send a frame from a port as fast as the processor allows; these parts of it are forged."""
-    at = running.overlay.ports[name]
-    with entered(running.lab.hosts[at.host], at.namespace):
+    with entered(*running.place(name)):
         out = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
         out.bind(("eth0", 0))
     command = [sys.executable, STORM, str(out.fileno()), data.hex(), *forged]

@@ -24,8 +24,7 @@ def running(bring_up: Callable[..., Running]) -> Iterator[Running]:
 
 
 def flows_about(running: Running, host: str, mac: str) -> list[str]:
-    dump = running.run(host, "ovs-ofctl", "-O", "OpenFlow13", "dump-flows", "br-int", "--no-stats")
-    return [line for line in dump.splitlines() if mac in line]
+    return [flow for flow in running.flows(host) if mac in flow]
 
 
 def test_bridges_connect_to_their_own_host(running: Running) -> None:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import socket
 import struct
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from ipaddress import IPv6Address, ip_address
 
 import pytest
@@ -16,9 +14,9 @@ import pytest
 from sdnapp.frames.packet import octets
 from sdnapp.lab import faults
 from sdnapp.lab.echo import tagged
-from sdnapp.lab.machine import entered
 from tests.netns.conftest import Running, sdnapp, until
-from tests.netns.frames import EVERYONE, advertisement, arp, frame, icmpv6, udp
+from tests.netns.frames import EVERYONE, advertisement, answers, arp, frame, icmpv6, questions, udp
+from tests.netns.raw import device, heard
 from tests.netns.wire import underlay_tap
 
 FILE = """
@@ -40,51 +38,11 @@ ports:
 
 MAC = {number: f"02:00:00:00:00:0{number}" for number in range(10)}
 ALL_NODES = "33:33:00:00:00:01"
-SOL_PACKET, PACKET_AUXDATA, VLAN_VALID = 263, 8, 1 << 4
-"""packet(7): the kernel takes the outermost tag off a frame, and tells it beside."""
 
 
 @pytest.fixture(scope="module")
 def running(bring_up: Callable[..., Running]) -> Running:
     return bring_up(FILE)
-
-
-@contextmanager
-def device(running: Running, port: str) -> Iterator[socket.socket]:
-    """The workload's end of a port, to send from and to listen at, whatever its kernel thinks."""
-    overlay = running.overlay.ports[port]
-    with entered(running.lab.hosts[overlay.host], overlay.namespace):
-        raw = socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_NONBLOCK)
-        raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 22)
-        raw.setsockopt(SOL_PACKET, PACKET_AUXDATA, 1)
-        raw.bind((overlay.device or "", 3))
-    with raw:
-        yield raw
-
-
-def heard(raw: socket.socket, seconds: float = 0.4) -> list[bytes]:
-    """All that comes in at a device for a while, with its tags; what it sends itself is not among it."""
-    found, end = [], time.monotonic() + seconds
-    while time.monotonic() < end:
-        try:
-            data, extra, _, sender = raw.recvmsg(2048, socket.CMSG_SPACE(20))
-        except BlockingIOError:
-            time.sleep(0.01)
-            continue
-        if sender[2] != socket.PACKET_OUTGOING:
-            status, *_, tag, _ = struct.unpack("=IIIHHHH", extra[0][2][:20])
-            found.append(tagged(data, tag & 0xFFF if status & VLAN_VALID else None))
-    return found
-
-
-def questions(frames: Iterator[bytes] | list[bytes]) -> list[bytes]:
-    """The requests and solicitations to everybody among these frames."""
-    return [
-        data
-        for data in frames
-        if (data[12:14] == b"\x08\x06" and data[:6] == octets(EVERYONE))
-        or (data[12:14] == b"\x86\xdd" and data[20] == 58 and data[54] == 135 and data[0] == 0x33)
-    ]
 
 
 def forget(running: Running, port: str) -> None:
@@ -114,24 +72,24 @@ def test_three_hundred_questions_and_none_of_them_floods(running: Running) -> No
         for ip in known:
             red1.send(arp(MAC[1], MAC[1], "10.1.1.1", ip))
             time.sleep(0.0005)
-        answers = [data for data in heard(red1) if data[12:14] == b"\x08\x06" and data[21] == 2]
+        told = answers(heard(red1))
         assert questions([outer.inner for outer in seen()]) == []
         red1.send(arp(MAC[1], MAC[1], "10.1.1.1", "10.1.1.99"))
         time.sleep(0.2)
         assert len(questions([outer.inner for outer in seen()])) == 1
 
-    assert len(answers) == 300
-    assert {data[6:12] for data in answers} == {octets(MAC[n]) for n in (2, 3, 4, 5)}
+    assert len(told) == 300
+    assert {data[6:12] for data in told} == {octets(MAC[n]) for n in (2, 3, 4, 5)}
 
 
 def test_on_a_trunk_the_answer_has_the_tag_of_the_question(running: Running) -> None:
     with device(running, "tag1") as tag1, underlay_tap(running, "host1") as seen:
         tag1.send(tagged(arp(MAC[3], MAC[3], "10.1.1.3", "10.1.1.2"), 30))
-        answers = [data for data in heard(tag1) if data[16:18] == b"\x08\x06"]
+        got = [data for data in heard(tag1) if data[16:18] == b"\x08\x06"]
         assert questions([outer.inner for outer in seen()]) == []
 
     told = arp(MAC[2], MAC[2], "10.1.1.2", "10.1.1.3", op=2, to=MAC[3])
-    assert answers == [tagged(told[:32] + octets(MAC[3]) + told[38:], 30)]
+    assert got == [tagged(told[:32] + octets(MAC[3]) + told[38:], 30)]
 
 
 def test_what_is_announced_reaches_everybody_and_nobody_is_told_of_itself(running: Running) -> None:
@@ -144,7 +102,7 @@ def test_what_is_announced_reaches_everybody_and_nobody_is_told_of_itself(runnin
 
     for sent in (announced, probe, said):
         assert there.count(sent) == 1
-    assert not [data for data in here if data[12:14] == b"\x08\x06" and data[21] == 2]
+    assert not answers(here)
 
 
 def test_two_cannot_have_one_address(running: Running) -> None:
@@ -168,7 +126,7 @@ def test_two_cannot_have_one_address(running: Running) -> None:
     running.run("any1", "ip", "link", "del", "guest")
     with device(running, "any1") as any1:
         any1.send(arp(MAC[4], MAC[4], "0.0.0.0", "10.1.1.2"))
-        (answer,) = (data for data in heard(any1) if data[12:14] == b"\x08\x06" and data[21] == 2)
+        (answer,) = answers(heard(any1))
     assert answer[22:32] == octets(MAC[2]) + ip_address("10.1.1.2").packed
 
 
@@ -235,7 +193,7 @@ def test_what_the_file_gives_no_port_that_learns_can_claim(running: Running) -> 
         underlay_tap(running, "host1") as seen,
     ):
         any1.send(FALSE["announced"])
-        (told,) = (data for data in heard(any1) if data[12:14] == b"\x08\x06" and data[21] == 2)
+        (told,) = answers(heard(any1))
         for sent in FALSE.values():
             any1.send(sent)
         until(lambda: alarms() == claimed)
@@ -253,12 +211,12 @@ def test_what_the_file_gives_no_port_that_learns_can_claim(running: Running) -> 
     for where, address in (("red1", "10.1.1.2"), ("any1", "10.1.1.2"), ("red2", "10.1.1.4")):
         assert "1 received" in running.run(where, "ping", "-c", "1", "-W", "2", address)
 
-    held = running.run("host1", "ovs-ofctl", "-O", "OpenFlow13", "--no-stats", "dump-flows", "br-int")
+    held = running.flows("host1")
     faults.kill_controller(running.lab)
     faults.start_controller(running.lab)
     until(lambda: alarms() == claimed)
     running.settled()
-    assert running.run("host1", "ovs-ofctl", "-O", "OpenFlow13", "--no-stats", "dump-flows", "br-int") == held
+    assert running.flows("host1") == held
 
 
 def served(number: int) -> dict[str, bytes]:

@@ -14,9 +14,9 @@ import pytest
 from sdnapp.frames.packet import link_local, octets
 from sdnapp.lab import faults
 from tests.netns.conftest import Running, sdnapp, until
-from tests.netns.frames import advertisement, arp, frame, icmpv6
+from tests.netns.frames import advertisement, answers, arp, frame, icmpv6, questions
+from tests.netns.raw import device, heard
 from tests.netns.strangers import Strangers
-from tests.netns.test_speakers import device, heard, questions
 from tests.netns.wire import underlay_tap, watched_ports
 
 FILE = """
@@ -144,19 +144,14 @@ def answered(net: Strangers, ip: str) -> str | None:
             told = [data[80:86] for data in heard(red1, 0.1) if data[20] == 58 and data[54] == 136]
         else:
             red1.send(arp(mac, mac, "10.1.1.1", ip))
-            told = [data[22:28] for data in heard(red1, 0.1) if data[12:14] == b"\x08\x06" and data[21] == 2]
+            told = [data[22:28] for data in answers(heard(red1, 0.1))]
         flooded = questions([outer.inner for outer in seen()])
     return told[0].hex(":") if told and not flooded else None
 
 
 def test_a_controller_that_starts_anew_changes_nothing(net: Strangers) -> None:
     running = net.lab
-    before = {host: held(running, host) for host in running.overlay.hosts}
+    before = {host: running.flows(host) for host in running.overlay.hosts}
     faults.start_controller(faults.kill_controller(running.lab))
     running.settled()
-    assert {host: held(running, host) for host in before} == before
-
-
-def held(running: Running, host: str) -> set[str]:
-    dump = running.run(host, "ovs-ofctl", "-O", "OpenFlow13", "--no-stats", "dump-flows", "br-int")
-    return set(dump.splitlines()[1:])
+    assert {host: running.flows(host) for host in before} == before

@@ -17,14 +17,12 @@ from sdnapp.lab.machine import Machine, entered
 from sdnapp.lab.ping import Wire, present
 from sdnapp.lab.promise import Endpoint, Probe, endpoints
 from sdnapp.net.model import Address
-from tests.netns.conftest import Running
+from tests.netns.conftest import Place, Running
+from tests.netns.raw import raw
 
 GRE = 47
 UDP_PORTS = {"vxlan": 4789, "geneve": 6081}
 _TEB = 0x6558  # Ethernet inside: RFC 1701 and RFC 8926
-
-Place = tuple[Machine, str | None]
-"""A machine, and the namespace in it where that is not its own."""
 
 
 @dataclass(frozen=True)
@@ -75,12 +73,7 @@ def send_encapsulated(sender: Machine, source: Address, destination: Address, ou
 @contextmanager
 def underlay_tap(running: Running, host: str) -> Iterator[Callable[[], list[Outer]]]:
     """Watch the underlay device of a host; the function returns what its tunnels have sent and received."""
-    with entered(running.lab.hosts[host]):
-        tap = socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_NONBLOCK)
-    with tap:
-        tap.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 22)
-        with entered(running.lab.hosts[host]):
-            tap.bind((running.lab.uplinks[host], 3))
+    with raw(running.place(host), running.lab.uplinks[host]) as tap:
 
         def seen() -> list[Outer]:
             found: list[Outer] = []
@@ -140,9 +133,8 @@ def watched_ports(running: Running) -> Iterator[Ports]:
 
 def transfer(running: Running, source: str, destination: str, size: int) -> int:
     """Move bytes by TCP from one port to another; return how many have arrived."""
-    ends = {end.port: end for end in endpoints(running.overlay)}
-    start, goal = ((running.lab.hosts[ends[p].host], ends[p].namespace) for p in (source, destination))
-    return carried(start, goal, str(ends[destination].addresses[0].ip), size)
+    address = running.overlay.ports[destination].attachments[0].addresses[0].ip
+    return carried(running.place(source), running.place(destination), str(address), size)
 
 
 def carried(source: Place, destination: Place, address: str, size: int) -> int:
