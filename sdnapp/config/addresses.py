@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Interface, IPv6Interface
 
+from sdnapp.config.inet import Written, ip_of
 from sdnapp.config.problem import Finding, Path, either
-from sdnapp.config.scalars import Written, ip_of
 from sdnapp.config.schema import Config, Network, Port
 
 

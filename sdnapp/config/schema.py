@@ -9,8 +9,10 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from sdnapp.config import inet
 from sdnapp.config import scalars as s
 from sdnapp.config.problem import shown
+from sdnapp.config.reading import wrong
 
 
 class Section(BaseModel):
@@ -87,19 +89,19 @@ class Settings(Section):
 class Controller(Section):
     """Where the controller listens and where bridges find it."""
 
-    listen: s.Listen | None = Field(
+    listen: inet.Listen | None = Field(
         default=None,
         description="Where the controller waits for bridges. Default: the target where that is a loopback "
         "address, otherwise its port on every address.",
         examples=["tcp:0.0.0.0:6653"],
     )
-    target: s.Target = Field(
+    target: inet.Target = Field(
         default="tcp:127.0.0.1:6653",
         validate_default=True,
         description="Where bridges connect. A loopback address means a controller on every host.",
         examples=["tcp:192.168.4.10:6653"],
     )
-    rest: s.Url = Field(
+    rest: inet.Url = Field(
         default="http://127.0.0.1:8080",
         validate_default=True,
         description="Where the controller answers REST. It has no passwords: keep it on a loopback address.",
@@ -110,10 +112,10 @@ class Controller(Section):
 class Dhcp(Section):
     """What is told to workloads that ask by DHCP or DHCPv6, besides their port's addresses and name."""
 
-    router: s.Ipv4 | None = Field(
+    router: inet.Ipv4 | None = Field(
         default=None, description="The IPv4 default router. IPv6 routers announce themselves."
     )
-    dns: s.Servers = Field(default=(), description="Name servers.", examples=["10.1.1.53"])
+    dns: inet.Servers = Field(default=(), description="Name servers.", examples=["10.1.1.53"])
     domain: s.Domain | None = Field(default=None, description="The domain of the workloads' names.")
     lease: s.Lease = Field(default=3600, description="Seconds for which an answer is good.")
 
@@ -127,7 +129,7 @@ def _switched(value: Any) -> Any:
         return value
     if value not in _SWITCH:
         message = f"{shown(value)} is neither true nor false nor a mapping"
-        raise s.wrong(message, "Write true, or a mapping such as {router: 10.1.1.254}.")
+        raise wrong(message, "Write true, or a mapping such as {router: 10.1.1.254}.")
     return _SWITCH[value]
 
 
@@ -145,7 +147,7 @@ class Network(Section):
         default=None,
         description="The tag at the edge of a host. Networks may share one. Without: untagged ports only.",
     )
-    subnet: s.Subnets = Field(
+    subnet: inet.Subnets = Field(
         default=(),
         description="IPv4 and IPv6 subnets that addresses must come from. Without: any address.",
         examples=["10.1.1.0/24"],
@@ -178,7 +180,7 @@ class Tenant(Section):
 class Host(Section):
     """A machine with Open vSwitch."""
 
-    vtep: s.Vtep = Field(
+    vtep: inet.Vtep = Field(
         description="The underlay address at which the other hosts reach it, IPv4 or IPv6.",
         examples=["192.168.4.201"],
     )
@@ -230,7 +232,7 @@ class Port(Section):
         description="The networks of its tagged frames, each with its tag.",
         examples=[{"red/web": 10}],
     )
-    address: s.Addresses = Field(
+    address: inet.Addresses = Field(
         default=(),
         description="Its addresses. The prefix length may be left out where the network has a subnet. "
         "On a trunk, each belongs to the network whose subnet holds it.",
@@ -321,7 +323,7 @@ class Peer(Section):
         description="The host that holds the tunnel. The stranger's own end leads to the vtep of that one.",
         examples=["host1"],
     )
-    vtep: s.Vtep = Field(description="The stranger's underlay address.", examples=["192.168.4.77"])
+    vtep: inet.Vtep = Field(description="The stranger's underlay address.", examples=["192.168.4.77"])
     encapsulation: s.Encapsulation | None = Field(
         default=None, description="What frames are wrapped in. Default: that of `overlay`."
     )

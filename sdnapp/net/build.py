@@ -14,7 +14,7 @@ from sdnapp.config import Config, names, schema
 from sdnapp.config.addresses import homes
 from sdnapp.config.devices import device_of, iface_id_of, mac_of
 from sdnapp.config.encapsulations import between
-from sdnapp.config.scalars import Endpoint, Written
+from sdnapp.config.inet import Endpoint, Written
 from sdnapp.config.security import is_strict
 from sdnapp.config.strangers import kind_of
 from sdnapp.net.model import (

@@ -1,0 +1,81 @@
+"""How the types of values are put together: what reads the text, and what describes it in JSON Schema."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+from pydantic import PlainValidator, WithJsonSchema
+from pydantic_core import PydanticCustomError
+
+from sdnapp.config.problem import either, nearest, shown
+
+NUMBER = re.compile(r"0|[1-9][0-9]{0,9}|0x[0-9a-fA-F]{1,8}")
+
+
+def wrong(message: str, remedy: str) -> PydanticCustomError:
+    """What a validator raises: what is wrong, and what would be right."""
+    return PydanticCustomError("wrong", "{message}", {"message": message, "remedy": remedy})
+
+
+def read(what: str, remedy: str, parse: Callable[[str], Any]) -> PlainValidator:
+    """A validator of text; ``parse`` gives None or raises ValueError where the text is not ``what``."""
+
+    def validate(value: Any) -> Any:
+        try:
+            result = parse(value) if isinstance(value, str) else None
+        except PydanticCustomError:
+            raise
+        except ValueError:
+            result = None
+        if result is None:
+            raise wrong(f"{shown(value)} is not {what}", remedy)
+        return result
+
+    return PlainValidator(validate)
+
+
+def whole(what: str, low: int, high: int) -> PlainValidator:
+    """A validator of whole numbers within these bounds, as they are written in decimal or hexadecimal."""
+
+    def parse(text: str) -> int | None:
+        number = int(text, 0) if NUMBER.fullmatch(text) else -1
+        return number if low <= number <= high else None
+
+    return read(what, f"Write a whole number from {low} to {high}.", parse)
+
+
+def choice(what: str, *words: str) -> PlainValidator:
+    """A validator of words, of which it suggests the nearest."""
+
+    def parse(text: str) -> str:
+        if text in words:
+            return text
+        close = nearest(text.lower(), words)
+        remedy = f"Did you mean {close!r}?" if close else f"Write {either(words)}."
+        raise wrong(f"{shown(text)} is not {what}", remedy)
+
+    return read(what, f"Write {either(words)}.", parse)
+
+
+def integer(low: int, high: int) -> WithJsonSchema:
+    """What JSON Schema says of whole numbers within these bounds."""
+    return WithJsonSchema({"type": "integer", "minimum": low, "maximum": high})
+
+
+def string(what: str, pattern: re.Pattern[str] | None = None) -> dict[str, Any]:
+    """What JSON Schema says of text that is to be read as ``what``."""
+    schema: dict[str, Any] = {"type": "string", "$comment": what}
+    return schema if pattern is None else {**schema, "pattern": f"^({pattern.pattern})$"}
+
+
+def listed(value: Any) -> Any:
+    """Take one value for a list of one."""
+    return value if isinstance(value, list) else [value]
+
+
+def one_or_list(what: str) -> WithJsonSchema:
+    """What JSON Schema says of text, or a list of texts."""
+    item = string(what)
+    return WithJsonSchema({"anyOf": [item, {"type": "array", "items": item}]})
