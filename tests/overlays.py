@@ -29,6 +29,17 @@ ports:
   blue2: {host: host2, network: blue/web, address: 10.1.1.2/24}
 """
 
+THREE_HOSTS = """
+tenants:
+  red: {networks: {web: {vlan: 10, vni: 5010, subnet: [10.1.1.0/24, "fd00:1::/64"]}}}
+hosts:
+  host1: {vtep: 192.168.4.201}
+  host2: {vtep: 192.168.4.202}
+  host3: {vtep: 192.168.4.203}
+ports:
+  router: {host: host1, network: red/web}
+"""
+"""Of one network, with a router that the file says nothing of; more ports may follow."""
 
 LEARNING = re.sub(r"(address: .*)}", r"\1, security: learn}", TWO_HOSTS)
 """The same, with ports that may speak for others."""

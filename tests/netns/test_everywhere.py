@@ -21,24 +21,20 @@ from tests.netns.guest import behind
 from tests.netns.listeners import asking, listening, streamed
 from tests.netns.raw import device, heard, wires
 from tests.netns.wire import underlay_tap
+from tests.overlays import THREE_HOSTS
 
-FILE = """
-overlay: {flap: {moves: 3, freeze: 15}}
-tenants:
-  red: {networks: {web: {vlan: 10, vni: 5010, subnet: [10.1.1.0/24, "fd00:1::/64"]}}}
-hosts:
-  host1: {vtep: 192.168.4.201}
-  host2: {vtep: 192.168.4.202}
-  host3: {vtep: 192.168.4.203}
-ports:
-  router: {host: host1, network: red/web}
+FILE = (
+    THREE_HOSTS
+    + """\
   any1:   {host: host1, network: red/web, mac: "02:00:00:00:00:01"}
   red1:   {host: host1, network: red/web, mac: "02:00:00:00:00:02", address: [10.1.1.1, "fd00:1::1"]}
   any2:   {host: host2, network: red/web, mac: "02:00:00:00:00:03"}
   red2:   {host: host2, network: red/web, mac: "02:00:00:00:00:04", address: [10.1.1.2, "fd00:1::2"],
            may: dhcp-server}
   red3:   {host: host3, network: red/web, mac: "02:00:00:00:00:05", address: [10.1.1.3, "fd00:1::3"]}
+overlay: {flap: {moves: 3, freeze: 15}}
 """
+)
 GUEST, FLAPPER = "02:aa:00:00:00:01", "02:aa:00:00:00:02"
 
 

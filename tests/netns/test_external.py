@@ -90,6 +90,12 @@ def lives(running: Running, mac: str) -> str | None:
     return next((place["host"] for place in running.get("/v1/locations") if place["mac"] == mac), None)
 
 
+def learned(running: Running, port: str) -> list[tuple[str, str]]:
+    """Where those behind a port are believed to be, and by what."""
+    places = running.get("/v1/locations")
+    return [(place["host"], place["kind"]) for place in places if place["port"] == port]
+
+
 def answers(running: Running, who: str, address: str, count: int = 1, wait: str = "0.2") -> int:
     """How many of so many pings are answered."""
     words = running.run(who, "ping", "-c", str(count), "-i", "0.02", "-W", wait, address, check=False)
@@ -206,8 +212,7 @@ def test_a_container_is_found_like_a_guest_and_its_mac_is_learned(
         shell(running, "host3", f"ip -n box addr add {address}/24 dev eth0")
 
         until(lambda: answers(running, "red1", address) == 1)
-        learned = [place for place in running.get("/v1/locations") if place["port"] == "guest"]
-        assert [(place["host"], place["kind"]) for place in learned] == [("host3", "learned")]
+        until(lambda: learned(running, "guest") == [("host3", "learned")])
     finally:
         unplug(running, "host3", "cont0")
         shell(running, "host3", "ip netns del box")

@@ -10,21 +10,17 @@ import pytest
 from tests.netns.conftest import Running, until
 from tests.netns.listeners import GROUP, asking, listening, streamed
 from tests.netns.raw import wires
+from tests.overlays import THREE_HOSTS
 
-FILE = """
-tenants:
-  red: {networks: {web: {vlan: 10, vni: 5010, subnet: [10.1.1.0/24, "fd00:1::/64"]}}}
-hosts:
-  host1: {vtep: 192.168.4.201}
-  host2: {vtep: 192.168.4.202}
-  host3: {vtep: 192.168.4.203}
-ports:
-  router: {host: host1, network: red/web}
+FILE = (
+    THREE_HOSTS
+    + """\
   red1:   {host: host1, network: red/web, address: [10.1.1.1, "fd00:1::1"]}
   red2:   {host: host2, network: red/web, address: [10.1.1.2, "fd00:1::2"]}
   red3:   {host: host3, network: red/web, address: [10.1.1.3, "fd00:1::3"]}
   red4:   {host: host3, network: red/web, address: [10.1.1.4, "fd00:1::4"]}
 """
+)
 EVERYBODY = {"router", "red2", "red3", "red4"}
 
 
