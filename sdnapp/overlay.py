@@ -243,7 +243,7 @@ class OverlayApp(OSKenApp):  # type: ignore[misc]  # os-ken has no types
         there = [port for port in datapath.ports.values() if port.port_no <= ofproto.OFPP_MAX]
         ports = {_name(port): port.port_no for port in there}
         dead = frozenset(_name(port) for port in there if _is_dead(port))
-        self._inbox.put(Connected(datapath.id, _address(datapath.address), ports, time.time(), dead))
+        self._inbox.put(Connected(datapath.id, _shown(datapath.address), ports, time.time(), dead))
 
     def _disconnect(self, switch: Switch) -> None:
         del self._switches[switch.datapath.id]
@@ -394,8 +394,3 @@ def _name(port: Any) -> str:
 def _is_dead(port: Any) -> bool:
     """Whether Open vSwitch says of a port that nothing can go there; with BFD, that it hears no peer."""
     return not port.state & ofproto.OFPPS_LIVE
-
-
-def _address(address: Any) -> str:
-    host, port = address[:2]
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

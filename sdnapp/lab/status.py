@@ -78,9 +78,7 @@ def ports(overlay: Overlay) -> list[dict[str, Any]]:
 
 
 def _port(port: Port | Bound) -> dict[str, Any]:
-    made = (
-        port if isinstance(port, Port) else None
-    )  # the others are found by their iface-id, wherever they are
+    made = port if isinstance(port, Port) else None  # others are found by their iface-id, wherever they are
     return {
         "name": port.name,
         "host": port.host,

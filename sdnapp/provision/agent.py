@@ -50,6 +50,7 @@ def watch(path: str, goal: Goal, remote: str) -> None:
     """
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _stop)
+    signal.signal(signal.SIGHUP, _go_on)
     goal = replace(goal, noting=False)
     with Watch(path) as file:
         devices = _Devices()
@@ -92,6 +93,10 @@ def watch(path: str, goal: Goal, remote: str) -> None:
 
 def _stop(_number: int, _frame: FrameType | None) -> None:
     sys.exit(0)
+
+
+def _go_on(_number: int, _frame: FrameType | None) -> None:
+    """Read the file again, asks SIGHUP: it is watched anyway."""
 
 
 def _connect(remote: str) -> Database:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import resource
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -343,6 +345,7 @@ def test_the_agent_follows_the_file_and_the_host(host: BareHost) -> None:
         agent.says("ready")
         edit(host, "web: {vlan: 10, vni: 5010", "web: {vlan: 11, vni: 5010")
         agent.says("change  port red1 on br-int: tag 10 -> 11")
+        os.kill(agent.pid, signal.SIGHUP)
 
         valid = host.file.read_text()
         host.file.write_text("tenants: [")
