@@ -26,7 +26,9 @@ EVERYBODY = {"router", "red2", "red3", "red4"}
 
 @pytest.fixture(scope="module")
 def lab(bring_up: Callable[..., Running]) -> Running:
-    return bring_up(FILE)
+    running = bring_up(FILE)
+    assert running.broken() == {}  # the first packet of a tunnel waits for nobody to be found in the underlay
+    return running
 
 
 def known(lab: Running, version: int) -> tuple[str, set[str]]:
