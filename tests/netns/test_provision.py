@@ -358,9 +358,8 @@ def test_the_agent_follows_the_file_and_the_host(host: BareHost) -> None:
         agent.says("create  port blue1", times=2)
         host.run("ip", "netns", "del", "blue1")
         agent.says("create  workload blue1", times=2)
-
+        until(lambda: host.provision("--dry-run") == ["nothing to do"], otherwise="something is left to do")
         assert agent.stop() == 0
-        assert host.provision("--dry-run") == ["nothing to do"]
 
 
 def test_the_agent_survives_both_daemons(host: BareHost) -> None:
