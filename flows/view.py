@@ -1,7 +1,7 @@
 """What one bridge needs to know of the world: its networks, who is in them, and where its tunnels end.
 
-Port numbers are those that the bridge has now. A view mentions nothing that is not there: a port without a
-number, or a peer without a tunnel port, is left out by whoever projects the view.
+Port numbers are those that the bridge has now, or will have. A port without a number, or a peer without a
+tunnel port, is left out by whoever projects the view.
 """
 
 from __future__ import annotations

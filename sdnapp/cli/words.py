@@ -69,7 +69,11 @@ class Names:
 
 def names(host: Mapping[str, Any], ports: Iterable[Any], networks: Iterable[Any]) -> Names:
     """The names on the bridge of ``host``, all as ``/v1/`` has them."""
-    here = [(port["ofport"], port["interface"]) for port in ports if port["host"] == host["name"]]
+    here = [
+        (port["ofport"] or port["ofport_request"], port["interface"])
+        for port in ports
+        if port["host"] == host["name"]
+    ]
     tunnels = [(tunnel["ofport"], tunnel["interface"]) for tunnel in host["tunnels"]]
     return Names(
         {ofport: interface for ofport, interface in (*here, *tunnels) if ofport is not None},

@@ -37,7 +37,7 @@ def _meter(number: int, rate: Rate, what: What) -> Meter:
 
 
 def limits(ports: Iterable[Port], number: Mapping[str, int]) -> Mapping[int, Limits]:
-    """By port number, the meters of those ports that have a rate and are there."""
+    """By port number, the meters of those ports that have a rate and a number."""
     of_bridge = meters(ports)
     interfaces = sorted({interface for interface, _ in of_bridge} & number.keys())
     return {

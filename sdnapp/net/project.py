@@ -237,7 +237,7 @@ class Memo:
         """The meters of the host's ports."""
         before = self.limits.get(host.name)
         if before is None or before[0] is not host or before[1] is not ports:
-            before = self.limits[host.name] = (host, ports, limits(host.ports, ports.number))
+            before = self.limits[host.name] = (host, ports, limits(host.ports, ports.at))
         return before[2]
 
 
@@ -272,9 +272,9 @@ def project(state: State, host: str, speech: Dialect) -> BridgeView:
 def projection(state: State, host: str, speech: Dialect, memo: Memo) -> Generator[None, None, BridgeView]:
     """The same, with what was projected for this bridge last at hand.
 
-    Ports that the bridge does not have, and what is behind them, are left out until they appear. Only
-    networks of which anything is new are looked at, and those that turn out equal are the same object. It
-    pauses after every ``STEP`` MACs, for those who have other things to do meanwhile.
+    Ports without a number, and what is behind them, are left out until they have one. Only networks of which
+    anything is new are looked at, and those that turn out equal are the same object. It pauses after every
+    ``STEP`` MACs, for those who have other things to do meanwhile.
     """
     looked_at = 0
     ports, here = state.ports(host), state.here[host]
@@ -333,7 +333,7 @@ def _ways(state: State, host: str, speech: Dialect, spoken: Spoken, path: str) -
 def _network(state: State, host: str, memo: Memo, ways: Ways, homes: Homes, *, path: str) -> NetworkView:
     ports, network = state.ports(host), state.networks[path]
     size = network.mtu + ETHERNET if len(state.having[path]) > 1 else None
-    numbered = ((seat, ports.number.get(seat.port.interface)) for seat in homes.get(host, NO_HOME).seats)
+    numbered = ((seat, ports.at.get(seat.port.interface)) for seat in homes.get(host, NO_HOME).seats)
     seated = [seat.at(number, size) for seat, number in numbered if number is not None]
     return NetworkView(
         vni=network.vni,
@@ -429,7 +429,7 @@ def _locations(
     for learned, stations in ((False, state.static[path]), (True, state.learned.stations.get(path, NOBODY))):
         residents = shared.residents_of(path, stations, learned=learned)
         for (interface, moves), macs in residents.get(host, NOBODY_THERE).at.items():
-            if interface is not None and (number := ports.number.get(interface)) is not None:
+            if interface is not None and (number := ports.at.get(interface)) is not None:
                 yield Location(number, False, learned, macs, moves)
         for peer, resident in residents.items():
             if (port := behind.get(peer)) is not None:

@@ -25,6 +25,8 @@ ENCAPSULATIONS: tuple[Encapsulation, ...] = ("geneve", "gre", "vxlan")
 class Ports:
     """The ports that a bridge has now, both ways round, and those of them that lead to its peers.
 
+    ``at``: the number of each, and those that ports of the file ask for and will have: nobody gets one of
+    these unasked (``sdnapp.config.names``), so that a bridge may know them before they are there.
     ``peer``: the host at the other end of each tunnel. ``wanted``: the encapsulation that the file wants to
     each peer; where it has that tunnel and others, that one is the first. ``choice``: there are others.
     ``noted``: the identity of each interface that somebody else put there (``sdnapp.net.binding``).
@@ -39,6 +41,7 @@ class Ports:
     choice: bool
     noted: Mapping[str, int]
     dead: frozenset[str]
+    at: Mapping[str, int]
 
     @classmethod
     def of(cls, number: Mapping[str, int], host: Host, dead: frozenset[str] = frozenset()) -> Ports:
@@ -62,10 +65,18 @@ class Ports:
             dead=frozenset(
                 name for kinds in tunnels.values() for n in kinds.values() if (name := names[n]) in dead
             ),
+            at={**dict(_awaited(host, names)), **number},
         )
 
 
-NO_PORTS = Ports({}, {}, {}, {}, {}, choice=False, noted={}, dead=frozenset())
+def _awaited(host: Host, taken: Collection[int]) -> Iterator[tuple[str, int]]:
+    """The numbers that are to be had, of ports of the file; one that is found by its iface_id has any."""
+    for port in host.ports:
+        if port.ofport and port.ofport not in taken:
+            yield port.interface, port.ofport
+
+
+NO_PORTS = Ports({}, {}, {}, {}, {}, choice=False, noted={}, dead=frozenset(), at={})
 
 
 @dataclass(frozen=True, slots=True)

@@ -123,11 +123,9 @@ def _with_same_parts(before: State, now: State) -> State:
 
 
 def _same_ports(state: State, overlay: Overlay, host: str) -> Ports:
-    before, tunnels = state.overlay.hosts.get(host), overlay.hosts[host].tunnels
-    if before is not None and before.tunnels == tunnels:
-        return state.bridges[host]
-    ports = state.bridges[host]
-    return Ports.of(ports.number, overlay.hosts[host], ports.dead)
+    before = state.bridges[host]
+    ports = Ports.of(before.number, overlay.hosts[host], before.dead)
+    return before if ports == before else ports
 
 
 def _renew_claims(state: State) -> State:

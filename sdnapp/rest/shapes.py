@@ -99,7 +99,8 @@ class Attachment(_Read):
 
 
 class Port(_Read):
-    """Where a workload attaches. ``ofport`` is null while the bridge does not have the interface.
+    """Where a workload attaches. ``ofport`` is null while the bridge does not have the interface;
+    ``ofport_request`` is the number that the interface asks for, so that flows may be there before it is.
 
     A port that is found by its ``iface_id`` has neither host nor interface while it is nowhere. ``tunnel``:
     the port is the tunnel to a stranger, one of the file's ``peers``. ``asks``: its workload gets its
@@ -111,6 +112,7 @@ class Port(_Read):
     interface: str | None = None
     iface_id: str | None = None
     ofport: int | None = None
+    ofport_request: int | None = None
     mac: str | None
     namespace: str | None = None
     device: str | None = None

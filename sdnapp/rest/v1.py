@@ -117,8 +117,8 @@ def _port_of(port: model.Port, status: engine.Status, bound: model.Bound | None)
     now = {"ofport": status.bridges[port.host].ports.get(port.interface)}
     shown = Port.model_validate(port)
     tunnel = None if shown.tunnel is None else shown.tunnel.model_copy(update=now)
-    iface_id = None if bound is None else bound.iface_id
-    return shown.model_copy(update={**now, "tunnel": tunnel, "iface_id": iface_id})
+    other = {"ofport_request": port.ofport or None, "iface_id": None if bound is None else bound.iface_id}
+    return shown.model_copy(update={**now, **other, "tunnel": tunnel})
 
 
 def _port(source: Source, call: Call) -> Port:

@@ -168,9 +168,10 @@ class Fleet:
             "not every bridge is in sync",
         )
 
-    def plug(self, name: str, interface: str, ofport: int) -> None:
-        """Let a port appear on the bridge of this host."""
-        row = {"name": interface, "type": "dummy", "ofport_request": ofport}
+    def plug(self, name: str, interface: str, ofport: int | None = None) -> None:
+        """Let a port appear on the bridge of this host, which asks for this number."""
+        row: dict[str, object] = {"name": interface, "type": "dummy"}
+        row |= {} if ofport is None else {"ofport_request": ofport}
         insert = {"op": "insert", "table": "Interface", "uuid-name": "interface", "row": row}
         port = {"name": interface, "interfaces": ["named-uuid", "interface"]}
         mutation = ["ports", "insert", ["set", [["named-uuid", "port"]]]]

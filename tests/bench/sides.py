@@ -99,7 +99,8 @@ class Side(ABC):
 
     def plug(self) -> subprocess.Popen[bytes]:
         """Let LATE appear in Open vSwitch; ``add-port`` would first read all ports that there are."""
-        interface, port = ["create", "interface", *_named(LATE)], ["create", "port", f"name={LATE}"]
+        interface = ["create", "interface", *_named(LATE), *self._numbered(LATE)]
+        port = ["create", "port", f"name={LATE}"]
         words = ["--id=@interface", *interface, "--", "--id=@port", *port, "interfaces=@interface"]
         words += [*self.columns, "--", "add", "bridge", "br-int", "ports", "@port"]
         return subprocess.Popen([*self._ovs_vsctl("host1"), "--", *words], stdout=subprocess.DEVNULL)
@@ -142,7 +143,11 @@ class Side(ABC):
     def _plugging(self, name: str) -> list[str]:
         """Return how ovs-vsctl adds a port that nothing is behind."""
         add = ["--", "add-port", "br-int", name, *self.columns, "--", "set", "interface", name]
-        return [*add, *_named(name), "type=patch", "options:peer=nobody"]
+        return [*add, *_named(name), *self._numbered(name), "type=patch", "options:peer=nobody"]
+
+    def _numbered(self, _name: str) -> list[str]:
+        """Return what is said of the number that an interface is to have."""
+        return []
 
     def _vsctl(self, host: str, words: Iterable[str]) -> None:
         run([*self._ovs_vsctl(host), "--no-wait", *words])
@@ -186,7 +191,13 @@ class Ours(Side):
         draft = file.with_suffix(".new")
         draft.write_text(text(ports))
         draft.replace(file)
+        self.plan = load(file)
         yield
+
+    def _numbered(self, name: str) -> list[str]:
+        """As the agent would."""
+        known = self.plan.ports.get(name)
+        return [] if known is None else [f"ofport_request={known.ofport}"]
 
 
 class ByHand(Side):

@@ -178,6 +178,22 @@ def test_a_killed_controller_costs_no_packet_and_its_successor_changes_nothing(t
     assert all("table=99" in line for line in events), seen
 
 
+def test_a_port_that_comes_while_no_controller_runs_is_at_home_at_once(two: Running) -> None:
+    two.settled()
+    before = two.flows("host1")
+    (number,) = [port.ofport for port in two.overlay.hosts["host1"].ports if port.name == "red1"]
+    faults.kill_controller(two.lab)
+    try:
+        two.run("host1", "ovs-vsctl", "del-port", "br-int", "red1")
+        vsctl = ("host1", "ovs-vsctl", "--if-exists", "get", "interface", "red1", "ofport")
+        until(lambda: two.run(*vsctl).strip() == str(number))  # the agent put it back
+        until(lambda: "1 received" in two.run("red1", "ping", "-c", "1", "-W", "1", "10.1.1.2", check=False))
+    finally:
+        faults.start_controller(two.lab)
+    two.settled()
+    assert two.flows("host1") == before
+
+
 def test_editing_the_file_is_all_it_takes(two: Running) -> None:
     """A port appears, works and goes again; a broken file changes nothing."""
     file = Path(two.lab.file)

@@ -117,6 +117,29 @@ def test_a_source_is_learned_everywhere_moves_at_once_and_leaves_with_its_port(w
     until(world.controller.in_sync)
 
 
+def test_a_port_keeps_its_flows_while_it_is_away_unless_somebody_else_has_its_number(world: World) -> None:
+    until(world.controller.in_sync)
+    before, programmed = world.ovs.flows("br-host1"), world.controller.events("bridge.programmed")
+    (number,) = [port.ofport for port in world.hosts["host1"].ports if port.interface == "red1"]
+
+    def plug(interface: str, *columns: str) -> None:
+        world.ovs.vsctl("add-port", "br-host1", interface, "--", "set", "interface", interface, *columns)
+        until(lambda: world.ovs.vsctl("get", "interface", interface, "ofport").strip() not in {"[]", "-1"})
+
+    world.ovs.vsctl("del-port", "red1")
+    plug("tap0", "type=dummy")
+    until(lambda: world.controller.events("port=tap0"))
+    assert (world.ovs.flows("br-host1"), world.controller.events("bridge.programmed")) == (before, programmed)
+
+    world.ovs.vsctl("del-port", "tap0")
+    plug("tap0", "type=dummy", f"ofport_request={number}")
+    until(lambda: not any(str(number) in flow for flow in world.ovs.flows("br-host1")))
+
+    world.ovs.vsctl("del-port", "tap0")
+    plug("red1", "type=dummy", f"ofport_request={number}")
+    until(lambda: world.ovs.flows("br-host1") == before)
+
+
 def test_silence_makes_a_source_forgotten_everywhere(world: World) -> None:
     world.controller.write(LEARNING.replace("gre}", "gre, mac_age: 1}"))
     until(lambda: world.controller.events("config.loaded"))

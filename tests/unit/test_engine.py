@@ -186,7 +186,7 @@ def test_what_happens_while_a_plan_is_on_its_way_is_in_the_next_one() -> None:
     handled(engine, connected(HOST1))
     handled(engine, WasRead(HOST1.datapath_id, frozenset(), frozenset(), ()))
 
-    meanwhile = handled(engine, PortChanged(HOST1.datapath_id, "red1", None))
+    meanwhile = handled(engine, PortChanged(HOST1.datapath_id, "red1", 7))
     afterwards = handled(engine, WasSent(HOST1.datapath_id, ()))
 
     assert not plans(meanwhile)

@@ -24,7 +24,8 @@ from sdnapp.rest import stats
 from sdnapp.rest.application import ROUTES, application
 
 CONFIGS = Path(__file__).parents[2] / "configs"
-HOST1 = source.load(CONFIGS / "two-hosts.yaml").hosts["host1"].datapath_id
+TWO_HOSTS = source.load(CONFIGS / "two-hosts.yaml")
+HOST1, RED2 = TWO_HOSTS.hosts["host1"].datapath_id, TWO_HOSTS.ports["red2"]
 FROZEN = "02:00:00:00:00:99"
 
 
@@ -360,7 +361,8 @@ def test_networks_tenants_ports_and_locations(client: falcon.testing.TestClient)
     assert port["attachments"] == [
         {"network": "red/web", "vlan": 10, "tagged": False, "addresses": ["10.1.1.1/24"], "key": None}
     ]
-    assert client.simulate_get("/v1/ports/red2").json["ofport"] is None
+    absent = client.simulate_get("/v1/ports/red2").json
+    assert (absent["ofport"], absent["ofport_request"]) == (None, RED2.ofport)
     location, _ = client.simulate_get("/v1/locations").json
     assert (location["network"], location["port"], location["addresses"]) == ("red/web", "red1", ["10.1.1.1"])
 

@@ -163,11 +163,33 @@ def test_the_order_in_which_bridges_and_sources_appear_does_not_matter() -> None
     assert len(views) == 1
 
 
-def test_a_port_that_the_bridge_lacks_is_left_out_of_its_view() -> None:
-    state = step(State.of(OVERLAY), BridgeFound("host1", {"red1": 1}))
+def test_a_tunnel_that_the_bridge_lacks_is_left_out_of_its_view() -> None:
+    state = step(State.of(OVERLAY), BridgeFound("host1", {"red1": 1, "blue1": 2}))
 
     view = view_of(state, "host1")
 
-    assert [network.vni for network in view.networks] == [5010]
     assert view.tunnels == ()
-    assert [location.macs for location in view.networks[0].locations] == [(RED1.mac,)]
+    assert [location.macs for location in view.networks[1].locations] == [(RED1.mac,)]
+
+
+def test_a_port_of_the_file_has_its_number_before_it_is_there() -> None:
+    complete = step(State.of(OVERLAY), BridgeFound("host1", numbers(HOST1)))
+
+    waiting = step(complete, PortLost("host1", "red1"))
+
+    assert "red1" not in waiting.ports("host1").number
+    assert view_of(waiting, "host1") == view_of(complete, "host1")
+
+
+@pytest.mark.parametrize("other", ["tap0", "blue1"])
+def test_a_number_that_somebody_else_has_is_not_waited_for(other: str) -> None:
+    """Nobody gets it who did not ask for it; but if he did, it is his."""
+    complete = step(State.of(OVERLAY), BridgeFound("host1", numbers(HOST1)))
+
+    state = after(complete, PortLost("host1", "red1"), PortFound("host1", other, RED1.ofport))
+
+    networks = {network.vni: network for network in view_of(state, "host1").networks}
+    assert 5010 not in networks
+    assert [member.port for member in networks[5020].members] == [
+        RED1.ofport if other == "blue1" else OVERLAY.ports["blue1"].ofport
+    ]
