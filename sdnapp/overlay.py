@@ -95,7 +95,8 @@ class OverlayApp(OSKenApp):  # type: ignore[misc]  # os-ken has no types
         super().__init__(*args, **kwargs)
         self.config_path = Path(CONF.overlay_config).absolute()
         self._file = source.Watch(self.config_path)
-        overlay = source.load(self.config_path)
+        self._loader = source.Loader(self.config_path)
+        overlay = self._loader.load()
         controller = overlay.controller
         CONF.set_default("ofp_listen_host", controller.listen_host)
         CONF.set_default("ofp_tcp_listen_port", controller.listen_port)
@@ -160,7 +161,7 @@ class OverlayApp(OSKenApp):  # type: ignore[misc]  # os-ken has no types
         """Read the file again: it changed, or SIGHUP. If it is no good, the last good one stays in force."""
         with self._loading:  # one at a time: an older content never comes after a newer one
             try:
-                self._inbox.put(FileChanged(source.load_aside(self.config_path)))
+                self._inbox.put(FileChanged(self._loader.load_aside()))
             except Invalid as invalid:
                 self._inbox.put(FileBroken("; ".join(map(str, invalid.problems))))
 

@@ -12,8 +12,9 @@ from hashlib import blake2b
 from threading import Thread
 from types import TracebackType
 
-from sdnapp.config import Invalid, Problem, parse
+from sdnapp.config import Invalid, Problem, Results, parse
 from sdnapp.config.document import MAX_BYTES, too_big
+from sdnapp.config.results import Known
 from sdnapp.net.build import build
 from sdnapp.net.model import Overlay
 
@@ -29,36 +30,54 @@ _EVENT = struct.Struct("=iIII")  # struct inotify_event of inotify(7), less the 
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
+class Loader:
+    """Loads a file again and again: what is the same as last time is not worked out again."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self._path = path
+        self._known: Known | None = None
+
+    def load(self) -> Overlay:
+        """The overlay that the file describes; raises ``Invalid`` for whatever is wrong with it."""
+        data, shown, results = read(self._path), _shown(self._path), Results(self._known)
+        try:
+            overlay = build(parse(data, shown, results), results)
+        except Invalid:
+            parse(data, shown)  # messages follow the order of this file alone
+            raise
+        self._known = results.made
+        return overlay
+
+    def load_aside(self) -> Overlay:
+        """The same in a thread of the operating system, so that the other hub threads go on meanwhile.
+
+        A file of 10,000 ports takes a second or two. Waits in ``select.select``, which eventlet makes green.
+        """
+        outcome: list[Overlay | Exception] = []
+        done, finish = os.pipe()
+
+        def work() -> None:
+            try:
+                outcome.append(self.load())
+            except Exception as error:  # raised again where it is waited for
+                outcome.append(error)
+            finally:
+                os.close(finish)
+
+        try:
+            Thread(target=work, daemon=True).start()
+            select.select([done], [], [])
+        finally:
+            os.close(done)
+        (loaded,) = outcome
+        if isinstance(loaded, Exception):
+            raise loaded
+        return loaded
+
+
 def load(path: str | os.PathLike[str]) -> Overlay:
     """The overlay that the file describes; raises ``Invalid`` for whatever is wrong with it."""
-    return build(parse(read(path), _shown(path)))
-
-
-def load_aside(path: str | os.PathLike[str]) -> Overlay:
-    """The same in a thread of the operating system, so that the other hub threads go on meanwhile.
-
-    A file of 10,000 ports takes a second or two. Waits in ``select.select``, which eventlet makes green.
-    """
-    outcome: list[Overlay | Exception] = []
-    done, finish = os.pipe()
-
-    def work() -> None:
-        try:
-            outcome.append(load(path))
-        except Exception as error:  # raised again where it is waited for
-            outcome.append(error)
-        finally:
-            os.close(finish)
-
-    try:
-        Thread(target=work, daemon=True).start()
-        select.select([done], [], [])
-    finally:
-        os.close(done)
-    (loaded,) = outcome
-    if isinstance(loaded, Exception):
-        raise loaded
-    return loaded
+    return Loader(path).load()
 
 
 def read(path: str | os.PathLike[str]) -> bytes:

@@ -36,9 +36,9 @@ def _doubt(address: Written, network: Network, *, alone: bool) -> Doubt | None:
             return Doubt("the network has no subnet", "Give the networks of a trunk subnets.")
         remedy = f"Write {address}/{24 if address.version == 4 else 64}, or give the network a subnet."
         return None if prefixed else Doubt("it has no prefix length", remedy)
-    subnets = either(map(str, network.subnet))
     within = [subnet for subnet in network.subnet if ip_of(address) in subnet]
     if not within:
+        subnets = either(map(str, network.subnet))
         return Doubt(f"it is outside {subnets}", f"Write an address in {subnets}.")
     if prefixed and prefixed.network not in within:
         right = f"{ip_of(address)}/{within[0].prefixlen}"
@@ -50,7 +50,7 @@ def address_findings(config: Config) -> Iterator[Finding]:
     """Addresses outside their network, ambiguous, reserved, or taken."""
     networks = config.networks
     taken: dict[tuple[str, object], str] = {}
-    for name, port in config.ports.items():
+    for name, port in ((name, port) for name, port in config.ports.items() if port.address):
         if not port.networks or not all(path in networks for path in port.networks):
             continue
         for i, address in enumerate(port.address):

@@ -36,9 +36,9 @@ def device_of(name: str, port: Port) -> str:
 
 def _macs(config: Config) -> Iterator[Finding]:
     macs = (
-        ((path, mac_of(name, port)), name, ("ports", name, "mac"))
+        ((path, mac), name, ("ports", name, "mac"))
         for name, port in config.ports.items()
-        if mac_of(name, port)
+        if (mac := mac_of(name, port))
         for path in dict.fromkeys(port.networks)
     )
     for (path, mac), first, where in repeated(macs):

@@ -8,11 +8,19 @@ Size, depth and repetition (aliases) are bounded before memory is spent. This mo
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import yaml
+from yaml.events import (
+    AliasEvent,
+    MappingEndEvent,
+    MappingStartEvent,
+    ScalarEvent,
+    SequenceEndEvent,
+    StreamEndEvent,
+)
 
 from sdnapp.config.problem import LIMIT, Finding, Invalid, Path, Problem, dotted, shown
 
@@ -35,65 +43,44 @@ _REMEDIES = {
 }
 
 
-@dataclass(slots=True)
-class Node:
-    """A value and where it stands, counted from 0; ``keys`` are the places of a mapping's keys."""
-
-    line: int
-    column: int
-    value: str | list[Node] | dict[str, Node] | None
-    keys: dict[str, tuple[int, int]] = field(default_factory=dict)
-    size: int = 1
-    """How many values this is, with all below it."""
+Places = tuple[Any, Any, Any]
+"""Where a value stands: the marks (which count from 0) of its key, None where it has none, and of itself;
+then the places of what it holds, in a dict or list like the value's own."""
 
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A file's values; ``problems`` are those that did not keep it from being read (duplicate keys)."""
+    """A file's values, as dicts, lists, text and None; what an alias repeats is there as the same object.
+
+    ``problems`` are those that did not keep it from being read (duplicate keys).
+    """
 
     source: str
-    root: Node
+    values: Any
+    places: Places
     problems: tuple[Problem, ...]
-
-    def plain(self) -> Any:
-        """The values as fresh dicts, lists, text and None."""
-        return _plain(self.root)
 
     def problem(self, finding: Finding) -> Problem:
         """Give a finding its line and column: of its value, or of the nearest thing above that exists."""
-        node, line, column, depth = self.root, self.root.line, self.root.column, 0
+        value, (key, mark, inside) = self.values, self.places
+        depth = 0
         for step in finding.path:
-            if isinstance(node.value, dict) and step in node.value:
-                line, column = node.keys[str(step)]
-                node = node.value[str(step)]
-            elif isinstance(node.value, list) and isinstance(step, int) and step < len(node.value):
-                node = node.value[step]
-                line, column = node.line, node.column
-            else:
+            here = isinstance(value, dict) and step in value
+            listed = isinstance(value, list) and isinstance(step, int) and step < len(value)
+            if not here and not listed:
                 break
+            value, (key, mark, inside) = value[step], inside[step]
             depth += 1
-        if isinstance(node.value, str) and not finding.key:
-            line, column = node.line, node.column
+        itself = key is None or (isinstance(value, str) and not finding.key)
+        at = mark if itself else key
         where = dotted(finding.path[:depth])
-        return Problem(self.source, line + 1, column + 1, where, finding.message, finding.remedy)
+        return Problem(self.source, at.line + 1, at.column + 1, where, finding.message, finding.remedy)
 
 
 def read(data: bytes, source: str) -> Document:
     """Parse one YAML document; raises ``Invalid`` for what cannot be read at all."""
     text = _decode(data, source)
     return _Reader(text, source).document()
-
-
-def _plain(node: Node) -> Any:
-    if isinstance(node.value, dict):
-        return {key: _plain(child) for key, child in node.value.items()}
-    if isinstance(node.value, list):
-        return [_plain(child) for child in node.value]
-    return node.value
-
-
-def _place(event: Any) -> tuple[int, int]:
-    return event.start_mark.line, event.start_mark.column
 
 
 def too_big(source: str) -> Invalid:
@@ -116,7 +103,8 @@ def _decode(data: bytes, source: str) -> str:
         before = data[: error.start].decode("utf-8")
         message = f"byte 0x{data[error.start]:02x} is not UTF-8"
         raise refusal(before, message, "Save the file as UTF-8 text.") from None
-    if strange := _UNPRINTABLE.search(text):
+    # Python's idea of what is printable is narrower, and quickly asked.
+    if not text.replace("\n", "").isprintable() and (strange := _UNPRINTABLE.search(text)):
         message = f"control character U+{ord(strange.group()):04X}"
         raise refusal(text[: strange.start()], message, "Remove it: the file must be text.")
     return text
@@ -128,85 +116,97 @@ class _Reader:
     def __init__(self, text: str, source: str) -> None:
         self.text = text
         self.source = source
-        self.events: Iterator[Any] = yaml.parse(text, Loader=_LOADER)
-        self.anchors: dict[str, Node | None] = {}
-        self.values = 0
+        self.next: Callable[[], Any] = _LOADER(text).get_event
+        self.anchors: dict[str, tuple[Any, Places, int] | None] = {}
+        self.words: dict[str, str] = {}  # what is written often is kept, hashed and compared as one object
+        self.count = 0
         self.problems: list[Problem] = []
 
     def document(self) -> Document:
         try:
-            next(self.events)  # the stream begins
-            if isinstance(next(self.events), yaml.StreamEndEvent):
+            self.next()  # the stream begins
+            if isinstance(event := self.next(), StreamEndEvent):
                 raise self.refusal(None, "the file is empty", "Start from the example in the README.")
-            root = self.node(next(self.events), ())
-            next(self.events)  # the document ends
-            if not isinstance(more := next(self.events), yaml.StreamEndEvent):
+            event = self.next()
+            values, places = self.value(event, None, ())
+            self.next()  # the document ends
+            if not isinstance(more := self.next(), StreamEndEvent):
                 raise self.refusal(more, "a second document begins here", "One file holds one overlay.")
         except yaml.MarkedYAMLError as error:
             raise self.syntax(error) from None
-        return Document(self.source, root, tuple(self.problems))
+        return Document(self.source, values, places, tuple(self.problems))
 
-    def node(self, event: Any, path: Path) -> Node:
-        if isinstance(event, yaml.AliasEvent):
-            return self.alias(event, path)
-        self.count(event, 1, path)
+    def value(self, event: Any, key: Any, path: Path) -> tuple[Any, Places]:
+        """What begins with this event, behind the key at this mark."""
+        kind, mark, before = type(event), event.start_mark, self.count
+        if kind is AliasEvent:
+            return self.alias(event, key, path)
+        self.count += 1
+        if self.count > MAX_VALUES:
+            raise self.crowded(event, path)
         if event.tag is not None:
             raise self.refusal(event, f"the tag {shown(event.tag)} is not supported", "Remove it.", path)
         if len(path) > MAX_DEPTH:
             raise self.refusal(event, "nested too deeply", f"At most {MAX_DEPTH} levels are read.", path)
         if event.anchor is not None:
             self.anchors[event.anchor] = None
-        node = Node(*_place(event), value=None)
-        if isinstance(event, yaml.MappingStartEvent):
-            self.mapping(node, path)
-        elif isinstance(event, yaml.SequenceStartEvent):
-            self.sequence(node, path)
-        elif event.style or event.value not in _NULL:
-            node.value = event.value
+        value: Any
+        inside: Any = None
+        if kind is ScalarEvent:
+            text = event.value
+            value = self.words.setdefault(text, text) if event.style or text not in _NULL else None
+        elif kind is MappingStartEvent:
+            value, inside = self.mapping(path)
+        else:
+            value, inside = self.sequence(path)
+        places = key, mark, inside
         if event.anchor is not None:
-            self.anchors[event.anchor] = node
-        return node
+            self.anchors[event.anchor] = value, places, self.count - before
+        return value, places
 
-    def mapping(self, node: Node, path: Path) -> None:
-        values: dict[str, Node] = {}
-        node.value = values
-        while not isinstance(event := next(self.events), yaml.MappingEndEvent):
-            if not isinstance(event, yaml.ScalarEvent):
+    def mapping(self, path: Path) -> tuple[dict[str, Any], dict[str, Places]]:
+        values: dict[str, Any] = {}
+        places: dict[str, Places] = {}
+        while (kind := type(event := self.next())) is not MappingEndEvent:
+            if kind is not ScalarEvent:
                 raise self.refusal(event, "a key must be plain text", "Write key: value.", path)
-            key, place = event.value, _place(event)
+            key = self.words.setdefault(event.value, event.value)
             if key == "<<":
                 raise self.refusal(event, "merge keys ('<<') are not supported", "Write the keys out.", path)
-            child = self.node(next(self.events), (*path, key))
-            node.size += child.size
+            value, place = self.value(self.next(), event.start_mark, (*path, key))
             if key in values:
-                message = f"the key {shown(key)} is here twice, first in line {node.keys[key][0] + 1}"
+                message = f"the key {shown(key)} is here twice, first in line {places[key][0].line + 1}"
                 self.note(event, message, "Remove one of them.", (*path, key))
             else:
-                values[key], node.keys[key] = child, place
+                values[key], places[key] = value, place
+        return values, places
 
-    def sequence(self, node: Node, path: Path) -> None:
-        values: list[Node] = []
-        node.value = values
-        while not isinstance(event := next(self.events), yaml.SequenceEndEvent):
-            values.append(child := self.node(event, (*path, len(values))))
-            node.size += child.size
+    def sequence(self, path: Path) -> tuple[list[Any], list[Places]]:
+        values: list[Any] = []
+        places: list[Places] = []
+        while type(event := self.next()) is not SequenceEndEvent:
+            value, place = self.value(event, None, (*path, len(values)))
+            values.append(value)
+            places.append(place)
+        return values, places
 
-    def alias(self, event: Any, path: Path) -> Node:
+    def alias(self, event: Any, key: Any, path: Path) -> tuple[Any, Places]:
         if event.anchor not in self.anchors:
             raise self.refusal(event, f"there is no anchor '&{event.anchor}'", "Define it further up.", path)
-        if (node := self.anchors[event.anchor]) is None:
+        if (anchored := self.anchors[event.anchor]) is None:
             raise self.refusal(event, f"'*{event.anchor}' holds itself", "Write the value out.", path)
-        self.count(event, node.size, path)
-        return node
+        value, (_, mark, inside), size = anchored
+        self.count += size
+        if self.count > MAX_VALUES:
+            raise self.crowded(event, path)
+        return value, (key, mark, inside)
 
-    def count(self, event: Any, values: int, path: Path) -> None:
-        self.values += values
-        if self.values > MAX_VALUES:
-            message = f"the file holds more than {MAX_VALUES} values, counting what aliases repeat"
-            raise self.refusal(event, message, "Is this the right file?", path)
+    def crowded(self, event: Any, path: Path) -> Invalid:
+        message = f"the file holds more than {MAX_VALUES} values, counting what aliases repeat"
+        return self.refusal(event, message, "Is this the right file?", path)
 
     def note(self, event: Any, message: str, remedy: str, path: Path = ()) -> None:
-        line, column = _place(event) if event else (0, 0)
+        line, column = (event.start_mark.line, event.start_mark.column) if event else (0, 0)
         self.problems.append(Problem(self.source, line + 1, column + 1, dotted(path), message, remedy))
         if len(self.problems) >= LIMIT:
             raise Invalid(self.problems)

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import combinations, product
 
 from sdnapp.config import scalars as s
 from sdnapp.config.problem import Finding
-from sdnapp.config.schema import Config
+from sdnapp.config.schema import Config, Host
 
 
-def between(config: Config, host: str, peer: str) -> s.Encapsulation:
-    """The same from either end: what one of them says of the other, of all its tunnels, or the overlay."""
-    here, there = config.hosts[host].encapsulation, config.hosts[peer].encapsulation
+def between(hosts: Mapping[str, Host], usual: s.Encapsulation, host: str, peer: str) -> s.Encapsulation:
+    """The same from either end: what one of them says of the other, or of all its tunnels; else the usual."""
+    here, there = hosts[host].encapsulation, hosts[peer].encapsulation
     if not here and not there:
-        return config.overlay.encapsulation
+        return usual
     said = (here.get(peer), there.get(host), here.get(s.EVERYONE), there.get(s.EVERYONE))
-    return next((kind for kind in said if kind is not None), config.overlay.encapsulation)
+    return next((kind for kind in said if kind is not None), usual)
 
 
 def in_use(config: Config) -> frozenset[s.Encapsulation]:
@@ -47,14 +47,16 @@ def encapsulation_findings(config: Config) -> Iterator[Finding]:
 
 def _undecided(config: Config) -> Iterator[Finding]:
     """Hosts that share a network, each with an encapsulation of its own and no word about this pair."""
-    networks: dict[str, set[str]] = {}
-    for port in config.attached:
-        for place in config.hosts_of(port):
-            networks.setdefault(place, set()).update(port.networks)
     by_kind: dict[str, list[str]] = {}
     for name, host in config.hosts.items():
         if s.EVERYONE in host.encapsulation:
             by_kind.setdefault(host.encapsulation[s.EVERYONE], []).append(name)
+    if len(by_kind) < 2:
+        return
+    networks: dict[str, set[str]] = {}
+    for port in config.attached:
+        for place in config.hosts_of(port):
+            networks.setdefault(place, set()).update(port.networks)
     for (kind, some), (other, others) in combinations(sorted(by_kind.items()), 2):
         for one, two in product(some, others):
             shared = networks.get(one, set()) & networks.get(two, set())

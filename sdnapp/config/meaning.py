@@ -111,14 +111,14 @@ def _references(config: Config, declared: Declared) -> Iterator[Finding]:
         for peer in host.encapsulation.keys() - {EVERYONE}:
             yield from host_named(("hosts", name, "encapsulation", peer), peer, key=True)
     for name, port in config.ports.items():
-        if port.host is not None:
-            yield from host_named(("ports", name, "host"), port.host)
-        elif not port.bound:
+        if port.host is None and not port.bound:
             yield Finding(("ports", name), "'host' is missing", "Add host: host1.", key=True)
+        if port.host is not None and port.host not in declared.hosts:
+            yield from host_named(("ports", name, "host"), port.host)
         if not port.networks:
             message = "it has neither 'network' nor 'trunk'"
             yield Finding(("ports", name), message, "Add network: tenant/network.", key=True)
-        if port.network is not None:
+        if port.network is not None and port.network not in declared.networks:
             yield from network(("ports", name, "network"), port.network)
         for path in port.trunk:
             yield from network(("ports", name, "trunk", path), path, key=True)
@@ -192,6 +192,8 @@ def _hosts(config: Config) -> Iterator[Finding]:
 
 
 def _families(config: Config) -> Iterator[Finding]:
+    if len({host.vtep.version for host in config.hosts.values()}) < 2:
+        return
     first: dict[str, str] = {}
     told: set[str] = set()
     for port in config.attached:
@@ -220,9 +222,9 @@ def _bursts(config: Config) -> Iterator[Finding]:
 
 def _tags(config: Config) -> Iterator[Finding]:
     networks = config.networks
-    for name, port in config.ports.items():
+    for name, port in ((name, port) for name, port in config.ports.items() if port.trunk):
         tags: dict[int, str] = {}
-        if port.network in networks and port.trunk:
+        if port.network in networks:
             for host in config.hosts_of(port):
                 native = config.hosts[host].vlans.get(port.network, networks[port.network].vlan)
                 tags |= {} if native is None else {native: port.network}

@@ -5,6 +5,7 @@ These descriptions are the JSON Schema for editors and the reference in the READ
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -23,7 +24,7 @@ class Section(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _drop_empty(cls, values: Any) -> Any:
-        if not isinstance(values, dict):
+        if not isinstance(values, dict) or None not in values.values():
             return values
         fields = cls.model_fields
         return {
@@ -310,7 +311,7 @@ class Port(Section):
         "learned: they are flooded to.",
     )
 
-    @property
+    @cached_property
     def networks(self) -> tuple[str, ...]:
         """Paths of the networks that it is in, the untagged one first."""
         return (*(() if self.network is None else (self.network,)), *self.trunk)
@@ -390,7 +391,7 @@ class Config(Section):
         """All that a host has a port for."""
         return (*self.ports.values(), *self.peers.values())
 
-    @property
+    @cached_property
     def networks(self) -> dict[str, Network]:
         """All networks by path, ``tenant/network``."""
         return {

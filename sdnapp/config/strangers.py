@@ -31,7 +31,8 @@ def stranger_findings(config: Config) -> Iterator[Finding]:
 
 def _names(config: Config) -> Iterator[Finding]:
     tunnel_of = {
-        kind: {names.tunnel_interface(kind, host): host for host in config.hosts} for kind in s.KINDS
+        kind: {names.tunnel_interface(kind, host): host for host in config.hosts}
+        for kind in {kind_of(config, peer) for peer in config.peers.values()}
     }
     for name, peer in config.peers.items():
         kind = kind_of(config, peer)

@@ -6,11 +6,10 @@ A ``Config`` that ``parse`` has returned makes sense as a whole, so nothing here
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
-from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface, ip_address, ip_interface
+from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface, ip_interface
 from typing import Literal
 
-from sdnapp.config import Config, names, schema
+from sdnapp.config import Config, Results, names, schema
 from sdnapp.config.addresses import homes
 from sdnapp.config.devices import device_of, iface_id_of, mac_of
 from sdnapp.config.encapsulations import between
@@ -47,38 +46,42 @@ LEAST_BURST = 65536
 _EVERYWHERE: Mapping[int, Address] = {4: IPv4Address("0.0.0.0"), 6: IPv6Address("::")}
 
 
-def build(config: Config) -> Overlay:
-    """The overlay that ``config`` describes; the same text gives the same overlay on every machine."""
-    written = config.networks
+def build(config: Config, results: Results | None = None) -> Overlay:
+    """The overlay that ``config`` describes; the same text gives the same overlay on every machine.
+
+    ``results`` change nothing but the time that it takes.
+    """
+    results, written = results or Results(), config.networks
+    attached: dict[str, schema.Port | schema.Peer] = {**config.ports, **config.peers}
     on_host: dict[str, list[str]] = {host: [] for host in sorted(config.hosts)}
     bound: dict[str, Bound] = {}
-    for name in sorted(config.ports):
-        port = config.ports[name]
-        if port.bound:
-            bound[name] = _bound(config, written, name)
+    ports: dict[str, Port] = {}
+    for name in sorted(attached):
+        port = attached[name]
+        if isinstance(port, schema.Port) and port.bound:
+            bound[name] = results.of(name, _bound, name, port, _of(port, written))
         elif port.host is not None:
             on_host[port.host].append(name)
-    for name in sorted(config.peers):
-        on_host[config.peers[name].host].append(name)
-    ports: dict[str, Port] = {}
-    for of_host in on_host.values():
-        numbers = names.ofports(of_host, names.PORT_NUMBERS)
-        for name in of_host:
-            if name in config.peers:
-                ports[name] = _stranger(config, name, numbers[name])
+    for host, of_host in on_host.items():
+        vtep, vlans = config.hosts[host].vtep, config.hosts[host].vlans
+        for name, ofport in names.ofports(of_host, names.PORT_NUMBERS).items():
+            port = attached[name]
+            if isinstance(port, schema.Port):
+                ports[name] = results.of(name, _port, name, port, _of(port, written), vlans, ofport)
             else:
-                ports[name] = _port(config, written, name, numbers[name])
+                ports[name] = results.of(name, _stranger, name, port, kind_of(config, port), vtep, ofport)
     peers = _peers(config)
-    vteps = {name: str(host.vtep) for name, host in config.hosts.items()}
     hosts = {
-        name: Host(
+        name: results.of(
+            name,
+            Host,
             name=name,
             vtep=config.hosts[name].vtep,
             bridge=config.hosts[name].bridge,
             datapath_id=config.hosts[name].datapath_id or names.datapath_id(name),
             uplink=config.hosts[name].uplink,
-            ports=tuple(ports[port] for port in sorted(of_host)),
-            tunnels=_tunnels(config, name, peers.get(name, []), vteps),
+            ports=tuple(ports[port] for port in of_host),
+            tunnels=results.of(name, _tunnels, name, peers.get(name, []), config.hosts, config.overlay),
             vlans=config.hosts[name].vlans,
             underlay_mtu=config.hosts[name].underlay_mtu,
         )
@@ -94,12 +97,19 @@ def build(config: Config) -> Overlay:
         flap=_flap(config.overlay.flap),
         controller=_controller(config.controller),
         tenants=tuple(sorted(config.tenants)),
-        networks={path: _network(path, written[path]) for path in sorted(written)},
+        networks={path: results.of(path, _network, path, written[path]) for path in sorted(written)},
         hosts=hosts,
         ports=dict(sorted(ports.items())),
         bound=bound,
     )
     return with_mtus(overlay)
+
+
+_Networks = Mapping[str, schema.Network]
+
+
+def _of(port: schema.Port, written: _Networks) -> _Networks:
+    return {path: written[path] for path in port.networks}
 
 
 def _network(path: str, network: schema.Network) -> Network:
@@ -118,8 +128,7 @@ def _limits(port: schema.Port) -> Limits:
     return Limits(rate("send"), rate("receive"), None if frames is None else Rate(frames, frames))
 
 
-def _port(config: Config, networks: Mapping[str, schema.Network], name: str, ofport: int) -> Port:
-    port = config.ports[name]
+def _port(name: str, port: schema.Port, networks: _Networks, vlans: Mapping[str, int], ofport: int) -> Port:
     assert port.host is not None
     inside = port.attach == "namespace"
     return Port(
@@ -130,7 +139,7 @@ def _port(config: Config, networks: Mapping[str, schema.Network], name: str, ofp
         mac=mac_of(name, port),
         namespace=port.namespace or name if inside else None,
         device=device_of(name, port) if inside else None,
-        attachments=_attachments(port, networks, config.hosts[port.host].vlans),
+        attachments=_attachments(port, networks, vlans),
         max_macs=port.max_macs,
         limits=_limits(port),
         security=_security(name, port, networks),
@@ -138,8 +147,7 @@ def _port(config: Config, networks: Mapping[str, schema.Network], name: str, ofp
     )
 
 
-def _bound(config: Config, networks: Mapping[str, schema.Network], name: str) -> Bound:
-    port = config.ports[name]
+def _bound(name: str, port: schema.Port, networks: _Networks) -> Bound:
     return Bound(
         name=name,
         host=port.host,
@@ -152,14 +160,12 @@ def _bound(config: Config, networks: Mapping[str, schema.Network], name: str) ->
     )
 
 
-def _security(name: str, port: schema.Port, networks: Mapping[str, schema.Network]) -> Security:
+def _security(name: str, port: schema.Port, networks: _Networks) -> Security:
     only = mac_of(name, port) if is_strict(name, port, networks) else None
     return Security(only, frozenset(port.may))
 
 
-def _attachments(
-    port: schema.Port, networks: Mapping[str, schema.Network], vlans: Mapping[str, int]
-) -> tuple[Attachment, ...]:
+def _attachments(port: schema.Port, networks: _Networks, vlans: Mapping[str, int]) -> tuple[Attachment, ...]:
     addresses: dict[str, list[Interface]] = {path: [] for path in port.networks}
     for address in port.address:
         home = next(path for path, doubt in homes(address, port, networks).items() if doubt is None)
@@ -174,9 +180,7 @@ def _attachments(
     return tuple(attachments)
 
 
-def _stranger(config: Config, name: str, ofport: int) -> Port:
-    peer = config.peers[name]
-    kind, local = kind_of(config, peer), config.hosts[peer.host].vtep
+def _stranger(name: str, peer: schema.Peer, kind: Encapsulation, local: Address, ofport: int) -> Port:
     tunnel = Tunnel(
         interface=names.tunnel_interface(kind, name),
         peer=name,
@@ -224,7 +228,7 @@ def _peers(config: Config) -> dict[str, list[str]]:
     members: dict[str, set[str]] = {}
     for port in config.attached:
         for path in port.networks:
-            members.setdefault(path, set()).update([port.host] if port.host else config.hosts)
+            members.setdefault(path, set()).update((port.host,) if port.host else config.hosts)
     peers: dict[str, set[str]] = {}
     for hosts in members.values():
         for host in hosts:
@@ -232,31 +236,26 @@ def _peers(config: Config) -> dict[str, list[str]]:
     return {host: sorted(met - {host}) for host, met in peers.items()}
 
 
-def _tunnels(config: Config, host: str, peers: Sequence[str], vteps: Mapping[str, str]) -> tuple[Tunnel, ...]:
-    met = tuple((peer, vteps[peer], between(config, host, peer)) for peer in peers)
-    return _tunnels_to(met, vteps[host], config.overlay.dst_port, config.overlay.csum)
-
-
-@lru_cache(maxsize=1024)  # most hosts have the same tunnels again when a file has changed
-def _tunnels_to(
-    peers: tuple[tuple[str, str, Encapsulation], ...], vtep: str, dst_port: int | None, csum: bool | None
+def _tunnels(
+    host: str, peers: Sequence[str], hosts: Mapping[str, schema.Host], settings: schema.Settings
 ) -> tuple[Tunnel, ...]:
-    """To each of (peer, its vtep, encapsulation)."""
-    interfaces = {peer: names.tunnel_interface(kind, peer) for peer, _, kind in peers}
+    kinds = {peer: between(hosts, settings.encapsulation, host, peer) for peer in peers}
+    interfaces = {peer: names.tunnel_interface(kind, peer) for peer, kind in kinds.items()}
     numbers = names.ofports(interfaces.values(), names.TUNNEL_NUMBERS)
-    local = ip_address(vtep)
+    local, csum = hosts[host].vtep, settings.csum
+    over_v6 = local.version == 6
     return tuple(
         Tunnel(
             interface=interfaces[peer],
             peer=peer,
             encapsulation=kind,
             local_ip=local,
-            remote_ip=ip_address(remote),
-            dst_port=None if kind == "gre" else dst_port or _DST_PORT[kind],
-            csum=csum if csum is not None else kind != "gre" and local.version == 6,
+            remote_ip=hosts[peer].vtep,
+            dst_port=None if kind == "gre" else settings.dst_port or _DST_PORT[kind],
+            csum=csum if csum is not None else kind != "gre" and over_v6,
             ofport=numbers[interfaces[peer]],
         )
-        for peer, remote, kind in peers
+        for peer, kind in kinds.items()
     )
 
 

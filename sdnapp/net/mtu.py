@@ -49,9 +49,14 @@ def overheads(hosts: Mapping[str, Host], usual: Encapsulation) -> Mapping[int, i
     network agree wherever they are. Where there is none it is as if there were one of the ``usual`` kind.
     """
     kinds = {
-        (t.local_ip.version, t.encapsulation, t.csum, t.keyed, tag)
+        (version, tunnel.encapsulation, tunnel.csum, tunnel.keyed, False)
+        for version, tunnels in ((host.vtep.version, host.tunnels) for host in hosts.values())
+        for tunnel in tunnels
+    }
+    kinds |= {
+        (stranger.local_ip.version, stranger.encapsulation, stranger.csum, stranger.keyed, tag)
         for host in hosts.values()
-        for t, tag in _tunnels(host)
+        for stranger, tag in _strangers(host)
     }
     costs = {4: [overhead(usual, 4, csum=False)], 6: [overhead(usual, 6, csum=False)]}
     for version, kind, csum, keyed, tag in kinds:
@@ -59,9 +64,8 @@ def overheads(hosts: Mapping[str, Host], usual: Encapsulation) -> Mapping[int, i
     return {version: max(some[1:] or some) for version, some in costs.items()}
 
 
-def _tunnels(host: Host) -> Iterator[tuple[Tunnel, bool]]:
-    """Each with whether it carries tags inside."""
-    yield from ((tunnel, False) for tunnel in host.tunnels)
+def _strangers(host: Host) -> Iterator[tuple[Tunnel, bool]]:
+    """The tunnels to strangers, each with whether it carries tags inside."""
     for port in host.ports:
         if port.tunnel is not None:
             yield port.tunnel, any(attachment.tagged for attachment in port.attachments)

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from sdnapp.config import Invalid
-from sdnapp.source import Watch, load, load_aside
+from sdnapp.source import Loader, Watch, load
 
 TEXT = "tenants: {}\nhosts: {host1: {vtep: 192.168.4.201}}\nports: {}\n"
 OTHER = TEXT.replace("201", "202")
@@ -41,16 +41,29 @@ def test_load_gives_what_the_file_means(path: Path) -> None:
 
 
 def test_a_file_that_is_loaded_aside_means_the_same(path: Path) -> None:
-    assert load_aside(path) == load(path)
+    assert Loader(path).load_aside() == load(path)
 
 
 def test_what_is_wrong_with_a_file_that_is_loaded_aside_is_raised_all_the_same(path: Path) -> None:
     path.write_text("nonsense")
 
     with pytest.raises(Invalid) as aside:
-        load_aside(path)
+        Loader(path).load_aside()
     with pytest.raises(Invalid, match=f"^{re.escape(str(aside.value))}$"):
         load(path)
+
+
+def test_a_broken_file_is_told_as_if_it_were_the_first_and_forgets_nothing(path: Path) -> None:
+    loader = Loader(path)
+    before = loader.load()
+    path.write_text(TEXT.replace("192.168.4.201", "nonsense"))
+    with pytest.raises(Invalid) as first:
+        load(path)
+    with pytest.raises(Invalid, match=f"^{re.escape(str(first.value))}$"):
+        loader.load()
+    path.write_text(TEXT)
+
+    assert loader.load().hosts["host1"] is before.hosts["host1"]
 
 
 def test_problems_name_the_file(path: Path) -> None:

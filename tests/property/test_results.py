@@ -1,0 +1,157 @@
+"""A file means the same whatever was read before it; what it has in common with that one is the very same."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sdnapp.config import Invalid, Problem, Results, parse
+from sdnapp.net.build import build
+from sdnapp.net.model import Overlay
+from sdnapp.source import Loader
+from tests.overlays import TWO_HOSTS
+
+NETWORKS = ("red/web", "red/db", "blue/web")
+HOSTS = ("host1", "host2", "host3")
+KINDS = st.sampled_from(["vxlan", "gre", "geneve"])
+TAGS = st.integers(10, 13)
+
+
+def optional(**fields: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
+    return st.fixed_dictionaries({}, optional=fields)
+
+
+def network(vni: int) -> st.SearchStrategy[dict[str, Any]]:
+    subnets = st.sampled_from([["10.1.1.0/24"], ["10.1.1.0/24", "fd00:1::/64"], ["fd00:1::/64"], []])
+    return st.fixed_dictionaries(
+        {"vni": st.sampled_from([*[vni] * 30, vni + 1])},
+        optional={"vlan": TAGS, "subnet": subnets, "multicast": st.just("flood"), "dhcp": st.booleans()},
+    )
+
+
+def host(number: int) -> st.SearchStrategy[dict[str, Any]]:
+    others = st.dictionaries(st.sampled_from([*{*HOSTS} - {f"host{number}"}, "*"]), KINDS, max_size=2)
+    return st.fixed_dictionaries(
+        {"vtep": st.sampled_from([*[f"192.168.4.20{number}"] * 30, f"fd00:4::20{number}"])},
+        optional={
+            "encapsulation": others,
+            "vlans": st.dictionaries(st.sampled_from(NETWORKS), TAGS, max_size=2),
+            "underlay_mtu": st.sampled_from([1500, 9000]),
+        },
+    )
+
+
+def port(number: int) -> st.SearchStrategy[dict[str, Any]]:
+    addresses = [f"10.1.1.{number}/24", f"fd00:1::{number}/64", f"10.1.1.{number}"]
+    more = optional(
+        network=st.sampled_from(NETWORKS),
+        attach=st.just("external"),
+        max_macs=st.just(7),
+        rate=st.just({"send": "1M"}),
+        may=st.just("router"),
+        security=st.sampled_from(["learn"] * 5 + ["strict"]),
+    )
+    trunk = st.dictionaries(st.sampled_from(NETWORKS), TAGS, min_size=1, max_size=2)
+    address = st.lists(st.sampled_from(addresses[:2] * 5 + addresses[2:]), unique=True, max_size=2)
+    ways = (
+        st.fixed_dictionaries({"network": st.sampled_from(NETWORKS)}),
+        st.fixed_dictionaries({"network": st.just("red/db"), "address": address}),
+        st.fixed_dictionaries({"trunk": trunk}),
+    )
+    on = st.fixed_dictionaries({"host": st.sampled_from(HOSTS)})
+    return st.tuples(more, st.one_of(*ways), on).map(lambda parts: parts[0] | parts[1] | parts[2])
+
+
+def peer(number: int) -> st.SearchStrategy[dict[str, Any]]:
+    return st.fixed_dictionaries(
+        {"host": st.sampled_from(HOSTS), "vtep": st.just(f"192.168.5.{number}")},
+        optional={
+            "encapsulation": KINDS,
+            "network": st.sampled_from(NETWORKS),
+            "keys": st.dictionaries(st.sampled_from(NETWORKS), st.integers(7, 9), max_size=2),
+        },
+    )
+
+
+def tenant(**networks: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
+    return st.fixed_dictionaries({"networks": st.fixed_dictionaries(networks)})
+
+
+TENANTS = st.fixed_dictionaries(
+    {"red": tenant(web=network(5010), db=network(5011)), "blue": tenant(web=network(5020))}
+)
+PORTS = [(f"port{n}", port(n)) for n in range(1, 6)]
+FILES = st.fixed_dictionaries(
+    {
+        "tenants": TENANTS,
+        "hosts": st.fixed_dictionaries({name: host(n) for n, name in enumerate(HOSTS, 1)}),
+        "ports": optional(**dict(PORTS)),
+    },
+    optional={
+        "overlay": optional(encapsulation=KINDS, mtu=st.just(1400), csum=st.just(True)),
+        "peers": optional(nas=peer(7), wan=peer(8)),
+    },
+)
+
+
+@st.composite
+def histories(draw: st.DrawFn) -> list[str]:
+    """Files, each like the one before it but for some of its sections, or the order of what is in them."""
+    files: list[dict[str, Any]] = [draw(FILES)]
+    for _ in range(draw(st.integers(1, 4))):
+        other = draw(FILES)
+        changed = draw(st.sets(st.sampled_from([*other]), max_size=2))
+        new = files[-1] | {section: other[section] for section in changed}
+        files.append(_turned(new) if draw(st.booleans()) else new)
+    return [yaml.safe_dump(file, sort_keys=False).replace("'", "") for file in files]
+
+
+def _turned(value: Any) -> Any:
+    return {k: _turned(v) for k, v in reversed(value.items())} if isinstance(value, dict) else value
+
+
+def verdict(loader: Loader) -> Overlay | tuple[Problem, ...]:
+    try:
+        return loader.load()
+    except Invalid as invalid:
+        return invalid.problems
+
+
+@settings(deadline=None, max_examples=200)
+@given(histories())
+def test_a_file_means_the_same_whatever_was_read_before_it(texts: list[str]) -> None:
+    with tempfile.NamedTemporaryFile("w+") as file:
+        again = Loader(file.name)
+        for text in texts:
+            Path(file.name).write_text(text)
+
+            assert verdict(again) == verdict(Loader(file.name))
+
+
+def test_what_has_not_changed_is_the_very_same() -> None:
+    first = Results()
+    before = build(parse(TWO_HOSTS.encode(), "f", first), first)
+    second = Results(first.made)
+    changed = TWO_HOSTS.replace("red2:  {", "red2:  {max_macs: 7, ")
+    after = build(parse(changed.encode(), "f", second), second)
+
+    assert after.ports["red2"].max_macs == 7
+    assert all(after.ports[name] is before.ports[name] for name in ("red1", "blue1", "blue2"))
+    assert after.hosts["host1"] is before.hosts["host1"]
+    assert after.hosts["host2"].tunnels is before.hosts["host2"].tunnels
+
+
+def test_what_the_last_file_did_not_have_is_forgotten() -> None:
+    first = Results()
+    build(parse(TWO_HOSTS.encode(), "f", first), first)
+    less = "\n".join(line for line in TWO_HOSTS.splitlines() if "red2" not in line).encode()
+    second, fresh = Results(first.made), Results()
+    for results in (second, fresh):
+        build(parse(less, "f", results), results)
+
+    assert second.made == fresh.made
