@@ -13,9 +13,9 @@ from flows.actions import Action, Goto, Move, Punt, PushVlan, Reply, SetField
 from flows.flow import Flow, Kind
 from flows.match import ARP, ICMPV6, IPV6, NOBODY, UNSPECIFIED, Header, Match, Source
 from flows.tables import Table
-from flows.view import Answer, BridgeView, Lie, NetworkView
+from flows.view import Answer, BridgeView, Lie, Member, NetworkView
 
-OWN, BARE, EXCEPTION, LYING, ANNOUNCED, GIVEN, EXACT, REST = 400, 300, 200, 190, 180, 170, 100, 50
+OWN, BARE, EXCEPTION, LYING, ANNOUNCED, GIVEN, EXACT, REST, MISS = 400, 300, 200, 190, 180, 170, 100, 50, 0
 
 EVERYONE = "ff:ff:ff:ff:ff:ff"
 ALL_NODES, ALL_NODES_MAC = "ff02::1", "33:33:00:00:00:01"
@@ -36,6 +36,8 @@ FLOODED: tuple[Match, ...] = (
     Match(source=Source.LOCAL, eth_dst=SOLICITED_NODES, header=SOLICITATION),
 )
 """Questions that nothing more exact answers."""
+BARE_QUESTION = FLOODED[1]._replace(header=SOLICITATION._replace(nd_sll=NOBODY))
+"""By somebody who does not say at which MAC he is."""
 
 PUNT_BYTES = 128
 """Enough for the options of neighbour discovery that come before the one that counts."""
@@ -45,15 +47,10 @@ _ONWARD: tuple[Action, ...] = (Goto(Table.FORWARD),)
 
 
 def everywhere() -> Iterator[Flow]:
-    """What every bridge has: what makes an answer whole.
-
-    A solicitation without an option has no room for the answer's; only one that has no source needs none.
-    """
-    bare = Match(source=Source.LOCAL, header=SOLICITATION._replace(nd_sll=NOBODY))
-    yield Flow(Table.ANSWER, EXCEPTION, bare, _ONWARD)
+    """What makes an answer whole, where there are any."""
     option = (SetField("nd_options_type", TARGET_ADDRESS), Move("eth_src", "nd_tll"), Goto(Table.REPLY))
     yield Flow(Table.ADVERTISE, EXACT, Match(header=ADVERTISEMENT), option)
-    yield Flow(Table.REPLY, REST, Match(), (Reply(),))
+    yield Flow(Table.REPLY, MISS, Match(), (Reply(),))
 
 
 def flooded(vni: int) -> Iterator[Flow]:
@@ -62,17 +59,23 @@ def flooded(vni: int) -> Iterator[Flow]:
         yield Flow(Table.ANSWER, REST, match._replace(network=vni), _ONWARD)
 
 
+def bare(network: NetworkView) -> Iterator[Flow]:
+    """A solicitation without an option has no room for the answer's; only one without a source needs none."""
+    if any(":" in known.ip for known in network.answers):
+        yield Flow(Table.ANSWER, EXCEPTION, BARE_QUESTION._replace(network=network.vni), _ONWARD)
+
+
 def heard() -> Iterator[Flow]:
     """What a local port says of an address, as long as it is news: the controller hears of it as well.
 
-    Without an address, or without a MAC, it says nothing.
+    Without an address, or without a MAC, it says nothing. Who solicits without an address gives no MAC either
+    (RFC 4861 §4.3); if he does, the controller hears of it and does not listen.
     """
     for header in (Header(ARP), SOLICITATION, ADVERTISEMENT):
         said = Match(source=Source.LOCAL, header=header)
         yield Flow(Table.ADDRESS, REST, said, (*_TOLD, *_KNOWN))
     for header in (
         Header(ARP, arp_spa="0.0.0.0"),
-        SOLICITATION._replace(ipv6_src=UNSPECIFIED),
         SOLICITATION._replace(nd_sll=NOBODY),
         ADVERTISEMENT._replace(nd_tll=NOBODY),
     ):
@@ -132,9 +135,9 @@ def _said(ip: str, mac: str | None) -> tuple[Header, ...]:
     )
 
 
-def reply(network: NetworkView) -> Iterator[Flow]:
+def reply(network: NetworkView, members: Iterable[Member]) -> Iterator[Flow]:
     """An answer to a trunk port carries the tag of the question."""
-    for member in network.members:
+    for member in members if network.answers else ():
         if member.tagged and member.vlan is not None:
             here = Match(in_port=member.port, network=network.vni)
             yield Flow(Table.REPLY, EXACT, here, (PushVlan(member.vlan), Reply()))

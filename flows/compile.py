@@ -15,6 +15,7 @@ from typing import TypeVar
 
 from flows import answer, flooding, multicast, pipeline, security, service
 from flows.flow import CONTROLLER_METER, EMPTY, Flow, FlowKey, Flows, Meter, Program, amend, collect
+from flows.tables import Table, needed
 from flows.view import BridgeView, Location, NetworkView
 
 Outcome = TypeVar("Outcome")
@@ -27,19 +28,21 @@ STEP = 2_000
 @dataclass(frozen=True, slots=True)
 class Compiled:
     """The program of a view. ``common``: what all ports of a network share, by VNI; ``rest``: what no network
-    has. ``changed``: whatever is in only one of this program and the last one is among these; None: anything.
-    ``doubled``: two have said the same flow, so that none may go just because one of them goes.
+    has, and ``basis`` what it follows from. ``changed``: whatever is in only one of this program and the last
+    one is among these; None: anything. ``doubled``: two have said the same flow, so that none may go just
+    because one of them goes.
     """
 
     view: BridgeView
     program: Program
+    basis: tuple[object, ...]
     rest: Flows
     common: Mapping[int, Flows]
     changed: Set[FlowKey] | None
     doubled: bool
 
 
-NOTHING = Compiled(BridgeView((), (), False, 0, 0), EMPTY, {}, {}, None, doubled=False)
+NOTHING = Compiled(BridgeView((), (), False, 0, 0), EMPTY, (), {}, {}, None, doubled=False)
 
 
 def compile_bridge(view: BridgeView) -> Program:
@@ -72,8 +75,8 @@ def recompile(view: BridgeView, last: Compiled) -> Generator[None, None, Compile
             yield
     for old in before.values():
         gone += (last.common[old.vni], *_peopled(view, old, old))
-    rest = last.rest
-    if last is NOTHING or _common(view) != _common(last.view):
+    rest, basis = last.rest, _basis(view)
+    if basis != last.basis:
         rest = collect(_rest(view))
         gone.append(last.rest)
         come.append(rest)
@@ -81,7 +84,7 @@ def recompile(view: BridgeView, last: Compiled) -> Generator[None, None, Compile
     doubled = len(flows) != len(last.program.flows) - sum(map(len, gone)) + sum(map(len, come))
     changed = None if last is NOTHING else frozenset().union(*gone, *come)
     program = Program(flows, {meter.id: meter for meter in _meters(view)})
-    return Compiled(view, program, rest, common, changed, doubled)
+    return Compiled(view, program, basis, rest, common, changed, doubled)
 
 
 def _turn(
@@ -122,9 +125,9 @@ def _bare(view: BridgeView) -> BridgeView:
     return replace(view, networks=(), crowded=())
 
 
-def _common(view: BridgeView) -> tuple[object, ...]:
+def _basis(view: BridgeView) -> tuple[object, ...]:
     """What the flows of no network depend on besides."""
-    return view.crowded, security.has_strict(view), _gates(view)
+    return view.crowded, view.features, _gates(view)
 
 
 def _gates(view: BridgeView) -> tuple[frozenset[int], frozenset[int]]:
@@ -142,6 +145,8 @@ def _unpeopled(network: NetworkView) -> NetworkView:
 def _peopled(view: BridgeView, network: NetworkView, part: NetworkView) -> Iterator[Flows]:
     """The flows of the ports and locations in this part of a network."""
     yield collect(_of_ports(view, part))
+    yield collect(answer.reply(network, part.members))
+    yield collect(answer.bare(network))
     yield from pipeline.learn(view, network.vni, part.locations)
     yield from pipeline.forward(view, network, part.locations)
     yield collect(answer.claims(view, network.vni, part.answers))
@@ -158,6 +163,8 @@ def _apart(old: NetworkView, new: NetworkView) -> tuple[NetworkView, NetworkView
     answers, lies = _differing(old.answers, new.answers), _differing(old.lies, new.lies)
     if old.anybody_speaks != new.anybody_speaks:
         answers = old.answers, new.answers
+    if bool(old.answers) != bool(new.answers):  # somebody is answered now, or nobody is any more
+        members = old.members, new.members
     if ports:  # what leads there is not alike, though the location may be
         was, now = _with(was, old, ports), _with(now, new, ports)
     return (
@@ -200,12 +207,18 @@ def _without(at: Location, macs: frozenset[str]) -> Location:
 
 
 def _rest(view: BridgeView) -> Iterator[Flow]:
+    """What all networks share, in the tables that are there."""
+    there = needed(view.features)
+    return (flow for flow in _anywhere(view, there) if flow.table in there)
+
+
+def _anywhere(view: BridgeView, there: Set[Table]) -> Iterator[Flow]:
     trunks, strangers = _gates(view)
     return chain(
-        pipeline.misses(),
+        pipeline.misses(there),
         pipeline.classify(view, trunks, strangers),
         pipeline.refuse(strangers),
-        security.everywhere(view),
+        security.everywhere(),
         pipeline.believe(view),
         answer.heard(),
         answer.everywhere(),
@@ -222,7 +235,6 @@ def _of_ports(view: BridgeView, network: NetworkView) -> Iterator[Flow]:
         pipeline.vlan_to_key(network),
         security.security(network),
         answer.vouched(network),
-        answer.reply(network),
         service.size(network),
     )
 

@@ -33,7 +33,8 @@ def counted(view: BridgeView, program: Program) -> dict[FlowKey, Count]:
     frame on both.
     """
     reasons = dict(_reasons(view))
-    flooded = {match: _question(match.header == answer.REQUEST) for match in answer.FLOODED}
+    questions = (*answer.FLOODED, answer.BARE_QUESTION)
+    flooded = {match: _question(match.header == answer.REQUEST) for match in questions}
     counts: dict[FlowKey, Count] = {}
     for key, flow in program.flows.items():
         match = flow.match

@@ -61,25 +61,23 @@ FAMILIES = {
 
 
 def queries(view: BridgeView) -> Iterator[Flow]:
-    """A general query goes everywhere in its network, and tells that somebody asks."""
+    """A general query goes everywhere in its network; where it is news to the controller, it hears of it."""
+    source = None if view.learn_from_tunnels else Source.LOCAL
     for family in FAMILIES.values():
-        yield from _everywhere(view, Match(eth_dst=family.macs, header=family.query))
+        asked = Match(source=source, eth_dst=family.macs, header=family.query)
+        yield Flow(Table.MULTICAST, QUERY, asked, (Punt(WHOLE), _FLOOD))
 
 
 def multicast(view: BridgeView, network: NetworkView) -> Iterator[Flow]:
     """Nothing where nobody asks who listens: all groups are flooded there."""
     for snooping in network.snooping:
         family = FAMILIES[snooping.family]
+        if not view.learn_from_tunnels:
+            asked = Match(source=Source.TUNNEL, network=network.vni, eth_dst=family.macs, header=family.query)
+            yield Flow(Table.MULTICAST, QUERY, asked, (_FLOOD,))
         yield from _messages(view, network, family, snooping)
         if snooping.groups is not None:
             yield from _groups(view, network, family, snooping)
-
-
-def _everywhere(view: BridgeView, match: Match, kind: Kind = Kind.FIXED) -> Iterator[Flow]:
-    """It is flooded, and the controller hears of it."""
-    for source in BOTH:
-        here = match._replace(source=source)
-        yield Flow(Table.MULTICAST, QUERY, here, (*_told(view, source), _FLOOD), kind=kind)
 
 
 def _told(view: BridgeView, source: Source) -> tuple[Action, ...]:
@@ -96,12 +94,13 @@ def _messages(view: BridgeView, network: NetworkView, family: _Family, snooping:
     if view.learn_from_tunnels:
         routers = Listeners(routers.ports, tuple(peer.port for peer in network.peers))
     for header in family.messages:
-        said = Match(network=network.vni, eth_dst=family.macs, header=header)
-        for querier in snooping.queriers if header.ip_proto == _IGMP else ():
-            yield from _everywhere(view, said._replace(eth_src=querier), Kind.LEARNED)
         for source in BOTH:
-            onward = (*_told(view, source), *_to(view, network, routers, source))
-            yield Flow(Table.MULTICAST, MESSAGE, said._replace(source=source), onward)
+            said = Match(source=source, network=network.vni, eth_dst=family.macs, header=header)
+            told = _told(view, source)
+            for querier in snooping.queriers if header.ip_proto == _IGMP else ():
+                asked = said._replace(eth_src=querier)
+                yield Flow(Table.MULTICAST, QUERY, asked, (*told, _FLOOD), kind=Kind.LEARNED)
+            yield Flow(Table.MULTICAST, MESSAGE, said, (*told, *_to(view, network, routers, source)))
 
 
 def _groups(view: BridgeView, network: NetworkView, family: _Family, snooping: Snooping) -> Iterator[Flow]:

@@ -20,7 +20,7 @@ alike. ``flows.compile`` puts them together.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Set
 
 from flows.actions import (
     Action,
@@ -39,7 +39,7 @@ from flows.actions import (
 from flows.flow import Flow, Flows, Kind, Meter, for_each
 from flows.match import TAGGED, UNTAGGED, Match, Source
 from flows.security import foreign
-from flows.tables import TABLES, Table
+from flows.tables import TABLES, Table, onward
 from flows.view import BridgeView, Limits, Location, Member, NetworkView
 
 EXCEPTION = 200
@@ -57,12 +57,13 @@ MOST_TAUGHT = 1024
 _AFTER_LEARN = (Goto(Table.SIZE),)
 
 
-def misses() -> Iterator[Flow]:
-    """Every table counts what nothing matched; ``learn`` alone does more than drop it or pass it on."""
-    for table, declaration in TABLES.items():
-        onward = () if declaration.miss is None else (Goto(declaration.miss),)
-        punt = (Punt(PUNT_BYTES),) if table is Table.LEARN else ()
-        yield Flow(table, MISS, Match(), punt + onward)
+def misses(there: Set[Table]) -> Iterator[Flow]:
+    """These tables count what nothing matched; ``learn`` alone does more than drop it or pass it on."""
+    for table in sorted(there):
+        if not TABLES[table].whole:
+            after = onward(table, there)
+            punt = (Punt(PUNT_BYTES),) if table is Table.LEARN else ()
+            yield Flow(table, MISS, Match(), punt if after is None else (*punt, Goto(after)))
 
 
 def classify(view: BridgeView, trunks: Iterable[int], strangers: Iterable[int]) -> Iterator[Flow]:

@@ -7,30 +7,35 @@ from itertools import groupby
 
 from flows.actions import Action
 from flows.flow import CONTROLLER_METER, Flow, Program
-from flows.tables import TABLES, Table
+from flows.tables import TABLES, Declaration, Table
 
 
 def render(program: Program) -> str:
-    """Every table with its purpose and its flows, the highest priority first."""
+    """Every table that is there, with its purpose and its flows, the highest priority first."""
     return "\n".join(_lines(program)) + "\n"
 
 
 def describe_tables() -> str:
     """A Markdown table of the tables, for the documents."""
     rows = [
-        f"| {int(table)} | {table.label} | {declaration.purpose} | {_miss(declaration.miss)} |"
-        for table, declaration in TABLES.items()
+        f"| {int(table)} | {table.label} | {it.purpose} | {_miss(it)} | {it.only.value if it.only else ''} |"
+        for table, it in TABLES.items()
     ]
-    return "\n".join(["| id | table | what it decides | the rest |", "|---|---|---|---|", *rows])
+    head = ["| id | table | what it decides | the rest | there only if |", "|---|---|---|---|---|"]
+    return "\n".join([*head, *rows])
 
 
-def _miss(miss: Table | None) -> str:
-    return "dropped, counted" if miss is None else f"goes to {miss.label}"
+def _miss(declaration: Declaration) -> str:
+    if declaration.whole:
+        return "there is none"
+    return "dropped, counted" if declaration.miss is None else f"goes to {declaration.miss.label}"
 
 
 def _lines(program: Program) -> Iterator[str]:
     for table, declaration in TABLES.items():
         flows = sorted((f for f in program.flows.values() if f.table is table), key=_order)
+        if not flows:
+            continue
         yield f"{table.label} ({int(table)}): {declaration.purpose}"
         of: Callable[[Flow], object] = _question if Table.FOREIGN <= table < Table.SECURITY else _order
         for _, alike in groupby(flows, of):

@@ -95,11 +95,6 @@ def refused_everywhere() -> Iterator[tuple[Reason, Flow]]:
         yield role, Flow(Table.ROLE, EXACT, Match(source=Source.LOCAL, header=header))
 
 
-def has_strict(view: BridgeView) -> bool:
-    """Whether there is a strict port."""
-    return any(member.speaker is not None for network in view.networks for member in network.members)
-
-
 def foreign(speaker: Speaker | None) -> Iterator[SetField]:
     """Note the bits that no MAC and no address of this port has."""
     if speaker is not None:
@@ -158,10 +153,9 @@ def _questions(  # noqa: PLR0917  # what is asked of what, and what follows
         yield Flow(table, first - number, match, (SetField(false, 1), Goto(Table.SECURITY)))
 
 
-def everywhere(view: BridgeView) -> Iterator[Flow]:
-    """What every bridge has, however many strict ports; without any, there is nobody to ask."""
-    if has_strict(view):
-        yield from _lies()
+def everywhere() -> Iterator[Flow]:
+    """What is the same for all ports, however many of them are strict."""
+    yield from _lies()
     yield from (flow for _, flow in refused_everywhere())
     for header in _NAMELESS:
         yield Flow(Table.SENDER, EXACT, Match(header=header), _ROLE)

@@ -1,13 +1,14 @@
 """The tables of br-int, each declared once: its purpose, what it may match, where it may go, its miss.
 
-Ids leave gaps for tables to come. ``flows.verify`` holds flows against these declarations.
+Ids leave gaps for tables to come. ``flows.verify`` holds flows against these declarations. A table that is
+there for a feature has no flow on a bridge that has not got it, and a miss that leads there passes it by.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
-from enum import IntEnum
+from enum import Enum, IntEnum
 
 
 class Table(IntEnum):
@@ -44,20 +45,44 @@ class Table(IntEnum):
         return self.name.lower().replace("_", "-")
 
 
+class Feature(Enum):
+    """What only some bridges have, in the words of the documents."""
+
+    STRICT = "a port is strict"
+    SERVICE = "DHCP is served, or sizes are asked"
+    ANSWERS = "an address is known"
+    ANSWERS_6 = "an IPv6 address is known"
+    FLOOD_RATE = "a port has a `broadcast_rate`"
+    RECEIVE_RATE = "a port has a rate to receive"
+
+
 @dataclass(frozen=True, slots=True)
 class Declaration:
-    """What a table decides; ``miss`` is the table a frame goes to when nothing matches, None: dropped."""
+    """What a table decides; ``miss`` is the table a frame goes to when nothing matches, None: dropped.
+
+    ``only``: the table is there for this alone; None: on every bridge. ``whole``: flows of its own match
+    whatever comes there, and it needs no miss.
+    """
 
     purpose: str
     matches: frozenset[str]
     goes_to: frozenset[Table]
     miss: Table | None
+    only: Feature | None
+    whole: bool
 
 
-def _declare(purpose: str, matches: str, *goes_to: Table, miss: Table | None = None) -> Declaration:
+def _declare(
+    purpose: str,
+    matches: str,
+    *goes_to: Table,
+    miss: Table | None = None,
+    only: Feature | None = None,
+    whole: bool = False,
+) -> Declaration:
     """``goes_to``: besides where a miss goes."""
     everywhere = frozenset(goes_to if miss is None else (*goes_to, miss))
-    return Declaration(purpose, frozenset(matches.split()), everywhere, miss)
+    return Declaration(purpose, frozenset(matches.split()), everywhere, miss, only, whole)
 
 
 TABLES: Mapping[Table, Declaration] = {
@@ -81,22 +106,26 @@ TABLES: Mapping[Table, Declaration] = {
         "eth_src eth_type foreign_mac",
         *(Table.FOREIGN_ARP, Table.FOREIGN_IPV6),
         miss=Table.SECURITY,
+        only=Feature.STRICT,
     ),
     Table.FOREIGN_ARP: _declare(
         "the same of the sender in ARP",
         "eth_type arp_spa arp_sha foreign_mac foreign_ip",
         miss=Table.SECURITY,
+        only=Feature.STRICT,
     ),
     Table.FOREIGN_IPV6: _declare(
         "the same of IPv6 addresses",
         "eth_type ip_proto ipv6_src icmpv6_type foreign_ip6",
         Table.FOREIGN_TARGET,
         miss=Table.SECURITY,
+        only=Feature.STRICT,
     ),
     Table.FOREIGN_TARGET: _declare(
         "the same of the address that a neighbour advertisement is about",
         "eth_type ip_proto icmpv6_type nd_target foreign_ip6",
         miss=Table.SECURITY,
+        only=Feature.STRICT,
     ),
     Table.SECURITY: _declare(
         "who may speak: no group, and on a strict port nobody but its own MAC",
@@ -110,11 +139,13 @@ TABLES: Mapping[Table, Declaration] = {
         "arp_sha false_arp false_ip6",
         Table.NEIGHBOUR,
         miss=Table.ROLE,
+        only=Feature.STRICT,
     ),
     Table.NEIGHBOUR: _declare(
         "for whom a strict port may speak in neighbour discovery",
         "in_port network eth_type ip_proto icmpv6_type nd_target nd_sll nd_tll false_target",
         miss=Table.ROLE,
+        only=Feature.STRICT,
     ),
     Table.ROLE: _declare(
         "what only some ports may send: the words of DHCP servers and of routers",
@@ -129,12 +160,14 @@ TABLES: Mapping[Table, Declaration] = {
     Table.SIZE: _declare(
         "does the frame fit the network? Asked of ports whose device somebody else made",
         "in_port source network",
+        Table.ADDRESS,
         miss=Table.SERVICE,
     ),
     Table.SERVICE: _declare(
         "what the network itself answers: DHCP, router solicitations, frames that are too large",
         "source network eth_type ip_proto udp_src udp_dst icmpv6_type",
         miss=Table.ADDRESS,
+        only=Feature.SERVICE,
     ),
     Table.ADDRESS: _declare(
         "what ARP and neighbour discovery say of addresses: is it known? If not, the controller hears of it; "
@@ -154,20 +187,26 @@ TABLES: Mapping[Table, Declaration] = {
         "a neighbour solicitation that became an advertisement gets the option of one",
         "eth_type ip_proto icmpv6_type icmpv6_code",
         Table.REPLY,
+        only=Feature.ANSWERS_6,
+        whole=True,
     ),
     Table.REPLY: _declare(
         "an answer goes back to where the question came from, as its wire wants it",
         "in_port network",
+        only=Feature.ANSWERS,
+        whole=True,
     ),
     Table.FORWARD: _declare(
         "known destinations: a local port, or a peer behind its tunnel",
         "source network eth_dst",
+        Table.MULTICAST,
         miss=Table.STORM,
     ),
     Table.STORM: _declare(
         "how many frames a port may have flooded; the rest of them ends here",
         "in_port",
         miss=Table.MULTICAST,
+        only=Feature.FLOOD_RATE,
     ),
     Table.MULTICAST: _declare(
         "a group goes to those that listen and to routers; what they say about groups, to the controller",
@@ -186,5 +225,20 @@ TABLES: Mapping[Table, Declaration] = {
     Table.PACE: _declare(
         "a flooded frame leaves by a port that has a rate; in_port is that port, as ``resubmit`` has it",
         "in_port",
+        only=Feature.RECEIVE_RATE,
+        whole=True,
     ),
 }
+
+
+def needed(features: Set[Feature]) -> frozenset[Table]:
+    """The tables of a bridge that has these."""
+    return frozenset(table for table, it in TABLES.items() if it.only is None or it.only in features)
+
+
+def onward(table: Table, there: Set[Table]) -> Table | None:
+    """Where a miss leads, of the tables that are there."""
+    after = TABLES[table].miss
+    while after is not None and after not in there:
+        after = TABLES[after].miss
+    return after

@@ -11,13 +11,16 @@ from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 from flows.flow import Meter
+from flows.tables import Feature
 
 Role = Literal["dhcp-server", "router"]
 """What a port may send beside its own frames; a router's own frames include those that it forwards."""
 
 
 class Speaker(NamedTuple):
-    """Whose frames a strict port may send: this MAC, and in IP, ARP and ND these addresses."""
+    """Whose frames a strict port may send: this MAC, and in IP, ARP and ND these addresses, of which one at
+    least, the link-local one, is of IPv6.
+    """
 
     mac: str
     addresses: tuple[str, ...]
@@ -175,3 +178,19 @@ class BridgeView:
     punt_rate: int
     limits: Mapping[int, Limits] = field(default_factory=dict, hash=False)
     crowded: tuple[int, ...] = ()
+
+    @property
+    def features(self) -> frozenset[Feature]:
+        """What it has of all that only some bridges have."""
+        networks, limits = self.networks, self.limits.values()
+        members = [member for network in networks for member in network.members]
+        has = {
+            Feature.STRICT: any(member.speaker is not None for member in members),
+            Feature.SERVICE: any(network.serves for network in networks)
+            or any(member.largest is not None for member in members),
+            Feature.ANSWERS: any(network.answers for network in networks),
+            Feature.ANSWERS_6: any(":" in known.ip for network in networks for known in network.answers),
+            Feature.FLOOD_RATE: any(of_port.flood is not None for of_port in limits),
+            Feature.RECEIVE_RATE: any(of_port.receive is not None for of_port in limits),
+        }
+        return frozenset(feature for feature, there in has.items() if there)

@@ -83,8 +83,12 @@ SOLICITED = "33:33:ff:00:00:01"
 ADDRESSES = ["10.1.1.1", "10.1.1.2", "fd00::1", "fd00::2"]
 ROLES: list[Role] = ["dhcp-server", "router"]
 
+LINK_LOCAL = "fe80::1"
+
 speakers = st.builds(
-    Speaker, st.sampled_from(MACS), st.lists(st.sampled_from(ADDRESSES), unique=True).map(tuple)
+    Speaker,
+    st.sampled_from(MACS),
+    st.lists(st.sampled_from(ADDRESSES), unique=True).map(lambda some: (*some, LINK_LOCAL)),
 )
 
 
@@ -227,7 +231,8 @@ def views(draw: st.DrawFn) -> BridgeView:
         for vni in vnis
         if members[vni]
     )
-    limits = {port: _limits(draw, port) for port in _some(draw, PORTS, most=3)}
+    ports = sorted({member.port for network in networks for member in network.members})
+    limits = {port: _limits(draw, port) for port in _some(draw, ports, most=3)}
     crowded = tuple(sorted(_some(draw, [*PORTS, *tunnels], most=2)))
     age, rate = draw(_age), _one(draw, [100, 5000])
     per_host = draw(_yes_or_no)

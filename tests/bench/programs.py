@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from flows.compile import compile_bridge
-from flows.tables import TABLES
 from flows.view import BridgeView
 from sdnapp.net.events import BridgeFound
 from sdnapp.net.model import Overlay
@@ -26,10 +25,10 @@ NETWORKS = (2, 50, 500)
 
 FIXED, PER_NETWORK, PER_PORT, PER_LOCATION = 15, 12, 5, 1
 """Flows that a bridge should need: in all, and for each network, local port and remote location."""
-EVERYWHERE = len(TABLES) + 34
-"""Those that it has without any network; with many, these need less than they may."""
-QUESTIONS = 3 * 32 + 2 * 48 + 3
-"""And, in all, where any port is strict: the questions of ``flows.security`` about each bit of a sender."""
+QUESTIONS = 3 * 32 + 2 * 48 + 3 + 6 + 7
+"""And, in all, where any port is strict: the questions of ``flows.security`` about each bit of a sender, the
+misses of the tables for strict ports, and what has no sender yet.
+"""
 PER_SPEAKER, PER_OWN, PER_KNOWN = 11, 3, 5
 """For each strict port in a network, each address that it has there, and each known address."""
 
@@ -38,16 +37,21 @@ def figures(_effort: Effort) -> Iterator[Curve]:
     """Count the flows of the first host's bridge, once all its ports and tunnels are there."""
     points = {}
     for networks in NETWORKS:
-        ports = [(host, n) for n in range(networks) for host in range(HOSTS) for _ in range(PORTS)]
-        with tempfile.TemporaryDirectory() as directory:
-            file = Path(directory) / "overlay.yaml"
-            file.write_text(bridges.text(HOSTS, networks, ports))
-            view = complete(load(file), bridges.host(0))
-        name = f"flows on a bridge: {networks} networks, {networks * PORTS:,} ports of {len(ports):,}"
+        view, ports = bridge(networks), HOSTS * networks * PORTS
+        name = f"flows on a bridge: {networks} networks, {networks * PORTS:,} ports of {ports:,}"
         points[networks] = absolute(name, [len(compile_bridge(view).flows)], "", at_most=allowed(view))
     yield Curve(
         "programs", f"a bridge of {HOSTS}, {PORTS} ports in each network", "networks", "flows", points
     )
+
+
+def bridge(networks: int) -> BridgeView:
+    """Return the view of one of the hosts that have so many networks."""
+    ports = [(host, n) for n in range(networks) for host in range(HOSTS) for _ in range(PORTS)]
+    with tempfile.TemporaryDirectory() as directory:
+        file = Path(directory) / "overlay.yaml"
+        file.write_text(bridges.text(HOSTS, networks, ports))
+        return complete(load(file), bridges.host(0))
 
 
 def complete(overlay: Overlay, name: str) -> BridgeView:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.actions import Limit
+from flows.actions import Limit, Paced
 from flows.compile import NOTHING, at_once, compile_bridge, recompile
 from flows.diff import Plan, diff
 from flows.flow import FlowKey, Meter, Program
@@ -78,6 +78,18 @@ def test_every_flow_keeps_to_the_declaration_of_its_table(view: BridgeView) -> N
         check(flow)
 
 
+@given(views())
+def test_there_are_flows_where_frames_come_and_nowhere_else(view: BridgeView) -> None:
+    """But for the two that count what is not ours, however frames come in."""
+    flows = compile_bridge(view).flows.values()
+    come = {Table.CLASSIFY} | {flow.goto for flow in flows}
+    come |= {Table.PACE for flow in flows if any(isinstance(action, Paced) for action in flow.actions)}
+    counting = {Table.VLAN_TO_KEY, Table.KEY_TO_NETWORK}
+
+    if view.networks:
+        assert {flow.table for flow in flows} | {None} == come | counting | {None}
+
+
 @given(views(), views())
 def test_applying_the_difference_gives_the_other_program(a: BridgeView, b: BridgeView) -> None:
     old, new = compile_bridge(a), compile_bridge(b)
@@ -112,10 +124,11 @@ def test_what_is_compiled_step_by_step_is_what_is_compiled_at_once(
 
 @st.composite
 def fewer_locations(draw: st.DrawFn, network: NetworkView) -> NetworkView:
-    """The network, of whose stations only some are known."""
+    """The network, of whose stations only some are known, and their addresses."""
     known = draw(st.sets(st.sampled_from(MACS)))
     some = (at._replace(macs=tuple(mac for mac in at.macs if mac in known)) for at in network.locations)
-    return replace(network, locations=tuple(at for at in some if at.macs))
+    answers = tuple(answer for answer in network.answers if answer.mac in known)
+    return replace(network, locations=tuple(at for at in some if at.macs), answers=answers)
 
 
 @st.composite

@@ -25,7 +25,7 @@ PARTS = {
 } | {"Meter": Meter}
 """What a view is made of, by name."""
 
-NEVER_EMPTY = {"NetworkView.members", "Location.macs"}
+NEVER_EMPTY = {"NetworkView.members", "Location.macs", "Speaker.addresses"}
 """What a sound view has at least one of."""
 ALWAYS_MET = {"Answer.port", "Location.remote", "Member.vlan"}
 """What says where somebody is, and not that something is turned on."""

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
+from flows import answer
 from flows.compile import compile_bridge
 from flows.counters import Count, counted
-from flows.match import ARP, Header
+from flows.match import ARP, NOBODY, UNSPECIFIED, Header
 from flows.trace import Frame, walk
+from flows.view import Answer
 from tests.views import BLUE, BROADCAST, RED, RED_MAC, RED_PORT, two_tenants
 
 
@@ -22,6 +26,24 @@ def test_questions_that_nobody_answers_are_counted_by_network() -> None:
         Count("flooded", why, None, vni) for why in ("arp", "neighbour") for vni in (RED, BLUE)
     }
     assert [counts[flow.key] for flow in met if flow.key in counts] == [Count("flooded", "arp", None, RED)]
+
+
+@pytest.mark.parametrize("addresses", [(), ("fd00::1",)])
+def test_whoever_asks_without_his_mac_is_counted_whether_or_not_addresses_are_known(
+    addresses: tuple[str, ...],
+) -> None:
+    """So asks who has no address yet whether anybody has the one that he wants."""
+    red, blue = two_tenants().networks
+    answers = tuple(Answer(ip, RED_MAC, RED_PORT, learned=False, router=False) for ip in addresses)
+    view = replace(two_tenants(), networks=(replace(red, answers=answers), blue))
+    program = compile_bridge(view)
+    counts = counted(view, program)
+    asks = answer.SOLICITATION._replace(ipv6_src=UNSPECIFIED, nd_target="fd00::9", nd_sll=NOBODY)
+    met = walk(program, Frame(RED_PORT, RED_MAC, "33:33:ff:00:00:09", header=asks)).flows
+
+    assert [counts[flow.key] for flow in met if flow.key in counts] == [
+        Count("flooded", "neighbour", None, RED)
+    ]
 
 
 def test_what_is_small_enough_is_not_told_to_be_dropped_as_too_large() -> None:

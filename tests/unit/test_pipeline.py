@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
+from flows.actions import Output
 from flows.compile import compile_bridge
 from flows.diff import diff
-from flows.flow import CONTROLLER_METER, EMPTY, Kind, amend, collect, kind_of
+from flows.flow import CONTROLLER_METER, EMPTY, Flow, Kind, Meter, amend, collect, kind_of
+from flows.match import Match
 from flows.tables import TABLES, Table
 from flows.trace import Copy, Frame, Walk, walk
-from flows.view import Location, Member, NetworkView, Peer
+from flows.view import Answer, BridgeView, Limits, Location, Member, NetworkView, Peer, Speaker
 from tests.views import (
     BLUE,
     BLUE_FAR,
@@ -152,10 +155,76 @@ def test_only_learned_sources_age_and_their_flows_say_so() -> None:
     }
 
 
-def test_every_table_says_what_happens_to_the_rest() -> None:
-    misses = {f.table: f for f in PROGRAM.flows.values() if f.priority == 0}
+def known(view: BridgeView, *ips: str) -> BridgeView:
+    """The same, where red's own station has these addresses."""
+    red, blue = view.networks
+    answers = tuple(Answer(ip, RED_MAC, RED_PORT, learned=False, router=False) for ip in ips)
+    return replace(view, networks=(replace(red, answers=answers), blue))
 
-    assert {table: flow.goto for table, flow in misses.items()} == {t: d.miss for t, d in TABLES.items()}
+
+def serving(view: BridgeView) -> BridgeView:
+    return replace(view, networks=tuple(replace(network, serves=True) for network in view.networks))
+
+
+def with_limits(view: BridgeView, limits: Limits) -> BridgeView:
+    return replace(view, limits={RED_PORT: limits})
+
+
+def with_red(view: BridgeView, **said: Any) -> BridgeView:
+    """The same, with these words about red's own port."""
+    red, blue = view.networks
+    first, *others = red.members
+    return replace(view, networks=(replace(red, members=(replace(first, **said), *others)), blue))
+
+
+PLAIN = two_tenants()
+SOME = Meter(1, 1000, 1000)
+FOR_STRICT = {table for table in Table if table.label.startswith("foreign")} | {Table.SENDER, Table.NEIGHBOUR}
+HAVING: dict[str, tuple[BridgeView, set[Table]]] = {
+    "nothing": (PLAIN, set()),
+    "a strict port": (with_red(PLAIN, speaker=Speaker(RED_MAC, ("fe80::1",))), FOR_STRICT),
+    "a port of others": (with_red(PLAIN, largest=1464), {Table.SERVICE}),
+    "DHCP": (serving(PLAIN), {Table.SERVICE}),
+    "an address": (known(PLAIN, "10.1.1.1"), {Table.REPLY}),
+    "an IPv6 address": (known(PLAIN, "10.1.1.1", "fd00::1"), {Table.ADVERTISE, Table.REPLY}),
+    "a rate of floods": (with_limits(PLAIN, Limits(flood=SOME)), {Table.STORM}),
+    "a rate to receive": (with_limits(PLAIN, Limits(receive=SOME)), {Table.PACE}),
+}
+"""Views with one thing each, and the tables that are there for it."""
+
+
+@pytest.mark.parametrize("what", HAVING)
+def test_a_table_that_is_there_for_something_is_there_with_it_alone(what: str) -> None:
+    view, more = HAVING[what]
+    always = {table for table, declaration in TABLES.items() if declaration.only is None}
+
+    assert {flow.table for flow in compile_bridge(view).flows.values()} == always | more
+
+
+@pytest.mark.parametrize("what", HAVING)
+def test_every_table_says_what_happens_to_the_rest(what: str) -> None:
+    """It goes on, past the tables that are not there; where flows match whatever comes, nothing is left."""
+    program = compile_bridge(HAVING[what][0])
+    there = {flow.table for flow in program.flows.values()}
+    misses = {flow.table: flow.goto for flow in program.flows.values() if flow.match == Match()}
+
+    assert misses.keys() >= {table for table in there if not TABLES[table].whole}
+    past = {Table.SIZE: Table.ADDRESS, Table.FORWARD: Table.MULTICAST}
+    for table, goto in misses.items():
+        assert goto == (TABLES[table].miss if TABLES[table].miss in {None, *there} else past[table])
+
+
+@pytest.mark.parametrize("what", HAVING)
+def test_what_a_bridge_has_more_changes_no_flow_of_a_port_or_a_station(what: str) -> None:
+    """It has the same flows and more, but for where the misses lead, and what is of the very thing."""
+    before, now = set(PROGRAM.flows.values()), set(compile_bridge(HAVING[what][0]).flows.values())
+
+    for gone in before - now:
+        assert gone.match == Match() or RED_PORT in {gone.match.in_port, *outputs(gone)}
+
+
+def outputs(flow: Flow) -> set[int]:
+    return {action.port for action in flow.actions if isinstance(action, Output)}
 
 
 def test_cookies_are_ours_and_follow_the_content() -> None:
