@@ -243,8 +243,9 @@ def test_a_change_costs_nothing_where_it_changes_nothing(
         [("web: {vlan: 10, vni: 5010", "web: {vlan: 11, vni: 5010")],
         [("vni: 5010", "vni: 0x0"), ("vni: 5020", "vni: 5010"), ("vni: 0x0", "vni: 5020")],
         [("vni: 5010, subnet: 10.1.1.0/24", "vni: 5010, subnet: [10.1.1.0/24, 10.9.0.0/24]")],
+        [("vni: 5010,", "vni: 5010, dhcp: true,"), ("  red1:   {", "  red1:   {broadcast_rate: 100, ")],
     ],
-    ids=["vni", "vlan", "two networks exchange their vnis", "subnet"],
+    ids=["vni", "vlan", "two networks exchange their vnis", "subnet", "tables"],
 )
 def test_a_network_changes_under_its_own_traffic(three: Running, change: list[tuple[str, str]]) -> None:
     with witness(three, *RED, *BLUE, quiet=FADING) as seen, edited(seen, *change):
