@@ -49,12 +49,14 @@ def _macs(config: Config) -> Iterator[Finding]:
 def _interfaces(config: Config) -> Iterator[Finding]:
     tunnels = {names.tunnel_interface(kind, host): host for kind in in_use(config) for host in config.hosts}
     tunnels |= strangers.tunnels(config)
+    everywhere = {tunnel: f"the tunnel to {far}" for tunnel, far in tunnels.items()}
+    everywhere |= dict.fromkeys(_SYSTEM_NAMES, "one of the system's own")
     taken: dict[tuple[str, str], str] = {}
     for name, host in config.hosts.items():
         roles = [(host.bridge, "bridge"), *([(host.uplink, "uplink")] if host.uplink else [])]
         for interface, role in roles:
             where = ("hosts", name, role)
-            if user := _system_user(interface, tunnels) or taken.get((name, interface)):
+            if user := everywhere.get(interface) or taken.get((name, interface)):
                 yield Finding(where, f"interface {shown(interface)} is already {user}", "Use another name.")
             taken[name, interface] = f"the {role} of {name}"
     for name, port in config.ports.items():
@@ -67,17 +69,10 @@ def _interfaces(config: Config) -> Iterator[Finding]:
         if len(interface) > names.MAX_INTERFACE:
             message = f"the name has {len(interface)} characters, an interface at most {names.MAX_INTERFACE}"
             yield Finding(where, message, "Shorten it, or set 'interface'.", key=True)
-        elif user := _system_user(interface, tunnels) or taken.get((port.host, interface)):
+        elif user := everywhere.get(interface) or taken.get((port.host, interface)):
             message = f"interface {shown(interface)} is already {user}"
             yield Finding(where, message, "Set 'interface' to another name.", key=port.interface is None)
         taken[port.host, interface] = f"that of {name}"
-
-
-def _system_user(interface: str, tunnels: dict[str, str]) -> str | None:
-    """Who else has this name on every host."""
-    if interface in _SYSTEM_NAMES:
-        return "one of the system's own"
-    return f"the tunnel to {tunnels[interface]}" if interface in tunnels else None
 
 
 def _namespaces(config: Config) -> Iterator[Finding]:

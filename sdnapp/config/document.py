@@ -22,7 +22,7 @@ from yaml.events import (
     StreamEndEvent,
 )
 
-from sdnapp.config.problem import LIMIT, Finding, Invalid, Path, Problem, dotted, shown
+from sdnapp.config.problem import LIMIT, Finding, Invalid, Problem, dotted, shown
 
 MAX_BYTES = 10_000_000
 """What a file may hold; 50,000 ports need about 4 MB."""
@@ -118,17 +118,17 @@ class _Reader:
         self.source = source
         self.next: Callable[[], Any] = _LOADER(text).get_event
         self.anchors: dict[str, tuple[Any, Places, int] | None] = {}
-        self.words: dict[str, str] = {}  # what is written often is kept, hashed and compared as one object
+        self.words: dict[str, str] = {}  # one object for all that are equal: hashed once, and kept once
+        self.path: list[str | int] = []
         self.count = 0
         self.problems: list[Problem] = []
 
     def document(self) -> Document:
         try:
             self.next()  # the stream begins
-            if isinstance(event := self.next(), StreamEndEvent):
+            if isinstance(self.next(), StreamEndEvent):
                 raise self.refusal(None, "the file is empty", "Start from the example in the README.")
-            event = self.next()
-            values, places = self.value(event, None, ())
+            values, places = self.value(self.next(), None)
             self.next()  # the document ends
             if not isinstance(more := self.next(), StreamEndEvent):
                 raise self.refusal(more, "a second document begins here", "One file holds one overlay.")
@@ -136,83 +136,87 @@ class _Reader:
             raise self.syntax(error) from None
         return Document(self.source, values, places, tuple(self.problems))
 
-    def value(self, event: Any, key: Any, path: Path) -> tuple[Any, Places]:
+    def value(self, event: Any, key: Any) -> tuple[Any, Places]:
         """What begins with this event, behind the key at this mark."""
-        kind, mark, before = type(event), event.start_mark, self.count
+        kind = type(event)
         if kind is AliasEvent:
-            return self.alias(event, key, path)
-        self.count += 1
-        if self.count > MAX_VALUES:
-            raise self.crowded(event, path)
+            return self.alias(event, key)
+        before, anchor = self.count, event.anchor
+        self.add(event, 1)
         if event.tag is not None:
-            raise self.refusal(event, f"the tag {shown(event.tag)} is not supported", "Remove it.", path)
-        if len(path) > MAX_DEPTH:
-            raise self.refusal(event, "nested too deeply", f"At most {MAX_DEPTH} levels are read.", path)
-        if event.anchor is not None:
-            self.anchors[event.anchor] = None
+            raise self.refusal(event, f"the tag {shown(event.tag)} is not supported", "Remove it.")
+        if len(self.path) > MAX_DEPTH:
+            raise self.refusal(event, "nested too deeply", f"At most {MAX_DEPTH} levels are read.")
+        if anchor is not None:
+            self.anchors[anchor] = None
         value: Any
         inside: Any = None
         if kind is ScalarEvent:
             text = event.value
             value = self.words.setdefault(text, text) if event.style or text not in _NULL else None
         elif kind is MappingStartEvent:
-            value, inside = self.mapping(path)
+            value, inside = self.mapping()
         else:
-            value, inside = self.sequence(path)
-        places = key, mark, inside
-        if event.anchor is not None:
-            self.anchors[event.anchor] = value, places, self.count - before
+            value, inside = self.sequence()
+        places = key, event.start_mark, inside
+        if anchor is not None:
+            self.anchors[anchor] = value, places, self.count - before
         return value, places
 
-    def mapping(self, path: Path) -> tuple[dict[str, Any], dict[str, Places]]:
+    def mapping(self) -> tuple[dict[str, Any], dict[str, Places]]:
         values: dict[str, Any] = {}
         places: dict[str, Places] = {}
         while (kind := type(event := self.next())) is not MappingEndEvent:
             if kind is not ScalarEvent:
-                raise self.refusal(event, "a key must be plain text", "Write key: value.", path)
+                raise self.refusal(event, "a key must be plain text", "Write key: value.")
             key = self.words.setdefault(event.value, event.value)
             if key == "<<":
-                raise self.refusal(event, "merge keys ('<<') are not supported", "Write the keys out.", path)
-            value, place = self.value(self.next(), event.start_mark, (*path, key))
+                raise self.refusal(event, "merge keys ('<<') are not supported", "Write the keys out.")
+            self.path.append(key)
+            value, place = self.value(self.next(), event.start_mark)
             if key in values:
                 message = f"the key {shown(key)} is here twice, first in line {places[key][0].line + 1}"
-                self.note(event, message, "Remove one of them.", (*path, key))
+                self.note(event, message, "Remove one of them.")
             else:
                 values[key], places[key] = value, place
+            self.path.pop()
         return values, places
 
-    def sequence(self, path: Path) -> tuple[list[Any], list[Places]]:
+    def sequence(self) -> tuple[list[Any], list[Places]]:
         values: list[Any] = []
         places: list[Places] = []
         while type(event := self.next()) is not SequenceEndEvent:
-            value, place = self.value(event, None, (*path, len(values)))
+            self.path.append(len(values))
+            value, place = self.value(event, None)
             values.append(value)
             places.append(place)
+            self.path.pop()
         return values, places
 
-    def alias(self, event: Any, key: Any, path: Path) -> tuple[Any, Places]:
+    def alias(self, event: Any, key: Any) -> tuple[Any, Places]:
         if event.anchor not in self.anchors:
-            raise self.refusal(event, f"there is no anchor '&{event.anchor}'", "Define it further up.", path)
+            raise self.refusal(event, f"there is no anchor '&{event.anchor}'", "Define it further up.")
         if (anchored := self.anchors[event.anchor]) is None:
-            raise self.refusal(event, f"'*{event.anchor}' holds itself", "Write the value out.", path)
+            raise self.refusal(event, f"'*{event.anchor}' holds itself", "Write the value out.")
         value, (_, mark, inside), size = anchored
-        self.count += size
-        if self.count > MAX_VALUES:
-            raise self.crowded(event, path)
+        self.add(event, size)
         return value, (key, mark, inside)
 
-    def crowded(self, event: Any, path: Path) -> Invalid:
-        message = f"the file holds more than {MAX_VALUES} values, counting what aliases repeat"
-        return self.refusal(event, message, "Is this the right file?", path)
+    def add(self, event: Any, values: int) -> None:
+        self.count += values
+        if self.count > MAX_VALUES:
+            message = f"the file holds more than {MAX_VALUES} values, counting what aliases repeat"
+            raise self.refusal(event, message, "Is this the right file?")
 
-    def note(self, event: Any, message: str, remedy: str, path: Path = ()) -> None:
+    def note(self, event: Any, message: str, remedy: str) -> None:
         line, column = (event.start_mark.line, event.start_mark.column) if event else (0, 0)
-        self.problems.append(Problem(self.source, line + 1, column + 1, dotted(path), message, remedy))
+        where = dotted(tuple(self.path))
+        self.problems.append(Problem(self.source, line + 1, column + 1, where, message, remedy))
         if len(self.problems) >= LIMIT:
             raise Invalid(self.problems)
 
-    def refusal(self, event: Any, message: str, remedy: str, path: Path = ()) -> Invalid:
-        self.note(event, message, remedy, path)
+    def refusal(self, event: Any, message: str, remedy: str) -> Invalid:
+        self.note(event, message, remedy)
         return Invalid(self.problems)
 
     def syntax(self, error: yaml.MarkedYAMLError) -> Invalid:

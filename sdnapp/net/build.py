@@ -5,7 +5,7 @@ A ``Config`` that ``parse`` has returned makes sense as a whole, so nothing here
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Set
 from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface, ip_interface
 from typing import Literal
 
@@ -56,7 +56,8 @@ def build(config: Config, results: Results | None = None) -> Overlay:
     on_host: dict[str, list[str]] = {host: [] for host in sorted(config.hosts)}
     bound: dict[str, Bound] = {}
     ports: dict[str, Port] = {}
-    for name in sorted(attached):
+    in_order = sorted(attached)
+    for name in in_order:
         port = attached[name]
         if isinstance(port, schema.Port) and port.bound:
             bound[name] = results.of(name, _bound, name, port, _of(port, written))
@@ -64,29 +65,18 @@ def build(config: Config, results: Results | None = None) -> Overlay:
             on_host[port.host].append(name)
     for host, of_host in on_host.items():
         vtep, vlans = config.hosts[host].vtep, config.hosts[host].vlans
-        for name, ofport in names.ofports(of_host, names.PORT_NUMBERS).items():
+        for name, ofport in results.of(host, names.ofports, of_host, names.PORT_NUMBERS).items():
             port = attached[name]
             if isinstance(port, schema.Port):
                 ports[name] = results.of(name, _port, name, port, _of(port, written), vlans, ofport)
             else:
                 ports[name] = results.of(name, _stranger, name, port, kind_of(config, port), vtep, ofport)
     peers = _peers(config)
-    hosts = {
-        name: results.of(
-            name,
-            Host,
-            name=name,
-            vtep=config.hosts[name].vtep,
-            bridge=config.hosts[name].bridge,
-            datapath_id=config.hosts[name].datapath_id or names.datapath_id(name),
-            uplink=config.hosts[name].uplink,
-            ports=tuple(ports[port] for port in of_host),
-            tunnels=results.of(name, _tunnels, name, peers.get(name, []), config.hosts, config.overlay),
-            vlans=config.hosts[name].vlans,
-            underlay_mtu=config.hosts[name].underlay_mtu,
-        )
-        for name, of_host in on_host.items()
-    }
+    hosts = {}
+    for name, of_host in on_host.items():
+        tunnels = results.of(name, _tunnels, name, peers.get(name, set()), config.hosts, config.overlay)
+        here = tuple(ports[port] for port in of_host)
+        hosts[name] = results.of(name, _host, name, config.hosts[name], here, tunnels)
     overlay = Overlay(
         encapsulation=config.overlay.encapsulation,
         datapath=config.overlay.datapath,
@@ -99,10 +89,10 @@ def build(config: Config, results: Results | None = None) -> Overlay:
         tenants=tuple(sorted(config.tenants)),
         networks={path: results.of(path, _network, path, written[path]) for path in sorted(written)},
         hosts=hosts,
-        ports=dict(sorted(ports.items())),
+        ports={name: ports[name] for name in in_order if name in ports},
         bound=bound,
     )
-    return with_mtus(overlay)
+    return with_mtus(overlay, results)
 
 
 _Networks = Mapping[str, schema.Network]
@@ -110,6 +100,20 @@ _Networks = Mapping[str, schema.Network]
 
 def _of(port: schema.Port, written: _Networks) -> _Networks:
     return {path: written[path] for path in port.networks}
+
+
+def _host(name: str, host: schema.Host, ports: tuple[Port, ...], tunnels: tuple[Tunnel, ...]) -> Host:
+    return Host(
+        name=name,
+        vtep=host.vtep,
+        bridge=host.bridge,
+        datapath_id=host.datapath_id or names.datapath_id(name),
+        uplink=host.uplink,
+        ports=ports,
+        tunnels=tunnels,
+        vlans=host.vlans,
+        underlay_mtu=host.underlay_mtu,
+    )
 
 
 def _network(path: str, network: schema.Network) -> Network:
@@ -223,8 +227,8 @@ def _with_prefix(address: Written, network: schema.Network) -> Interface:
     return ip_interface(f"{address}/{subnet.prefixlen}")
 
 
-def _peers(config: Config) -> dict[str, list[str]]:
-    """For each host, the others that may share a network with it, in the order of their names."""
+def _peers(config: Config) -> dict[str, set[str]]:
+    """For each host, those that may share a network with it, and itself."""
     members: dict[str, set[str]] = {}
     for port in config.attached:
         for path in port.networks:
@@ -233,13 +237,13 @@ def _peers(config: Config) -> dict[str, list[str]]:
     for hosts in members.values():
         for host in hosts:
             peers.setdefault(host, set()).update(hosts)
-    return {host: sorted(met - {host}) for host, met in peers.items()}
+    return peers
 
 
 def _tunnels(
-    host: str, peers: Sequence[str], hosts: Mapping[str, schema.Host], settings: schema.Settings
+    host: str, met: Set[str], hosts: Mapping[str, schema.Host], settings: schema.Settings
 ) -> tuple[Tunnel, ...]:
-    kinds = {peer: between(hosts, settings.encapsulation, host, peer) for peer in peers}
+    kinds = {peer: between(hosts, settings.encapsulation, host, peer) for peer in sorted(met - {host})}
     interfaces = {peer: names.tunnel_interface(kind, peer) for peer, kind in kinds.items()}
     numbers = names.ofports(interfaces.values(), names.TUNNEL_NUMBERS)
     local, csum = hosts[host].vtep, settings.csum

@@ -8,9 +8,11 @@ hosts carries.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from operator import attrgetter
 
+from sdnapp.config import Results
 from sdnapp.net.model import Encapsulation, Host, Overlay, Tunnel
 
 USUAL_MTU = 1500
@@ -49,14 +51,10 @@ def overheads(hosts: Mapping[str, Host], usual: Encapsulation) -> Mapping[int, i
     network agree wherever they are. Where there is none it is as if there were one of the ``usual`` kind.
     """
     kinds = {
-        (version, tunnel.encapsulation, tunnel.csum, tunnel.keyed, False)
-        for version, tunnels in ((host.vtep.version, host.tunnels) for host in hosts.values())
-        for tunnel in tunnels
-    }
-    kinds |= {
-        (stranger.local_ip.version, stranger.encapsulation, stranger.csum, stranger.keyed, tag)
+        (host.vtep.version, *kind, tag)
         for host in hosts.values()
-        for stranger, tag in _strangers(host)
+        for tunnels, tag in _tunnels(host)
+        for kind in set(map(_KIND, tunnels))
     }
     costs = {4: [overhead(usual, 4, csum=False)], 6: [overhead(usual, 6, csum=False)]}
     for version, kind, csum, keyed, tag in kinds:
@@ -64,21 +62,25 @@ def overheads(hosts: Mapping[str, Host], usual: Encapsulation) -> Mapping[int, i
     return {version: max(some[1:] or some) for version, some in costs.items()}
 
 
-def _strangers(host: Host) -> Iterator[tuple[Tunnel, bool]]:
-    """The tunnels to strangers, each with whether it carries tags inside."""
+_KIND = attrgetter("encapsulation", "csum", "keyed")
+
+
+def _tunnels(host: Host) -> Iterator[tuple[Sequence[Tunnel], bool]]:
+    """Those to other hosts, and each to a stranger, with whether they carry tags inside."""
+    yield host.tunnels, False
     for port in host.ports:
         if port.tunnel is not None:
-            yield port.tunnel, any(attachment.tagged for attachment in port.attachments)
+            yield (port.tunnel,), any(attachment.tagged for attachment in port.attachments)
 
 
-def with_mtus(overlay: Overlay) -> Overlay:
+def with_mtus(overlay: Overlay, results: Results) -> Overlay:
     """The overlay whose networks know their MTUs as far as the file tells, and whether it tells."""
     carries = _carries(overlay)
     networks = dict(overlay.networks)
     for path, by_host in carries.items():
         told = overlay.mtu is not None or any(overlay.hosts[name].underlay_mtu for name in by_host)
         mtu = min(by_host.values()) if overlay.mtu is None else overlay.mtu
-        networks[path] = replace(networks[path], mtu=mtu, mtu_told=told)
+        networks[path] = results.of(path, replace, networks[path], mtu=mtu, mtu_told=told)
     return replace(overlay, networks=networks)
 
 
@@ -87,7 +89,7 @@ def _carries(overlay: Overlay) -> Mapping[str, Mapping[str, int]]:
     appear on any host brings its networks to all of them.
     """
     costs = overheads(overlay.hosts, overlay.encapsulation)
-    roaming = [(bound.host, each.network) for bound in overlay.bound.values() for each in bound.attachments]
+    roaming = {(bound.host, each.network) for bound in overlay.bound.values() for each in bound.attachments}
     carries: dict[str, dict[str, int]] = {}
     for name, host in overlay.hosts.items():
         for path in host.networks.union(path for at, path in roaming if at in {None, name}):

@@ -143,6 +143,7 @@ def test_what_has_not_changed_is_the_very_same() -> None:
     assert after.ports["red2"].max_macs == 7
     assert all(after.ports[name] is before.ports[name] for name in ("red1", "blue1", "blue2"))
     assert after.hosts["host1"] is before.hosts["host1"]
+    assert after.networks["red/web"] is before.networks["red/web"]
     assert after.hosts["host2"].tunnels is before.hosts["host2"].tunnels
 
 
