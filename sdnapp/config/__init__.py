@@ -35,7 +35,8 @@ def parse(data: bytes, source: str, results: Results | None = None) -> Config:
     the time that it takes, and in messages the order in which things are named.
     """
     written = document.read(data, source)
-    values = _with_entries(written.values, results or Results())
+    results = results or Results()
+    values = _with_entries(written.values, results)
     broken: list[Finding] = []
     config: Config | None
     try:
@@ -44,7 +45,8 @@ def parse(data: bytes, source: str, results: Results | None = None) -> Config:
         errors = error.errors(include_url=False)
         broken = [finding(one) for one in errors[:LIMIT]]
         config = _sound_part(values, (one["loc"] for one in errors))
-    found = chain(broken, findings(config, Declared.of(written.values)) if config else ())
+    declared = Declared.of(written.values)
+    found = chain(broken, findings(config, declared, results) if config else ())
     problems = [*written.problems, *map(written.problem, islice(found, LIMIT))]
     if problems or config is None:
         raise Invalid(problems)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from ipaddress import IPv4Interface, IPv6Interface
+from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface
 
 from sdnapp.config.inet import Written, ip_of
 from sdnapp.config.problem import Finding, Path, either
+from sdnapp.config.results import Results
 from sdnapp.config.schema import Config, Network, Port
 
 
@@ -46,25 +47,41 @@ def _doubt(address: Written, network: Network, *, alone: bool) -> Doubt | None:
     return None
 
 
-def address_findings(config: Config) -> Iterator[Finding]:
+def address_findings(config: Config, results: Results) -> Iterator[Finding]:
     """Addresses outside their network, ambiguous, reserved, or taken."""
     networks = config.networks
-    taken: dict[tuple[str, object], str] = {}
+    taken: dict[_Home, str] = {}
     for name, port in ((name, port) for name, port in config.ports.items() if port.address):
         if not port.networks or not all(path in networks for path in port.networks):
             continue
-        for i, address in enumerate(port.address):
-            where, ip = ("ports", name, "address", i), ip_of(address)
-            doubts = homes(address, port, networks)
-            found = [path for path, doubt in doubts.items() if doubt is None]
-            if len(found) != 1:
-                yield _homeless(where, address, doubts, found)
-                continue
-            if (found[0], ip) in taken:
-                message = f"{ip} is an address of {taken[found[0], ip]} already, in {found[0]}"
-                yield Finding(where, message, "Give every port its own, once.")
-            taken.setdefault((found[0], ip), name)
-            yield from _reserved(where, address, networks[found[0]])
+        own = {path: networks[path] for path in port.networks}
+        for i, (home, found) in enumerate(results.of(name, _looked_at, name, port, own)):
+            if home in taken:
+                message = f"{home[1]} is an address of {taken[home]} already, in {home[0]}"
+                yield Finding(("ports", name, "address", i), message, "Give every port its own, once.")
+            elif home is not None:
+                taken[home] = name
+            yield from found
+
+
+_Home = tuple[str, IPv4Address | IPv6Address]
+"""A network, and an address there."""
+
+
+def _looked_at(
+    name: str, port: Port, networks: Mapping[str, Network]
+) -> tuple[tuple[_Home | None, tuple[Finding, ...]], ...]:
+    """For each address of a port where it belongs, and what is wrong with it whoever else there is."""
+    found: list[tuple[_Home | None, tuple[Finding, ...]]] = []
+    for i, address in enumerate(port.address):
+        where, doubts = ("ports", name, "address", i), homes(address, port, networks)
+        fitting = [path for path, doubt in doubts.items() if doubt is None]
+        if len(fitting) == 1:
+            home = fitting[0], ip_of(address)
+            found.append((home, tuple(_reserved(where, address, networks[fitting[0]]))))
+        else:
+            found.append((None, (_homeless(where, address, doubts, fitting),)))
+    return tuple(found)
 
 
 def _homeless(where: Path, address: Written, doubts: dict[str, Doubt | None], found: list[str]) -> Finding:
