@@ -9,8 +9,9 @@ to that of starting anew.
 from __future__ import annotations
 
 from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Set
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from itertools import chain
+from operator import attrgetter
 from typing import TypeVar
 
 from flows import answer, flooding, multicast, pipeline, security, service
@@ -120,9 +121,9 @@ def at_once(steps: Generator[None, None, Outcome]) -> Outcome:
             return outcome
 
 
-def _bare(view: BridgeView) -> BridgeView:
-    """What the flows of any network may depend on."""
-    return replace(view, networks=(), crowded=())
+_PEOPLE = ("locations", "answers", "lies")
+_bare = attrgetter("tunnels", "learn_from_tunnels", "mac_age", "punt_rate", "limits")
+"""What of a view the flows of any network may depend on."""
 
 
 def _basis(view: BridgeView) -> tuple[object, ...]:
@@ -137,9 +138,8 @@ def _gates(view: BridgeView) -> tuple[frozenset[int], frozenset[int]]:
     return frozenset(member.port for member in members if member.tagged) - strangers, strangers
 
 
-def _unpeopled(network: NetworkView) -> NetworkView:
-    """All but who lives where: what comes and goes."""
-    return replace(network, locations=(), answers=(), lies=())
+_unpeopled = attrgetter(*(it.name for it in fields(NetworkView) if it.name not in _PEOPLE))
+"""All of a network but who lives where: what comes and goes."""
 
 
 def _peopled(view: BridgeView, network: NetworkView, part: NetworkView) -> Iterator[Flows]:

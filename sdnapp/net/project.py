@@ -7,7 +7,7 @@ from collections.abc import Collection, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import chain
-from operator import attrgetter
+from operator import attrgetter, is_
 from typing import NamedTuple
 
 from flows.compile import at_once
@@ -227,7 +227,7 @@ class Memo:
         """How this host's bridge speaks and listens in this network."""
         inputs = (state.ports(host), speech, state.having[path], state.overlay.bfd)
         before = self.ways.get(path)
-        if before is None or any(a is not b for a, b in zip(inputs, before[0], strict=True)):
+        if before is None or not all(map(is_, inputs, before[0])):
             if not self.spoken or self.spoken[0][0] is not speech:
                 self.spoken[:] = [(speech, _spoken(speech))]
             before = self.ways[path] = (inputs, _ways(state, host, speech, self.spoken[0][1], path))
@@ -287,7 +287,7 @@ def projection(state: State, host: str, speech: Dialect, memo: Memo) -> Generato
         heard = (state.multicast.known.get(path), *(of.get(path) for of in _told(state)))
         inputs = (ports, ways, *about, *_learned(state, path), *heard)
         before = memo.views.get(path)
-        if before is None or any(a is not b for a, b in zip(inputs, before[0], strict=True)):
+        if before is None or not all(map(is_, inputs, before[0])):
             network = _network(state, host, memo, ways, homes, path=path)
             memo.views[path] = (inputs, before[1] if before is not None and before[1] == network else network)
             looked_at += sum(map(len, (state.static[path], state.learned.stations.get(path, NOBODY))))
@@ -344,7 +344,7 @@ def _network(state: State, host: str, memo: Memo, ways: Ways, homes: Homes, *, p
         peers=ways.peers,
         snooping=tuple(_snooping(state, host, path, ways.behind)),
         serves=network.dhcp is not None,
-        locations=tuple(sorted(_locations(state, host, memo.shared, path, ways.behind))),
+        locations=tuple(_locations(state, host, memo.shared, path, ways.behind)),
         answers=(
             *_answers(host, seated, ways, homes),
             *sorted(_heard(state, host, path, ways.behind)),
@@ -425,21 +425,26 @@ def _learned(state: State, path: str) -> tuple[object, object]:
 def _locations(
     state: State, host: str, shared: Shared, path: str, behind: Mapping[str, int]
 ) -> Iterator[Location]:
+    """Here, then behind each tunnel, then where somebody is denied: in an order that no history changes."""
     ports = state.ports(host)
-    for learned, stations in ((False, state.static[path]), (True, state.learned.stations.get(path, NOBODY))):
-        residents = shared.residents_of(path, stations, learned=learned)
-        for (interface, moves), macs in residents.get(host, NOBODY_THERE).at.items():
-            if interface is not None and (number := ports.at.get(interface)) is not None:
-                yield Location(number, False, learned, macs, moves)
-        for peer, resident in residents.items():
-            if (port := behind.get(peer)) is not None:
-                yield from resident.behind(port)
+    both = ((False, state.static[path]), (True, state.learned.stations.get(path, NOBODY)))
+    found = {learned: shared.residents_of(path, stations, learned=learned) for learned, stations in both}
+    here = (
+        Location(number, False, learned, macs, moves)
+        for learned, residents in found.items()
+        for (interface, moves), macs in residents.get(host, NOBODY_THERE).at.items()
+        if interface is not None and (number := ports.at.get(interface)) is not None
+    )
+    yield from sorted(here)
+    for residents in found.values():
+        there = [residents[peer].behind(port) for peer, port in behind.items() if peer in residents]
+        yield from chain.from_iterable(there)
     denied: dict[tuple[int, bool], list[str]] = {}
     for mac, places in state.learned.denied.get(path, NONE_DENIED).items():
         for place in places:
             for number in _numbers(ports, host, place):
                 denied.setdefault((number, place.host != host), []).append(mac)
-    for (at, remote), macs_denied in denied.items():
+    for (at, remote), macs_denied in sorted(denied.items()):
         yield Location(at, remote, True, tuple(sorted(macs_denied)), denied=True)
 
 

@@ -124,6 +124,8 @@ def _with_same_parts(before: State, now: State) -> State:
 
 def _same_ports(state: State, overlay: Overlay, host: str) -> Ports:
     before = state.bridges[host]
+    if state.overlay.hosts.get(host) == overlay.hosts[host]:
+        return before
     ports = Ports.of(before.number, overlay.hosts[host], before.dead)
     return before if ports == before else ports
 
