@@ -51,7 +51,7 @@ class Loader:
     def load_aside(self) -> Overlay:
         """The same in a thread of the operating system, so that the other hub threads go on meanwhile.
 
-        A file of 10,000 ports takes a second or two. Waits in ``select.select``, which eventlet makes green.
+        A file of 10,000 ports takes half a second. Waits in ``select.select``, which eventlet makes green.
         """
         outcome: list[Overlay | Exception] = []
         done, finish = os.pipe()
