@@ -39,26 +39,22 @@ class Loader:
 
     def load(self) -> Overlay:
         """The overlay that the file describes; raises ``Invalid`` for whatever is wrong with it."""
-        data, shown, results = read(self._path), _shown(self._path), Results(self._known)
-        try:
-            overlay = build(parse(data, shown, results), results)
-        except Invalid:
-            parse(data, shown)  # messages follow the order of this file alone
-            raise
-        self._known = results.made
-        return overlay
+        return self._understand(read(self._path))
 
     def load_aside(self) -> Overlay:
         """The same in a thread of the operating system, so that the other hub threads go on meanwhile.
 
-        A file of 10,000 ports takes half a second. Waits in ``select.select``, which eventlet makes green.
+        A file of 10,000 ports takes half a second. Waits in ``select.select``, which eventlet makes green. So
+        is ``os.open``: in that thread it would make a hub, and when a thread with greenlets ends, greenlet
+        looks through all memory for what may still refer to them. Hence the file is read here.
         """
+        data = read(self._path)
         outcome: list[Overlay | Exception] = []
         done, finish = os.pipe()
 
         def work() -> None:
             try:
-                outcome.append(self.load())
+                outcome.append(self._understand(data))
             except Exception as error:  # raised again where it is waited for
                 outcome.append(error)
             finally:
@@ -73,6 +69,16 @@ class Loader:
         if isinstance(loaded, Exception):
             raise loaded
         return loaded
+
+    def _understand(self, data: bytes) -> Overlay:
+        shown, results = _shown(self._path), Results(self._known)
+        try:
+            overlay = build(parse(data, shown, results), results)
+        except Invalid:
+            parse(data, shown)  # messages follow the order of this file alone
+            raise
+        self._known = results.made
+        return overlay
 
 
 def load(path: str | os.PathLike[str]) -> Overlay:
