@@ -103,18 +103,17 @@ def _from_nothing(text: str, switches: int) -> Start:
 def _one_port(hosts: int, changes: int) -> Iterator[Figure]:
     """Add ports to a network on all bridges: by their appearance, and by the file."""
     ports = [(number % hosts, 0) for number in range(hosts * EACH)]
-    more = [(number % hosts, 0) for number in range(changes)]
-    late = frozenset(f"p{number}" for number in range(len(ports), len(ports) + changes))
+    more = [(number % hosts, 0) for number in range(ASKED + changes)]
+    late = [f"p{number}" for number in range(len(ports), len(ports) + len(more))]
     text = bridges.text(hosts, 1, ports + more)
     with bridges.fleet(text, SWITCHES) as fleet:
-        fleet.build(without=late)
+        fleet.build(without=frozenset(late))
         fleet.start()
         fleet.in_sync(hosts)
         of, where = f"p99 of {changes}", f"{len(ports):,} ports on {hosts} bridges"
-        asked = sorted(late)[:ASKED]
-        mods = [_appear_as_asked(fleet, name) for name in asked]
+        mods = [_appear_as_asked(fleet, name) for name in late[:ASKED]]
         yield absolute(f"a port of the file appears, {where}: flow-mods", [max(mods)], "", at_most=0)
-        appeared = [_appear(fleet, name) for name in sorted(late.difference(asked))]
+        appeared = [_appear(fleet, name) for name in late[ASKED:]]
         name = f"a port appears under a number of its own, {where}"
         yield absolute(f"{name}: in force, {of}", [_p99(appeared)], "ms", at_most=100)
         extra = [bridges.port(9000 + number, number % hosts, 0) for number in range(changes)]
