@@ -55,7 +55,7 @@ SLOW = {"features"}
 PEERS: dict[str, Family] = {"learning": faucet.learning_beside, "ports": ports.beside_ovn}
 """The same, with what a peer takes for it."""
 
-THOROUGH, QUICK = Effort(5, few=5, quick=False), Effort(3, few=1, quick=True)
+THOROUGH, QUICK = Effort(5, few=5, quick=False), Effort(2, few=1, quick=True)
 
 
 @click.command(epilog=f"NAME is one of {', '.join(FAMILIES)}; all of them by default.")

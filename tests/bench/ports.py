@@ -160,7 +160,7 @@ def _controller_restarts(effort: Effort, ours: Ours, peer: Ovn | None) -> Iterat
 
 def _appearances(effort: Effort) -> int:
     """Return how often a port appears: the first ping after it is soon there, but not always as soon."""
-    return effort.rounds * (1 if effort.quick else 4)
+    return effort.rounds * (2 if effort.quick else 4)
 
 
 def _appear(side: Side) -> float:
