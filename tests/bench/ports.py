@@ -105,7 +105,8 @@ def _measure(effort: Effort, ours: Ours, bare: ByHand, peer: Ovn | None) -> Iter
         yield from _bulk(effort, ALL, sides)
     bare.fill(ours.present)
     sides.insert(1, bare)
-    among, by_hand_, *others = by_turns([partial(_appear, s) for s in sides], _appearances(effort))
+    rounds = effort.rounds if effort.quick else _appearances(effort)
+    among, by_hand_, *others = by_turns([partial(_appear, s) for s in sides], rounds)
     name = f"a port of the file appears among {ours.present:,}, until its first ping"
     yield within(f"{name}, beside that without them", (among, few), "ms", times=1.5)
     yield plain(f"{name}, standalone bridges beside it", among, "ms", by_hand_)

@@ -93,8 +93,7 @@ def _measure(fleet: Fleet, networks: int, rounds: int) -> Found:
     written = fleet.controller.file.with_suffix(".flows")
     written.write_text("\n".join(fleet.ovs(name).flows(name)))
     programmed = interleaved(partial(_program, fleet), partial(_add, fleet, written.name), rounds)
-    fleet.employ(name, controlled=True)
-    fleet.in_sync(1)
+    _program(fleet)  # whoever was the last one
     waits: list[float] = []
     checked = interleaved(partial(_check, fleet, waits), partial(_dump, fleet), rounds)
     return Found(flows, programmed, checked, (wait_programmed, max(waits)), fleet.memory())

@@ -25,7 +25,7 @@ RACK, SHARED = 20, 50
 SWITCHES = 10
 """Open vSwitches that many bridges share."""
 
-CHANGES, QUICK_CHANGES = 100, 5
+CHANGES, QUICK_CHANGES = 100, 3
 """Ports that are added."""
 CHANGED, QUICK_CHANGED = 100, 40
 """Bridges of the network that they are added to, with ``EACH`` ports there before."""

@@ -19,7 +19,7 @@ from tests.bench.ground import Pair
 PINGS, BURSTS = 300, 16
 """Echo requests in a burst, back to back; bursts of each side in a round."""
 
-TRANSFERS, SIZE = 8, "50M"
+TRANSFERS, SIZE = 6, "50M"
 """TCP transfers of each side in a round, and how many bytes each carries: many short ones by turns, as what
 else the machine does comes and goes within a second."""
 
