@@ -12,7 +12,7 @@ from sdnapp.lab import services
 from tests.bench import ground
 from tests.bench.figure import Effort, Figure, absolute
 
-SETTLE, WATCHED = 1, 5
+SETTLE, WATCHED = 1, 4
 """Seconds that it has to come to rest, and that it is watched for in a round: one of echo requests."""
 
 
