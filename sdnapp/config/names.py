@@ -13,11 +13,11 @@ from hashlib import blake2b
 MAX_INTERFACE = 15
 """Characters in the name of a Linux network device (IFNAMSIZ less the closing zero)."""
 
-PORT_NUMBERS = range(32768, 57344)
+PORT_NUMBERS = range(32768, 60160)
 """OpenFlow port numbers requested for ports. Nobody gets one of these who did not ask for it: of itself, Open
 vSwitch gives numbers up to 32767 (ovs-vswitchd.conf.db(5), Interface, OpenFlow Port Number).
 """
-TUNNEL_NUMBERS = range(57344, 65280)
+TUNNEL_NUMBERS = range(60160, 65280)
 """And for tunnels; Open vSwitch takes requests up to 65279."""
 
 
