@@ -8,11 +8,11 @@ to that of starting anew.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Set
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, fields, replace
 from itertools import chain
 from operator import attrgetter
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from flows import answer, flooding, multicast, pipeline, security, service
 from flows.flow import CONTROLLER_METER, EMPTY, Flow, FlowKey, Flows, Meter, Program, amend, collect
@@ -121,9 +121,15 @@ def at_once(steps: Generator[None, None, Outcome]) -> Outcome:
             return outcome
 
 
-_PEOPLE = ("locations", "answers", "lies")
-_bare = attrgetter("tunnels", "learn_from_tunnels", "mac_age", "punt_rate", "limits")
+def _all_but(of: type[BridgeView | NetworkView], *names: str) -> Callable[[Any], Any]:
+    """What is compared of a view: whatever it has, now or one day, but these."""
+    return attrgetter(*(field.name for field in fields(of) if field.name not in names))
+
+
+_bare = _all_but(BridgeView, "networks", "crowded")
 """What of a view the flows of any network may depend on."""
+_unpeopled = _all_but(NetworkView, "locations", "answers", "lies")
+"""All of a network but who lives where: what comes and goes."""
 
 
 def _basis(view: BridgeView) -> tuple[object, ...]:
@@ -136,10 +142,6 @@ def _gates(view: BridgeView) -> tuple[frozenset[int], frozenset[int]]:
     members = [member for network in view.networks for member in network.members]
     strangers = frozenset(member.port for member in members if member.key is not None)
     return frozenset(member.port for member in members if member.tagged) - strangers, strangers
-
-
-_unpeopled = attrgetter(*(it.name for it in fields(NetworkView) if it.name not in _PEOPLE))
-"""All of a network but who lives where: what comes and goes."""
 
 
 def _peopled(view: BridgeView, network: NetworkView, part: NetworkView) -> Iterator[Flows]:
