@@ -15,6 +15,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
+from sdnapp.lab import sockets
 from sdnapp.lab.errors import LabError
 from sdnapp.lab.machine import Machine
 from sdnapp.lab.process import alive
@@ -81,6 +82,7 @@ def claim(name: str) -> None:
             f"a lab named '{name}' exists: sdnapp lab down --name {name}, or use another name"
         ) from None
     (path / "log").mkdir()
+    sockets.suit(names)
 
 
 def save(lab: Lab) -> None:
@@ -120,3 +122,4 @@ def running(lab: Lab) -> bool:
 def erase(name: str) -> None:
     """Remove the directory of a lab."""
     shutil.rmtree(directory(name), ignore_errors=True)
+    sockets.suit(names)
