@@ -63,16 +63,24 @@ class Resident:
             macs[max(moves, 0) if interface is None else 0].append(mac)
         return {moves: tuple(sorted(found)) for moves, found in macs.items()}
 
-    def behind(self, port: int) -> tuple[Location, ...]:
-        """What they are to a bridge that reaches them by this port: the same objects for each such bridge."""
-        if (known := self._behind.get(port)) is None:
-            here = (Location(port, True, self.learned, macs, m) for m, macs in self.together.items())
-            known = self._behind[port] = tuple(here)
-        return known
-
     @cached_property
-    def _behind(self) -> dict[int, tuple[Location, ...]]:
-        return {}
+    def behind(self) -> Mapping[int, tuple[Location, ...]]:
+        """What they are to bridges that reach them by this port: the same objects for each such bridge."""
+        return _Behind(self)
+
+
+class _Behind(dict[int, tuple[Location, ...]]):
+    """Worked out when it is first asked for; after that no bridge pays for more than the look."""
+
+    def __init__(self, resident: Resident) -> None:
+        super().__init__()
+        self._resident = resident
+
+    def __missing__(self, port: int) -> tuple[Location, ...]:
+        learned, macs_by_moves = self._resident.learned, self._resident.together
+        there = (Location(port, True, learned, macs, moves) for moves, macs in macs_by_moves.items())
+        self[port] = found = tuple(there)
+        return found
 
 
 Residents = Mapping[str, Resident]
@@ -132,8 +140,25 @@ class Home(NamedTuple):
     leases: bool = False
 
 
-Homes = Mapping[str, Home]
 NO_HOME = Home((), (), ())
+
+
+@dataclass(frozen=True, slots=True)
+class Homes:
+    """The ports of a network by host. ``answering``: where the file gives addresses."""
+
+    on: Mapping[str, Home]
+    answering: Mapping[str, Home]
+    leases: bool
+
+    @classmethod
+    def of(cls, on: Mapping[str, Home]) -> Homes:
+        """From what is on each host."""
+        answering = {host: home for host, home in on.items() if home.answers}
+        return cls(on, answering, any(home.leases for home in on.values()))
+
+
+NO_HOMES = Homes.of({})
 
 
 class Spoken(NamedTuple):
@@ -171,17 +196,18 @@ class Shared:
 
     def homes_of(self, path: str, members: tuple[Port, ...]) -> Homes:
         """The ports of a network by host; where nothing is new, the very objects of before."""
-        seen, before = self.homes.get(path, ((), {}))
+        seen, before = self.homes.get(path, ((), NO_HOMES))
         if seen is members:
             return before
         hosts: dict[str, list[Port]] = {}
         for port in members:
             hosts.setdefault(port.host, []).append(port)
-        homes = {}
+        on = {}
         for host, ports in sorted(hosts.items()):
-            home = before.get(host, NO_HOME)
+            home = before.on.get(host, NO_HOME)
             same = home.ports == tuple(ports)
-            homes[host] = home if same else _at_home(path, tuple(ports))
+            on[host] = home if same else _at_home(path, tuple(ports))
+        homes = Homes.of(on)
         self.homes[path] = (members, homes)
         return homes
 
@@ -333,7 +359,7 @@ def _ways(state: State, host: str, speech: Dialect, spoken: Spoken, path: str) -
 def _network(state: State, host: str, memo: Memo, ways: Ways, homes: Homes, *, path: str) -> NetworkView:
     ports, network = state.ports(host), state.networks[path]
     size = network.mtu + ETHERNET if len(state.having[path]) > 1 else None
-    numbered = ((seat, ports.at.get(seat.port.interface)) for seat in homes.get(host, NO_HOME).seats)
+    numbered = ((seat, ports.at.get(seat.port.interface)) for seat in homes.on.get(host, NO_HOME).seats)
     seated = [seat.at(number, size) for seat, number in numbered if number is not None]
     return NetworkView(
         vni=network.vni,
@@ -344,12 +370,12 @@ def _network(state: State, host: str, memo: Memo, ways: Ways, homes: Homes, *, p
         peers=ways.peers,
         snooping=tuple(_snooping(state, host, path, ways.behind)),
         serves=network.dhcp is not None,
-        locations=tuple(_locations(state, host, memo.shared, path, ways.behind)),
+        locations=_locations(state, host, memo.shared, path, ways.behind),
         answers=(
             *_answers(host, seated, ways, homes),
             *sorted(_heard(state, host, path, ways.behind)),
         ),
-        leases=network.dhcp is None and any(home.leases for home in homes.values()),
+        leases=network.dhcp is None and homes.leases,
         lies=tuple(sorted(_lies(state, host, path))),
     )
 
@@ -384,7 +410,7 @@ def _answers(
     host: str, seated: Iterable[tuple[Member, tuple[Answer, ...]]], ways: Ways, homes: Homes
 ) -> Iterator[Answer]:
     """Whoever a frame reaches from here."""
-    for place, home in homes.items():
+    for place, home in homes.answering.items():
         if place == host:
             for _, answers in seated:
                 yield from answers
@@ -424,28 +450,31 @@ def _learned(state: State, path: str) -> tuple[object, object]:
 
 def _locations(
     state: State, host: str, shared: Shared, path: str, behind: Mapping[str, int]
-) -> Iterator[Location]:
+) -> tuple[Location, ...]:
     """Here, then behind each tunnel, then where somebody is denied: in an order that no history changes."""
     ports = state.ports(host)
     both = ((False, state.static[path]), (True, state.learned.stations.get(path, NOBODY)))
     found = {learned: shared.residents_of(path, stations, learned=learned) for learned, stations in both}
-    here = (
+    here = sorted(
         Location(number, False, learned, macs, moves)
         for learned, residents in found.items()
         for (interface, moves), macs in residents.get(host, NOBODY_THERE).at.items()
         if interface is not None and (number := ports.at.get(interface)) is not None
     )
-    yield from sorted(here)
-    for residents in found.values():
-        there = [residents[peer].behind(port) for peer, port in behind.items() if peer in residents]
-        yield from chain.from_iterable(there)
+    there = (
+        [residents[peer].behind[port] for peer, port in behind.items() if peer in residents]
+        for residents in found.values()
+    )
     denied: dict[tuple[int, bool], list[str]] = {}
     for mac, places in state.learned.denied.get(path, NONE_DENIED).items():
         for place in places:
             for number in _numbers(ports, host, place):
                 denied.setdefault((number, place.host != host), []).append(mac)
-    for (at, remote), macs_denied in sorted(denied.items()):
-        yield Location(at, remote, True, tuple(sorted(macs_denied)), denied=True)
+    nowhere = (
+        Location(at, remote, True, tuple(sorted(macs)), denied=True)
+        for (at, remote), macs in sorted(denied.items())
+    )
+    return (*here, *chain.from_iterable(chain.from_iterable(there)), *nowhere)
 
 
 def _numbers(ports: Ports, host: str, place: Place) -> Iterable[int]:
