@@ -7,6 +7,7 @@ one Open vSwitch, as one that holds thousands of ports takes minutes to start.
 from __future__ import annotations
 
 import json
+import os
 import re
 import tempfile
 import time
@@ -125,6 +126,11 @@ class Fleet:
         began = time.time()
         self.controller.start("--log-format", "json")
         return began
+
+    def prefer(self, niceness: int) -> None:
+        """Give the controller this priority; nice(2)."""
+        assert self.controller.process is not None
+        os.setpriority(os.PRIO_PROCESS, self.controller.process.pid, niceness)
 
     def kill(self) -> None:
         """End the controller, as a crash would, if it runs."""
