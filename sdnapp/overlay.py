@@ -64,7 +64,7 @@ from sdnapp.rest.server import listener, serve
 
 LOG = logging.getLogger("sdnapp")
 
-TURN = 0.02
+TURN = 0.005
 """Seconds that the engine may take until others have a turn. What it has for many bridges meanwhile reaches
 them close together: switches that share processors with it, or with each other, wake less often.
 """
