@@ -24,7 +24,7 @@ from sdnapp.provision.notetaker import Notetaker
 from sdnapp.provision.ovs_library import Poller
 from sdnapp.provision.ovsdb import Database, Unreachable
 from sdnapp.provision.world import Port
-from sdnapp.source import Watch, load
+from sdnapp.source import Loader, Watch
 
 log = logging.getLogger(__name__)
 
@@ -53,8 +53,8 @@ def watch(path: str, goal: Goal, remote: str) -> None:
     signal.signal(signal.SIGHUP, _go_on)
     goal = replace(goal, noting=False)
     with Watch(path) as file:
-        devices = _Devices()
-        goal = _reload(path, goal)  # it may have changed before it was watched
+        devices, loader = _Devices(), Loader(path)
+        goal = _reload(loader, goal)  # it may have changed before it was watched
         database = _connect(remote)
         keeper, notetaker = Keeper(database.management("").parent), Notetaker(remote, goal.host)
         shown: tuple[str, ...] = ()
@@ -88,7 +88,7 @@ def watch(path: str, goal: Goal, remote: str) -> None:
                 ):
                     break
             if file.changed(0):
-                goal = _reload(path, goal)
+                goal = _reload(loader, goal)
 
 
 def _stop(_number: int, _frame: FrameType | None) -> None:
@@ -139,10 +139,10 @@ def _log_problems(outcome: Outcome, shown: tuple[str, ...]) -> tuple[str, ...]:
     return (*outcome.problems, *waiting)
 
 
-def _reload(path: str, goal: Goal) -> Goal:
+def _reload(loader: Loader, goal: Goal) -> Goal:
     """Read the file again; one that is invalid, or has lost this host, changes nothing."""
     try:
-        overlay = load(path)
+        overlay = loader.load()
     except Invalid as error:
         for problem in error.problems:
             log.error("%s", problem)
