@@ -257,6 +257,7 @@ def test_an_address_that_the_file_does_not_give_is_heard_and_answered_too(runnin
         running.run("any1", "ip", *words.split())
     running.run("any1", "ip", "addr", "add", "10.1.1.77/24", "dev", "guest")
     running.run("any1", "ip", "-6", "addr", "add", "fd00:1::77/64", "dev", "guest", "nodad")
+    until(lambda: not running.run("any1", *TENTATIVE), patience=5)
 
     def known() -> set[str]:
         return {ip for station in running.get("/v1/locations") for ip in station["addresses"]}
