@@ -17,7 +17,7 @@ from pathlib import Path
 SETTING = Path("/proc/sys/net/core/rmem_default")
 """Bytes that a socket may hold which asks for no other number; socket(7)."""
 ROOM = 4 << 20
-"""Twenty times what Linux gives: some 5,000 small frames, where a second of a stream of 1,000/s has to wait."""
+"""Twenty times what Linux gives: some 5,000 small frames. A second of a stream of 1,000/s has to wait."""
 
 _BEFORE = Path("/run/sdnapp/rmem_default")
 
