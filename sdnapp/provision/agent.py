@@ -39,6 +39,12 @@ it is twice as long: trying may itself be what there is news of.
 SETTLE = 20
 """Milliseconds without news after which a burst of them is over."""
 
+PRECEDENCE = 0.2
+"""Seconds for the controller to program what a changed file asks for, before devices change.
+
+At the same moment they would make a userspace datapath lose packets (see execute.CALM).
+"""
+
 _GROUPS = 0x1 | 0x10 | 0x100  # links, IPv4 addresses, IPv6 addresses: RTMGRP_* of linux/rtnetlink.h
 
 
@@ -61,6 +67,7 @@ def watch(path: str, goal: Goal, remote: str) -> None:
         wrong, deaf = tuple[str, ...](), 0.0
         since: dict[Port, float] = {}
         connected = ready = False
+        provisioned = goal
         while True:
             seen = database.generation
             if database.connected != connected:
@@ -68,6 +75,8 @@ def watch(path: str, goal: Goal, remote: str) -> None:
                 log.info("OVSDB at %s %s", remote, "answers" if connected else "is gone; waiting")
             notetaker.follow(goal.overlay)
             if connected:
+                time.sleep(PRECEDENCE if goal is not provisioned else 0)
+                provisioned = goal
                 now = time.monotonic()
                 outcome = _converge(goal, database, linger.overdue(since, now))
                 since = {port: since.get(port, now) for port in outcome.lingering}
@@ -153,7 +162,8 @@ def _reload(loader: Loader, goal: Goal) -> Goal:
         return goal
     if overlay != goal.overlay:
         log.info("the file has changed")
-    return replace(goal, overlay=overlay)
+        return replace(goal, overlay=overlay)
+    return goal
 
 
 class _Devices:

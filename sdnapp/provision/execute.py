@@ -33,19 +33,22 @@ _ADDRESS_ADDRESS, _ADDRESS_LOCAL, _ADDRESS_FLAGS = 1, 2, 8
 
 
 _ROOM = 100
-"""Bytes by which the MTU of a veth's end on the host is larger when it is made.
+"""Bytes by which the MTU of a veth's end on the host is larger when it is made: than the workload's, and than
+Ethernet's.
 
-Open vSwitch loses packets for some milliseconds when it is changed; so it stays, while the workload's MTU
-follows the encapsulation.
+Open vSwitch loses packets for some milliseconds when it changes, or when a port comes whose MTU is below that
+of all others, as the bridge's own device follows. So it is the same for all, and stays, while the workloads'
+follow the encapsulation.
 """
+_ETHERNET = 1500
 
 
 CALM = 0.03
 """Seconds between changes of devices, and between these and changes of bridges.
 
-Each makes Open vSwitch read its routes anew, and examine anew what its userspace datapath does with all
-frames. If it examines while it reads (3.1 does, in another thread), it finds no routes, and tunnels lose
-packets for some 5 to 20 ms.
+Each makes Open vSwitch read its routes anew, and changes of bridges and of their flows have it examine anew
+what its userspace datapath does with all frames. If it examines while it reads (3.1 does, in another thread),
+it finds no routes, and tunnels lose packets for some 5 to 20 ms.
 """
 
 
@@ -94,14 +97,15 @@ def _apply_workload(old: Workload | None, new: Workload) -> None:
     with there, control, netlink.rtnetlink() as home, ethtool.control_socket() as ours:
         if old is None:
             _create_veth(home, new)
-            old = replace(new, addresses=frozenset(), vlans=(), datapath="neither")
+            old = replace(new, addresses=frozenset(), vlans=(), datapath="neither", ready=False)
         end, inner = _index(new.name), ethtool.index(control, new.device)
-        if ipv6_switch(new.name).exists():
-            ipv6_switch(new.name).write_text("1", encoding="ascii")
+        if not old.ready:
+            if ipv6_switch(new.name).exists():
+                ipv6_switch(new.name).write_text("1", encoding="ascii")
+            # Open vSwitch would set it itself, and lose packets of others while it hears of that (see CALM).
+            netlink.set_link(home, end, netlink.attribute(_GROUP, GROUP), flags=netlink.IFF_PROMISC)
         if ethtool.mtu(ours, new.name) < new.mtu:
-            netlink.set_link(home, end, netlink.attribute(_MTU, new.mtu + _ROOM))
-        # Open vSwitch would set it itself, and lose packets of others while it hears of that (see CALM).
-        netlink.set_link(home, end, netlink.attribute(_GROUP, GROUP), flags=netlink.IFF_PROMISC)
+            netlink.set_link(home, end, netlink.attribute(_MTU, _outer_mtu(new)))
         netlink.set_link(there, inner, netlink.attribute(_MTU, new.mtu))
         if old.mac != new.mac:  # setting it, even to what it is, makes the device forget its neighbours
             netlink.set_link(there, inner, netlink.attribute(_ADDRESS, octets(new.mac)))
@@ -111,6 +115,10 @@ def _apply_workload(old: Workload | None, new: Workload) -> None:
             (ingress.undeafen if new.datapath == "system" else ingress.deafen)(home, end)
         _set_addresses(there, inner, old.addresses, new.addresses)
         _set_vlans(there, control, inner, old, new)
+
+
+def _outer_mtu(workload: Workload) -> int:
+    return max(workload.mtu, _ETHERNET) + _ROOM
 
 
 def _create_veth(home: socket.socket, new: Workload) -> None:
@@ -127,7 +135,7 @@ def _create_veth(home: socket.socket, new: Workload) -> None:
             attribute(_MTU, new.mtu),
         )
         kind = attribute(_INFO, b"", attribute(_INFO_KIND, "veth"), attribute(_INFO_DATA, b"", peer))
-        of = attribute(_NAME, new.name), attribute(_GROUP, GROUP), attribute(_MTU, new.mtu + _ROOM), kind
+        of = attribute(_NAME, new.name), attribute(_GROUP, GROUP), attribute(_MTU, _outer_mtu(new)), kind
         fixed = netlink.IFINFOMSG.pack(0, 0, 0, 0, 0)
         netlink.change(home, netlink.LINK + netlink.NEW, fixed, *of, flags=netlink.CREATE)
     finally:
