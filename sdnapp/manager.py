@@ -1,8 +1,8 @@
 """``osken-manager``: starts os-ken and the applications named on its command line.
 
-os-ken 4 no longer ships it. Same positional applications and options as ever, and one addition:
-``--overlay-config``, ``--log-format`` for ``sdnapp.overlay``. The hub is eventlet unless OSKEN_HUB_TYPE says
-``native``.
+os-ken 4 no longer ships it. Same positional applications and options as ever, and some for
+``sdnapp.overlay``: ``--overlay-config``, ``--state-dir``, ``--log-format``. The hub is eventlet unless
+OSKEN_HUB_TYPE says ``native``.
 """
 
 from __future__ import annotations
@@ -48,6 +48,11 @@ CONF.register_cli_opts(
         cfg.StrOpt("log-format", default="text", choices=["text", "json"], help="one line an event, as"),
         cfg.StrOpt("pid-file", default=None, help="write the process id here"),
         cfg.StrOpt("overlay-config", default=None, help="the overlay's file (sdnapp.overlay)"),
+        cfg.StrOpt(
+            "state-dir",
+            default=os.environ.get("STATE_DIRECTORY", "").split(":")[0] or None,  # systemd.exec(5)
+            help="keep the overlay that is in force here, for the next start (sdnapp.overlay)",
+        ),
     ]
 )
 

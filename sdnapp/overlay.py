@@ -41,6 +41,7 @@ from sdnapp.engine.messages import (
     FileChanged,
     FlowsAltered,
     Heard,
+    Keep,
     Later,
     Note,
     PortChanged,
@@ -101,15 +102,35 @@ class OverlayApp(OSKenApp):  # type: ignore[misc]  # os-ken has no types
         self.config_path = Path(CONF.overlay_config).absolute()
         self._file = source.Watch(self.config_path)
         self._loader = source.Loader(self.config_path)
-        overlay = self._loader.load()
-        controller = overlay.controller
-        CONF.set_default("ofp_listen_host", controller.listen_host)
-        CONF.set_default("ofp_tcp_listen_port", controller.listen_port)
-        self._engine = Engine(overlay)
+        self._kept = source.Kept(CONF.state_dir)
         self._inbox: Any = hub.Queue()
+        self._engine = self._begin()
+        CONF.set_default("ofp_listen_host", self._settings.listen_host)
+        CONF.set_default("ofp_tcp_listen_port", self._settings.listen_port)
         self._loading: Any = hub.Semaphore()
         self._switches: dict[int, Switch] = {}
         self._tasks: dict[Switch, Any] = {}
+
+    def _begin(self) -> Engine:
+        """Bridges hold what was in force when a controller last ran; the file may say something else by now.
+
+        Then it has changed, as if it had done so while we ran. Raises ``Invalid`` if it is no good, unless
+        there is what was in force.
+        """
+        before = self._kept.load()
+        try:
+            overlay = self._loader.load()
+        except Invalid as invalid:
+            if before is None:
+                raise
+            self._inbox.put(_broken(invalid))
+            overlay = before
+        self._settings = overlay.controller
+        if before is None or before == overlay:
+            self._keep(self._loader.text)
+            return Engine(overlay)
+        self._inbox.put(FileChanged(overlay, self._loader.text))
+        return Engine(before, held=True)
 
     def start(self) -> None:
         """Begin to serve: the engine, REST, and the eye on the file. ``OSError`` if a port is taken."""
@@ -118,7 +139,7 @@ class OverlayApp(OSKenApp):  # type: ignore[misc]  # os-ken has no types
             "bridges", "listen", host, port
         ):  # os-ken would only log that it cannot listen, and live on deaf
             socket.create_server((host, port), family=_family(host)).close()
-        host, port = self.status().overlay.controller.rest_host, self.status().overlay.controller.rest_port
+        host, port = self._settings.rest_host, self._settings.rest_port
         with _named("REST", "rest", host, port):
             listening = listener(host, port)
         super().start()
@@ -166,9 +187,9 @@ class OverlayApp(OSKenApp):  # type: ignore[misc]  # os-ken has no types
         """Read the file again: it changed, or SIGHUP. If it is no good, the last good one stays in force."""
         with self._loading:  # one at a time: an older content never comes after a newer one
             try:
-                self._inbox.put(FileChanged(self._loader.load_aside()))
+                self._inbox.put(FileChanged(self._loader.load_aside(), self._loader.text))
             except Invalid as invalid:
-                self._inbox.put(FileBroken("; ".join(map(str, invalid.problems))))
+                self._inbox.put(_broken(invalid))
 
     def _follow_file(self) -> None:
         while True:
@@ -206,6 +227,8 @@ class OverlayApp(OSKenApp):  # type: ignore[misc]  # os-ken has no types
         if isinstance(effect, Note):
             level = logging.WARNING if effect.warning else logging.INFO
             log_event(LOG, effect.event, level=level, **effect.fields)
+        elif isinstance(effect, Keep):
+            self._keep(effect.text)
         elif isinstance(effect, Later):
             hub.spawn_after(effect.seconds, self._inbox.put, effect.event)
         elif effect.dpid not in self._switches:
@@ -214,6 +237,12 @@ class OverlayApp(OSKenApp):  # type: ignore[misc]  # os-ken has no types
             self._switches[effect.dpid].emit(effect.ofport, effect.data)
         else:
             self._tasks[self._switches[effect.dpid]].put(effect)
+
+    def _keep(self, text: bytes) -> None:
+        try:
+            self._kept.keep(text)
+        except OSError as error:
+            log_event(LOG, "config.unkept", level=logging.WARNING, reason=str(error))
 
     def _serve(self, switch: Switch, tasks: Any) -> None:
         """Do what the engine asks of one bridge, in order, until the connection ends."""
@@ -342,6 +371,10 @@ class OverlayApp(OSKenApp):  # type: ignore[misc]  # os-ken has no types
         switch = self._switches.get(ev.msg.datapath.id)
         if switch is not None:
             switch.reply(ev.msg)
+
+
+def _broken(invalid: Invalid) -> FileBroken:
+    return FileBroken("; ".join(map(str, invalid.problems)))
 
 
 def _do(switch: Switch, task: Read | Send) -> Event:

@@ -31,9 +31,13 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 class Loader:
-    """Loads a file again and again: what is the same as last time is not worked out again."""
+    """Loads a file again and again: what is the same as last time is not worked out again.
+
+    ``text`` is what it held when it was last loaded and good.
+    """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.text = b""
         self._path = path
         self._known: Known | None = None
 
@@ -77,8 +81,33 @@ class Loader:
         except Invalid:
             parse(data, shown)  # messages follow the order of this file alone
             raise
-        self._known = results.made
+        self._known, self.text = results.made, data
         return overlay
+
+
+class Kept:
+    """The file that is in force, kept in a directory for a controller that starts again.
+
+    The file itself may say something else by then, or be broken. Without a directory nothing is kept.
+    """
+
+    def __init__(self, directory: str | None) -> None:
+        self._path = os.path.join(directory, "in-force.yaml") if directory else None
+
+    def load(self) -> Overlay | None:
+        """What it describes; None if nothing was kept, or nothing that this version of us takes."""
+        try:
+            return None if self._path is None else load(self._path)
+        except Invalid:
+            return None
+
+    def keep(self, text: bytes) -> None:
+        """Keep this instead, at once or not at all. Raises OSError."""
+        if self._path is not None:
+            draft = f"{self._path}.new"
+            with open(draft, "wb") as file:
+                file.write(text)
+            os.replace(draft, self._path)
 
 
 def load(path: str | os.PathLike[str]) -> Overlay:

@@ -36,6 +36,7 @@ from sdnapp.engine.messages import (
     FromBridge,
     Gathered,
     Heard,
+    Keep,
     Later,
     Note,
     PortChanged,
@@ -77,6 +78,7 @@ from sdnapp.net.membership import decode
 from sdnapp.net.model import Host, Overlay
 from sdnapp.net.project import Memo, Shared
 from sdnapp.net.service import Spoken
+from sdnapp.net.speaking import presumed
 from sdnapp.net.state import State
 from sdnapp.net.step import step
 
@@ -99,8 +101,9 @@ ATTEMPTS = 3
 class Engine:
     """Keeps every connected bridge at what the state asks of it."""
 
-    def __init__(self, overlay: Overlay) -> None:
-        self._state = State.of(overlay)
+    def __init__(self, overlay: Overlay, *, held: bool = False) -> None:
+        """``held``: the bridges hold what the overlay asks for, as far as anybody knows."""
+        self._state = presumed(overlay) if held else State.of(overlay)
         self._sessions: dict[int, Session] = {}
         self._away: dict[str, tuple[Memo, Compiled]] = {}  # by host, what its bridge will need on its return
         self._strangers: dict[int, Connected] = {}
@@ -158,8 +161,8 @@ class Engine:
 
     def _take(self, event: Event) -> list[Effect]:
         match event:
-            case FileChanged(overlay):
-                return self._configure(overlay)
+            case FileChanged():
+                return self._configure(event)
             case Elapsed(GroupsAged(now) as later):
                 self._clock, self._looking = now, False
                 self._state = step(self._state, later)
@@ -265,7 +268,8 @@ class Engine:
         effects: list[Effect] = [] if spoken.frame is None else [Emit(dpid, ofport, spoken.frame)]
         return effects
 
-    def _configure(self, overlay: Overlay) -> list[Effect]:
+    def _configure(self, event: FileChanged) -> list[Effect]:
+        overlay = event.overlay
         self._config_error = None
         self._shared.keep(overlay.networks)
         for gone in self._away.keys() - overlay.hosts.keys():
@@ -273,6 +277,7 @@ class Engine:
         self._state = step(self._state, Configured(overlay))
         effects: list[Effect] = [
             Note("config.loaded", {"hosts": len(overlay.hosts), "ports": len(overlay.ports)}),
+            Keep(event.text),
             *self.start(),
         ]
         for dpid, session in list(self._sessions.items()):

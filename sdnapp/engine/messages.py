@@ -146,9 +146,10 @@ class FlowsAltered:
 
 @dataclass(frozen=True, slots=True)
 class FileChanged:
-    """There is a new good configuration."""
+    """There is a new good configuration; ``text`` is the file that says so."""
 
     overlay: Overlay
+    text: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,4 +227,11 @@ class Later:
     event: Elapsed
 
 
-Effect = Read | Send | Emit | Note | Later
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """This file is in force: one day a controller that starts has to know what the one before went by."""
+
+    text: bytes
+
+
+Effect = Read | Send | Emit | Note | Later | Keep

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from sdnapp.lab.errors import LabError
 from sdnapp.lab.machine import Machine, environment, serve
-from sdnapp.lab.model import Lab
+from sdnapp.lab.model import Lab, directory
 from sdnapp.lab.process import Process, alive
 
 OVSDB = "ovsdb-server"
@@ -100,6 +100,7 @@ def start_controller(lab: Lab, listener: socket.socket) -> Process:
     assert lab.controller is not None
     command = [script("osken-manager"), "sdnapp.overlay", "--overlay-config", lab.file]
     command += ["--ofp-listen-host", lab.listen, "--ofp-tcp-listen-port", str(OPENFLOW_PORT)]
+    command += ["--state-dir", str(directory(lab.name))]
     return serve(lab.controller, command, lab.log(CONTROLLER, CONTROLLER), listener=listener)
 
 

@@ -6,11 +6,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from itertools import product
 
 from sdnapp.net.dialect import SILENT, Dialect, Way
-from sdnapp.net.model import Encapsulation
-from sdnapp.net.state import State
+from sdnapp.net.model import Encapsulation, Host, Overlay
+from sdnapp.net.state import Ports, State
 
 
 def dialect(state: State, host: str) -> Dialect:
@@ -20,6 +21,26 @@ def dialect(state: State, host: str) -> Dialect:
         understands=frozenset(_understands(state, host)),
         speaks=dict(_speaks(state, host)),
     )
+
+
+def presumed(overlay: Overlay) -> State:
+    """The state when nothing was heard of any bridge yet, but it is known that each holds what the file asks.
+
+    A controller on every host is left to guess: it would never hear that the others changed their ways.
+    """
+    state = State.of(overlay)
+    if overlay.controller.per_host:
+        return state
+    there = replace(
+        state, bridges={name: Ports.of(_asked(host), host) for name, host in overlay.hosts.items()}
+    )
+    return replace(state, confirmed={name: dialect(there, name) for name in overlay.hosts})
+
+
+def _asked(host: Host) -> dict[str, int]:
+    """Ports and tunnels of a host under the numbers that they ask for."""
+    ports = {port.interface: port.ofport for port in host.ports}
+    return ports | {tunnel.interface: tunnel.ofport for tunnel in host.tunnels}
 
 
 def in_change(state: State, host: str) -> bool:

@@ -187,10 +187,45 @@ def test_a_controller_that_finds_another_file_when_it_is_back(three: Running) ->
         lab(three, "controller", "start")
         seen.until_over()
         file.write_text(TEXT)
-        until(lambda: seen.heard("config.loaded") == 1)
+        until(lambda: seen.heard("config.loaded") == 2)
 
     assert seen.lost(*RED, *BLUE) == 0
     assert seen.sent.keys() == {"host3"}
+
+
+def test_a_controller_that_finds_another_key_when_it_is_back(three: Running) -> None:
+    """It knows what was in force, so it changes keys step by step, as if it had never been away."""
+    with witness(three, *RED, *BLUE, quiet=FADING) as seen:
+        lab(three, "controller", "kill")
+        file = Path(three.lab.file)
+        file.write_text(TEXT.replace("vni: 5010", "vni: 6010"))
+        lab(three, "controller", "start")
+        until(lambda: seen.heard("config.loaded") == 1)
+        seen.until_over(FADING)
+        file.write_text(TEXT)
+        until(lambda: seen.heard("config.loaded") == 2)
+
+    assert seen.lost(*RED, *BLUE) == 0
+    assert seen.sent.keys() == {"host1", "host2"}
+
+
+def test_a_controller_that_finds_a_broken_file_when_it_is_back_goes_by_the_last_good_one(
+    three: Running,
+) -> None:
+    before = ages(three)
+    with witness(three, *RED, *BLUE) as seen:
+        lab(three, "controller", "kill")
+        file = Path(three.lab.file)
+        file.write_text(TEXT.replace("red/web,", "red/wob,", 1))
+        lab(three, "controller", "start")
+        seen.until_over()
+        assert "red/wob" in three.get("/v1/status")["config_error"]
+        file.write_text(TEXT)
+        until(lambda: seen.heard("config.loaded") == 1)
+
+    assert seen.lost(*RED, *BLUE) == 0
+    assert seen.sent == {}
+    assert ages(three).keys() == before.keys()
 
 
 @pytest.mark.parametrize(

@@ -18,9 +18,12 @@ from sdnapp.engine.messages import (
     Connected,
     Disconnected,
     Effect,
+    Elapsed,
     Event,
     FileBroken,
     FileChanged,
+    Gathered,
+    Keep,
     Later,
     Note,
     PortChanged,
@@ -290,6 +293,32 @@ def test_a_controller_that_starts_anew_changes_no_bridge_before_it_has_read_them
 
     assert not plans(fake.tell(connected(HOST1)))
     assert plans(fake.tell(connected(HOST2)))
+
+
+RENUMBERED = overlay(TWO_HOSTS.replace("vni: 5010", "vni: 5011"))
+
+
+@pytest.mark.parametrize("there", [(HOST1, HOST2), (HOST1,)], ids=["both", "one is away"])
+def test_a_controller_that_finds_another_key_when_it_starts_has_it_understood_before_it_is_spoken(
+    there: tuple[Host, ...],
+) -> None:
+    """It was told what was in force, and with it what bridges understand that are away."""
+    fake = Fake()
+    fake.tell(connected(HOST1), connected(HOST2))
+    fake.engine = Engine(OVERLAY, held=True)
+
+    effects = fake.tell(FileChanged(RENUMBERED, b"vni: 5011"))
+    for host in there:
+        assert not plans(effects)
+        effects += fake.tell(connected(host))
+    effects += fake.tell(Elapsed(Gathered()))
+
+    assert of(Keep, effects) == [Keep(b"vni: 5011")]
+    assert len(plans(effects)) == len(there)
+    for host in there:
+        (red,) = (network for network in fake.view(host.name).networks if network.vni == 5011)
+        assert set(red.keys) == {5010, 5011}
+        assert {peer.key for peer in red.peers} == {5010}
 
 
 def test_a_refused_flow_is_named_and_its_neighbours_are_programmed() -> None:

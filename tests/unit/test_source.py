@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from sdnapp.config import Invalid
-from sdnapp.source import Loader, Watch, load
+from sdnapp.source import Kept, Loader, Watch, load
 
 TEXT = "tenants: {}\nhosts: {host1: {vtep: 192.168.4.201}}\nports: {}\n"
 OTHER = TEXT.replace("201", "202")
@@ -86,6 +86,26 @@ def test_a_broken_file_is_told_as_if_it_were_the_first_and_forgets_nothing(path:
     path.write_text(TEXT)
 
     assert loader.load().hosts["host1"] is before.hosts["host1"]
+
+
+def test_what_is_kept_means_what_it_meant_whatever_becomes_of_the_file(path: Path, tmp_path: Path) -> None:
+    loader, kept = Loader(path), Kept(str(tmp_path))
+    before = loader.load()
+    kept.keep(loader.text)
+    path.write_text("tenants: [")
+    with pytest.raises(Invalid):
+        loader.load()
+
+    assert Kept(str(tmp_path)).load() == before
+    assert loader.text.decode() != path.read_text()
+
+
+def test_where_nothing_is_kept_nothing_was_in_force(tmp_path: Path) -> None:
+    assert Kept(str(tmp_path)).load() is None
+    Kept(None).keep(b"text")
+    assert Kept(None).load() is None
+    Kept(str(tmp_path)).keep(b"no overlay of this version")
+    assert Kept(str(tmp_path)).load() is None
 
 
 def test_problems_name_the_file(path: Path) -> None:
