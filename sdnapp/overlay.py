@@ -66,8 +66,10 @@ from sdnapp.rest.server import listener, serve
 LOG = logging.getLogger("sdnapp")
 
 TURN = 0.005
-"""Seconds that the engine may take until others have a turn. What it has for many bridges meanwhile reaches
-them close together: switches that share processors with it, or with each other, wake less often.
+"""Seconds that the engine may take until others have a turn."""
+TOGETHER = 0.05
+"""Seconds in which what it has for many bridges is gathered, to reach them close together: switches that share
+processors with it, or with each other, wake less often.
 """
 
 flowstats.install()
@@ -212,16 +214,28 @@ class OverlayApp(OSKenApp):  # type: ignore[misc]  # os-ken has no types
                 return events
 
     def _handle(self, events: list[Event]) -> None:
-        began = time.monotonic()
+        turn = gathering = time.monotonic()
+        gathered: list[Send] = []
         try:
             for effect in self._engine.handle(events):
-                if effect is not None:
+                if isinstance(effect, Send):
+                    gathered.append(effect)
+                elif effect is not None:
                     self._perform(effect)
-                elif time.monotonic() > began + TURN:
+                elif (now := time.monotonic()) > turn + TURN:
+                    if now > gathering + TOGETHER:
+                        self._send(gathered)
+                        gathering = now
                     hub.sleep(0)
-                    began = time.monotonic()
+                    turn = time.monotonic()
         except Exception:
             LOG.exception("engine.failed", extra={"fields": {"events": [type(e).__name__ for e in events]}})
+        self._send(gathered)
+
+    def _send(self, gathered: list[Send]) -> None:
+        for send in gathered:
+            self._perform(send)
+        gathered.clear()
 
     def _perform(self, effect: Effect) -> None:
         if isinstance(effect, Note):
