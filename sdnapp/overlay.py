@@ -68,8 +68,8 @@ LOG = logging.getLogger("sdnapp")
 TURN = 0.005
 """Seconds that the engine may take until others have a turn."""
 TOGETHER = 0.05
-"""Seconds in which what it has for many bridges is gathered, to reach them close together: switches that share
-processors with it, or with each other, wake less often.
+"""Seconds in which what it has for many bridges is gathered, to reach them close together: switches that
+share processors with it, or with each other, wake less often.
 """
 
 flowstats.install()

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from sdnapp.config import document
+from sdnapp.config import document, entries
 from sdnapp.config.meaning import Declared, findings
 from sdnapp.config.problem import LIMIT, Finding, Invalid, Path, Problem
 from sdnapp.config.results import Results
@@ -34,7 +34,7 @@ def parse(data: bytes, source: str, results: Results | None = None) -> Config:
     Raises ``Invalid`` with the problems of the file, and never anything else. ``results`` change nothing but
     the time that it takes, and in messages the order in which things are named.
     """
-    written = document.read(data, source)
+    written = document.read(data, source) if results is None else entries.read(data, source, results)
     results = results or Results()
     values = _with_entries(written.values, results)
     broken: list[Finding] = []

@@ -8,6 +8,7 @@ Size, depth and repetition (aliases) are bounded before memory is spent. This mo
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -57,12 +58,12 @@ class Document:
 
     source: str
     values: Any
-    places: Places
-    problems: tuple[Problem, ...]
+    places: Callable[[], Places]
+    problems: tuple[Problem, ...] = ()
 
     def problem(self, finding: Finding) -> Problem:
         """Give a finding its line and column: of its value, or of the nearest thing above that exists."""
-        value, (key, mark, inside) = self.values, self.places
+        value, (key, mark, inside) = self.values, self.places()
         depth = 0
         for step in finding.path:
             here = isinstance(value, dict) and step in value
@@ -79,8 +80,25 @@ class Document:
 
 def read(data: bytes, source: str) -> Document:
     """Parse one YAML document; raises ``Invalid`` for what cannot be read at all."""
-    text = _decode(data, source)
+    return whole(decode(data, source), source)
+
+
+def whole(text: str, source: str) -> Document:
+    """The same, of what ``decode`` gave."""
     return _Reader(text, source).document()
+
+
+def part(text: str, depth: int) -> tuple[Any, int] | None:
+    """What a part of a file says that lies so deep, and how many values that is.
+
+    None if it cannot be read, or might mean something else where it stands: there are anchors, or problems.
+    """
+    reader = _Reader(text, "", depth)
+    try:
+        document = reader.document()
+    except Invalid:
+        return None
+    return None if document.problems or reader.anchors else (document.values, reader.count)
 
 
 def too_big(source: str) -> Invalid:
@@ -89,7 +107,8 @@ def too_big(source: str) -> Invalid:
     return Invalid([Problem(source, 1, 1, "", message, "Is this the right file?")])
 
 
-def _decode(data: bytes, source: str) -> str:
+def decode(data: bytes, source: str) -> str:
+    """The text of a file; raises ``Invalid`` if it is none, or too much."""
     if len(data) > MAX_BYTES:
         raise too_big(source)
 
@@ -113,13 +132,12 @@ def _decode(data: bytes, source: str) -> str:
 class _Reader:
     """One pass over the parser's events, which come one at a time, so that a bound met early stays cheap."""
 
-    def __init__(self, text: str, source: str) -> None:
+    def __init__(self, text: str, source: str, depth: int = 0) -> None:
         self.text = text
         self.source = source
         self.next: Callable[[], Any] = _LOADER(text).get_event
         self.anchors: dict[str, tuple[Any, Places, int] | None] = {}
-        self.words: dict[str, str] = {}  # one object for all that are equal: hashed once, and kept once
-        self.path: list[str | int] = []
+        self.path: list[str | int] = [""] * depth
         self.count = 0
         self.problems: list[Problem] = []
 
@@ -134,7 +152,7 @@ class _Reader:
                 raise self.refusal(more, "a second document begins here", "One file holds one overlay.")
         except yaml.MarkedYAMLError as error:
             raise self.syntax(error) from None
-        return Document(self.source, values, places, tuple(self.problems))
+        return Document(self.source, values, lambda: places, tuple(self.problems))
 
     def value(self, event: Any, key: Any) -> tuple[Any, Places]:
         """What begins with this event, behind the key at this mark."""
@@ -152,8 +170,8 @@ class _Reader:
         value: Any
         inside: Any = None
         if kind is ScalarEvent:
-            text = event.value
-            value = self.words.setdefault(text, text) if event.style or text not in _NULL else None
+            text = event.value  # one object for all that are equal: hashed once, and kept once
+            value = sys.intern(text) if event.style or text not in _NULL else None
         elif kind is MappingStartEvent:
             value, inside = self.mapping()
         else:
@@ -169,7 +187,7 @@ class _Reader:
         while (kind := type(event := self.next())) is not MappingEndEvent:
             if kind is not ScalarEvent:
                 raise self.refusal(event, "a key must be plain text", "Write key: value.")
-            key = self.words.setdefault(event.value, event.value)
+            key = sys.intern(event.value)
             if key == "<<":
                 raise self.refusal(event, "merge keys ('<<') are not supported", "Write the keys out.")
             self.path.append(key)
