@@ -8,7 +8,6 @@ Size, depth and repetition (aliases) are bounded before memory is spent. This mo
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -137,6 +136,7 @@ class _Reader:
         self.source = source
         self.next: Callable[[], Any] = _LOADER(text).get_event
         self.anchors: dict[str, tuple[Any, Places, int] | None] = {}
+        self.words: dict[str, str] = {}  # one object for all that are equal: hashed once, and kept once
         self.path: list[str | int] = [""] * depth
         self.count = 0
         self.problems: list[Problem] = []
@@ -170,8 +170,8 @@ class _Reader:
         value: Any
         inside: Any = None
         if kind is ScalarEvent:
-            text = event.value  # one object for all that are equal: hashed once, and kept once
-            value = sys.intern(text) if event.style or text not in _NULL else None
+            text = event.value
+            value = self.words.setdefault(text, text) if event.style or text not in _NULL else None
         elif kind is MappingStartEvent:
             value, inside = self.mapping()
         else:
@@ -187,7 +187,7 @@ class _Reader:
         while (kind := type(event := self.next())) is not MappingEndEvent:
             if kind is not ScalarEvent:
                 raise self.refusal(event, "a key must be plain text", "Write key: value.")
-            key = sys.intern(event.value)
+            key = self.words.setdefault(event.value, event.value)
             if key == "<<":
                 raise self.refusal(event, "merge keys ('<<') are not supported", "Write the keys out.")
             self.path.append(key)
