@@ -146,15 +146,19 @@ def _gates(view: BridgeView) -> tuple[frozenset[int], frozenset[int]]:
 
 def _peopled(view: BridgeView, network: NetworkView, part: NetworkView) -> Iterator[Flows]:
     """The flows of the ports and locations in this part of a network."""
-    yield collect(_of_ports(view, part))
-    yield collect(answer.reply(network, part.members))
     yield collect(answer.bare(network))
-    yield from pipeline.learn(view, network.vni, part.locations)
-    yield from pipeline.forward(view, network, part.locations)
-    yield collect(answer.claims(view, network.vni, part.answers))
-    yield collect(answer.given(network, part.answers))
-    yield collect(answer.lying(view, network.vni, part.lies))
-    yield collect(answer.answer(network.vni, part.answers))
+    if part.members:
+        yield collect(_of_ports(view, part))
+        yield collect(answer.reply(network, part.members))
+    if part.locations:
+        yield from pipeline.learn(view, network.vni, part.locations)
+        yield from pipeline.forward(view, network, part.locations)
+    if part.answers:
+        yield collect(answer.claims(view, network.vni, part.answers))
+        yield collect(answer.given(network, part.answers))
+        yield collect(answer.answer(network.vni, part.answers))
+    if part.lies:
+        yield collect(answer.lying(view, network.vni, part.lies))
 
 
 def _apart(old: NetworkView, new: NetworkView) -> tuple[NetworkView, NetworkView]:

@@ -464,6 +464,7 @@ def _locations(
     there = (
         [residents[peer].behind[port] for peer, port in behind.items() if peer in residents]
         for residents in found.values()
+        if residents
     )
     denied: dict[tuple[int, bool], list[str]] = {}
     for mac, places in state.learned.denied.get(path, NONE_DENIED).items():
