@@ -45,7 +45,7 @@ def said(read: Callable[[], Document]) -> object:
     return json.dumps(found.values), found.problems, found.problem(FINDING)
 
 
-@settings(deadline=None, max_examples=1500)
+@settings(deadline=None, max_examples=600)
 @given(st.lists(TEXTS, min_size=1, max_size=3), st.booleans())
 @example(["ports:\n  a: 1\n  b: 2", "hosts:\n  a: 1\nports:\n  a: 1\n  b: 3"], True)
 @example(["a:\na:"], False)
