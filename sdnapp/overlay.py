@@ -119,16 +119,16 @@ class OverlayApp(OSKenApp):  # type: ignore[misc]  # os-ken has no types
         Then it has changed, as if it had done so while we ran. Raises ``Invalid`` if it is no good, unless
         there is what was in force.
         """
-        before = self._kept.load()
         try:
             overlay = self._loader.load()
         except Invalid as invalid:
-            if before is None:
+            if (before := self._kept.other_than(b"")) is None:
                 raise
             self._inbox.put(_broken(invalid))
-            overlay = before
+            self._settings = before.controller
+            return Engine(before)
         self._settings = overlay.controller
-        if before is None or before == overlay:
+        if (before := self._kept.other_than(self._loader.text)) is None:
             self._keep(self._loader.text)
             return Engine(overlay)
         self._inbox.put(FileChanged(overlay, self._loader.text))

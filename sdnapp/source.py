@@ -94,10 +94,12 @@ class Kept:
     def __init__(self, directory: str | None) -> None:
         self._path = os.path.join(directory, "in-force.yaml") if directory else None
 
-    def load(self) -> Overlay | None:
-        """What it describes; None if nothing was kept, or nothing that this version of us takes."""
+    def other_than(self, text: bytes) -> Overlay | None:
+        """What is kept, if it is not just this; None also if this version of us cannot make sense of it."""
+        if self._path is None:
+            return None
         try:
-            return None if self._path is None else load(self._path)
+            return None if read(self._path) == text else load(self._path)
         except Invalid:
             return None
 
