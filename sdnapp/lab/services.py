@@ -134,7 +134,9 @@ def tail(log: Path, lines: int = 15) -> str:
         text = log.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:]
     except FileNotFoundError:
         text = []
-    return "\n".join(f"  {line}" for line in [f"{log.name}:", *(text or ["(empty)"])])
+    place = next(path for path in log.parents if path.exists())
+    nothing = "(empty)" if shutil.disk_usage(place).free else f"(empty: no space is left in {place})"
+    return "\n".join(f"  {line}" for line in [f"{log.name}:", *(text or [nothing])])
 
 
 def _create_database(path: Path, host: str) -> None:
