@@ -159,6 +159,7 @@ def everywhere() -> Iterator[Flow]:
     yield from (flow for _, flow in refused_everywhere())
     for header in _NAMELESS:
         yield Flow(Table.SENDER, EXACT, Match(header=header), _ROLE)
+    yield Flow(Table.NEIGHBOUR, EXACT, Match(header=SOLICITATION._replace(nd_sll=NOBODY)), _ROLE)
 
 
 def security(network: NetworkView) -> Iterator[Flow]:
@@ -221,8 +222,7 @@ def _admitted(vni: int, member: Member, speaker: Speaker) -> Iterator[Flow]:
             said = Header(ARP, arp_spa=own, arp_sha=mac, false_arp=0)
             yield Flow(Table.SENDER, EXACT, _with(here, said), _ROLE)
             yield Flow(Table.SENDER, EXACT, _with(here, Header(IPV4, ipv4_src=own)), _ROLE)
-    for option in (mac, NOBODY):
-        yield Flow(Table.NEIGHBOUR, EXACT, _with(here, SOLICITATION._replace(nd_sll=option)), _ROLE)
+    yield Flow(Table.NEIGHBOUR, EXACT, _with(here, SOLICITATION._replace(nd_sll=mac)), _ROLE)
 
 
 def _with(here: Match, header: Header) -> Match:

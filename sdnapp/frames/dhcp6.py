@@ -38,6 +38,7 @@ class Option(IntEnum):
     SERVER = 2
     IA_NA = 3
     ADDRESS = 5
+    PREFERENCE = 7
     STATUS = 13
     RAPID_COMMIT = 14
     DNS = 23

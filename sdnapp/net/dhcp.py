@@ -126,7 +126,9 @@ def _answer6(client: Client, asked: Packet, question: dhcp6.Question) -> Served:
             said = _associations(client, question, addresses)
             if question.rapid and addresses:
                 return _reply6(client, asked, question, [(dhcp6.Option.RAPID_COMMIT, b""), *said])
-            return _reply6(client, asked, question, said, kind.ADVERTISE)
+            # Whom the file gives addresses need not wait for what others might offer (§18.2.1).
+            best = [(dhcp6.Option.PREFERENCE, b"\xff")] if addresses else []
+            return _reply6(client, asked, question, [*best, *said], kind.ADVERTISE)
         case kind.REQUEST | kind.RENEW if question.client and chosen:
             return _reply6(client, asked, question, _associations(client, question, addresses))
         case kind.REBIND if question.client and question.server is None:

@@ -171,6 +171,7 @@ def told6(served: Served) -> tuple[int, dict[int, bytes]]:
 def test_a_client_of_dhcpv6_gets_its_address_in_two_steps_or_in_one() -> None:
     kind, offered = told6(said(asked6(1, WHO, EMPTY)))
     assert kind == dhcp6.Kind.ADVERTISE
+    assert offered[7] == b"\xff"  # so the client waits for no other (RFC 8415 section 18.2.1)
     kind, given = told6(said(asked6(3, WHO, CHOSEN, having("fd00:1::1"))))
     assert kind == dhcp6.Kind.REPLY
     kind, rapid = told6(said(asked6(1, WHO, EMPTY, (14, b""))))
