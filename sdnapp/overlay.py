@@ -126,7 +126,7 @@ class OverlayApp(OSKenApp):  # type: ignore[misc]  # os-ken has no types
                 raise
             self._inbox.put(_broken(invalid))
             self._settings = before.controller
-            return Engine(before)
+            return Engine(before, held=True)
         self._settings = overlay.controller
         if (before := self._kept.other_than(self._loader.text)) is None:
             self._keep(self._loader.text)
