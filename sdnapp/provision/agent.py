@@ -39,7 +39,7 @@ it is twice as long: trying may itself be what there is news of.
 SETTLE = 20
 """Milliseconds without news after which a burst of them is over."""
 
-PRECEDENCE = 0.2
+PRECEDENCE = 0.1
 """Seconds for the controller to program what a changed file asks for, before devices change.
 
 At the same moment they would make a userspace datapath lose packets (see execute.CALM).

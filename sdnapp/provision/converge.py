@@ -95,13 +95,14 @@ def converge(
             world = look(database)
             wanted = goal.wanted(world)
             planned = diff(wanted, world, goal.host)
-            problems = _execute(planned.steps, goal.host, database, say)
+            pause = execute.CALM if world.bridges else 0.0
+            problems = _execute(planned.steps, goal.host, database, say, pause)
             awaited = frozenset(port for end in planned.ends for port in end.awaits)
             lingering, silence = linger.in_use(awaited - overdue, database)
             ends = [replace(end, awaits=frozenset()) for end in planned.ends if not end.awaits & lingering]
             if ends and planned.steps:
                 time.sleep(execute.CALM)
-            problems += silence + _execute(ends, goal.host, database, say)
+            problems += silence + _execute(ends, goal.host, database, say, pause)
         except Conflict as conflict:
             reason = str(conflict)
             database.wait_for_news()
@@ -127,15 +128,22 @@ def converge_patiently(goal: Goal, database: Database, say: Callable[[str], None
     return replace(outcome, steps=steps)
 
 
-def _execute(steps: Iterable[Step], owner: str, database: Database, say: Callable[[str], None]) -> list[str]:
-    """Do all the steps that can be done; returns what went wrong, in words."""
+def _execute(
+    steps: Iterable[Step], owner: str, database: Database, say: Callable[[str], None], pause: float
+) -> list[str]:
+    """Do all the steps that can be done; returns what went wrong, in words.
+
+    ``pause``: seconds between changes of devices, where a bridge may be at work.
+    """
     problems: list[str] = []
     without_device: set[str] = set()
-    last = None
+    last: Step | None = None
     for batch in _batches(steps):
-        if last not in (None, _is_for_switch(batch[0])):
+        if last is not None and _is_for_switch(last) != _is_for_switch(batch[0]):
             time.sleep(execute.CALM)
-        last = _is_for_switch(batch[0])
+        elif _is_workload(last) and _is_workload(batch[0]):
+            time.sleep(pause)
+        last = batch[0]
         changes = [step for step in batch if isinstance(step, Change)]
         try:
             if _is_for_switch(batch[0]):
@@ -143,7 +151,7 @@ def _execute(steps: Iterable[Step], owner: str, database: Database, say: Callabl
                 database.apply(changes, owner)
             else:
                 with _undisturbed():
-                    _change_kernel(batch[0], changes, owner)
+                    _change_kernel(batch[0], changes, owner, pause)
         except (Failed, Rejected, Unreachable) as error:
             problems.append(f"{_subject(batch[0])}: {error}" if len(batch) == 1 else str(error))
             failed = [c.new.name for c in changes if isinstance(c.new, Workload)]
@@ -154,7 +162,7 @@ def _execute(steps: Iterable[Step], owner: str, database: Database, say: Callabl
     return problems
 
 
-def _change_kernel(first: Step, changes: list[Change], owner: str) -> None:
+def _change_kernel(first: Step, changes: list[Change], owner: str, pause: float) -> None:
     if isinstance(first, Move):
         execute.move(first)
     elif isinstance(first, Hand):
@@ -162,7 +170,7 @@ def _change_kernel(first: Step, changes: list[Change], owner: str) -> None:
     elif _is_end_of_veth(first):
         execute.delete([change.thing.name for change in changes])
     else:
-        execute.apply(first, owner)
+        execute.apply(first, owner, pause)
 
 
 @contextmanager
@@ -186,6 +194,10 @@ def _batches(steps: Iterable[Step]) -> Iterable[list[Step]]:
 
 def _is_for_switch(step: Step) -> bool:
     return isinstance(step, Change) and isinstance(step.thing, Bridge | Port)
+
+
+def _is_workload(step: Step | None) -> bool:
+    return isinstance(step, Change) and isinstance(step.thing, Workload)
 
 
 def _is_end_of_veth(step: Step) -> bool:

@@ -67,8 +67,11 @@ def _in_words() -> Iterator[None]:
         raise Failed(error.strerror or str(error)) from error
 
 
-def apply(change: Change, owner: str) -> None:
-    """Create, change or delete one namespace, or create or change a workload. Raises ``Failed``."""
+def apply(change: Change, owner: str, pause: float) -> None:
+    """Create, change or delete one namespace, or create or change a workload. Raises ``Failed``.
+
+    ``pause``: seconds between one change of a device on the host and the next.
+    """
     with _in_words():
         match change.old, change.new:
             case _, Namespace(name=name):
@@ -76,7 +79,7 @@ def apply(change: Change, owner: str) -> None:
             case Namespace(name=name), None:
                 netns.remove(name)
             case (Workload() | None) as old, Workload() as new:
-                _apply_workload(old, new)
+                _apply_workload(old, new, pause)
 
 
 def delete(devices: Iterable[str]) -> None:
@@ -91,10 +94,11 @@ def delete(devices: Iterable[str]) -> None:
             netlink.change(home, netlink.LINK + netlink.DELETE, netlink.IFINFOMSG.pack(0, 0, 0, 0, 0), doomed)
 
 
-def _apply_workload(old: Workload | None, new: Workload) -> None:
+def _apply_workload(old: Workload | None, new: Workload, pause: float) -> None:
     with netns.inside(new.namespace):
         there, control = netlink.rtnetlink(), ethtool.control_socket()
     with there, control, netlink.rtnetlink() as home, ethtool.control_socket() as ours:
+        mark = b"" if old is None else netlink.attribute(_GROUP, GROUP)
         if old is None:
             _create_veth(home, new)
             old = replace(new, addresses=frozenset(), vlans=(), datapath="neither", ready=False)
@@ -103,7 +107,9 @@ def _apply_workload(old: Workload | None, new: Workload) -> None:
             if ipv6_switch(new.name).exists():
                 ipv6_switch(new.name).write_text("1", encoding="ascii")
             # Open vSwitch would set it itself, and lose packets of others while it hears of that (see CALM).
-            netlink.set_link(home, end, netlink.attribute(_GROUP, GROUP), flags=netlink.IFF_PROMISC)
+            time.sleep(pause)
+            netlink.set_link(home, end, mark, flags=netlink.IFF_PROMISC)
+            time.sleep(pause)
         if ethtool.mtu(ours, new.name) < new.mtu:
             netlink.set_link(home, end, netlink.attribute(_MTU, _outer_mtu(new)))
         netlink.set_link(there, inner, netlink.attribute(_MTU, new.mtu))
