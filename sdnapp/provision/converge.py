@@ -22,6 +22,8 @@ from sdnapp.provision.world import Bridge, Port, Workload, World
 
 ATTEMPTS = 5
 """How often a pass starts anew because others changed at the same time what it had read."""
+LEISURE = 2.0
+"""Seconds that pauses between changes of devices may take: who makes hundreds of ports wants them soon."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +97,7 @@ def converge(
             world = look(database)
             wanted = goal.wanted(world)
             planned = diff(wanted, world, goal.host)
-            pause = execute.CALM if world.bridges else 0.0
+            pause = pause_between(planned.steps, world)
             problems = _execute(planned.steps, goal.host, database, say, pause)
             awaited = frozenset(port for end in planned.ends for port in end.awaits)
             lingering, silence = linger.in_use(awaited - overdue, database)
@@ -126,6 +128,13 @@ def converge_patiently(goal: Goal, database: Database, say: Callable[[str], None
             outcome = converge(goal, database, say, overdue)
             steps += outcome.steps
     return replace(outcome, steps=steps)
+
+
+def pause_between(steps: Iterable[Step], world: World) -> float:
+    """Seconds between changes of devices: some, if a bridge may be at work, and it does not take too long."""
+    made = sum(1 for step in steps if isinstance(step, Change) and isinstance(step.new, Workload))
+    hurried = made * execute.CHANGES * execute.CALM > LEISURE
+    return execute.CALM if world.bridges and not hurried else 0.0
 
 
 def _execute(

@@ -52,6 +52,10 @@ it finds no routes, and tunnels lose packets for some 5 to 20 ms.
 """
 
 
+CHANGES = 3
+"""Changes of devices on the host that make a workload."""
+
+
 class Failed(Exception):
     """A step could not be done; the text says why, in words."""
 

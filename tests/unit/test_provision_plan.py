@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from sdnapp.config.devices import PHYSICAL_BRIDGE
+from sdnapp.provision.converge import pause_between
 from sdnapp.provision.desired import Wanted, desire
+from sdnapp.provision.execute import CALM
 from sdnapp.provision.plan import Change, Move, Plan, diff
 from sdnapp.provision.world import (
     Bridge,
@@ -413,3 +415,15 @@ def test_the_ends_of_tunnels_watch_each_other_where_the_file_says_so() -> None:
     watched = TWO_HOSTS.replace("{encapsulation: gre}", "{encapsulation: gre, bfd: 300}")
     assert settings(TWO_HOSTS) == {()}
     assert settings(watched) == {(("enable", "true"), ("min_rx", "300"), ("min_tx", "300"))}
+
+
+@pytest.mark.parametrize(
+    ("made", "before", "pause"), [(1, True, CALM), (20, True, CALM), (200, True, 0.0), (1, False, 0.0)]
+)
+def test_pauses_spare_the_packets_of_others_where_there_are_any_and_do_not_add_up(
+    made: int, before: bool, pause: float
+) -> None:
+    host = after(world(), wanted(world())) if before else world()
+    workload = found(wanted(world()), Workload, "red1")
+
+    assert pause_between([Change(None, workload)] * made, host) == pause
