@@ -114,7 +114,7 @@ class Kept:
 
 def load(path: str | os.PathLike[str]) -> Overlay:
     """The overlay that the file describes; raises ``Invalid`` for whatever is wrong with it."""
-    return Loader(path).load()
+    return build(parse(read(path), _shown(path)))
 
 
 def read(path: str | os.PathLike[str]) -> bytes:

@@ -210,7 +210,7 @@ def _is_workload(step: Step | None) -> bool:
 
 
 def _is_end_of_veth(step: Step) -> bool:
-    return isinstance(step, Change) and isinstance(step.thing, Workload) and step.new is None
+    return isinstance(step, Change) and _is_workload(step) and step.new is None
 
 
 def _subject(step: Step) -> str:

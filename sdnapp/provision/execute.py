@@ -19,6 +19,7 @@ from pyroute2.netlink.rtnl.ifaddrmsg import IFA_F_NODAD
 
 from sdnapp.config.devices import PHYSICAL_BRIDGE
 from sdnapp.frames.packet import octets
+from sdnapp.net.mtu import USUAL_MTU
 from sdnapp.provision import ethtool, ingress, netlink, netns
 from sdnapp.provision.kernel import DOOMED, GROUP, RTNH_F_ONLINK, ipv6_switch
 from sdnapp.provision.plan import Change, Hand, Move
@@ -40,8 +41,6 @@ Open vSwitch loses packets for some milliseconds when it changes, or when a port
 of all others, as the bridge's own device follows. So it is the same for all, and stays, while the workloads'
 follow the encapsulation.
 """
-_ETHERNET = 1500
-
 
 CALM = 0.03
 """Seconds between changes of devices, and between these and changes of bridges.
@@ -110,8 +109,8 @@ def _apply_workload(old: Workload | None, new: Workload, pause: float) -> None:
         if not old.ready:
             if ipv6_switch(new.name).exists():
                 ipv6_switch(new.name).write_text("1", encoding="ascii")
-            # Open vSwitch would set it itself, and lose packets of others while it hears of that (see CALM).
             time.sleep(pause)
+            # Open vSwitch would set it itself, and lose packets of others while it hears of that (see CALM).
             netlink.set_link(home, end, mark, flags=netlink.IFF_PROMISC)
             time.sleep(pause)
         if ethtool.mtu(ours, new.name) < new.mtu:
@@ -128,7 +127,7 @@ def _apply_workload(old: Workload | None, new: Workload, pause: float) -> None:
 
 
 def _outer_mtu(workload: Workload) -> int:
-    return max(workload.mtu, _ETHERNET) + _ROOM
+    return max(workload.mtu, USUAL_MTU) + _ROOM
 
 
 def _create_veth(home: socket.socket, new: Workload) -> None:
