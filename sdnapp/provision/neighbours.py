@@ -14,7 +14,7 @@ import struct
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
@@ -69,21 +69,19 @@ class Keeper:
             self._changed.set()
 
     def _run(self) -> None:
-        looks, ways, switch = 0, dict[str, Hop | None](), None
+        looks, ways = 0, dict[str, Hop | None]()
         while True:
             if self._changed.wait(PERIOD if self._remotes else None):
                 self._changed.clear()
                 looks = 0
             try:
-                switch = switch or _Switch(self._directory)
                 if looks % VALIDATE == 0:
                     ways = dict.fromkeys(self._remotes)
-                _look(switch, ways, validating=looks % VALIDATE == 0)
+                with closing(_Switch(self._directory)) as switch:
+                    _look(switch, ways, validating=looks % VALIDATE == 0)
                 looks += 1
             except (Gone, OSError):
-                if switch:
-                    switch.close()
-                switch, looks = None, 0
+                looks = 0
 
 
 def _look(switch: _Switch, ways: dict[str, Hop | None], *, validating: bool) -> None:
@@ -144,7 +142,11 @@ def _use(kernel: socket.socket, hops: Iterable[Hop]) -> None:
 
 
 class _Switch:
-    """ovs-vswitchd, by the socket of ovs-appctl(8)."""
+    """ovs-vswitchd, by the socket of ovs-appctl(8).
+
+    For a look, and no longer: as long as somebody is connected, ovs-vswitchd tries ten times in each round of
+    its main loop to read from there, and forwards nothing meanwhile.
+    """
 
     def __init__(self, directory: Path) -> None:
         pid = (directory / "ovs-vswitchd.pid").read_text(encoding="ascii").strip()
@@ -155,6 +157,7 @@ class _Switch:
         self._connection = Connection(stream)
 
     def close(self) -> None:
+        """Hang up."""
         self._connection.close()
 
     def known(self) -> dict[Hop, str]:
