@@ -8,7 +8,7 @@ note) are OVS's own (ovs-actions(7), ``check_pkt_larger`` in lib/ofp-actions.c).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from struct import Struct
 
@@ -31,7 +31,6 @@ from flows.actions import (
     SetSource,
     Teach,
 )
-from flows.diff import Plan
 from flows.flow import Flow, FlowKey, Meter
 from flows.match import TAGGED, UNTAGGED, Header, Match, Source
 from flows.tables import Table
@@ -162,13 +161,13 @@ def in_bundle(bundle: int, message: bytes, xid: int) -> bytes:
     )
 
 
-def flow_mods(plan: Plan, first_xid: int) -> Iterator[tuple[int, bytes]]:
-    """The flow-mods of a plan with their xids, additions first."""
+def flow_mods(add: Iterable[Flow], delete: Iterable[FlowKey], first_xid: int) -> Iterator[tuple[int, bytes]]:
+    """The flow-mods of a bundle with their xids, additions first."""
     xid = first_xid
-    for flow in plan.add:
+    for flow in add:
         yield xid, add_flow(flow, xid)
         xid += 1
-    for key in plan.delete:
+    for key in delete:
         yield xid, delete_flow(key, xid)
         xid += 1
 

@@ -6,15 +6,16 @@ is for, or what a reply means to the overlay, is not its business.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import count
 from typing import Any
 
 from os_ken.lib import hub
 from os_ken.ofproto import ofproto_v1_3 as ofproto
 from os_ken.ofproto import ofproto_v1_3_parser as parser
 
-from flows.diff import Plan
+from flows.diff import Plan, parts
 from flows.flow import CONTROLLER_METER, Flow, FlowKey, Kind, Meter, Unit, kind_of
 from flows.match import Source
 from flows.tables import Table
@@ -163,27 +164,23 @@ class Switch:
     def apply(self, plan: Plan, known_meters: frozenset[int]) -> tuple[Refused, ...]:
         """Send the plan and wait until the bridge is through with it.
 
-        Flows take effect together or not at all: after a refusal none of them did. The bridge takes in one
-        part while the next is encoded: that is a matter of milliseconds, and OVS discards only a bundle that
+        Flows take effect together or not at all, and most plans have but one part. The bridge takes in one
+        chunk while the next is encoded: that is a matter of milliseconds, and OVS discards only a bundle that
         is idle for 10 s. A flow that changes alone needs no bundle.
         """
-        bundle = (None,) if len(plan.add) + len(plan.delete) > 1 else ()
-        self._bundle += len(bundle)
-        blame = (*plan.meters, *bundle, *plan.add)
-        after = len(plan.unused) + len(plan.groups) + 1
-        first = self._reserve(len(blame) + len(plan.delete) + len(bundle) + after)
+        together, bundled = tuple(parts(plan)), len(plan.add) + len(plan.delete) > 1
+        first = self._reserve(len(plan) + 2 * len(together) * bundled + 1)
         self._sent = range(first, self.datapath.xid)
         self._answers = hub.Queue()
+        blame: dict[int, Flow | Meter] = {}
         try:
-            for chunk in _chunks(self._messages(plan, known_meters, first, bundled=bool(bundle))):
+            for chunk in _chunks(self._messages(plan, known_meters, together, blame, bundled=bundled)):
                 self.datapath.send(chunk)
                 hub.sleep(0)
             refused = []
             while (reply := self._next(self._answers)).xid != self._sent[-1]:
                 if isinstance(reply, parser.OFPErrorMsg):
-                    number = reply.xid - first
-                    what = blame[number] if number < len(blame) else None
-                    refused.append(Refused(what, _reason(reply)))
+                    refused.append(Refused(blame.get(reply.xid), _reason(reply)))
             named = tuple(r for r in refused if r.what is not None)
             return named or tuple(refused)
         finally:
@@ -196,22 +193,36 @@ class Switch:
         self.datapath.send_msg(parser.OFPPacketOut(self.datapath, none, controller, out, data))
 
     def _messages(
-        self, plan: Plan, known_meters: frozenset[int], first: int, *, bundled: bool
+        self,
+        plan: Plan,
+        known_meters: frozenset[int],
+        together: Sequence[Sequence[Flow]],
+        blame: dict[int, Flow | Meter],
+        *,
+        bundled: bool,
     ) -> Iterator[bytes]:
-        """Meters, flows, in a bundle or not, what goes after them, a barrier, with consecutive xids."""
-        xid = first
+        """Meters, flows, in bundles or not, what goes after them, a barrier, with consecutive xids.
+
+        ``blame`` gets what an error with one of these would be about.
+        """
+        xid = self._sent[0]
         for meter in plan.meters:
+            blame[xid] = meter
             yield encode.set_meter(meter, xid, exists=meter.id in known_meters)
             xid += 1
-        if bundled:
-            yield encode.open_bundle(self._bundle, xid)
-            xid += 1
-        for flow_xid, message in encode.flow_mods(plan, xid):
-            yield encode.in_bundle(self._bundle, message, flow_xid) if bundled else message
-        xid += len(plan.add) + len(plan.delete)
-        if bundled:
-            yield encode.commit_bundle(self._bundle, xid)
-            xid += 1
+        for part in together:
+            if bundled:
+                self._bundle += 1
+                yield encode.open_bundle(self._bundle, xid)
+                xid += 1
+            delete = plan.delete if part is together[-1] else ()
+            blame.update(zip(count(xid), part, strict=False))
+            for flow_xid, message in encode.flow_mods(part, delete, xid):
+                yield encode.in_bundle(self._bundle, message, flow_xid) if bundled else message
+            xid += len(part) + len(delete)
+            if bundled:
+                yield encode.commit_bundle(self._bundle, xid)
+                xid += 1
         for meter_id in plan.unused:
             yield encode.delete_meter(meter_id, xid)
             xid += 1
@@ -220,12 +231,12 @@ class Switch:
             xid += 1
         yield encode.barrier(xid)
 
-    def _reserve(self, count: int) -> int:
-        """The first of ``count`` consecutive xids that os-ken will not use."""
+    def _reserve(self, number: int) -> int:
+        """The first of so many consecutive xids that os-ken will not use."""
         first: int = self.datapath.xid + 1
-        if first + count > ofproto.MAX_XID:
+        if first + number > ofproto.MAX_XID:
             first = 1
-        self.datapath.xid = first + count
+        self.datapath.xid = first + number
         return first
 
     def _next(self, queue: Any) -> Any:

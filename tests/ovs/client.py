@@ -30,7 +30,8 @@ class Client:
         """Send the plan as one bundle, meters before it; the bodies of all errors."""
         messages = [encode.set_meter(meter, 5, exists=meter.id in known) for meter in plan.meters]
         messages.append(encode.open_bundle(1, 6))
-        messages += [encode.in_bundle(1, message, xid) for xid, message in encode.flow_mods(plan, 100)]
+        mods = encode.flow_mods(plan.add, plan.delete, 100)
+        messages += [encode.in_bundle(1, message, xid) for xid, message in mods]
         messages.append(encode.commit_bundle(1, 7))
         messages += [encode.delete_meter(number, 8) for number in plan.unused]
         messages.append(encode.barrier(9))

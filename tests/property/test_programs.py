@@ -9,14 +9,14 @@ from hypothesis import strategies as st
 
 from flows.actions import Limit, Paced
 from flows.compile import NOTHING, at_once, compile_bridge, recompile
-from flows.diff import Plan, diff
+from flows.diff import Plan, diff, parts
 from flows.flow import FlowKey, Meter, Program
 from flows.match import Header, Match
 from flows.pipeline import NO_LIMITS
 from flows.tables import Table
 from flows.trace import Frame, walk
 from flows.verify import check
-from flows.view import BridgeView, NetworkView, Speaker
+from flows.view import BridgeView, Member, NetworkView, Speaker
 from tests.views import (
     BROADCAST,
     DHCP,
@@ -120,6 +120,32 @@ def test_what_is_compiled_step_by_step_is_what_is_compiled_at_once(
             assert last.program == compile_bridge(now)
             held, meters = set(before.flows), before.meters.values()
             assert diff(held, meters, last.program, among=last.changed) == diff(held, meters, last.program)
+
+
+@given(views(), frames)
+def test_while_an_empty_bridge_is_programmed_a_port_is_as_it_will_be_or_closed(
+    view: BridgeView, frame: Frame
+) -> None:
+    program = compile_bridge(view)
+    in_the_end, closed, held = walk(program, frame), True, Program({}, program.meters)
+    for part in parts(diff(set(), (), program), size=1):
+        held = replace(held, flows={**held.flows, **{flow.key: flow for flow in part}})
+        walked = walk(held, frame)
+        closed = closed and walked != in_the_end
+
+        assert walked == in_the_end or (closed and not walked.copies and not walked.punted)
+    assert held == program
+
+
+def test_only_an_empty_bridge_is_programmed_part_by_part() -> None:
+    view = BridgeView((), (1,), learn_from_tunnels=False, mac_age=300, punt_rate=1)
+    network = NetworkView(5, (5,), (1,), tuple(Member(n, None, tagged=False) for n in (3, 4)), (), ())
+    program = compile_bridge(replace(view, networks=(network,)))
+    first, *others = parts(diff(set(), (), program), size=1)
+    whole = diff({flow.key for flow in first}, (), program)
+
+    assert [{flow.match.in_port for flow in part} for part in others] == [{3}, {4}]
+    assert [*parts(whole, size=1)] == [whole.add]
 
 
 @st.composite
