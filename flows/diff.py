@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
-from flows.flow import Flow, FlowKey, Kind, Meter, Program
+from flows.flow import Flow, FlowKey, Flows, Kind, Meter, Program
 from flows.tables import Table
 
 
@@ -91,18 +91,25 @@ def diff(
 
     ``among``: who knows that all others are right needs to look at these alone.
     """
-    flows = program.flows
+    add, delete = _changes(installed, program.flows, among) if installed else (program.flows.values(), ())
+    have_meters = frozenset(meters)
+    gone = sorted(meter.id for meter in have_meters if meter.id not in program.meters)
+    return Plan(
+        add=tuple(add),
+        delete=tuple(delete),
+        meters=tuple(meter for meter in program.meters.values() if meter not in have_meters),
+        unused=() if add or delete else tuple(gone),
+        groups=tuple(sorted(groups)),
+        fresh=not installed,
+    )
+
+
+def _changes(
+    installed: AbstractSet[FlowKey], flows: Flows, among: AbstractSet[FlowKey] | None
+) -> tuple[Collection[Flow], Collection[FlowKey]]:
+    """What is to be added, and what is to be deleted."""
     wanted, held = (flows, installed) if among is None else (among, installed & among)
     missing = [key for key in wanted if key not in installed and key in flows]
     surplus = len(installed) + len(missing) - len(flows)
     delete = sorted(key for key in held if key not in flows) if surplus else ()
-    have_meters = frozenset(meters)
-    gone = sorted(meter.id for meter in have_meters if meter.id not in program.meters)
-    return Plan(
-        add=tuple(flows[key] for key in (sorted(missing) if installed else missing)),
-        delete=tuple(delete),
-        meters=tuple(meter for meter in program.meters.values() if meter not in have_meters),
-        unused=() if missing or delete else tuple(gone),
-        groups=tuple(sorted(groups)),
-        fresh=not installed,
-    )
+    return [flows[key] for key in sorted(missing)], delete
