@@ -81,6 +81,7 @@ def watch(path: str, goal: Goal, remote: str) -> None:
                 outcome = _converge(goal, database, linger.overdue(since, now))
                 since = {port: since.get(port, now) for port in outcome.lingering}
                 keeper.keep(_remotes(goal, database))
+                database.acquaint()
                 shown = _log_problems(outcome, shown)
                 same = outcome.problems and outcome.problems == wrong
                 wrong, deaf = outcome.problems, min(2 * deaf or 1.0, DEAF) if same else 0.0

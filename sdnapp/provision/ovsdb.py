@@ -64,7 +64,7 @@ COLUMNS = {
         "ofport",
         "error",
     ],
-    "Controller": ["target", "connection_mode", "max_backoff", "inactivity_probe"],
+    "Controller": ["target", "connection_mode", "max_backoff", "inactivity_probe", "is_connected"],
 }
 
 
@@ -98,6 +98,7 @@ class Database:
         for table, columns in COLUMNS.items():
             schema.register_columns(table, columns)
         self._idl = Idl(remote, schema)
+        self._acquainted = frozenset[Any]()
         if not self._run_until(lambda: self.connected, CONNECT_TIMEOUT):
             raise Unreachable(f"OVSDB at {remote} does not answer")
 
@@ -195,6 +196,22 @@ class Database:
             self._wait_for_switch(generation)
         elif status != Transaction.UNCHANGED:
             raise Rejected(f"OVSDB refused all of it: {transaction.get_error()}")
+
+    def acquaint(self) -> None:
+        """Once a controller is connected, have ovs-vswitchd look at its configuration again.
+
+        Open vSwitch 3.1 gives only connections that there are the ``max_backoff`` of their row
+        (``ofservice_reconfigure`` in ofproto/connmgr.c). One that it dials anew it would otherwise try again
+        after up to 8 seconds.
+        """
+        connected = frozenset(row.uuid for row in self._rows("Controller") if row.is_connected)
+        if connected - self._acquainted:
+            transaction, root = Transaction(self._idl), self._rows("Open_vSwitch")[0]
+            root.verify("next_cfg")
+            root.next_cfg += 1
+            if transaction.commit_block() != Transaction.SUCCESS:
+                return
+        self._acquainted = connected
 
     def _apply_bridge(
         self, transaction: Any, root: Any, bridges: dict[str, Any], change: Change, owner: str

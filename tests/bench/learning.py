@@ -32,8 +32,8 @@ def rate() -> float:
 
 def _burst() -> tuple[float, int]:
     with bridges.fleet(bridges.text(2, 1, [(0, 0), (1, 0)]), switches=1) as fleet:
-        fleet.build()
         fleet.start()
+        fleet.build()
         fleet.in_sync(2)
         return _learn(fleet, [number.to_bytes(6, "big") for number in range(FIRST, FIRST + BURST)])
 

@@ -110,9 +110,9 @@ def _one_port(hosts: int, changes: int) -> Iterator[Figure]:
     late = [f"p{number}" for number in range(len(ports), len(ports) + len(more))]
     text = bridges.text(hosts, 1, ports + more)
     with bridges.fleet(text, SWITCHES) as fleet:
-        fleet.build(without=frozenset(late))
         fleet.start()
         fleet.prefer(PRIORITY)
+        fleet.build(without=frozenset(late))
         fleet.in_sync(hosts)
         of, where = f"p99 of {changes}", f"{len(ports):,} ports on {hosts} bridges"
         mods = [_appear_as_asked(fleet, name) for name in late[:ASKED]]

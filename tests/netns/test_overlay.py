@@ -10,6 +10,7 @@ import subprocess
 import time
 from collections import Counter
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -176,6 +177,25 @@ def test_a_killed_controller_costs_no_packet_and_its_successor_changes_nothing(t
     events = [line for line in seen.splitlines() if "event=" in line]
     assert events
     assert all("table=99" in line for line in events), seen
+
+
+def test_a_controller_that_was_away_for_long_is_found_again_within_a_second_or_so(two: Running) -> None:
+    """Bridges try in vain after 0, 1, 2 and so on seconds, not after 0, 1, 3 and 7."""
+    two.settled()
+    connected = ("ovs-vsctl", "get", "controller", ".", "is_connected")
+    until(lambda: all("true" in two.run(host, *connected) for host in two.lab.hosts))  # OVS says so late
+    time.sleep(0.5)
+    log = two.lab.log("controller", "controller")
+    faults.kill_controller(two.lab)
+    before = len(log.read_text())
+    time.sleep(4)
+    faults.start_controller(two.lab)
+    two.settled()
+    lines = [line for line in log.read_text()[before:].splitlines() if re.search("listening|bridge.up", line)]
+    began, *found = (datetime.strptime(line[:23], "%Y-%m-%d %H:%M:%S.%f") for line in lines)
+
+    assert len(found) == 2
+    assert (max(found) - began).total_seconds() < 2
 
 
 def test_a_port_that_comes_while_no_controller_runs_is_at_home_at_once(two: Running) -> None:
