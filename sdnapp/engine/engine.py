@@ -342,7 +342,7 @@ class Engine:
         return [*notes, Note("bridge.programmed", fields), *in_force]
 
     def _retry(self, dpid: int, session: Session, rejection: Rejection) -> list[Effect]:
-        """Nothing of the plan took effect. Without the flow to blame, look at the bridge again."""
+        """Nothing of the plan counts as done. Without the flow to blame, look at the bridge again."""
         if rejection.what is not None:
             return []
         session.failures += 1
