@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass, field
-from operator import attrgetter, is_
+from operator import is_
 
 from flows.compile import NOTHING, Compiled, recompile
 from flows.diff import Plan, diff
@@ -13,9 +13,6 @@ from sdnapp.net.dialect import SILENT, Dialect
 from sdnapp.net.project import Memo, projection
 from sdnapp.net.speaking import dialect, in_change
 from sdnapp.net.state import State
-
-_KEY = attrgetter("table", "cookie")
-"""The same as ``Flow.key``, for many of them."""
 
 
 @dataclass(slots=True)
@@ -90,7 +87,7 @@ class Session:
     def took(self, plan: Plan) -> None:
         """The plan is in force."""
         if self.installed is not None:
-            self.installed.update(map(_KEY, plan.add))
+            self.installed.update(flow.key for flow in plan.add)
             self.installed.difference_update(plan.delete)
         self.meters = _replace_meters(self.meters, plan)
         self.foreign = tuple(group for group in self.foreign if group not in plan.groups)
