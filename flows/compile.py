@@ -10,14 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, fields, replace
-from itertools import chain
-from operator import attrgetter
-from typing import Any, TypeVar
+from itertools import chain, compress, count
+from operator import attrgetter, is_not
+from typing import Any, NamedTuple, TypeVar
 
 from flows import answer, flooding, multicast, pipeline, security, service
 from flows.flow import CONTROLLER_METER, EMPTY, Flow, FlowKey, Flows, Meter, Program, amend, collect
 from flows.tables import Table, needed
-from flows.view import BridgeView, Location, NetworkView
+from flows.view import Answer, BridgeView, Lie, Location, Member, NetworkView
 
 Outcome = TypeVar("Outcome")
 T = TypeVar("T")
@@ -62,10 +62,11 @@ def recompile(view: BridgeView, last: Compiled) -> Generator[None, None, Compile
     common: dict[int, Flows] = {}
     gone: list[Flows] = []
     come: list[Flows] = []
-    fresh = 0
+    fresh, alike = 0, view.crowded == last.view.crowded
     for network in view.networks:
         old, shared = before.pop(network.vni, None), last.common.get(network.vni, {})
         if old is not network:
+            alike = alike and old is not None and _unlocated(old) == _unlocated(network)
             went, came, shared = _turn(view, old, network, shared)
             gone += went
             come += came
@@ -75,8 +76,10 @@ def recompile(view: BridgeView, last: Compiled) -> Generator[None, None, Compile
             fresh = 0
             yield
     for old in before.values():
-        gone += (last.common[old.vni], *_peopled(view, old, old))
-    rest, basis = last.rest, _basis(view)
+        gone += (last.common[old.vni], *_whole(view, old))
+    rest, basis = last.rest, last.basis
+    if last is NOTHING or before or not alike:
+        basis = _basis(view)
     if basis != last.basis:
         rest = collect(_rest(view))
         gone.append(last.rest)
@@ -88,15 +91,27 @@ def recompile(view: BridgeView, last: Compiled) -> Generator[None, None, Compile
     return Compiled(view, program, basis, rest, common, changed, doubled)
 
 
+class Part(NamedTuple):
+    """What comes and goes in a network: its ports and who lives where; all of it, or some."""
+
+    members: tuple[Member, ...]
+    locations: tuple[Location, ...]
+    answers: tuple[Answer, ...]
+    lies: tuple[Lie, ...]
+
+
 def _turn(
     view: BridgeView, old: NetworkView | None, new: NetworkView, common: Flows
 ) -> tuple[list[Flows], list[Flows], Flows]:
     """What goes and what comes as a network changes from old to new, and what all of its ports then share."""
     if old is None:
         common = collect(_of_network(view, new))
-        return [], [common, *_peopled(view, new, new)], common
+        return [], [common, *_whole(view, new)], common
     was, now = _apart(old, new)
     gone, come = [*_peopled(view, old, was)], [*_peopled(view, new, now)]
+    if old.answers is not new.answers:
+        gone.append(collect(answer.bare(old)))
+        come.append(collect(answer.bare(new)))
     if _unpeopled(old) != _unpeopled(new):
         gone.append(common)
         common = collect(_of_network(view, new))
@@ -130,6 +145,8 @@ _bare = _all_but(BridgeView, "networks", "crowded")
 """What of a view the flows of any network may depend on."""
 _unpeopled = _all_but(NetworkView, "locations", "answers", "lies")
 """All of a network but who lives where: what comes and goes."""
+_unlocated = _all_but(NetworkView, "locations", "lies")
+"""What of a network the flows of no network may depend on."""
 
 
 def _basis(view: BridgeView) -> tuple[object, ...]:
@@ -144,11 +161,17 @@ def _gates(view: BridgeView) -> tuple[frozenset[int], frozenset[int]]:
     return frozenset(member.port for member in members if member.tagged) - strangers, strangers
 
 
-def _peopled(view: BridgeView, network: NetworkView, part: NetworkView) -> Iterator[Flows]:
-    """The flows of the ports and locations in this part of a network."""
+def _whole(view: BridgeView, network: NetworkView) -> Iterator[Flows]:
+    """The flows of all ports and locations of a network."""
+    everybody = Part(network.members, network.locations, network.answers, network.lies)
+    yield from _peopled(view, network, everybody)
     yield collect(answer.bare(network))
+
+
+def _peopled(view: BridgeView, network: NetworkView, part: Part) -> Iterator[Flows]:
+    """The flows of the ports and locations in this part of a network."""
     if part.members:
-        yield collect(_of_ports(view, part))
+        yield collect(_of_ports(view, replace(network, members=part.members)))
         yield collect(answer.reply(network, part.members))
     if part.locations:
         yield from pipeline.learn(view, network.vni, part.locations)
@@ -161,25 +184,21 @@ def _peopled(view: BridgeView, network: NetworkView, part: NetworkView) -> Itera
         yield collect(answer.lying(view, network.vni, part.lies))
 
 
-def _apart(old: NetworkView, new: NetworkView) -> tuple[NetworkView, NetworkView]:
+def _apart(old: NetworkView, new: NetworkView) -> tuple[Part, Part]:
     """The two, without the ports and the locations that are alike in both."""
     members, peers = _differing(old.members, new.members), _differing(old.peers, new.peers)
-    ports = {member.port for one in members for member in one} | {peer.port for one in peers for peer in one}
+    ports = {end.port for ends in (*members, *peers) for end in ends}
     was, now = _differing(old.locations, new.locations)
     answers, lies = _differing(old.answers, new.answers), _differing(old.lies, new.lies)
-    if old.anybody_speaks != new.anybody_speaks:
+    if old.members is not new.members and old.anybody_speaks != new.anybody_speaks:
         answers = old.answers, new.answers
     if bool(old.answers) != bool(new.answers):  # somebody is answered now, or nobody is any more
         members = old.members, new.members
     if ports:  # what leads there is not alike, though the location may be
         was, now = _with(was, old, ports), _with(now, new, ports)
     return (
-        replace(
-            old, members=members[0], locations=_beyond(was, now, ports), answers=answers[0], lies=lies[0]
-        ),
-        replace(
-            new, members=members[1], locations=_beyond(now, was, ports), answers=answers[1], lies=lies[1]
-        ),
+        Part(members[0], _beyond(was, now, ports), answers[0], lies[0]),
+        Part(members[1], _beyond(now, was, ports), answers[1], lies[1]),
     )
 
 
@@ -188,7 +207,7 @@ def _with(some: tuple[Location, ...], network: NetworkView, ports: Collection[in
 
 
 def _beyond(
-    some: Iterable[Location], others: Iterable[Location], ports: Collection[int]
+    some: tuple[Location, ...], others: tuple[Location, ...], ports: Collection[int]
 ) -> tuple[Location, ...]:
     """The MACs at each place that are not there among the others, unless its port is one of these."""
     known = {at._replace(macs=()): frozenset(at.macs) for at in others if at.port not in ports}
@@ -196,16 +215,20 @@ def _beyond(
 
 
 def _differing(old: tuple[T, ...], new: tuple[T, ...]) -> tuple[tuple[T, ...], tuple[T, ...]]:
-    """What each has and the other has not. What both begin and end with costs next to nothing."""
+    """What each has and the other has not. The objects that both begin and end with cost next to nothing."""
     if old is new:
         return (), ()
     shorter = min(len(old), len(new))
-    head = next((n for n in range(shorter) if old[n] != new[n]), shorter)
-    rest = shorter - head
-    tail = next((n for n in range(rest) if old[-1 - n] != new[-1 - n]), rest)
+    head = next(_unlike(old, new), shorter)
+    tail = min(next(_unlike(reversed(old), reversed(new)), shorter), shorter - head)
     own, others = old[head : len(old) - tail], new[head : len(new) - tail]
     alike = frozenset(own) & frozenset(others)
     return tuple(x for x in own if x not in alike), tuple(x for x in others if x not in alike)
+
+
+def _unlike(some: Iterable[object], others: Iterable[object]) -> Iterator[int]:
+    """Where they do not have the same object."""
+    return compress(count(), map(is_not, some, others))
 
 
 def _without(at: Location, macs: frozenset[str]) -> Location:

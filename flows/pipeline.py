@@ -20,7 +20,9 @@ alike. ``flows.compile`` puts them together.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Set
+from collections.abc import Iterable, Iterator, Mapping, Set
+from operator import attrgetter
+from typing import TypeVar
 
 from flows.actions import (
     Action,
@@ -40,7 +42,9 @@ from flows.flow import Flow, Flows, Kind, Meter, for_each
 from flows.match import TAGGED, UNTAGGED, Match, Source
 from flows.security import foreign
 from flows.tables import TABLES, Table, onward
-from flows.view import BridgeView, Limits, Location, Member, NetworkView
+from flows.view import BridgeView, Limits, Location, Member, NetworkView, Peer
+
+End = TypeVar("End", Member, Peer)
 
 EXCEPTION = 200
 EXACT = 100
@@ -189,18 +193,20 @@ def learn(view: BridgeView, vni: int, locations: Iterable[Location]) -> Iterator
             yield for_each(macs, "eth_src", Table.LEARN, EXACT, known, onward, age, _kind(learned))
 
 
-def forward(view: BridgeView, network: NetworkView, locations: Collection[Location]) -> Iterator[Flows]:
+def forward(view: BridgeView, network: NetworkView, locations: Iterable[Location]) -> Iterator[Flows]:
     """A local destination from anywhere; a remote one from local ports only (split horizon)."""
-    there_are = {location.port for location in locations}
-    members = {member.port: member for member in network.members if member.port in there_are}
-    away = {p.port: (SetKey(p.key), Output(p.port)) for p in network.peers if p.port in there_are}
+    members, peers = _by_port(network.members), _by_port(network.peers)
     for port, remote, learned, macs, _, denied in locations:
         if denied:
             continue
         match = Match(source=Source.LOCAL if remote else None, network=network.vni)
         paced = within(view.limits.get(port, NO_LIMITS).receive)
-        there = away[port] if remote else (*paced, *_out(members[port]))
+        there = (SetKey(peers[port].key), Output(port)) if remote else (*paced, *_out(members[port]))
         yield for_each(macs, "eth_dst", Table.FORWARD, EXACT, match, there, kind=_kind(learned))
+
+
+def _by_port(ends: tuple[End, ...]) -> Mapping[int, End]:
+    return dict(zip(map(attrgetter("port"), ends), ends, strict=True))
 
 
 def _out(member: Member) -> tuple[Action, ...]:

@@ -73,10 +73,11 @@ from sdnapp.net.events import (
     Thawed,
 )
 from sdnapp.net.hearing import Said, follow, give_back, grant, hear, miss, recall
+from sdnapp.net.knowledge import Library
 from sdnapp.net.leases import Word
 from sdnapp.net.membership import decode
 from sdnapp.net.model import Host, Overlay
-from sdnapp.net.project import Memo, Shared
+from sdnapp.net.project import Memo
 from sdnapp.net.service import Spoken
 from sdnapp.net.speaking import presumed
 from sdnapp.net.state import State
@@ -112,7 +113,7 @@ class Engine:
         self._drift: dict[str, int] = {}
         self._latest: dict[str, Dialect] = {}
         self._spoken: Counter[tuple[str, str]] = Counter()
-        self._shared = Shared()
+        self._library = Library()
         self._clock = 0.0
         self._looking = False
 
@@ -271,7 +272,7 @@ class Engine:
     def _configure(self, event: FileChanged) -> list[Effect]:
         overlay = event.overlay
         self._config_error = None
-        self._shared.keep(overlay.networks)
+        self._library.keep(overlay.networks)
         for gone in self._away.keys() - overlay.hosts.keys():
             del self._away[gone]
         self._state = step(self._state, Configured(overlay))
@@ -303,7 +304,7 @@ class Engine:
             self._strangers[event.dpid] = event
             return [Note("bridge.unknown", fields, warning=True)]
         self._leave(event.dpid)  # it may be back before it was known to be gone
-        memo, compiled = self._away.pop(host.name, (Memo(self._shared), NOTHING))
+        memo, compiled = self._away.pop(host.name, (Memo(self._library), NOTHING))
         session = Session(host.name, event.address, event.now, memo, compiled=compiled)
         self._sessions[event.dpid] = session
         self._state = step(self._state, BridgeFound(host.name, event.ports, event.dead))

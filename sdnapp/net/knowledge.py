@@ -1,0 +1,278 @@
+"""What the state knows of a network, whichever bridge asks: it is worked out once for all of them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+from flows.view import Answer, Location, Speaker
+from sdnapp.frames.packet import link_local
+from sdnapp.net.addresses import Binding
+from sdnapp.net.kept import Kept
+from sdnapp.net.learning import NOBODY, NONE_DENIED, Denied, Place, Station, Stations
+from sdnapp.net.model import Attachment, Network, Port
+from sdnapp.net.multicast import Known as Groups
+from sdnapp.net.state import State, addresses
+
+_NOTHING_BOUND: Mapping[str, Binding] = {}
+_NO_GROUPS: Groups = {}
+_NO_LIES: frozenset[tuple[str, Place]] = frozenset()
+
+
+@dataclass(frozen=True)
+class Resident:
+    """The stations of a network on one host: those at each interface that have moved as often, and all of
+    them together, of which only those that nobody places at an interface are told apart by their moves.
+    """
+
+    stations: Stations
+    learned: bool
+
+    @cached_property
+    def at(self) -> Mapping[tuple[str | None, int], tuple[str, ...]]:
+        """The MACs by interface and moves."""
+        macs: dict[tuple[str | None, int], list[str]] = {}
+        for mac, ((_, interface), moves, _) in self.stations.items():
+            macs.setdefault((interface, max(moves, 0)), []).append(mac)
+        return {place: tuple(sorted(found)) for place, found in macs.items()}
+
+    @cached_property
+    def together(self) -> Mapping[int, tuple[str, ...]]:
+        """The MACs by moves."""
+        macs: dict[int, list[str]] = defaultdict(list)
+        for mac, ((_, interface), moves, _) in self.stations.items():
+            macs[max(moves, 0) if interface is None else 0].append(mac)
+        return {moves: tuple(sorted(found)) for moves, found in macs.items()}
+
+    @cached_property
+    def behind(self) -> Mapping[int, tuple[Location, ...]]:
+        """What they are to bridges that reach them by this port: the same objects for each such bridge."""
+        return _Behind(self)
+
+
+class _Behind(dict[int, tuple[Location, ...]]):
+    """Worked out when it is first asked for; after that no bridge pays for more than the look."""
+
+    def __init__(self, resident: Resident) -> None:
+        super().__init__()
+        self._resident = resident
+
+    def __missing__(self, port: int) -> tuple[Location, ...]:
+        learned, macs_by_moves = self._resident.learned, self._resident.together
+        there = (Location(port, True, learned, macs, moves) for moves, macs in macs_by_moves.items())
+        self[port] = found = tuple(there)
+        return found
+
+
+Residents = Mapping[str, Resident]
+"""By host."""
+NOBODY_THERE = Resident(NOBODY, learned=False)
+
+
+class Seat(NamedTuple):
+    """A port in a network: who may speak there, and the addresses that the file gives it."""
+
+    port: Port
+    attachment: Attachment
+    speaker: Speaker | None
+    answers: tuple[Answer, ...]
+
+
+class Home(NamedTuple):
+    """The ports of a network on one host, and all addresses that the file gives them.
+
+    ``leases``: a DHCP server may be among them.
+    """
+
+    ports: tuple[Port, ...]
+    seats: tuple[Seat, ...]
+    answers: tuple[Answer, ...]
+    leases: bool = False
+
+
+NO_HOME = Home((), (), ())
+Homes = Mapping[str, Home]
+"""By host."""
+
+
+class Heard(NamedTuple):
+    """An address that the network told, or that its server leased for so many seconds, and where it lives."""
+
+    ip: str
+    mac: str
+    home: Place
+    router: bool
+    lease: int
+
+
+@dataclass(frozen=True, eq=False)
+class Knowledge:
+    """All that the state knows of one network.
+
+    ``spans``: it has ports on more than one host. ``answering``: the homes to which the file gives addresses.
+    ``static`` and ``learned``: who lives where; ``denied``: where who is not believed. ``groups``: who
+    listens to multicast. ``lies``: addresses that are claimed where the file does not have them.
+    """
+
+    network: Network
+    spans: bool
+    homes: Homes
+    answering: Homes
+    static: Residents
+    learned: Residents
+    denied: Denied
+    groups: Groups
+    heard: tuple[Heard, ...]
+    lies: frozenset[tuple[str, Place]]
+
+    @cached_property
+    def leases(self) -> bool:
+        """Whether a DHCP server may be among the ports."""
+        return any(home.leases for home in self.homes.values())
+
+    @cached_property
+    def macs(self) -> int:
+        """How many of them have a place."""
+        residents = (*self.static.values(), *self.learned.values())
+        return sum(len(resident.stations) for resident in residents)
+
+
+class Library:
+    """What is known of each network, from state to state: what is not new is the object of before."""
+
+    def __init__(self) -> None:
+        self._state: State | None = None
+        self._known: dict[str, Knowledge] = {}
+        self._desks: dict[str, _Desk] = {}
+
+    def keep(self, paths: Collection[str]) -> None:
+        """Forget all other networks."""
+        for gone in self._desks.keys() - paths:
+            del self._desks[gone]
+
+    def of(self, state: State, path: str) -> Knowledge:
+        """What this state knows of the network."""
+        if state is not self._state:
+            self._state = state
+            self._known.clear()
+        known = self._known.get(path)
+        if known is None:
+            desk = self._desks.get(path)
+            if desk is None:
+                desk = self._desks[path] = _Desk(path)
+            known = self._known[path] = desk.look_up(state)
+        return known
+
+
+class _Desk:
+    """Where what is known of one network is put together."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._kept = Kept()
+        self._homes: Homes = {}
+        self._static: Residents = {}
+        self._learned: Residents = {}
+
+    def look_up(self, state: State) -> Knowledge:
+        """What this state knows."""
+        path, of = self._path, self._kept.of
+        members, static = state.members[path], state.static[path]
+        stations = state.learned.stations.get(path, NOBODY)
+        bound = state.addresses.bound.get(path, _NOTHING_BOUND)
+        homes = of(self._settle, members)
+        return of(
+            Knowledge,
+            state.networks[path],
+            len(state.having[path]) > 1,
+            homes,
+            of(_answering, homes),
+            of(self._place, static),
+            of(self._place_learned, stations),
+            state.learned.denied.get(path, NONE_DENIED),
+            state.multicast.known.get(path, _NO_GROUPS),
+            of(_heard, members, static, stations, bound),
+            state.addresses.lies.get(path, _NO_LIES),
+        )
+
+    def _settle(self, members: tuple[Port, ...]) -> Homes:
+        hosts: dict[str, list[Port]] = {}
+        for port in members:
+            hosts.setdefault(port.host, []).append(port)
+        before, homes = self._homes, {}
+        for host, ports in sorted(hosts.items()):
+            home, here = before.get(host, NO_HOME), tuple(ports)
+            homes[host] = home if home.ports == here else _at_home(self._path, here)
+        self._homes = homes
+        return homes
+
+    def _place(self, static: Stations) -> Residents:
+        self._static = _residents(static, self._static, learned=False)
+        return self._static
+
+    def _place_learned(self, stations: Stations) -> Residents:
+        self._learned = _residents(stations, self._learned, learned=True)
+        return self._learned
+
+
+def _residents(stations: Stations, before: Residents, *, learned: bool) -> Residents:
+    """The stations by host; where nothing is new, the very objects of before."""
+    hosts: dict[str, dict[str, Station]] = defaultdict(dict)
+    for mac, station in stations.items():
+        hosts[station.place.host][mac] = station
+    residents = {}
+    for host, here in sorted(hosts.items()):
+        resident = before.get(host, NOBODY_THERE)
+        residents[host] = resident if resident.stations == here else Resident(here, learned)
+    return residents
+
+
+def _at_home(path: str, ports: tuple[Port, ...]) -> Home:
+    seats = tuple(
+        Seat(port, attachment, _speaker(port.security.only, attachment), tuple(_given(port, attachment)))
+        for port in ports
+        for attachment in port.attachments
+        if attachment.network == path
+    )
+    leases = any("dhcp-server" in port.security.may for port in ports)
+    return Home(ports, seats, tuple(sorted(answer for seat in seats for answer in seat.answers)), leases)
+
+
+def _speaker(mac: str | None, attachment: Attachment) -> Speaker | None:
+    if mac is None:
+        return None
+    return Speaker(mac, (*(str(address.ip) for address in attachment.addresses), str(link_local(mac))))
+
+
+def _given(port: Port, attachment: Attachment) -> Iterator[Answer]:
+    """The addresses that the file gives this port in this network."""
+    if attachment.addresses and port.mac is not None:
+        router = "router" in port.security.may
+        for address in addresses(port, attachment):
+            yield Answer(address, port.mac, None, False, router)
+
+
+def _answering(homes: Homes) -> Homes:
+    return {host: home for host, home in homes.items() if home.answers}
+
+
+def _heard(
+    members: tuple[Port, ...], static: Stations, stations: Stations, bound: Mapping[str, Binding]
+) -> tuple[Heard, ...]:
+    """Addresses of stations that live where they were heard, or that leased theirs."""
+    return tuple(_bound(members, static, stations, bound)) if bound else ()
+
+
+def _bound(
+    members: tuple[Port, ...], static: Stations, stations: Stations, bound: Mapping[str, Binding]
+) -> Iterator[Heard]:
+    routers = {Place(port.host, port.interface) for port in members if "router" in port.security.may}
+    for ip, (mac, place, _, lease) in bound.items():
+        station = static.get(mac) or stations.get(mac)
+        if station is not None and (
+            place == station.place or (lease and station.place.interface is not None)
+        ):
+            yield Heard(ip, mac, station.place, station.place in routers, lease)
