@@ -186,9 +186,8 @@ def _peopled(view: BridgeView, network: NetworkView, part: Part) -> Iterator[Flo
 
 def _apart(old: NetworkView, new: NetworkView) -> tuple[Part, Part]:
     """The two, without the ports and the locations that are alike in both."""
-    members, peers = _differing(old.members, new.members), _differing(old.peers, new.peers)
-    ports = {end.port for ends in (*members, *peers) for end in ends}
-    was, now = _differing(old.locations, new.locations)
+    members, (was, now) = _differing(old.members, new.members), _differing(old.locations, new.locations)
+    ports = {member.port for some in members for member in some}
     answers, lies = _differing(old.answers, new.answers), _differing(old.lies, new.lies)
     if old.members is not new.members and old.anybody_speaks != new.anybody_speaks:
         answers = old.answers, new.answers

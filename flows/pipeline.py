@@ -20,9 +20,7 @@ alike. ``flows.compile`` puts them together.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Set
-from operator import attrgetter
-from typing import TypeVar
+from collections.abc import Collection, Iterable, Iterator, Set
 
 from flows.actions import (
     Action,
@@ -42,9 +40,7 @@ from flows.flow import Flow, Flows, Kind, Meter, for_each
 from flows.match import TAGGED, UNTAGGED, Match, Source
 from flows.security import foreign
 from flows.tables import TABLES, Table, onward
-from flows.view import BridgeView, Limits, Location, Member, NetworkView, Peer
-
-End = TypeVar("End", Member, Peer)
+from flows.view import BridgeView, Limits, Location, Member, NetworkView
 
 EXCEPTION = 200
 EXACT = 100
@@ -186,27 +182,24 @@ def learn(view: BridgeView, vni: int, locations: Iterable[Location]) -> Iterator
     The flow of a learned location is also its age: silence lets it expire, and the bridge says so. It keeps
     the number of the station's last move, for a controller that comes back. Where it is denied, it ends.
     """
-    for port, remote, learned, macs, moves, denied in locations:
+    for port, remote, learned, macs, moves, denied, _ in locations:
         if not remote or view.learn_from_tunnels:
             known, age = Match(in_port=port, network=vni), view.mac_age if learned else 0
             onward = () if denied else (*((Remember(moves),) if moves else ()), *_AFTER_LEARN)
             yield for_each(macs, "eth_src", Table.LEARN, EXACT, known, onward, age, _kind(learned))
 
 
-def forward(view: BridgeView, network: NetworkView, locations: Iterable[Location]) -> Iterator[Flows]:
+def forward(view: BridgeView, network: NetworkView, locations: Collection[Location]) -> Iterator[Flows]:
     """A local destination from anywhere; a remote one from local ports only (split horizon)."""
-    members, peers = _by_port(network.members), _by_port(network.peers)
-    for port, remote, learned, macs, _, denied in locations:
+    there_are = {location.port for location in locations if not location.remote}
+    members = {member.port: member for member in network.members if member.port in there_are}
+    for port, remote, learned, macs, _, denied, key in locations:
         if denied:
             continue
         match = Match(source=Source.LOCAL if remote else None, network=network.vni)
         paced = within(view.limits.get(port, NO_LIMITS).receive)
-        there = (SetKey(peers[port].key), Output(port)) if remote else (*paced, *_out(members[port]))
+        there = (SetKey(key), Output(port)) if remote else (*paced, *_out(members[port]))
         yield for_each(macs, "eth_dst", Table.FORWARD, EXACT, match, there, kind=_kind(learned))
-
-
-def _by_port(ends: tuple[End, ...]) -> Mapping[int, End]:
-    return dict(zip(map(attrgetter("port"), ends), ends, strict=True))
 
 
 def _out(member: Member) -> tuple[Action, ...]:

@@ -50,7 +50,8 @@ class Location(NamedTuple):
     """A place and the MACs that live there: a local port, or the tunnel port of a peer (``remote``).
 
     ``moves``: the number of their last move, which the bridge remembers for us. ``denied``: they live
-    elsewhere, and frames that say otherwise end here.
+    elsewhere, and frames that say otherwise end here. ``key``: what the peer understands; 0 where nothing is
+    sent to one.
     """
 
     port: int
@@ -59,6 +60,7 @@ class Location(NamedTuple):
     macs: tuple[str, ...]
     moves: int = 0
     denied: bool = False
+    key: int = 0
 
 
 class Answer(NamedTuple):

@@ -57,7 +57,7 @@ def two_tenants() -> BridgeView:
         (TUNNEL,),
         (Member(RED_PORT, 10, tagged=False), Member(TRUNK, 30, tagged=True)),
         (Peer(TUNNEL, RED),),
-        (Location(RED_PORT, False, False, (RED_MAC,)), Location(TUNNEL, True, False, (RED_FAR,))),
+        (Location(RED_PORT, False, False, (RED_MAC,)), Location(TUNNEL, True, False, (RED_FAR,), key=RED)),
     )
     blue = NetworkView(
         BLUE,
@@ -65,7 +65,7 @@ def two_tenants() -> BridgeView:
         (TUNNEL,),
         (Member(BLUE_PORT, 10, tagged=False), Member(TRUNK, 40, tagged=True)),
         (Peer(TUNNEL, BLUE),),
-        (Location(BLUE_PORT, False, True, (BLUE_MAC,)), Location(TUNNEL, True, True, (BLUE_FAR,))),
+        (Location(BLUE_PORT, False, True, (BLUE_MAC,)), Location(TUNNEL, True, True, (BLUE_FAR,), key=BLUE)),
     )
     return bridge(red, blue, tunnels=(TUNNEL, OTHER_TUNNEL))
 
@@ -290,7 +290,12 @@ def _network(
         homes.setdefault((*at, learned, moves, False), []).append(mac)
         for place in elsewhere:
             homes.setdefault((*place, True, 0, True), []).append(mac)
-    locations = tuple(sorted(Location(*at[:3], tuple(macs), *at[3:]) for at, macs in homes.items()))
+    keys_of = {(peer.port, True): peer.key for peer in peers}
+    locations = tuple(
+        sorted(
+            Location(*at[:3], tuple(macs), *at[3:], key=keys_of.get(at[:2], 0)) for at, macs in homes.items()
+        )
+    )
     return NetworkView(
         *(vni, keys, tuple(sorted(_some(draw, tunnels))), members, peers, locations),
         serves=draw(_yes_or_no),

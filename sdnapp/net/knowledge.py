@@ -48,22 +48,23 @@ class Resident:
         return {moves: tuple(sorted(found)) for moves, found in macs.items()}
 
     @cached_property
-    def behind(self) -> Mapping[int, tuple[Location, ...]]:
-        """What they are to bridges that reach them by this port: the same objects for each such bridge."""
+    def behind(self) -> Mapping[tuple[int, int], tuple[Location, ...]]:
+        """What they are to bridges that reach them by this port and key: the same objects for all of these."""
         return _Behind(self)
 
 
-class _Behind(dict[int, tuple[Location, ...]]):
+class _Behind(dict[tuple[int, int], tuple[Location, ...]]):
     """Worked out when it is first asked for; after that no bridge pays for more than the look."""
 
     def __init__(self, resident: Resident) -> None:
         super().__init__()
         self._resident = resident
 
-    def __missing__(self, port: int) -> tuple[Location, ...]:
+    def __missing__(self, way: tuple[int, int]) -> tuple[Location, ...]:
         learned, macs_by_moves = self._resident.learned, self._resident.together
-        there = (Location(port, True, learned, macs, moves) for moves, macs in macs_by_moves.items())
-        self[port] = found = tuple(there)
+        port, key = way
+        there = (Location(port, True, learned, macs, moves, key=key) for moves, macs in macs_by_moves.items())
+        self[way] = found = tuple(there)
         return found
 
 

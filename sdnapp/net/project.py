@@ -49,8 +49,8 @@ PUNT_RATE = 10_000
 STEP = 5_000
 """MACs whose places are looked at in some 5 ms."""
 
-Behind = Mapping[str, int]
-"""By peer, the port of the tunnel that leads there."""
+Behind = Mapping[str, tuple[int, int]]
+"""By peer, the port of the tunnel that leads there, and the key that it understands."""
 
 
 class Spoken(NamedTuple):
@@ -159,7 +159,7 @@ def _ways(  # noqa: PLR0917  # all that it depends on
         keys=keys,
         entrances=tuple(sorted(ports.tunnels[peer][kind] for peer, kind in speech.hears if peer in hosts)),
         peers=tuple(sorted(peers.values(), key=attrgetter("port"))),
-        behind={name: peer.port for name, peer in peers.items()},
+        behind={name: (peer.port, peer.key) for name, peer in peers.items()},
     )
 
 
@@ -246,7 +246,7 @@ def _snooping(host: str, ports: Ports, behind: Behind, groups: Groups) -> tuple[
 
     def listeners(places: frozenset[Place]) -> Listeners:
         local = {number[at] for of, at in places if of == host and at is not None and at in number}
-        remote = {behind[of] for of, _ in places if of != host and of in behind}
+        remote = {behind[of][0] for of, _ in places if of != host and of in behind}
         return Listeners(tuple(sorted(local)), tuple(sorted(remote)))
 
     def snooping() -> Iterator[Snooping]:
@@ -272,7 +272,7 @@ def _locations(  # noqa: PLR0917  # all that it depends on
     both = [residents for residents in (static, learned) if residents]
     here = kept.of(_here, ports, static.get(host, NOBODY_THERE), learned.get(host, NOBODY_THERE))
     there = (
-        [residents[peer].behind[port] for peer, port in behind.items() if peer in residents]
+        [residents[peer].behind[way] for peer, way in behind.items() if peer in residents]
         for residents in both
     )
     return (*here, *chain.from_iterable(chain.from_iterable(there)), *_denied(host, ports, denied))
