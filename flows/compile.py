@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, fields, replace
+from functools import lru_cache
 from itertools import chain, compress, count
 from operator import attrgetter, is_not
 from typing import Any, NamedTuple, TypeVar
@@ -187,7 +188,7 @@ def _peopled(view: BridgeView, network: NetworkView, part: Part) -> Iterator[Flo
 def _apart(old: NetworkView, new: NetworkView) -> tuple[Part, Part]:
     """The two, without the ports and the locations that are alike in both."""
     members, (was, now) = _differing(old.members, new.members), _differing(old.locations, new.locations)
-    ports = {member.port for some in members for member in some}
+    ports = frozenset(member.port for some in members for member in some)
     answers, lies = _differing(old.answers, new.answers), _differing(old.lies, new.lies)
     if old.members is not new.members and old.anybody_speaks != new.anybody_speaks:
         answers = old.answers, new.answers
@@ -205,10 +206,13 @@ def _with(some: tuple[Location, ...], network: NetworkView, ports: Collection[in
     return tuple(dict.fromkeys((*some, *(at for at in network.locations if at.port in ports))))
 
 
+@lru_cache(maxsize=64)
 def _beyond(
-    some: tuple[Location, ...], others: tuple[Location, ...], ports: Collection[int]
+    some: tuple[Location, ...], others: tuple[Location, ...], ports: frozenset[int]
 ) -> tuple[Location, ...]:
-    """The MACs at each place that are not there among the others, unless its port is one of these."""
+    """The MACs at each place that are not there among the others, unless its port is one of these. When
+    somebody comes or goes, most bridges of a network have the very same to tell apart.
+    """
     known = {at._replace(macs=()): frozenset(at.macs) for at in others if at.port not in ports}
     return tuple(_without(at, known.get(at._replace(macs=()), frozenset())) for at in some)
 

@@ -152,7 +152,8 @@ class Engine:
         while reconciled is not self._state:  # what one bridge confirms may be what its peers wait for
             reconciled = self._state
             for dpid, session in self._sessions.items():
-                yield from self._reconcile(dpid, session)
+                if session.due or session.followed is not self._state:
+                    yield from self._reconcile(dpid, session)
 
     def _look_again(self) -> Iterator[Effect]:
         """What was heard of multicast grows old."""

@@ -49,7 +49,7 @@ class Resident:
 
     @cached_property
     def behind(self) -> Mapping[tuple[int, int], tuple[Location, ...]]:
-        """What they are to bridges that reach them by this port and key: the same objects for all of these."""
+        """What they are to bridges that reach them by this port and key: the same objects for each."""
         return _Behind(self)
 
 
