@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from ipaddress import (
     IPv4Address,
     IPv4Interface,
@@ -180,7 +181,7 @@ class Bound:
     security: Security = OPEN
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Host:
     """A machine with OVS. ``tunnels`` lead to the hosts that share a network with it, sorted by peer.
 
@@ -203,10 +204,25 @@ class Host:
         """The tunnels to strangers."""
         return tuple(port.tunnel for port in self.ports if port.tunnel is not None)
 
-    @property
+    @cached_property
     def networks(self) -> frozenset[str]:
         """Paths of the networks that have a port here."""
         return frozenset(a.network for port in self.ports for a in port.attachments)
+
+    @cached_property
+    def attached(self) -> Mapping[str, frozenset[str]]:
+        """By interface, the paths of its networks."""
+        return {port.interface: frozenset(a.network for a in port.attachments) for port in self.ports}
+
+    @cached_property
+    def room(self) -> Mapping[str, int]:
+        """By interface, how many MACs may be learned there."""
+        return {port.interface: port.max_macs - (port.mac is not None) for port in self.ports}
+
+    @cached_property
+    def max_macs(self) -> int:
+        """How many MACs may be behind its ports, their own included."""
+        return sum(port.max_macs for port in self.ports)
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,7 +248,7 @@ class Flap:
     freeze: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Overlay:
     """Everything the file means. Mappings are sorted by key; treat them as read-only."""
 
@@ -255,3 +271,8 @@ class Overlay:
     ports: Mapping[str, Port]
     bound: Mapping[str, Bound]
     """Ports that are found by their ``iface_id``; those that are somewhere are among ``ports`` too."""
+
+    @cached_property
+    def unplaced_macs(self) -> int:
+        """How many MACs may be behind ports that may be on any host, seen or not."""
+        return sum(bound.max_macs for bound in self.bound.values())

@@ -87,8 +87,7 @@ class State:
 
     What follows from ``overlay``: ``members`` and ``having``, the ports and the hosts of each network;
     ``static``, its fixed locations; ``networks``, what the file says of it; ``paths``, by VNI; ``here``, the
-    networks of each host; ``attached``, those of each interface of a host, ``limits``, how many MACs may be
-    learned at each place; ``given``, the addresses of the ports of each network, and where these are.
+    networks of each host; ``given``, the addresses of the ports of each network, and where these are.
 
     ``bridges``: the ports of each host heard of. ``learned``: what traffic taught us; ``multicast``: who
     listens to what; ``addresses``: whose is whose (``sdnapp.net.hearing``). ``read``: hosts whose bridge has
@@ -108,8 +107,6 @@ class State:
     mac_age: int
     paths: Mapping[int, str]
     here: Mapping[str, frozenset[str]]
-    attached: Mapping[tuple[str, str], frozenset[str]]
-    limits: Mapping[Place, int]
     given: Mapping[str, Mapping[str, Place]]
     bridges: Mapping[str, Ports] = field(default_factory=dict)
     learned: Learned = NOTHING_LEARNED
@@ -132,9 +129,7 @@ class State:
         members: dict[str, list[Port]] = {path: [] for path in overlay.networks}
         silent = overlay.hosts.keys() - (() if overlay.controller.per_host else heard)
         unseen = {path: hosts & silent for path, hosts in roaming(overlay).items()}
-        attached = {}
         for port in (port for host in overlay.hosts.values() for port in host.ports):
-            attached[port.host, port.interface] = frozenset(a.network for a in port.attachments)
             station = Station(Place(port.host, port.interface))
             for attachment in port.attachments:
                 members[attachment.network].append(port)
@@ -157,8 +152,6 @@ class State:
                 name: host.networks.union(path for path, hosts in unseen.items() if name in hosts)
                 for name, host in overlay.hosts.items()
             },
-            attached=attached,
-            limits=_limits(overlay),
             given={path: _given(path, ports) for path, ports in members.items()},
             claims=paths,
         )
@@ -186,24 +179,21 @@ class State:
         """Whether the network is at this place."""
         if place.interface is None:
             return network in self.here.get(place.host, ())
-        there = self.attached.get((place.host, place.interface), ())
+        host = self.overlay.hosts.get(place.host)
+        there = () if host is None else host.attached.get(place.interface, ())
         return network in there and place.interface in self.ports(place.host).number
 
     def limit(self, place: Place) -> int | None:
-        """How many MACs may be learned there; None if there is no such place."""
-        return self.limits.get(place)
+        """How many MACs may be learned there; None if there is no such place.
 
-
-def _limits(overlay: Overlay) -> Mapping[Place, int]:
-    """Behind a peer there may be as many as behind its ports, and those that may be there unseen."""
-    unseen = sum(bound.max_macs for bound in overlay.bound.values())
-    limits = {}
-    for host in overlay.hosts.values():
-        all_ports = unseen + sum(port.max_macs for port in host.ports)
-        limits[Place(host.name, None)] = min(all_ports, PEER_MACS)
-        for port in host.ports:
-            limits[Place(host.name, port.interface)] = port.max_macs - (port.mac is not None)
-    return limits
+        Behind a peer there may be as many as behind its ports, and those that may be there unseen.
+        """
+        host = self.overlay.hosts.get(place.host)
+        if host is None:
+            return None
+        if place.interface is not None:
+            return host.room.get(place.interface)
+        return min(self.overlay.unplaced_macs + host.max_macs, PEER_MACS)
 
 
 def _given(network: str, ports: Iterable[Port]) -> Mapping[str, Place]:
