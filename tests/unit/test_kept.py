@@ -1,0 +1,80 @@
+"""What is not new is not worked out again: neither for one bridge, nor for each bridge of a network."""
+
+from __future__ import annotations
+
+from flows.compile import at_once
+from sdnapp.net.events import BridgeFound, Configured, Event, Seen, Sighting
+from sdnapp.net.kept import Kept
+from sdnapp.net.knowledge import Library
+from sdnapp.net.project import Memo, project, projection
+from sdnapp.net.speaking import dialect
+from sdnapp.net.state import State
+from sdnapp.net.step import step
+from tests.overlays import TWO_HOSTS, numbers, overlay
+
+RED, BLUE = "red/web", "blue/web"
+MORE = "\n".join([TWO_HOSTS, "  red3: {host: host2, network: red/web}", ""])
+
+
+def up() -> State:
+    wanted = overlay()
+    state = State.of(wanted)
+    for host in wanted.hosts.values():
+        state = step(state, BridgeFound(host.name, numbers(host)))
+    return state
+
+
+def test_the_same_inputs_are_not_looked_at_twice() -> None:
+    kept, asked = Kept(), []
+
+    def work(of: list[int], more: list[int]) -> tuple[int, ...]:
+        asked.append(1)
+        return (*of, *more)
+
+    one, two = [1], [2]
+    made = kept.of(work, one, two)
+
+    assert not kept.knows(work, one, [2])
+    assert kept.knows(work, one, two)
+    assert kept.of(work, one, two) is made == (1, 2)
+    assert len(asked) == 1
+    assert kept.of(work, one, [2]) is made  # it is worked out anew, but equal
+    assert kept.of(work, one, [3]) == (1, 3)
+
+
+def test_what_is_known_of_a_network_stays_the_object_that_it_was_while_others_change() -> None:
+    library, before = Library(), up()
+    after = step(before, Configured(overlay(MORE)))
+    red, blue = library.of(before, RED), library.of(before, BLUE)
+    now = library.of(after, RED)
+
+    assert library.of(after, BLUE) is blue
+    assert now is not red
+    assert now.homes["host1"] is red.homes["host1"]
+    assert now.static["host1"] is red.static["host1"]
+    assert len(now.homes["host2"].ports) == len(red.homes["host2"].ports) + 1
+
+
+def test_a_network_that_is_gone_is_forgotten() -> None:
+    library, state = Library(), up()
+    before = library.of(state, RED)
+    library.keep({BLUE})
+
+    assert library.of(step(state, Configured(overlay(MORE))), RED).homes["host1"] is not before.homes["host1"]
+
+
+def test_a_bridge_is_projected_the_same_with_and_without_what_was_projected_before() -> None:
+    memo, state = Memo(), up()
+    events: list[Event] = [
+        Seen("host1", (Sighting(5010, "02:aa:00:00:00:01", overlay().ports["red1"].ofport),), 0.0),
+        Configured(overlay(MORE)),
+        BridgeFound("host2", numbers(overlay(MORE).hosts["host2"])),
+        Configured(overlay()),
+    ]
+    for event in events:
+        state = step(state, event)
+        view = at_once(projection(state, "host1", dialect(state, "host1"), memo))
+        again = at_once(projection(state, "host1", dialect(state, "host1"), memo))
+
+        assert view == project(state, "host1", dialect(state, "host1"))
+        assert all(a is b for a, b in zip(view.networks, again.networks, strict=True))
