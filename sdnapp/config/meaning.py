@@ -17,7 +17,6 @@ from sdnapp.config.addresses import address_findings
 from sdnapp.config.devices import device_findings
 from sdnapp.config.encapsulations import encapsulation_findings, in_use
 from sdnapp.config.problem import Finding, Path, either, nearest, repeated, shown
-from sdnapp.config.results import Results
 from sdnapp.config.scalars import EVERYONE
 from sdnapp.config.schema import Config
 from sdnapp.config.security import security_findings
@@ -53,7 +52,7 @@ def _mapping(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def findings(config: Config, declared: Declared, results: Results) -> Iterator[Finding]:
+def findings(config: Config, declared: Declared) -> Iterator[Finding]:
     """All that is wrong with ``config``, which may lack entries of ``declared`` that are broken."""
     yield from _settings(config)
     yield from encapsulation_findings(config)
@@ -65,7 +64,7 @@ def findings(config: Config, declared: Declared, results: Results) -> Iterator[F
     yield from _families(config)
     yield from _tags(config)
     yield from _bursts(config)
-    yield from address_findings(config, results)
+    yield from address_findings(config)
     yield from device_findings(config)
     yield from security_findings(config)
 
