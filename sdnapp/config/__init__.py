@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from sdnapp.config import document, entries
-from sdnapp.config.meaning import Declared, findings
+from sdnapp.config.meaning import Declared, findings, sound
 from sdnapp.config.problem import LIMIT, Finding, Invalid, Path, Problem
 from sdnapp.config.results import Results
 from sdnapp.config.scalars import Name
@@ -37,11 +37,10 @@ def parse(data: bytes, source: str, results: Results | None = None) -> Config:
     the time that it takes.
     """
     text = document.decode(data, source)
-    if results is not None and (sound := _sound(text, results)) is not None:
-        return sound
+    if results is not None and (config := _plain(text, results)) is not None:
+        return config
     written = document.read(text, source)
     broken: list[Finding] = []
-    config: Config | None
     try:
         config = Config.model_validate(written.values)
     except ValidationError as error:
@@ -56,7 +55,7 @@ def parse(data: bytes, source: str, results: Results | None = None) -> Config:
     return config
 
 
-def _sound(text: str, results: Results) -> Config | None:
+def _plain(text: str, results: Results) -> Config | None:
     """The configuration that a plain file is in which nothing is wrong; None where that takes more to say."""
     try:
         values = entries.read(text, _understood, results)
@@ -66,17 +65,7 @@ def _sound(text: str, results: Results) -> Config | None:
         rest = results.of("rest", _without_ports, values)
     except ValidationError:
         return None
-    config = rest.model_copy(update={"ports": ports})
-    return (
-        None
-        if any(
-            findings(
-                config,
-                Declared(frozenset(config.tenants), frozenset(config.networks), frozenset(config.hosts)),
-            )
-        )
-        else config
-    )
+    return sound(rest, ports, results)
 
 
 def _understood(path: tuple[str, ...], name: str, value: Any) -> Any:

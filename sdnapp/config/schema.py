@@ -400,7 +400,6 @@ class Config(Section):
             for name, network in tenant.networks.items()
         }
 
-    @cached_property
     def by_host(self) -> dict[str | None, dict[str, Port | Peer]]:
         """What is attached to each host, by name; with None for what may be on any."""
         attached: dict[str | None, dict[str, Port | Peer]] = {host: {} for host in self.hosts}

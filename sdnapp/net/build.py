@@ -51,7 +51,7 @@ def build(config: Config, results: Results | None = None) -> Overlay:
 
     ``results`` change nothing but the time that it takes.
     """
-    results, written, attached = results or Results(), config.networks, config.by_host
+    results, written, attached = results or Results(), config.networks, config.by_host()
     reached = {host: results.of(host, _reached, ports) for host, ports in attached.items()}
     peers = results.of("peers", _peers, reached)
     rest = _Rest(config.overlay, written, config.hosts)
@@ -263,7 +263,8 @@ def _peers(reached: Mapping[str | None, frozenset[str]]) -> dict[str, frozenset[
 def _tunnels(
     host: str, met: Set[str], hosts: Mapping[str, schema.Host], settings: schema.Settings
 ) -> tuple[Tunnel, ...]:
-    kinds = {peer: between(hosts, settings.encapsulation, host, peer) for peer in sorted(met - {host})}
+    usual = settings.encapsulation
+    kinds = {peer: between(hosts, usual, host, peer) for peer in sorted(met - {host})}
     interfaces = {peer: names.tunnel_interface(kind, peer) for peer, kind in kinds.items()}
     numbers = names.ofports(interfaces.values(), names.TUNNEL_NUMBERS)
     local, csum = hosts[host].vtep, settings.csum
