@@ -103,17 +103,17 @@ def findings(config: Config, declared: Declared | None = None) -> Iterator[Findi
         yield from found_by(config)
 
 
-def sound(rest: Config, ports: Mapping[str, Port], results: Results) -> Config | None:
+def sound(rest: Config, ports: dict[str, Port], results: Results) -> Config | None:
     """The file of these ports and the rest, if there are no findings."""
     declared = results.of("declared", _declared, rest)
     everywhere = results.of("everywhere", taken_everywhere, rest)
-    config = rest.model_copy(update={"ports": ports})
+    config = rest.with_ports(ports)
     if results.of("rest", _wrong, _Scope.REST, rest, declared, everywhere):
         return None
     if _wrong(_Scope.FILE, config, declared, everywhere):
         return None
     claimed: list[frozenset[Hashable]] = []
-    for host, attached in config.by_host().items():
+    for host, attached in config.by_host.items():
         if (of_host := results.of(host, _claimed, attached, rest, declared, everywhere)) is None:
             return None
         claimed.append(of_host)
@@ -134,7 +134,7 @@ def _claimed(
 ) -> frozenset[Hashable] | None:
     """What the ports of a host claim; None if something is wrong with them."""
     ports = {name: port for name, port in attached.items() if isinstance(port, Port)}
-    if _wrong(_Scope.HOST, rest.model_copy(update={"ports": ports}), declared, everywhere):
+    if _wrong(_Scope.HOST, rest.with_ports(ports), declared, everywhere):
         return None
     return claims(ports)
 

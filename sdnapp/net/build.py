@@ -51,7 +51,7 @@ def build(config: Config, results: Results | None = None) -> Overlay:
 
     ``results`` change nothing but the time that it takes.
     """
-    results, written, attached = results or Results(), config.networks, config.by_host()
+    results, written, attached = results or Results(), config.networks, config.by_host
     reached = {host: results.of(host, _reached, ports) for host, ports in attached.items()}
     peers = results.of("peers", _peers, reached)
     rest = _Rest(config.overlay, written, config.hosts)
