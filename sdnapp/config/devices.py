@@ -157,7 +157,7 @@ def asking_findings(config: Config) -> Iterator[Finding]:
         if port.attach == "external":
             message = "sdnapp sets no addresses of an external port"
             yield Finding(where, message, "Remove it, or remove attach: external.")
-        elif serving.isdisjoint(port.networks):
+        elif port.networks and serving.isdisjoint(port.networks):
             message = f"nobody in {either(port.networks)} answers DHCP"
             remedy = "Add dhcp: true to the network, or may: dhcp-server to the port of a server."
             yield Finding(where, message, remedy)
