@@ -75,12 +75,8 @@ class Loader:
         return loaded
 
     def _understand(self, data: bytes) -> Overlay:
-        shown, results = _shown(self._path), Results(self._known)
-        try:
-            overlay = build(parse(data, shown, results), results)
-        except Invalid:
-            parse(data, shown)  # messages follow the order of this file alone
-            raise
+        results = Results(self._known)
+        overlay = build(parse(data, _shown(self._path), results), results)
         self._known, self.text = results.made, data
         return overlay
 

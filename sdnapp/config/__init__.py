@@ -6,13 +6,14 @@ from collections.abc import Iterable, Mapping
 from itertools import chain, islice
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from sdnapp.config import document, entries
-from sdnapp.config.meaning import Declared, findings
+from sdnapp.config.meaning import Declared, findings, sound
 from sdnapp.config.problem import LIMIT, Finding, Invalid, Path, Problem
 from sdnapp.config.results import Results
-from sdnapp.config.schema import Config, Host, Network, Peer, Port, Tenant
+from sdnapp.config.scalars import Name
+from sdnapp.config.schema import Config, Host, Peer, Port, Tenant
 from sdnapp.config.wording import finding
 
 __all__ = ["Config", "Invalid", "Problem", "Results", "parse"]
@@ -20,66 +21,62 @@ __all__ = ["Config", "Invalid", "Problem", "Results", "parse"]
 _ENTRY = {"overlay": 2, "controller": 2, "tenants": 4, "hosts": 2, "ports": 2, "peers": 2}
 """How deep, in each section, the things lie that can be left out while the rest is checked."""
 
-_KINDS: Mapping[Path, type[BaseModel]] = {
-    ("tenants",): Tenant,
-    ("hosts",): Host,
-    ("ports",): Port,
-    ("peers",): Peer,
+_CONTENT: Mapping[str, TypeAdapter[Any]] = {
+    "tenants": TypeAdapter(dict[Name, Tenant]),
+    "hosts": TypeAdapter(dict[Name, Host]),
+    "ports": TypeAdapter(dict[Name, Port]),
+    "peers": TypeAdapter(dict[Name, Peer]),
 }
+"""The sections of things that have names."""
 
 
 def parse(data: bytes, source: str, results: Results | None = None) -> Config:
     """The configuration in ``data``; ``source`` is what messages call the file.
 
     Raises ``Invalid`` with the problems of the file, and never anything else. ``results`` change nothing but
-    the time that it takes, and in messages the order in which things are named.
+    the time that it takes.
     """
-    written = document.read(data, source) if results is None else entries.read(data, source, results)
-    results = results or Results()
-    values = _with_entries(written.values, results)
+    text = document.decode(data, source)
+    if results is not None and (config := _plain(text, results)) is not None:
+        return config
+    written = document.read(text, source)
     broken: list[Finding] = []
-    config: Config | None
     try:
-        config = Config.model_validate(values)
+        config = Config.model_validate(written.values)
     except ValidationError as error:
         errors = error.errors(include_url=False)
         broken = [finding(one) for one in errors[:LIMIT]]
-        config = _sound_part(values, (one["loc"] for one in errors))
+        config = _sound_part(written.values, (one["loc"] for one in errors))
     declared = Declared.of(written.values)
-    found = chain(broken, findings(config, declared, results) if config else ())
+    found = chain(broken, findings(config, declared) if config else ())
     problems = [*written.problems, *map(written.problem, islice(found, LIMIT))]
     if problems or config is None:
         raise Invalid(problems)
     return config
 
 
-def _with_entries(values: Any, results: Results) -> Any:
-    """The values of a file with every entry read that is sound by itself."""
-    if not isinstance(values, dict):
-        return values
-    return {section: _entries((section,), body, results) for section, body in values.items()}
-
-
-def _entries(path: Path, body: Any, results: Results) -> Any:
-    kind = Network if path[0] == "tenants" and path[2:] == ("networks",) else _KINDS.get(path)
-    if kind is None or not isinstance(body, dict):
-        return body
-    if kind is Tenant:
-        body = {
-            name: {key: _entries((*path, name, key), value, results) for key, value in tenant.items()}
-            if isinstance(tenant, dict)
-            else tenant
-            for name, tenant in body.items()
-        }
-    return {name: results.of((*path, name), _entry, kind, value) for name, value in body.items()}
-
-
-def _entry(kind: type[BaseModel], value: Any) -> Any:
-    """The entry; the value itself if it is none, for the whole file's reading to say what is wrong."""
+def _plain(text: str, results: Results) -> Config | None:
+    """The configuration that a plain file is in which nothing is wrong; None where that takes more to say."""
     try:
-        return kind.model_validate(value)
+        values = entries.read(text, _understood, results)
+        if values is None or values.get("ports") is None:
+            return None
+        ports = values.pop("ports")
+        rest = results.of("rest", _without_ports, values)
     except ValidationError:
-        return value
+        return None
+    return sound(rest, ports, results)
+
+
+def _understood(path: tuple[str, ...], name: str, value: Any) -> Any:
+    """What is named in a section, or a whole section. Raises ``ValidationError``."""
+    if path:
+        return _CONTENT[path[0]].validate_python({name: value})[name] if path[0] in _CONTENT else value
+    return _CONTENT[name].validate_python(value) if name in _CONTENT and value is not None else value
+
+
+def _without_ports(values: dict[str, Any]) -> Config:
+    return Config.model_validate({**values, "ports": {}})
 
 
 def _sound_part(values: Any, broken: Iterable[Path]) -> Config | None:

@@ -8,7 +8,6 @@ from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface
 
 from sdnapp.config.inet import Written, ip_of
 from sdnapp.config.problem import Finding, Path, either
-from sdnapp.config.results import Results
 from sdnapp.config.schema import Config, Network, Port
 
 
@@ -47,7 +46,7 @@ def _doubt(address: Written, network: Network, *, alone: bool) -> Doubt | None:
     return None
 
 
-def address_findings(config: Config, results: Results) -> Iterator[Finding]:
+def address_findings(config: Config) -> Iterator[Finding]:
     """Addresses outside their network, ambiguous, reserved, or taken."""
     networks = config.networks
     taken: dict[_Home, str] = {}
@@ -55,7 +54,7 @@ def address_findings(config: Config, results: Results) -> Iterator[Finding]:
         if not port.networks or not all(path in networks for path in port.networks):
             continue
         own = {path: networks[path] for path in port.networks}
-        for i, (home, found) in enumerate(results.of(name, _looked_at, name, port, own)):
+        for i, (home, found) in enumerate(_looked_at(name, port, own)):
             if home in taken:
                 message = f"{home[1]} is an address of {taken[home]} already, in {home[0]}"
                 yield Finding(("ports", name, "address", i), message, "Give every port its own, once.")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator, Mapping
 
 from sdnapp.config import names, strangers
 from sdnapp.config.encapsulations import in_use
+from sdnapp.config.inet import ip_of
 from sdnapp.config.problem import Finding, Path, either, repeated, shown
 from sdnapp.config.schema import Config, Port
 
@@ -13,15 +14,6 @@ PHYSICAL_BRIDGE = "br-phy"
 """The userspace datapath's bridge around the uplink."""
 
 _SYSTEM_NAMES = frozenset({"lo", "all", "default", "ovs-system", "ovs-netdev", PHYSICAL_BRIDGE})
-
-
-def device_findings(config: Config) -> Iterator[Finding]:
-    """Names and MAC addresses that are taken."""
-    yield from _macs(config)
-    yield from _interfaces(config)
-    yield from _namespaces(config)
-    yield from _iface_ids(config)
-    yield from _asking(config)
 
 
 def mac_of(name: str, port: Port) -> str | None:
@@ -34,7 +26,8 @@ def device_of(name: str, port: Port) -> str:
     return "eth0" if port.namespace is None else port.interface or name
 
 
-def _macs(config: Config) -> Iterator[Finding]:
+def mac_findings(config: Config) -> Iterator[Finding]:
+    """MAC addresses that are taken."""
     macs = (
         ((path, mac), name, ("ports", name, "mac"))
         for name, port in config.ports.items()
@@ -46,19 +39,38 @@ def _macs(config: Config) -> Iterator[Finding]:
         yield Finding(where, message, "Give every port of a network its own.")
 
 
-def _interfaces(config: Config) -> Iterator[Finding]:
+def taken_everywhere(config: Config) -> dict[str, str]:
+    """The names that no interface of the file may have on any host, and by what they are taken."""
     tunnels = {names.tunnel_interface(kind, host): host for kind in in_use(config) for host in config.hosts}
     tunnels |= strangers.tunnels(config)
     everywhere = {tunnel: f"the tunnel to {far}" for tunnel, far in tunnels.items()}
-    everywhere |= dict.fromkeys(_SYSTEM_NAMES, "one of the system's own")
-    taken: dict[tuple[str, str], str] = {}
+    return everywhere | dict.fromkeys(_SYSTEM_NAMES, "one of the system's own")
+
+
+def bridge_findings(everywhere: Mapping[str, str], config: Config) -> Iterator[Finding]:
+    """Bridges and uplinks whose names are taken."""
     for name, host in config.hosts.items():
-        roles = [(host.bridge, "bridge"), *([(host.uplink, "uplink")] if host.uplink else [])]
-        for interface, role in roles:
-            where = ("hosts", name, role)
-            if user := everywhere.get(interface) or taken.get((name, interface)):
-                yield Finding(where, f"interface {shown(interface)} is already {user}", "Use another name.")
-            taken[name, interface] = f"the {role} of {name}"
+        same = f"the bridge of {name}" if host.uplink == host.bridge else None
+        for role, interface, other in (("bridge", host.bridge, None), ("uplink", host.uplink or "", same)):
+            if user := everywhere.get(interface) or other:
+                message = f"interface {shown(interface)} is already {user}"
+                yield Finding(("hosts", name, role), message, "Use another name.")
+
+
+def device_findings(everywhere: Mapping[str, str], config: Config) -> Iterator[Finding]:
+    """Names of what ports become on their hosts that are taken, or cannot be."""
+    yield from _interfaces(everywhere, config)
+    yield from _namespaces(config)
+    yield from _iface_ids(config)
+
+
+def _interfaces(everywhere: Mapping[str, str], config: Config) -> Iterator[Finding]:
+    taken: dict[tuple[str, str], str] = {}
+    for name in config.hosts.keys() & {port.host for port in config.ports.values()}:
+        host = config.hosts[name]
+        taken[name, host.bridge] = f"the bridge of {name}"
+        if host.uplink:
+            taken[name, host.uplink] = f"the uplink of {name}"
     for name, port in config.ports.items():
         if port.bound or port.host is None:
             continue
@@ -97,24 +109,22 @@ def _namespaces(config: Config) -> Iterator[Finding]:
         yield Finding(where, message, "Use another namespace or interface.", key=True)
 
 
-def _asking(config: Config) -> Iterator[Finding]:
-    """Ports whose workloads ask by DHCP: sdnapp has their device, and somebody answers them."""
-    serving = {path for each in config.attached if "dhcp-server" in each.may for path in each.networks}
-    serving |= {path for path, network in config.networks.items() if network.dhcp is not None}
-    for name, port in config.ports.items():
-        where = ("ports", name, "assign")
-        if port.assign == "dhcp" and port.attach == "external":
-            message = "sdnapp sets no addresses of an external port"
-            yield Finding(where, message, "Remove it, or remove attach: external.")
-        elif port.assign == "dhcp" and serving.isdisjoint(port.networks):
-            message = f"nobody in {either(port.networks)} answers DHCP"
-            remedy = "Add dhcp: true to the network, or may: dhcp-server to the port of a server."
-            yield Finding(where, message, remedy)
-
-
 def iface_id_of(name: str, port: Port) -> str:
     """The ``iface-id`` by which a bound port is found."""
     return port.iface_id or name
+
+
+def claims(ports: Mapping[str, Port]) -> frozenset[Hashable]:
+    """What none of these ports may share with any other of the file, wherever that is: in each network a MAC
+    address and others that might be of it, and the identity of an ``iface-id``.
+    """
+    claimed: set[Hashable] = set()
+    for name, port in ports.items():
+        own = [mac_of(name, port), *map(ip_of, port.address)]
+        claimed.update([(path, each) for path in port.networks for each in own if each])
+        if port.bound:
+            claimed.add(names.identity(iface_id_of(name, port)))
+    return frozenset(claimed)
 
 
 def _iface_ids(config: Config) -> Iterator[Finding]:
@@ -133,3 +143,21 @@ def _iface_ids(config: Config) -> Iterator[Finding]:
             if first != name:
                 message = f"its iface_id {shown(iface_id_of(name, port))} is that of port {first} already"
                 yield Finding(("ports", name, "iface_id"), message, "Give every port its own.")
+
+
+def asking_findings(config: Config) -> Iterator[Finding]:
+    """Ports whose workloads ask by DHCP: sdnapp has their device, and somebody answers them."""
+    asking = [(name, port) for name, port in config.ports.items() if port.assign == "dhcp"]
+    if not asking:
+        return
+    serving = {path for each in config.attached if "dhcp-server" in each.may for path in each.networks}
+    serving |= {path for path, network in config.networks.items() if network.dhcp is not None}
+    for name, port in asking:
+        where = ("ports", name, "assign")
+        if port.attach == "external":
+            message = "sdnapp sets no addresses of an external port"
+            yield Finding(where, message, "Remove it, or remove attach: external.")
+        elif port.networks and serving.isdisjoint(port.networks):
+            message = f"nobody in {either(port.networks)} answers DHCP"
+            remedy = "Add dhcp: true to the network, or may: dhcp-server to the port of a server."
+            yield Finding(where, message, remedy)

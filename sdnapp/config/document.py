@@ -77,13 +77,8 @@ class Document:
         return Problem(self.source, at.line + 1, at.column + 1, where, finding.message, finding.remedy)
 
 
-def read(data: bytes, source: str) -> Document:
+def read(text: str, source: str) -> Document:
     """Parse one YAML document; raises ``Invalid`` for what cannot be read at all."""
-    return whole(decode(data, source), source)
-
-
-def whole(text: str, source: str) -> Document:
-    """The same, of what ``decode`` gave."""
     return _Reader(text, source).document()
 
 

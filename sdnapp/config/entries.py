@@ -1,20 +1,19 @@
 """What of a file was read before: its entries, by their text.
 
 A large file is mostly block mappings whose entries are a line or some lines each. An entry that is written
-as it was before has the value that it had before, wherever it stands, so that reading a file again takes time
-for what differs. This module splits text at the lines that begin with a plain key, and leaves the reading of
-each entry to ``document``; all of a file in which anything is not as plain as that: anchors, faults.
+as it was before means what it meant before, wherever it stands, so that reading a file again takes time for
+what differs. This module splits text at the lines that begin with a plain key, and leaves the reading of each
+entry to ``document``, and its meaning to who asks; it makes nothing of a file in which anything is not as
+plain as that: anchors, faults.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from itertools import pairwise
+from collections.abc import Callable
 from typing import Any
 
 from sdnapp.config import document
-from sdnapp.config.document import Document
 from sdnapp.config.results import Results
 
 _NAME = "[A-Za-z0-9_][A-Za-z0-9_.-]*"
@@ -23,65 +22,57 @@ _HEAD = re.compile(rf"{_NAME}: *(?:#.*)?")
 """The first line of an entry that holds entries of its own, in the lines below."""
 _NOTHING = re.compile(r"(?: *(?:#.*)?\n)*")
 """Blank lines and comments."""
-_ODD_BREAK = re.compile("[\r\x85\u2028\u2029]")
+_ODD_BREAKS = "\r\x85\u2028\u2029"
 """What ends a line in YAML 1.1 (section 5.4), and is easily overlooked."""
 
-
-class _NotPlain(Exception):
-    """The text may mean something else than its lines seem to say."""
-
-
-def read(data: bytes, source: str, results: Results) -> Document:
-    """The same as ``document.read``, in less time where ``results`` have what is written."""
-    text = document.decode(data, source)
-    try:
-        values, count = _entries(text, (), results)
-    except _NotPlain:
-        return document.whole(text, source)
-    if count > document.MAX_VALUES:
-        return document.whole(text, source)
-    return Document(source, values, lambda: document.whole(text, source).places())
+Understand = Callable[[tuple[str, ...], str, Any], Any]
+"""What an entry means, of the path of the mapping that it is in, its key and its value."""
+_Entry = tuple[str, Any, int]
+"""Its key, what it means, and how many values it is."""
 
 
-def _entries(text: str, path: tuple[str, ...], results: Results) -> tuple[dict[str, Any], int]:
-    """A block mapping, and how many values it is, with those that it holds."""
-    values: dict[str, Any] = {}
-    count = 1
-    for key, entry in _split(text, inside=bool(path)):
-        head, _, body = entry.partition("\n")
-        if not path and _HEAD.fullmatch(head) and not _NOTHING.fullmatch(body):
-            value, size = _entries(body, (key,), results)
-        else:
-            value, size = results.of((*path, key), _value, entry, key, len(path))
-        if key in values:
-            raise _NotPlain
-        values[key] = value
-        count += size
-    if not values:
-        raise _NotPlain
-    return values, count
+def read(text: str, understand: Understand, results: Results) -> dict[str, Any] | None:
+    """What the entries of a file mean, those of its sections or the sections themselves; None if it is not
+    plain, or too large. ``results`` may have the meaning of what is written; a whole section of which
+    nothing differs is the very same.
+    """
+    if any(odd in text for odd in _ODD_BREAKS):
+        return None
+    whole = _mapping(*(_section(entry, understand, results) for entry in _split(text, inside=False)))
+    return whole[0] if whole and whole[1] <= document.MAX_VALUES else None
 
 
-def _split(text: str, *, inside: bool) -> Iterator[tuple[str, str]]:
-    """The entries of a block mapping, each with its key, and with what follows until the next one begins."""
-    if _ODD_BREAK.search(text):
-        raise _NotPlain
+def _section(text: str, understand: Understand, results: Results) -> _Entry | None:
+    head, _, body = text.partition("\n")
+    name = head.partition(":")[0]
+    if not _HEAD.fullmatch(head) or _NOTHING.fullmatch(body):
+        return results.of(name, _entry, text, (), understand)
+    entries = results.each(name, _entry, _split(body, inside=True), (name,), understand)
+    whole = results.of(name, _mapping, *entries)
+    return (name, *whole) if whole else None
+
+
+def _split(text: str, *, inside: bool) -> list[str]:
+    """The entries of a block mapping, each with what follows until the next one begins."""
     nothing = _NOTHING.match(text)
     first = nothing.end() if nothing else 0
     indent = len(text) - first - len(text[first:].lstrip(" "))
     if indent and not inside:  # what stands further left might end the document instead
-        raise _NotPlain
-    begins = re.compile(rf"^ {{{indent}}}(?=[^ \n#])", re.MULTILINE)
-    places = [found.start() for found in begins.finditer(text, first)]
-    for start, end in pairwise([*places, len(text)]):
-        if (found := _KEY.match(text, start, end)) is None:
-            raise _NotPlain
-        yield found[1], text[start:end]
+        return [text]
+    *others, last = re.split(rf"\n(?= {{{indent}}}[^ \n#])", text[first:])
+    return [*(f"{entry}\n" for entry in others), last]
 
 
-def _value(entry: str, key: str, depth: int) -> tuple[Any, int]:
-    """The value of an entry that lies so deep, and how many values that is."""
-    found = document.part(entry, depth)
-    if found is None or not isinstance(found[0], dict) or [*found[0]] != [key]:
-        raise _NotPlain
-    return found[0][key], found[1] - 1
+def _entry(text: str, path: tuple[str, ...], understand: Understand) -> _Entry | None:
+    """None if it may mean something else than its lines seem to say."""
+    found, key = document.part(text, len(path)), _KEY.match(text)
+    if found is None or key is None or not isinstance(found[0], dict) or [*found[0]] != [key[1]]:
+        return None
+    return key[1], understand(path, key[1], found[0][key[1]]), found[1] - 1
+
+
+def _mapping(*entries: _Entry | None) -> tuple[dict[str, Any], int] | None:
+    """A mapping of these entries, and how many values it is, with those that it holds; None if it is none."""
+    plain = [entry for entry in entries if entry is not None]
+    values = {key: value for key, value, _ in plain}
+    return (values, 1 + sum(size for _, _, size in plain)) if len(values) == len(entries) else None

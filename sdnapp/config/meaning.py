@@ -6,20 +6,28 @@ Each check is a generator of findings over the whole file; none of them knows li
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from enum import Enum, auto
 from functools import partial
-from itertools import product
+from itertools import chain, product
 from typing import Any
 
 from sdnapp.config import names
 from sdnapp.config.addresses import address_findings
-from sdnapp.config.devices import device_findings
+from sdnapp.config.devices import (
+    asking_findings,
+    bridge_findings,
+    claims,
+    device_findings,
+    mac_findings,
+    taken_everywhere,
+)
 from sdnapp.config.encapsulations import encapsulation_findings, in_use
 from sdnapp.config.problem import Finding, Path, either, nearest, repeated, shown
 from sdnapp.config.results import Results
 from sdnapp.config.scalars import EVERYONE
-from sdnapp.config.schema import Config
+from sdnapp.config.schema import Config, Peer, Port
 from sdnapp.config.security import security_findings
 from sdnapp.config.strangers import stranger_findings
 
@@ -53,33 +61,98 @@ def _mapping(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def findings(config: Config, declared: Declared, results: Results) -> Iterator[Finding]:
+class _Scope(Enum):
+    """What decides on whether a check finds something: where that is as it was, it is not made again."""
+
+    FILE = auto()
+    """Anything."""
+    REST = auto()
+    """All but the ports."""
+    HOST = auto()
+    """That, the ports of one host, and whether what they claim is claimed elsewhere."""
+
+
+def _checks(
+    declared: Declared, everywhere: Mapping[str, str]
+) -> Iterable[tuple[_Scope, Callable[[Config], Iterator[Finding]]]]:
+    return (
+        (_Scope.FILE, _settings),
+        (_Scope.FILE, encapsulation_findings),
+        (_Scope.FILE, stranger_findings),
+        (_Scope.REST, _networks),
+        (_Scope.REST, partial(_references_of_hosts, declared)),
+        (_Scope.HOST, partial(_references, declared)),
+        (_Scope.REST, partial(_references_of_peers, declared)),
+        (_Scope.REST, _hosts),
+        (_Scope.HOST, _crowds),
+        (_Scope.FILE, _families),
+        (_Scope.HOST, _tags),
+        (_Scope.HOST, _bursts),
+        (_Scope.HOST, address_findings),
+        (_Scope.HOST, mac_findings),
+        (_Scope.REST, partial(bridge_findings, everywhere)),
+        (_Scope.HOST, partial(device_findings, everywhere)),
+        (_Scope.FILE, asking_findings),
+        (_Scope.HOST, security_findings),
+    )
+
+
+def findings(config: Config, declared: Declared | None = None) -> Iterator[Finding]:
     """All that is wrong with ``config``, which may lack entries of ``declared`` that are broken."""
-    yield from _settings(config)
-    yield from encapsulation_findings(config)
-    yield from stranger_findings(config)
-    yield from _networks(config)
-    yield from _references(config, declared)
-    yield from _references_of_peers(config, declared)
-    yield from _hosts(config)
-    yield from _families(config)
-    yield from _tags(config)
-    yield from _bursts(config)
-    yield from address_findings(config, results)
-    yield from device_findings(config)
-    yield from security_findings(config)
+    for _, found_by in _checks(declared or _declared(config), taken_everywhere(config)):
+        yield from found_by(config)
+
+
+def sound(rest: Config, ports: dict[str, Port], results: Results) -> Config | None:
+    """The file of these ports and the rest, if there are no findings."""
+    declared = results.of("declared", _declared, rest)
+    everywhere = results.of("everywhere", taken_everywhere, rest)
+    config = rest.with_ports(ports)
+    if results.of("rest", _wrong, _Scope.REST, rest, declared, everywhere):
+        return None
+    if _wrong(_Scope.FILE, config, declared, everywhere):
+        return None
+    claimed: list[frozenset[Hashable]] = []
+    for host, attached in config.by_host.items():
+        if (of_host := results.of(host, _claimed, attached, rest, declared, everywhere)) is None:
+            return None
+        claimed.append(of_host)
+    apart = len(frozenset().union(*claimed)) == sum(map(len, claimed))
+    return config if apart or not any(findings(config)) else None
+
+
+def _declared(config: Config) -> Declared:
+    return Declared(frozenset(config.tenants), frozenset(config.networks), frozenset(config.hosts))
+
+
+def _wrong(scope: _Scope, config: Config, declared: Declared, everywhere: Mapping[str, str]) -> bool:
+    return any(any(found_by(config)) for its, found_by in _checks(declared, everywhere) if its is scope)
+
+
+def _claimed(
+    attached: Mapping[str, Port | Peer], rest: Config, declared: Declared, everywhere: Mapping[str, str]
+) -> frozenset[Hashable] | None:
+    """What the ports of a host claim; None if something is wrong with them."""
+    ports = {name: port for name, port in attached.items() if isinstance(port, Port)}
+    if _wrong(_Scope.HOST, rest.with_ports(ports), declared, everywhere):
+        return None
+    return claims(ports)
 
 
 def _settings(config: Config) -> Iterator[Finding]:
     overlay, listen, rest = config.overlay, config.controller.listen, config.controller.rest
-    has_v6 = any(subnet.version == 6 for network in config.networks.values() for subnet in network.subnet)
-    has_v6 = has_v6 or any(address.version == 6 for port in config.ports.values() for address in port.address)
-    if overlay.mtu is not None and overlay.mtu < 1280 and has_v6:
+    if overlay.mtu is not None and overlay.mtu < 1280 and _has_v6(config):
         message = f"{overlay.mtu} bytes are too few for the file's IPv6 addresses"
         yield Finding(("overlay", "mtu"), message, "Write 1280 or more (RFC 8200, section 5).")
     if listen is not None and listen.port == rest.port:
         message = f"port {rest.port} is where the controller listens for bridges"
         yield Finding(("controller", "rest"), message, "Use another port for REST.")
+
+
+def _has_v6(config: Config) -> bool:
+    addresses = (address for port in config.ports.values() for address in port.address)
+    subnets = (subnet for network in config.networks.values() for subnet in network.subnet)
+    return any(each.version == 6 for each in chain(subnets, addresses))
 
 
 def _networks(config: Config) -> Iterator[Finding]:
@@ -104,13 +177,17 @@ def _networks(config: Config) -> Iterator[Finding]:
             yield Finding(where, message, "Write an address that the workloads can reach.")
 
 
-def _references(config: Config, declared: Declared) -> Iterator[Finding]:
+def _references_of_hosts(declared: Declared, config: Config) -> Iterator[Finding]:
     network, host_named = partial(_network_named, config, declared), partial(_host_named, declared)
     for name, host in config.hosts.items():
         for path in host.vlans:
             yield from network(("hosts", name, "vlans", path), path, key=True)
         for peer in host.encapsulation.keys() - {EVERYONE}:
             yield from host_named(("hosts", name, "encapsulation", peer), peer, key=True)
+
+
+def _references(declared: Declared, config: Config) -> Iterator[Finding]:
+    network, host_named = partial(_network_named, config, declared), partial(_host_named, declared)
     for name, port in config.ports.items():
         if port.host is None and not port.bound:
             yield Finding(("ports", name), "'host' is missing", "Add host: host1.", key=True)
@@ -125,7 +202,7 @@ def _references(config: Config, declared: Declared) -> Iterator[Finding]:
             yield from network(("ports", name, "trunk", path), path, key=True)
 
 
-def _references_of_peers(config: Config, declared: Declared) -> Iterator[Finding]:
+def _references_of_peers(declared: Declared, config: Config) -> Iterator[Finding]:
     network = partial(_network_named, config, declared)
     for name, peer in config.peers.items():
         yield from _host_named(declared, ("peers", name, "host"), peer.host)
@@ -184,6 +261,9 @@ def _hosts(config: Config) -> Iterator[Finding]:
         yield Finding(
             ("hosts",), f"there are {len(hosts)} hosts", f"Use {len(names.TUNNEL_NUMBERS)} at most."
         )
+
+
+def _crowds(config: Config) -> Iterator[Finding]:
     numbered = [port.host for port in config.ports.values() if port.host and not port.bound]
     numbered += (peer.host for peer in config.peers.values())
     for name, count in Counter(numbered).items():

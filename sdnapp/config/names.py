@@ -26,25 +26,26 @@ METER_NUMBERS = range(256, 65536)
 
 
 @lru_cache(maxsize=2**16)  # a controller asks for the same ones with every change of the file
-def _digest(purpose: str, name: str, size: int) -> bytes:
-    return blake2b(name.encode(), digest_size=size, person=purpose.encode()).digest()
+def _digest(purpose: str, name: str, size: int) -> int:
+    digest = blake2b(name.encode(), digest_size=size, person=purpose.encode()).digest()
+    return int.from_bytes(digest, "big")
 
 
 def datapath_id(host: str) -> int:
     """48 bits for a host's bridge, never zero."""
-    return int.from_bytes(_digest("datapath id", host, 6), "big") or 1
+    return _digest("datapath id", host, 6) or 1
 
 
 @lru_cache(maxsize=65536)
 def mac(port: str) -> str:
     """A locally administered unicast address for a port."""
-    return "02:" + _digest("mac", port, 5).hex(":")
+    return "02:" + _digest("mac", port, 5).to_bytes(5, "big").hex(":")
 
 
 def tunnel_interface(encapsulation: str, peer: str) -> str:
     """``vxlan-host2``, or a digest of the peer's name where that is too long for a device."""
     name = f"{encapsulation}-{peer}"
-    return name if len(name) <= MAX_INTERFACE else f"{encapsulation}-{_digest('tunnel', peer, 4).hex()}"
+    return name if len(name) <= MAX_INTERFACE else f"{encapsulation}-{_digest('tunnel', peer, 4):08x}"
 
 
 _NOTE = re.compile(r"([bm])([0-9a-f]{4})([0-9a-f]{10})")
@@ -52,7 +53,7 @@ _NOTE = re.compile(r"([bm])([0-9a-f]{4})([0-9a-f]{10})")
 
 def identity(iface_id: str) -> int:
     """40 bits that stand for an ``iface-id`` where there is no room for it."""
-    return int.from_bytes(_digest("iface-id", iface_id, 5), "big")
+    return _digest("iface-id", iface_id, 5)
 
 
 def note(ofport: int, interface: str, iface_id: str) -> tuple[str, str]:
@@ -84,7 +85,7 @@ def noted(numbers: Mapping[str, int]) -> dict[str, int]:
 
 
 def _mixed(interface: str) -> int:
-    return int.from_bytes(_digest("interface", interface, 5), "big")
+    return _digest("interface", interface, 5)
 
 
 def ofports(names: Iterable[str], numbers: range) -> dict[str, int]:
@@ -98,7 +99,7 @@ def ofports(names: Iterable[str], numbers: range) -> dict[str, int]:
         raise ValueError(f"{len(ordered)} names for {len(numbers)} port numbers")
     taken: dict[int, str] = {}
     for name in ordered:
-        slot = int.from_bytes(_digest("ofport", name, 8), "big") % len(numbers)
+        slot = _digest("ofport", name, 8) % len(numbers)
         while slot in taken:
             slot = (slot + 1) % len(numbers)
         taken[slot] = name

@@ -400,6 +400,21 @@ class Config(Section):
             for name, network in tenant.networks.items()
         }
 
+    @cached_property
+    def by_host(self) -> dict[str | None, dict[str, Port | Peer]]:
+        """What is attached to each host, by name; with None for what may be on any."""
+        attached: dict[str | None, dict[str, Port | Peer]] = {host: {} for host in self.hosts}
+        for some in (self.ports, self.peers):
+            for name, port in some.items():
+                attached.setdefault(port.host, {})[name] = port
+        return attached
+
+    def with_ports(self, ports: dict[str, Port]) -> Config:
+        """The same but for its ports, with what has been worked out of the rest."""
+        other = self.model_copy(update={"ports": ports})
+        other.__dict__.pop("by_host", None)
+        return other
+
     def hosts_of(self, port: Port | Peer) -> tuple[str, ...]:
         """Where a port may be, of the hosts that there are."""
         if port.host is None:

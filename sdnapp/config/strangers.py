@@ -7,17 +7,20 @@ from collections.abc import Iterator
 from sdnapp.config import names
 from sdnapp.config import scalars as s
 from sdnapp.config.problem import Finding, repeated
-from sdnapp.config.schema import Config, Peer
+from sdnapp.config.schema import Config, Peer, Settings
 
 
-def kind_of(config: Config, peer: Peer) -> s.Encapsulation:
+def kind_of(settings: Settings, peer: Peer) -> s.Encapsulation:
     """What the stranger's tunnel wraps frames in."""
-    return peer.encapsulation or config.overlay.encapsulation
+    return peer.encapsulation or settings.encapsulation
 
 
 def tunnels(config: Config) -> dict[str, str]:
     """The name of each stranger, by that of the tunnel that leads to it."""
-    return {names.tunnel_interface(kind_of(config, peer), name): name for name, peer in config.peers.items()}
+    return {
+        names.tunnel_interface(kind_of(config.overlay, peer), name): name
+        for name, peer in config.peers.items()
+    }
 
 
 def stranger_findings(config: Config) -> Iterator[Finding]:
@@ -26,16 +29,16 @@ def stranger_findings(config: Config) -> Iterator[Finding]:
     yield from _ends(config)
     yield from _loops(config)
     for name, peer in config.peers.items():
-        yield from _ways(("peers", name), peer, kind_of(config, peer))
+        yield from _ways(("peers", name), peer, kind_of(config.overlay, peer))
 
 
 def _names(config: Config) -> Iterator[Finding]:
     tunnel_of = {
         kind: {names.tunnel_interface(kind, host): host for host in config.hosts}
-        for kind in {kind_of(config, peer) for peer in config.peers.values()}
+        for kind in {kind_of(config.overlay, peer) for peer in config.peers.values()}
     }
     for name, peer in config.peers.items():
-        kind = kind_of(config, peer)
+        kind = kind_of(config.overlay, peer)
         tunnel = names.tunnel_interface(kind, name)
         for what, known in (("host", config.hosts), ("port", config.ports)):
             if name in known:
@@ -44,7 +47,7 @@ def _names(config: Config) -> Iterator[Finding]:
             message = f"the tunnel to it would be named {tunnel}, like that to {host}"
             yield Finding(("peers", name), message, "Rename one of them.", key=True)
     tunnel_names = (
-        (names.tunnel_interface(kind_of(config, peer), name), name, ("peers", name))
+        (names.tunnel_interface(kind_of(config.overlay, peer), name), name, ("peers", name))
         for name, peer in config.peers.items()
     )
     for tunnel, first, where in repeated(tunnel_names):
@@ -65,7 +68,7 @@ def _ends(config: Config) -> Iterator[Finding]:
             message = f"the vtep of {peer.host} is IPv{here.version}"
             yield Finding(where, message, f"Write an IPv{here.version} address.")
     ends = (
-        ((peer.host, peer.vtep, kind_of(config, peer)), name, ("peers", name))
+        ((peer.host, peer.vtep, kind_of(config.overlay, peer)), name, ("peers", name))
         for name, peer in config.peers.items()
     )
     for (host, vtep, kind), first, path in repeated(ends):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Set
 from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface, ip_interface
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from sdnapp.config import Config, Results, names, schema
 from sdnapp.config.addresses import homes
@@ -51,32 +51,16 @@ def build(config: Config, results: Results | None = None) -> Overlay:
 
     ``results`` change nothing but the time that it takes.
     """
-    results, written = results or Results(), config.networks
-    attached: dict[str, schema.Port | schema.Peer] = {**config.ports, **config.peers}
-    on_host: dict[str, list[str]] = {host: [] for host in sorted(config.hosts)}
-    bound: dict[str, Bound] = {}
-    ports: dict[str, Port] = {}
-    in_order = sorted(attached)
-    for name in in_order:
-        port = attached[name]
-        if isinstance(port, schema.Port) and port.bound:
-            bound[name] = results.of(name, _bound, name, port, _of(port, written))
-        elif port.host is not None:
-            on_host[port.host].append(name)
-    for host, of_host in on_host.items():
-        vtep, vlans = config.hosts[host].vtep, config.hosts[host].vlans
-        for name, ofport in results.of(host, names.ofports, of_host, names.PORT_NUMBERS).items():
-            port = attached[name]
-            if isinstance(port, schema.Port):
-                ports[name] = results.of(name, _port, name, port, _of(port, written), vlans, ofport)
-            else:
-                ports[name] = results.of(name, _stranger, name, port, kind_of(config, port), vtep, ofport)
-    peers = _peers(config)
-    hosts = {}
-    for name, of_host in on_host.items():
-        tunnels = results.of(name, _tunnels, name, peers.get(name, set()), config.hosts, config.overlay)
-        here = tuple(ports[port] for port in of_host)
-        hosts[name] = results.of(name, _host, name, config.hosts[name], here, tunnels)
+    results, written, attached = results or Results(), config.networks, config.by_host
+    reached = {host: results.of(host, _reached, ports) for host, ports in attached.items()}
+    peers = results.of("peers", _peers, reached)
+    rest = _Rest(config.overlay, written, config.hosts)
+    hosts = {
+        name: results.parts(name, _on_host, name, attached[name], peers[name], rest)
+        for name in sorted(config.hosts)
+    }
+    ports = {port.name: port for host in hosts.values() for port in host.ports}
+    bound = {name: port for name, port in config.ports.items() if port.bound}
     overlay = Overlay(
         encapsulation=config.overlay.encapsulation,
         datapath=config.overlay.datapath,
@@ -89,8 +73,11 @@ def build(config: Config, results: Results | None = None) -> Overlay:
         tenants=tuple(sorted(config.tenants)),
         networks={path: results.of(path, _network, path, written[path]) for path in sorted(written)},
         hosts=hosts,
-        ports={name: ports[name] for name in in_order if name in ports},
-        bound=bound,
+        ports={name: ports[name] for name in sorted(ports)},
+        bound={
+            name: results.of(name, _bound, name, bound[name], _of(bound[name], written))
+            for name in sorted(bound)
+        },
     )
     return with_mtus(overlay, results)
 
@@ -98,8 +85,37 @@ def build(config: Config, results: Results | None = None) -> Overlay:
 _Networks = Mapping[str, schema.Network]
 
 
+class _Rest(NamedTuple):
+    """What a host depends on besides what is attached to it."""
+
+    settings: schema.Settings
+    networks: _Networks
+    hosts: Mapping[str, schema.Host]
+
+
 def _of(port: schema.Port, written: _Networks) -> _Networks:
     return {path: written[path] for path in port.networks}
+
+
+def _on_host(
+    results: Results,
+    name: str,
+    attached: Mapping[str, schema.Port | schema.Peer],
+    met: Set[str],
+    rest: _Rest,
+) -> Host:
+    host, ports = rest.hosts[name], []
+    held = {name for name, port in attached.items() if isinstance(port, schema.Peer) or not port.bound}
+    for each, ofport in sorted(names.ofports(held, names.PORT_NUMBERS).items()):
+        port = attached[each]
+        if isinstance(port, schema.Port):
+            own = _of(port, rest.networks)
+            ports.append(results.of(each, _port, each, port, own, host.vlans, ofport))
+        else:
+            kind = kind_of(rest.settings, port)
+            ports.append(results.of(each, _stranger, each, port, kind, host.vtep, ofport))
+    tunnels = results.of(name, _tunnels, name, met, rest.hosts, rest.settings)
+    return results.of(name, _host, name, host, tuple(ports), tunnels)
 
 
 def _host(name: str, host: schema.Host, ports: tuple[Port, ...], tunnels: tuple[Tunnel, ...]) -> Host:
@@ -227,23 +243,28 @@ def _with_prefix(address: Written, network: schema.Network) -> Interface:
     return ip_interface(f"{address}/{subnet.prefixlen}")
 
 
-def _peers(config: Config) -> dict[str, set[str]]:
-    """For each host, those that may share a network with it, and itself."""
+def _reached(attached: Mapping[str, schema.Port | schema.Peer]) -> frozenset[str]:
+    """Paths of the networks of what is attached."""
+    return frozenset(path for port in attached.values() for path in port.networks)
+
+
+def _peers(reached: Mapping[str | None, frozenset[str]]) -> dict[str, frozenset[str]]:
+    """For each host those that may share a network with it, and itself, of the networks that each reaches."""
+    everywhere = reached.get(None, frozenset())
+    of_host = {host: paths | everywhere for host, paths in reached.items() if host is not None}
     members: dict[str, set[str]] = {}
-    for port in config.attached:
-        for path in port.networks:
-            members.setdefault(path, set()).update((port.host,) if port.host else config.hosts)
-    peers: dict[str, set[str]] = {}
-    for hosts in members.values():
-        for host in hosts:
-            peers.setdefault(host, set()).update(hosts)
-    return peers
+    for host, paths in of_host.items():
+        for path in paths:
+            members.setdefault(path, set()).add(host)
+    met = {paths: frozenset().union(*(members[path] for path in paths)) for paths in {*of_host.values()}}
+    return {host: met[paths] for host, paths in of_host.items()}
 
 
 def _tunnels(
     host: str, met: Set[str], hosts: Mapping[str, schema.Host], settings: schema.Settings
 ) -> tuple[Tunnel, ...]:
-    kinds = {peer: between(hosts, settings.encapsulation, host, peer) for peer in sorted(met - {host})}
+    usual = settings.encapsulation
+    kinds = {peer: between(hosts, usual, host, peer) for peer in sorted(met - {host})}
     interfaces = {peer: names.tunnel_interface(kind, peer) for peer, kind in kinds.items()}
     numbers = names.ofports(interfaces.values(), names.TUNNEL_NUMBERS)
     local, csum = hosts[host].vtep, settings.csum

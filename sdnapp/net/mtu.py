@@ -8,12 +8,12 @@ hosts carries.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from operator import attrgetter
 
 from sdnapp.config import Results
-from sdnapp.net.model import Encapsulation, Host, Overlay, Tunnel
+from sdnapp.net.model import Encapsulation, Host, Overlay
 
 USUAL_MTU = 1500
 """Bytes, of an underlay of which nobody says otherwise."""
@@ -46,36 +46,33 @@ def overhead(
     return _IP[version] + _HEADER[encapsulation] + optional + ETHERNET + _TAG * tag
 
 
-def overheads(hosts: Mapping[str, Host], usual: Encapsulation) -> Mapping[int, int]:
+def overheads(
+    hosts: Mapping[str, Host], usual: Encapsulation, results: Results | None = None
+) -> Mapping[int, int]:
     """By IP version, what the tunnel costs that costs most: it decides for all, so that the workloads of a
     network agree wherever they are. Where there is none it is as if there were one of the ``usual`` kind.
     """
-    kinds = {
-        (host.vtep.version, *kind, tag)
-        for host in hosts.values()
-        for tunnels, tag in _tunnels(host)
-        for kind in set(map(_KIND, tunnels))
-    }
+    results = results or Results()
     costs = {4: [overhead(usual, 4, csum=False)], 6: [overhead(usual, 6, csum=False)]}
-    for version, kind, csum, keyed, tag in kinds:
-        costs[version].append(overhead(kind, version, csum=csum, keyed=keyed, tag=tag))
+    for name, host in hosts.items():
+        costs[host.vtep.version].extend(results.of(name, _costs, host))
     return {version: max(some[1:] or some) for version, some in costs.items()}
 
 
-_KIND = attrgetter("encapsulation", "csum", "keyed")
-
-
-def _tunnels(host: Host) -> Iterator[tuple[Sequence[Tunnel], bool]]:
-    """Those to other hosts, and each to a stranger, with whether they carry tags inside."""
-    yield host.tunnels, False
+def _costs(host: Host) -> frozenset[int]:
+    """What its tunnels cost: those to other hosts, and those to strangers, which may carry tags inside."""
+    kinds = {(tunnel.encapsulation, tunnel.csum, tunnel.keyed, False) for tunnel in host.tunnels}
     for port in host.ports:
-        if port.tunnel is not None:
-            yield (port.tunnel,), any(attachment.tagged for attachment in port.attachments)
+        if (tunnel := port.tunnel) is not None:
+            tag = any(attachment.tagged for attachment in port.attachments)
+            kinds.add((tunnel.encapsulation, tunnel.csum, tunnel.keyed, tag))
+    version = host.vtep.version
+    return frozenset(overhead(kind, version, csum=c, keyed=k, tag=tag) for kind, c, k, tag in kinds)
 
 
 def with_mtus(overlay: Overlay, results: Results) -> Overlay:
     """The overlay whose networks know their MTUs as far as the file tells, and whether it tells."""
-    carries = _carries(overlay)
+    carries = _carries(overlay, results)
     networks = dict(overlay.networks)
     for path, by_host in carries.items():
         told = overlay.mtu is not None or any(overlay.hosts[name].underlay_mtu for name in by_host)
@@ -84,18 +81,21 @@ def with_mtus(overlay: Overlay, results: Results) -> Overlay:
     return replace(overlay, networks=networks)
 
 
-def _carries(overlay: Overlay) -> Mapping[str, Mapping[str, int]]:
+def _carries(overlay: Overlay, results: Results) -> Mapping[str, Mapping[str, int]]:
     """By network and host, what the underlay leaves: that of the file, else a usual one. A port that may
     appear on any host brings its networks to all of them.
     """
-    costs = overheads(overlay.hosts, overlay.encapsulation)
+    costs = overheads(overlay.hosts, overlay.encapsulation, results)
     roaming = {(bound.host, each.network) for bound in overlay.bound.values() for each in bound.attachments}
     carries: dict[str, dict[str, int]] = {}
     for name, host in overlay.hosts.items():
-        for path in host.networks.union(path for at, path in roaming if at in {None, name}):
-            left = (host.underlay_mtu or USUAL_MTU) - costs[host.vtep.version]
+        left = (host.underlay_mtu or USUAL_MTU) - costs[host.vtep.version]
+        for path in results.of(name, _networks, host).union(p for at, p in roaming if at in {None, name}):
             carries.setdefault(path, {})[name] = left
     return carries
+
+
+_networks = attrgetter("networks")
 
 
 def workload_mtus(overlay: Overlay, host: Host, underlay: int) -> Mapping[str, int]:
@@ -110,7 +110,7 @@ def workload_mtus(overlay: Overlay, host: Host, underlay: int) -> Mapping[str, i
 
 def remarks(overlay: Overlay) -> Iterator[str]:
     """Where the MTUs of the file do not go together, what follows from that, a sentence each."""
-    for path, by_host in sorted(_carries(overlay).items()):
+    for path, by_host in sorted(_carries(overlay, Results()).items()):
         narrow = min(by_host, key=lambda name: (by_host[name], name))
         told = overlay.hosts[narrow].underlay_mtu is not None
         if overlay.mtu is not None and overlay.mtu > by_host[narrow] and told:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from typing import Any
 
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from sdnapp.config import Invalid, Results, document, entries
-from sdnapp.config.document import Document
-from sdnapp.config.problem import Finding
 
 LINES = st.sampled_from(
     [
@@ -33,16 +31,25 @@ LINES = st.sampled_from(
 )
 INDENTS = st.sampled_from(["", "", "", "  ", "  ", "  ", " ", "    ", "      "])
 TEXTS = st.lists(st.builds(str.__add__, INDENTS, LINES), max_size=12).map("\n".join)
-FINDING = Finding(("ports", "a", "x"), "wrong", "mend it")
 
 
-def said(read: Callable[[], Document]) -> object:
-    """Values in their order, what is wrong, and where something is that would be wrong."""
+def as_a_whole(text: str) -> object:
+    """The values of the document in their order; None where something is wrong."""
     try:
-        found = read()
-    except Invalid as invalid:
-        return invalid.problems
-    return json.dumps(found.values), found.problems, found.problem(FINDING)
+        found = document.read(text, "f")
+    except Invalid:
+        return None
+    return None if found.problems else json.dumps(found.values)
+
+
+def by_entry(text: str, results: Results) -> object:
+    """The same; None also where it has to be read as a whole."""
+    found = entries.read(text, value, results)
+    return None if found is None else json.dumps(found)
+
+
+def value(_path: tuple[str, ...], _key: str, value: Any) -> Any:
+    return value
 
 
 @settings(deadline=None, max_examples=600)
@@ -54,17 +61,26 @@ def said(read: Callable[[], Document]) -> object:
 def test_a_file_says_the_same_read_entry_by_entry(texts: list[str], ended: bool) -> None:
     results = Results()
     for text in texts:
-        data = (text + "\n" * ended).encode()
         results = Results(results.made)
 
-        whole = said(lambda data=data: document.read(data, "f"))  # type: ignore[misc]
-        assert said(lambda data=data, results=results: entries.read(data, "f", results)) == whole  # type: ignore[misc]
+        assert by_entry(text + "\n" * ended, results) in {None, as_a_whole(text + "\n" * ended)}
+
+
+def test_a_file_that_is_plain_is_read_entry_by_entry() -> None:
+    for text in (
+        "a: 1\n",
+        "# note\na: {x: 1}\n\nb: # note\n\n  c:\n    x: 1\n  d: |\n    x\n\ne:",
+        "a:\n  b: [1,\n    2]",
+    ):
+        assert by_entry(text, Results()) == as_a_whole(text) is not None
 
 
 def test_what_is_written_as_before_is_not_read_again() -> None:
     first = Results()
-    before = entries.read(b"ports:\n  a: {x: 1}\n  b: {x: 2}\n", "f", first).values
-    after = entries.read(b"# more\nports:\n  c: 1\n  b: {x: 2}\n", "f", Results(first.made)).values
+    before = entries.read("hosts:\n  a: {}\nports:\n  a: {x: 1}\n  b: {x: 2}\n", value, first)
+    after = entries.read("# more\nports:\n  c: 1\n  b: {x: 2}\nhosts:\n  a: {}\n", value, Results(first.made))
 
-    assert after == {"ports": {"c": "1", "b": {"x": "2"}}}
+    assert before is not None
+    assert after == {"ports": {"c": "1", "b": {"x": "2"}}, "hosts": {"a": {}}}
     assert after["ports"]["b"] is before["ports"]["b"]
+    assert after["hosts"] is before["hosts"]

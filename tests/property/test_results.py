@@ -6,16 +6,18 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sdnapp.config import Invalid, Problem, Results, parse
+from sdnapp.config import Invalid, Problem, Results, document, parse
 from sdnapp.net.build import build
 from sdnapp.net.model import Overlay
 from sdnapp.source import Loader
 from tests.overlays import TWO_HOSTS
 
+CONFIGS = Path(__file__).parents[2] / "configs"
 NETWORKS = ("red/web", "red/db", "blue/web")
 HOSTS = ("host1", "host2", "host3")
 KINDS = st.sampled_from(["vxlan", "gre", "geneve"])
@@ -54,10 +56,13 @@ def port(number: int) -> st.SearchStrategy[dict[str, Any]]:
         max_macs=st.just(7),
         rate=st.just({"send": "1M"}),
         may=st.just("router"),
+        mac=st.sampled_from([*[f"02:00:00:00:00:0{number}"] * 20, "02:00:00:00:00:01"]),
+        interface=st.sampled_from([*[f"eth{number}"] * 20, "eth1", "br-int"]),
         security=st.sampled_from(["learn"] * 5 + ["strict"]),
     )
     trunk = st.dictionaries(st.sampled_from(NETWORKS), TAGS, min_size=1, max_size=2)
-    address = st.lists(st.sampled_from(addresses[:2] * 5 + addresses[2:]), unique=True, max_size=2)
+    addresses += ["10.1.1.1/24"]
+    address = st.lists(st.sampled_from(addresses[:2] * 10 + addresses[2:]), unique=True, max_size=2)
     ways = (
         st.fixed_dictionaries({"network": st.sampled_from(NETWORKS)}),
         st.fixed_dictionaries({"network": st.just("red/db"), "address": address}),
@@ -131,6 +136,86 @@ def test_a_file_means_the_same_whatever_was_read_before_it(texts: list[str]) -> 
             Path(file.name).write_text(text)
 
             assert verdict(again) == verdict(Loader(file.name))
+
+
+SERVER = TWO_HOSTS.replace("red1:  {", "red1:  {may: dhcp-server, ")
+SAME_MAC, SAME_ID = "mac: 02:00:00:00:00:01, ", "attach: external, iface_id: x, "
+APART = {
+    "mac": (("red1:  {", f"red1:  {{{SAME_MAC}"), ("red2:  {", f"red2:  {{{SAME_MAC}")),
+    "address": (("10.1.1.1/24", "10.1.1.9/24"), ("10.1.1.2/24", "10.1.1.9/24")),
+    "iface-id": (("red1:  {", f"red1:  {{{SAME_ID}"), ("red2:  {", f"red2:  {{{SAME_ID}")),
+    "interface": (("red1:  {", "red1:  {interface: x, "), ("blue1: {", "blue1: {interface: x, ")),
+    "uplink": (("red2:  {", "red2:  {interface: x, "), (".202}", ".202, uplink: x}")),
+    "server": (("red2:  {", "red2:  {assign: dhcp, "), ("may: dhcp-server, ", "")),
+    "family": (("red2:  {", "red2:  {max_macs: 7, "), ("192.168.4.202", "fd00:4::202")),
+    "network": (("red2:  {", "red2:  {max_macs: 7, "), ("blue: {networks: {web:", "blue: {networks: {db:")),
+    "subnet": (("red2:  {", "red2:  {max_macs: 7, "), ("10.1.1.0/24", "10.1.2.0/24")),
+    "stranger": (
+        ("ports:", "peers: {nas: {host: host1, vtep: 192.168.5.7, network: red/web}}\nports:"),
+        ("{nas:", "{red2:"),
+    ),
+}
+"""Two changes to a file that do not go together."""
+
+
+@pytest.mark.parametrize("changes", APART.values(), ids=APART)
+def test_what_does_not_go_with_what_was_there_before_is_found(changes: tuple[tuple[str, str], ...]) -> None:
+    text, known = SERVER, Results()
+    parse(text.encode(), "f", known)
+    for old, new in changes[:-1]:
+        text, known = text.replace(old, new), Results(known.made)
+        parse(text.encode(), "f", known)
+    text = text.replace(*changes[-1])
+    with pytest.raises(Invalid) as alone:
+        parse(text.encode(), "f")
+    with pytest.raises(Invalid) as after:
+        parse(text.encode(), "f", Results(known.made))
+
+    assert after.value.problems == alone.value.problems
+
+
+@pytest.mark.parametrize("path", sorted((CONFIGS / "broken").glob("*.yaml")), ids=lambda path: path.stem)
+def test_a_broken_file_is_told_as_if_it_were_the_first(path: Path) -> None:
+    known = Results()
+    parse((CONFIGS / "minimal.yaml").read_bytes(), "f", known)
+    with pytest.raises(Invalid) as alone:
+        parse(path.read_bytes(), "f")
+    with pytest.raises(Invalid) as after:
+        parse(path.read_bytes(), "f", Results(known.made))
+
+    assert after.value.problems == alone.value.problems
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.stem)
+def test_no_example_needs_to_be_read_as_a_whole(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    alone = parse(path.read_bytes(), "f")
+    monkeypatch.delattr(document, "read")
+
+    assert parse(path.read_bytes(), "f", Results()) == alone
+
+
+def test_what_a_part_came_to_is_kept_with_the_whole_that_is_the_same() -> None:
+    made: list[int] = []
+
+    def part(number: int) -> int:
+        made.append(number)
+        return number
+
+    def whole(results: Results, *numbers: int) -> int:
+        return sum(results.of(number, part, number) for number in numbers)
+
+    known = Results()
+    for numbers in ((1, 2), (1, 2), (1, 3)):
+        known = Results(known.made)
+        assert known.parts("whole", whole, *numbers) == sum(numbers)
+    assert made == [1, 2, 3]
+
+
+def test_what_many_come_to_depends_on_what_is_given_to_all() -> None:
+    known = Results()
+    for items, power in (((2, 3, 2), 10), ((3, 4), 10), ((3, 4), 2)):
+        known = Results(known.made)
+        assert known.each("powers", pow, items, power) == [item**power for item in items]
 
 
 def test_what_has_not_changed_is_the_very_same() -> None:

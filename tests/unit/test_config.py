@@ -123,6 +123,14 @@ def test_an_entry_that_is_broken_does_not_hide_what_is_wrong_with_the_others() -
     ]
 
 
+def test_a_port_that_asks_in_no_network_is_told_that_it_is_in_none() -> None:
+    found = problems(f"{HEAD}ports: {{red1: {{host: host1, assign: dhcp}}}}")
+
+    assert [message.split(": ")[2] for message in found] == [
+        "it has neither 'network' nor 'trunk'. Add network"
+    ]
+
+
 def test_not_utf8_says_where() -> None:
     assert problems(b"tenants:\n  r\xe9d: {}") == [
         "f:2:4: byte 0xe9 is not UTF-8. Save the file as UTF-8 text."
