@@ -1,4 +1,7 @@
-"""A connection that ends when its bridge goes, or its host without a word, on both hubs of os-ken.
+"""A connection that receives at little cost, and ends when its bridge goes, or its host without a word.
+
+os-ken asks the kernel for each header and each body, and parses and hands round whatever comes. Here all that
+is there is taken at once, and what only says that a bridge did as it was told ends unparsed.
 
 When the receiving thread of an os-ken connection ends, it kills the sending one and waits for it. Threads
 of the native hub cannot be killed: it would wait forever, and nobody would hear that the bridge went.
@@ -7,12 +10,24 @@ of the native hub cannot be killed: it would wait forever, and nobody would hear
 from __future__ import annotations
 
 import socket
-from functools import wraps
+import ssl
+from collections.abc import Iterator
+from contextlib import suppress
+from struct import Struct
 from typing import Any
 
-from os_ken.controller import controller
+from os_ken.controller import controller, ofp_event
+from os_ken.controller.handler import DEAD_DISPATCHER
+from os_ken.lib import hub
+from os_ken.ofproto import ofproto_parser
 
-_receive = controller.Datapath._recv_loop
+from sdnapp.openflow import monitor
+
+PIECE = 64 * 1024
+"""Bytes that are taken at once, if there are as many: no message is longer."""
+TURN = 2048
+"""Messages after which others have a turn, as in os-ken."""
+_header = Struct("!BBHI")
 
 SILENCE = 30
 """Seconds after which a host that acknowledges nothing is gone; kernels do, however busy the switch."""
@@ -27,16 +42,62 @@ def expect_life(connection: Any) -> None:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, SILENCE * 1000)
 
 
-@wraps(_receive)
-def _receive_and_say_when_over(datapath: controller.Datapath) -> None:
+def _receive(datapath: controller.Datapath) -> None:
+    """What os-ken's ``Datapath._recv_loop`` does: until the connection ends, events for all that it says."""
     try:
         expect_life(datapath.socket)
-        _receive(datapath)
+        for number, message in enumerate(messages(datapath), 1):
+            if not message.startswith(monitor.DONE):
+                _tell(datapath, message)
+            if number % TURN == 0:
+                hub.sleep(0)
     finally:
+        with suppress(OSError):
+            datapath.socket.close()
         datapath.close()
         datapath.send(b"", close_socket=True)  # wakes the sending thread, which finds the connection dead
 
 
+def messages(datapath: controller.Datapath) -> Iterator[bytearray]:
+    """Each message as it comes; one that says it is shorter than its header is taken for a header."""
+    held = bytearray()
+    while piece := _piece(datapath):
+        held += piece
+        start = 0
+        while len(held) - start >= _header.size and datapath.state != DEAD_DISPATCHER:
+            _, _, length, _ = _header.unpack_from(held, start)
+            end = start + max(length, _header.size)
+            if end > len(held):
+                break
+            yield held[start:end]
+            start = end
+        del held[:start]
+
+
+def _piece(datapath: controller.Datapath) -> bytes:
+    """What there is, as soon as there is something; nothing when the connection has ended."""
+    while datapath.state != DEAD_DISPATCHER:
+        try:
+            received: bytes = datapath.socket.recv(PIECE)
+        except (TimeoutError, ssl.SSLError):  # eventlet says SSLError when a TLS connection is silent
+            continue
+        except OSError:
+            break
+        return received
+    return b""
+
+
+def _tell(datapath: controller.Datapath, message: bytearray) -> None:
+    """The event of a message, to whoever is to hear of it now: applications, then os-ken's own handlers."""
+    version, kind, _, xid = _header.unpack_from(message)
+    parsed = ofproto_parser.msg(datapath, version, kind, len(message), xid, message)
+    if parsed and datapath.ofp_brick is not None:
+        event = ofp_event.ofp_msg_to_ev(parsed)
+        datapath.ofp_brick.send_event_to_observers(event, datapath.state)
+        for handler in datapath.ofp_brick.get_handlers(event, datapath.state):
+            handler(event)
+
+
 def install() -> None:
     """Mend os-ken's ``Datapath``, process-wide; again is harmless."""
-    controller.Datapath._recv_loop = _receive_and_say_when_over
+    controller.Datapath._recv_loop = _receive

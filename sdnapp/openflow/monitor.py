@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
-from struct import Struct
+from struct import Struct, pack
 from typing import Any
 
 from os_ken.ofproto import ofproto_v1_3 as ofproto
@@ -31,6 +31,13 @@ _any_match = bytes.fromhex("0001000400000000")
 _update = Struct("!HH")
 _property = Struct("!HHI")
 _full = Struct("!HHHHHHHBxQ")
+
+DONE = pack(
+    "!BBHIHHxxxxIIHH",
+    *(ofproto.OFP_VERSION, ofproto.OFPT_MULTIPART_REPLY, 32, 0, ofproto.OFPMP_EXPERIMENTER, 0),
+    *(_ONF, _FLOW_MONITOR, 8, _ABBREVIATED),
+)
+"""How a message begins that says only that something was done as we asked; its xid follows."""
 
 
 class Event(IntEnum):

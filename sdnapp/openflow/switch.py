@@ -29,6 +29,8 @@ TIMEOUT = 30.0
 """Seconds without any reply after which a bridge is taken for gone."""
 CHUNK = 64 * 1024
 """Bytes given to the connection at once: small enough for echo replies to find a gap."""
+_LEARNED, _CROWDED, _TAUGHT = Kind.LEARNED, Kind.CROWDED, Kind.TAUGHT
+"""By these names, because Python 3.11 takes longer to find a member of an enumeration than to read a flow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,11 +140,11 @@ class Switch:
         for reply in flows:
             for at, table, cookie in reply.body.heads():
                 kind = kind_of(cookie)
-                if kind is not Kind.TAUGHT:
+                if kind is not _TAUGHT:
                     keys.add((table, cookie))
-                if kind is Kind.CROWDED:
+                if kind is _CROWDED:
                     crowded.append(FlowStats(reply.body.buffer, at).match["in_port"])
-                elif kind is Kind.LEARNED:
+                elif kind is _LEARNED:
                     entry = FlowStats(reply.body.buffer, at)
                     if table in {Table.ADDRESS, Table.ANSWER}:
                         addresses += filter(None, [neighbours.remembered(entry)])
@@ -176,7 +178,8 @@ class Switch:
         try:
             for chunk in _chunks(self._messages(plan, known_meters, together, blame, bundled=bundled)):
                 self.datapath.send(chunk)
-                hub.sleep(0)
+                if len(chunk) >= CHUNK:
+                    hub.sleep(0)
             refused = []
             while (reply := self._next(self._answers)).xid != self._sent[-1]:
                 if isinstance(reply, parser.OFPErrorMsg):
