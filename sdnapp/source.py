@@ -18,7 +18,7 @@ from sdnapp.config.results import Known
 from sdnapp.net.build import build
 from sdnapp.net.model import Overlay
 
-_SETTLE, _SETTLE_COMPLETE = 0.05, 0.005
+_SETTLE, _SETTLE_COMPLETE = 0.05, 0.002
 """Seconds without an event after which a burst of them is over: in doubt, and once the file is complete."""
 
 # <sys/inotify.h>: attributes, close after writing, moved from, moved to, created, deleted, and the watched

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 from typing import NamedTuple
 
 from flows.view import Answer, Location, Speaker
@@ -82,19 +83,41 @@ class Seat(NamedTuple):
     answers: tuple[Answer, ...]
 
 
-class Home(NamedTuple):
-    """The ports of a network on one host, and all addresses that the file gives them.
+@dataclass(frozen=True)
+class Home:
+    """The ports of a network on one host."""
 
-    ``leases``: a DHCP server may be among them.
-    """
-
+    path: str
     ports: tuple[Port, ...]
-    seats: tuple[Seat, ...]
-    answers: tuple[Answer, ...]
-    leases: bool = False
+
+    @cached_property
+    def seats(self) -> tuple[Seat, ...]:
+        """What they are in this network, for the bridge that they are on."""
+        return tuple(
+            Seat(port, attachment, _speaker(port.security.only, attachment), tuple(_given(port, attachment)))
+            for port in self.ports
+            for attachment in port.attachments
+            if attachment.network == self.path
+        )
+
+    @cached_property
+    def answers(self) -> tuple[Answer, ...]:
+        """All addresses that the file gives them."""
+        given = (
+            _given(port, attachment)
+            for port in self.ports
+            for attachment in port.attachments
+            if attachment.addresses and attachment.network == self.path
+        )
+        return tuple(sorted(chain.from_iterable(given)))
+
+    @cached_property
+    def leases(self) -> bool:
+        """Whether a DHCP server may be among them."""
+        return any("dhcp-server" in port.security.may for port in self.ports)
 
 
-NO_HOME = Home((), (), ())
+NO_HOME = Home("", ())
 Homes = Mapping[str, Home]
 """By host."""
 
@@ -206,7 +229,7 @@ class _Desk:
         before, homes = self._homes, {}
         for host, ports in sorted(hosts.items()):
             home, here = before.get(host, NO_HOME), tuple(ports)
-            homes[host] = home if home.ports == here else _at_home(self._path, here)
+            homes[host] = home if home.ports == here else Home(self._path, here)
         self._homes = homes
         return homes
 
@@ -229,17 +252,6 @@ def _residents(stations: Stations, before: Residents, *, learned: bool) -> Resid
         resident = before.get(host, NOBODY_THERE)
         residents[host] = resident if resident.stations == here else Resident(here, learned)
     return residents
-
-
-def _at_home(path: str, ports: tuple[Port, ...]) -> Home:
-    seats = tuple(
-        Seat(port, attachment, _speaker(port.security.only, attachment), tuple(_given(port, attachment)))
-        for port in ports
-        for attachment in port.attachments
-        if attachment.network == path
-    )
-    leases = any("dhcp-server" in port.security.may for port in ports)
-    return Home(ports, seats, tuple(sorted(answer for seat in seats for answer in seat.answers)), leases)
 
 
 def _speaker(mac: str | None, attachment: Attachment) -> Speaker | None:
