@@ -43,6 +43,8 @@ class Resident:
     @cached_property
     def together(self) -> Mapping[int, tuple[str, ...]]:
         """The MACs by moves."""
+        if not self.learned:  # the file says where they are
+            return {0: tuple(sorted(self.stations))} if self.stations else {}
         macs: dict[int, list[str]] = defaultdict(list)
         for mac, ((_, interface), moves, _) in self.stations.items():
             macs[max(moves, 0) if interface is None else 0].append(mac)
