@@ -73,7 +73,7 @@ from sdnapp.net.events import (
     Thawed,
 )
 from sdnapp.net.hearing import Said, follow, give_back, grant, hear, miss, recall
-from sdnapp.net.knowledge import Library
+from sdnapp.net.knowledge import Archive
 from sdnapp.net.leases import Word
 from sdnapp.net.membership import decode
 from sdnapp.net.model import Host, Overlay
@@ -113,7 +113,7 @@ class Engine:
         self._drift: dict[str, int] = {}
         self._latest: dict[str, Dialect] = {}
         self._spoken: Counter[tuple[str, str]] = Counter()
-        self._library = Library()
+        self._archive = Archive()
         self._clock = 0.0
         self._looking = False
 
@@ -273,7 +273,7 @@ class Engine:
     def _configure(self, event: FileChanged) -> list[Effect]:
         overlay = event.overlay
         self._config_error = None
-        self._library.keep(overlay.networks)
+        self._archive.keep(overlay.networks)
         for gone in self._away.keys() - overlay.hosts.keys():
             del self._away[gone]
         self._state = step(self._state, Configured(overlay))
@@ -305,7 +305,7 @@ class Engine:
             self._strangers[event.dpid] = event
             return [Note("bridge.unknown", fields, warning=True)]
         self._leave(event.dpid)  # it may be back before it was known to be gone
-        memo, compiled = self._away.pop(host.name, (Memo(self._library), NOTHING))
+        memo, compiled = self._away.pop(host.name, (Memo(self._archive), NOTHING))
         session = Session(host.name, event.address, event.now, memo, compiled=compiled)
         self._sessions[event.dpid] = session
         self._state = step(self._state, BridgeFound(host.name, event.ports, event.dead))

@@ -166,7 +166,7 @@ class Knowledge:
         return sum(len(resident.stations) for resident in residents)
 
 
-class Library:
+class Archive:
     """What is known of each network, from state to state: what is not new is the object of before."""
 
     def __init__(self) -> None:

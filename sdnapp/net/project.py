@@ -26,11 +26,11 @@ from sdnapp.net.kept import Kept
 from sdnapp.net.knowledge import (
     NO_HOME,
     NOBODY_THERE,
+    Archive,
     Heard,
     Home,
     Homes,
     Knowledge,
-    Library,
     Resident,
     Residents,
     Seat,
@@ -71,9 +71,9 @@ class Ways(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Memo:
-    """What was projected before for one bridge; ``library``: what is known of networks, the same for all."""
+    """What was projected before for one bridge; ``archive``: what is known of networks, the same for all."""
 
-    library: Library = field(default_factory=Library)
+    archive: Archive = field(default_factory=Archive)
     bridge: Kept = field(default_factory=Kept)
     networks: dict[str, Kept] = field(default_factory=dict)
 
@@ -100,7 +100,7 @@ def projection(state: State, host: str, speech: Dialect, memo: Memo) -> Generato
         kept = memo.networks.get(path)
         if kept is None:
             kept = memo.networks[path] = Kept()
-        known = memo.library.of(state, path)
+        known = memo.archive.of(state, path)
         said, keys = spoken.ways.get(path, _NO_WAYS), spoken.keys.get(path, ())
         ways = kept.of(_ways, ports, speech, said, keys, state.having[path], state.overlay.bfd > 0)
         if not kept.knows(_network, kept, host, ports, ways, known):

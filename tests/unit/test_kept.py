@@ -5,7 +5,7 @@ from __future__ import annotations
 from flows.compile import at_once
 from sdnapp.net.events import BridgeFound, Configured, Event, Seen, Sighting
 from sdnapp.net.kept import Kept
-from sdnapp.net.knowledge import Library
+from sdnapp.net.knowledge import Archive
 from sdnapp.net.project import Memo, project, projection
 from sdnapp.net.speaking import dialect
 from sdnapp.net.state import State
@@ -43,12 +43,12 @@ def test_the_same_inputs_are_not_looked_at_twice() -> None:
 
 
 def test_what_is_known_of_a_network_stays_the_object_that_it_was_while_others_change() -> None:
-    library, before = Library(), up()
+    archive, before = Archive(), up()
     after = step(before, Configured(overlay(MORE)))
-    red, blue = library.of(before, RED), library.of(before, BLUE)
-    now = library.of(after, RED)
+    red, blue = archive.of(before, RED), archive.of(before, BLUE)
+    now = archive.of(after, RED)
 
-    assert library.of(after, BLUE) is blue
+    assert archive.of(after, BLUE) is blue
     assert now is not red
     assert now.homes["host1"] is red.homes["host1"]
     assert now.static["host1"] is red.static["host1"]
@@ -56,11 +56,11 @@ def test_what_is_known_of_a_network_stays_the_object_that_it_was_while_others_ch
 
 
 def test_a_network_that_is_gone_is_forgotten() -> None:
-    library, state = Library(), up()
-    before = library.of(state, RED)
-    library.keep({BLUE})
+    archive, state = Archive(), up()
+    before = archive.of(state, RED)
+    archive.keep({BLUE})
 
-    assert library.of(step(state, Configured(overlay(MORE))), RED).homes["host1"] is not before.homes["host1"]
+    assert archive.of(step(state, Configured(overlay(MORE))), RED).homes["host1"] is not before.homes["host1"]
 
 
 def test_a_bridge_is_projected_the_same_with_and_without_what_was_projected_before() -> None:
