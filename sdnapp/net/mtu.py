@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from operator import attrgetter
 
 from sdnapp.config import Results
 from sdnapp.net.model import Encapsulation, Host, Overlay
@@ -90,12 +89,9 @@ def _carries(overlay: Overlay, results: Results) -> Mapping[str, Mapping[str, in
     carries: dict[str, dict[str, int]] = {}
     for name, host in overlay.hosts.items():
         left = (host.underlay_mtu or USUAL_MTU) - costs[host.vtep.version]
-        for path in results.of(name, _networks, host).union(p for at, p in roaming if at in {None, name}):
+        for path in host.networks.union(p for at, p in roaming if at in {None, name}):
             carries.setdefault(path, {})[name] = left
     return carries
-
-
-_networks = attrgetter("networks")
 
 
 def workload_mtus(overlay: Overlay, host: Host, underlay: int) -> Mapping[str, int]:
