@@ -8,7 +8,7 @@ read before it is written, and has at most one plan on its way; whatever happens
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
 from typing import Any
@@ -64,8 +64,8 @@ from sdnapp.net.events import (
     Faded,
     GroupsAged,
     GroupsHeard,
-    PortFound,
-    PortLost,
+    PortsFound,
+    PortsLost,
     Recalled,
     Seen,
     Settled,
@@ -133,14 +133,12 @@ class Engine:
         None in between means that others may have a turn: what follows takes a while.
         """
         before = self._state
-        for seen_by, run in groupby(events, lambda e: e.dpid if isinstance(e, SourceSeen) else None):
-            if seen_by is None:
+        for many, run in groupby(events, _alike):
+            if many is None:
                 for event in run:
                     yield from self._take(event)
-            elif seen_by in self._sessions:
-                seen = [event for event in run if isinstance(event, SourceSeen)]
-                sightings = tuple(event.sighting for event in seen)
-                self._state = step(self._state, Seen(self._sessions[seen_by].host, sightings, seen[0].now))
+            elif many[0] in self._sessions:
+                yield from self._take_many(self._sessions[many[0]].host, list(run))
         self._state = follow(before, self._state)
         yield from binding_notes(before, self._state)
         yield from health_notes(before, self._state)
@@ -190,19 +188,34 @@ class Engine:
         session = self._sessions.get(event.dpid)
         return [] if session is None else self._hear(session, event)
 
+    def _take_many(self, host: str, events: Sequence[Event]) -> Iterator[Effect]:
+        """Many of a kind from one bridge of ours: what follows from them is worked out once."""
+        match events:
+            case [SourceSeen(now=now), *_]:
+                sightings = tuple(event.sighting for event in events if isinstance(event, SourceSeen))
+                self._state = step(self._state, Seen(host, sightings, now))
+            case [PortChanged(), *_]:
+                yield from self._see_ports(host, [e for e in events if isinstance(e, PortChanged)])
+
+    def _see_ports(self, host: str, changes: Sequence[PortChanged]) -> Iterator[Note]:
+        """Ports that came, or ports that went."""
+        number = self._state.ports(host).number
+        found = [(change.interface, change.ofport) for change in changes if change.ofport is not None]
+        latest = {change.interface: change for change in changes}
+        dead = frozenset(interface for interface, change in latest.items() if change.dead)
+        seen = PortsFound(host, found, dead) if found else PortsLost(host, latest.keys())
+        self._state = step(self._state, seen)
+        for interface, change in latest.items():
+            fields: dict[str, Any] = {"host": host, "port": interface}
+            if change.ofport is None and not is_note(interface):
+                yield Note("port.removed", fields)
+            elif change.ofport != number.get(interface) and not is_note(interface):
+                yield Note("port.added", {**fields, "ofport": change.ofport})
+
     def _hear(self, session: Session, event: FromBridge) -> list[Effect]:
         """Something from a bridge of ours."""
         host = session.host
         match event:
-            case PortChanged(_, interface, None, _):
-                self._state = step(self._state, PortLost(host, interface))
-                return [] if is_note(interface) else [Note("port.removed", {"host": host, "port": interface})]
-            case PortChanged(_, interface, int(ofport), dead):
-                known = self._state.ports(host).number.get(interface) == ofport
-                self._state = step(self._state, PortFound(host, interface, ofport, dead))
-                if known or is_note(interface):
-                    return []
-                return [Note("port.added", {"host": host, "port": interface, "ofport": ofport})]
             case Heard():
                 return self._listen(host, event)
             case SourceSilent(_, sighting, gone):
@@ -435,6 +448,16 @@ class Engine:
             multicast=multicast_status(self._state),
             spoken=_by_network(self._spoken),
         )
+
+
+def _alike(event: Event) -> tuple[int, type, bool] | None:
+    """What can be taken in together when it comes in a row; None: this event stands alone."""
+    match event:
+        case SourceSeen(dpid):
+            return dpid, SourceSeen, True
+        case PortChanged(dpid, _, ofport):
+            return dpid, PortChanged, ofport is None
+    return None
 
 
 def _by_network(spoken: Mapping[tuple[str, str], int]) -> Mapping[str, Mapping[str, int]]:

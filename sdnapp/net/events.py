@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -57,21 +57,22 @@ class BridgeFound:
 
 
 @dataclass(frozen=True, slots=True)
-class PortFound:
-    """A port appeared, or has a new number, or the bridge hears somebody behind it or no more."""
+class PortsFound:
+    """Ports appeared or have new numbers, one after the other, or the bridge hears somebody behind them, or
+    nobody any more (``dead``).
+    """
 
     host: str
-    interface: str
-    ofport: int
-    dead: bool = False
+    ports: Sequence[tuple[str, int]]
+    dead: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
-class PortLost:
-    """A port went away."""
+class PortsLost:
+    """Ports went away."""
 
     host: str
-    interface: str
+    interfaces: Set[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,8 +166,8 @@ class Settled:
 Event = (
     Configured
     | BridgeFound
-    | PortFound
-    | PortLost
+    | PortsFound
+    | PortsLost
     | Seen
     | Silent
     | Recalled

@@ -21,8 +21,8 @@ from sdnapp.net.events import (
     Faded,
     GroupsAged,
     GroupsHeard,
-    PortFound,
-    PortLost,
+    PortsFound,
+    PortsLost,
     Recalled,
     Seen,
     Settled,
@@ -48,14 +48,14 @@ def step(state: State, event: Event) -> State:
             return _configure(state, overlay)
         case BridgeFound(host, ports, dead):
             return _set_ports(state, host, ports, dead)
-        case PortFound(host, interface, ofport, is_dead):
-            dead = (state.ports(host).dead - {interface}) | ({interface} if is_dead else set())
-            # No two ports have one number: that another has it now is news of the one that had it.
-            others = {name: n for name, n in state.ports(host).number.items() if n != ofport}
-            return _set_ports(state, host, {**others, interface: ofport}, dead)
-        case PortLost(host, interface):
-            number = {name: n for name, n in state.ports(host).number.items() if name != interface}
-            return _set_ports(state, host, number, state.ports(host).dead)
+        case PortsFound(host, found, dead):
+            before = state.ports(host)
+            dead |= before.dead - {interface for interface, _ in found}
+            return _set_ports(state, host, _found(before, found), dead)
+        case PortsLost(host, gone):
+            before = state.ports(host)
+            number = {name: number for name, number in before.number.items() if name not in gone}
+            return _set_ports(state, host, number, before.dead)
         case Seen() | Silent() | Recalled() | Thawed() | Eased():
             learned = _learn(state, event)
             read = state.read | {event.host} if isinstance(event, Recalled) else state.read
@@ -174,6 +174,16 @@ def _confirm(state: State, host: str, dialect: Dialect) -> State:
 
 def _fade(state: State, speeches: frozenset[Speech]) -> State:
     return _renew_claims(replace(state, fading=state.fading - speeches))
+
+
+def _found(before: Ports, found: Iterable[tuple[str, int]]) -> Mapping[str, int]:
+    """No two ports have one number: that another has it now is news of the one that had it."""
+    number, name = dict(before.number), dict(before.name)
+    for interface, ofport in found:
+        for gone in number.keys() & {interface, name.get(ofport, interface)}:
+            del name[number.pop(gone)]
+        number[interface], name[ofport] = ofport, interface
+    return number
 
 
 def _set_ports(state: State, host: str, number: Mapping[str, int], dead: frozenset[str]) -> State:

@@ -14,7 +14,7 @@ from flows.trace import Frame, Walk, walk
 from flows.view import Answer
 from sdnapp.frames.packet import link_local
 from sdnapp.net.addresses import LIMIT, NO_ADDRESSES, AddressMemory, Claim, changed, decode, heard
-from sdnapp.net.events import BridgeFound, Configured, Memory, PortLost, Recalled, Seen, Sighting
+from sdnapp.net.events import BridgeFound, Configured, Memory, PortsLost, Recalled, Seen, Sighting
 from sdnapp.net.hearing import Said, follow, hear, miss, recall
 from sdnapp.net.learning import HEARSAY, Place
 from sdnapp.net.state import State
@@ -115,7 +115,7 @@ def test_lies_are_forgotten_with_silence_with_the_port_and_when_they_become_true
     assert state.addresses.lies == {"red/web": {("10.1.1.2", place)}}
     assert state.addresses.held == {place: 1}
     silent = miss(state, said(Claim("10.1.1.2", "")))
-    gone = follow(state, step(state, PortLost("host1", RED1.interface)))
+    gone = follow(state, step(state, PortsLost("host1", {RED1.interface})))
     free = overlay(LEARNING.replace("address: 10.1.1.2/24", "address: 10.1.1.22/24"))
     true = follow(state, step(state, Configured(free)))
     for later in (silent, gone, true):
@@ -156,7 +156,7 @@ def test_silence_and_a_port_that_goes_make_it_forgotten() -> None:
 
     assert not miss(state, said(Claim(IP, GUEST))).addresses.bound
     assert miss(state, said(Claim(IP, OTHER))) is state
-    gone = follow(state, step(state, PortLost("host1", RED1.interface)))
+    gone = follow(state, step(state, PortsLost("host1", {RED1.interface})))
     assert not gone.addresses.bound
     assert not gone.addresses.held
 

@@ -14,7 +14,7 @@ from flows.view import NetworkView
 from sdnapp.config import names
 from sdnapp.engine import Engine
 from sdnapp.engine.messages import Elapsed, Gathered
-from sdnapp.net.events import BridgeFound, Configured, Event, PortFound, PortLost, Seen, Sighting
+from sdnapp.net.events import BridgeFound, Configured, Event, PortsFound, PortsLost, Seen, Sighting
 from sdnapp.net.state import State
 from sdnapp.net.step import step
 from tests.overlays import TWO_HOSTS, numbers, overlay, plugged, view_of
@@ -41,7 +41,7 @@ def after(state: State, *events: Event) -> State:
 
 
 def appears(host: str, ports: Mapping[str, int]) -> list[Event]:
-    return [PortFound(host, name, number) for name, number in ports.items()]
+    return [PortsFound(host, [(name, number)]) for name, number in ports.items()]
 
 
 def red(state: State, host: str) -> NetworkView:
@@ -104,7 +104,7 @@ def test_the_order_in_which_bridges_and_ports_appear_does_not_matter() -> None:
 
 def test_it_vanishes_with_its_interface_or_its_note() -> None:
     for name in ("vnet0", min(PLUGGED.keys() - {"vnet0"})):
-        state = step(up(host1=PLUGGED), PortLost("host1", name))
+        state = step(up(host1=PLUGGED), PortsLost("host1", {name}))
         assert where(state, "host2") == set()
         assert "vm" not in state.overlay.ports
 
@@ -118,7 +118,7 @@ def test_in_two_places_both_hear_what_is_flooded_and_it_is_reached_where_it_spok
     assert where(moved, "host1") == {tunnel("host1")}
     assert where(moved, "host2") == {9}
 
-    gone = step(moved, PortLost("host2", "vnet3"))
+    gone = step(moved, PortsLost("host2", {"vnet3"}))
     assert where(gone, "host1") == {7}
 
 
@@ -187,10 +187,10 @@ def test_where_everything_is_follows_from_what_bridges_show_now(data: st.DataObj
             if data.draw(st.booleans()):
                 others = {other: number for other, number in shown[host].items() if number != ports[name]}
                 shown[host] = {**others, name: ports[name]}
-                state = step(state, PortFound(host, name, ports[name]))
+                state = step(state, PortsFound(host, [(name, ports[name])]))
             elif name in shown[host]:
                 del shown[host][name]
-                state = step(state, PortLost(host, name))
+                state = step(state, PortsLost(host, {name}))
 
     fresh = after(State.of(overlay(GUESTS)), *(BridgeFound(h, ports) for h, ports in shown.items()))
     assert state.overlay == fresh.overlay

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sdnapp.net.dialect import SILENT, Dialect, Speech, Way
-from sdnapp.net.events import BridgeFound, Configured, Confirmed, Event, Faded, PortFound, PortLost, Settled
+from sdnapp.net.events import BridgeFound, Configured, Confirmed, Event, Faded, PortsFound, PortsLost, Settled
 from sdnapp.net.model import Encapsulation, Overlay
 from sdnapp.net.speaking import dialect
 from sdnapp.net.state import State
@@ -58,7 +58,7 @@ class World:
     def make_tunnels(self, host: str) -> None:
         """The agent makes what the file wants."""
         for tunnel in self.state.overlay.hosts[host].tunnels:
-            self.tell(PortFound(host, tunnel.interface, tunnel.ofport))
+            self.tell(PortsFound(host, [(tunnel.interface, tunnel.ofport)]))
 
     def remove_tunnels(self, host: str) -> None:
         """The agent removes what the file does not want and no flow mentions."""
@@ -68,7 +68,7 @@ class World:
         for peer, kinds in ports.tunnels.items():
             for kind, number in kinds.items():
                 if ports.name[number] not in wanted and (peer, kind) not in mentioned:
-                    self.tell(PortLost(host, ports.name[number]))
+                    self.tell(PortsLost(host, {ports.name[number]}))
 
     def assert_nothing_is_lost(self, network: str = "red/web") -> None:
         """Whoever sends in its way is heard, and the tunnel is there at both ends."""

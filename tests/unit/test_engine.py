@@ -405,3 +405,51 @@ def test_whatever_happened_bridges_hold_what_follows_from_the_state_alone(story:
 
         for host in (HOST1, HOST2):
             assert fake.flows[host.datapath_id] == set(compile_bridge(fake.view(host.name)).flows)
+
+
+changes = st.builds(
+    PortChanged,
+    st.sampled_from([HOST1.datapath_id, HOST2.datapath_id]),
+    st.sampled_from(["red1", "red2", "blue1", HOST1.tunnels[0].interface]),
+    st.sampled_from([None, 7, 8, 9]),
+    st.booleans(),
+)
+
+
+@given(st.lists(changes, max_size=12))
+def test_ports_that_change_in_a_row_are_as_if_told_of_one_by_one(story: list[PortChanged]) -> None:
+    at_once, one_by_one = Fake(), Fake()
+    for fake in (at_once, one_by_one):
+        fake.tell(connected(HOST1), connected(HOST2))
+
+    at_once.tell(*story)
+    for change in story:
+        one_by_one.tell(change)
+
+    for host in ("host1", "host2"):
+        assert at_once.engine.state.ports(host) == one_by_one.engine.state.ports(host)
+    assert at_once.flows == one_by_one.flows
+
+
+def test_every_port_that_came_or_went_is_told_of_once() -> None:
+    fake = Fake()
+    fake.tell(connected(HOST1))
+    dpid = HOST1.datapath_id
+
+    told = of(
+        Note,
+        fake.tell(
+            *(PortChanged(dpid, "one", 7), PortChanged(dpid, "two", 8), PortChanged(dpid, "two", 9)),
+            *(PortChanged(dpid, "one", None), PortChanged(dpid, "one", 7)),
+        ),
+    )
+
+    ports = [
+        (note.event, note.fields["port"], note.fields.get("ofport")) for note in told if "port." in note.event
+    ]
+    assert ports == [
+        ("port.added", "one", 7),
+        ("port.added", "two", 9),
+        ("port.removed", "one", None),
+        ("port.added", "one", 7),
+    ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sdnapp.engine.health import health_alarms, health_notes
-from sdnapp.net.events import BridgeFound, PortFound
+from sdnapp.net.events import BridgeFound, PortsFound
 from sdnapp.net.state import State
 from sdnapp.net.step import step
 from tests.overlays import TWO_HOSTS, numbers, overlay, view_of
@@ -20,7 +20,14 @@ def up(text: str = WATCHED) -> State:
 
 def change(state: State, *, dead: bool) -> State:
     tunnel = state.overlay.hosts["host1"].tunnels[0]
-    return step(state, PortFound("host1", tunnel.interface, tunnel.ofport, dead))
+    return step(
+        state,
+        PortsFound(
+            "host1",
+            [(tunnel.interface, tunnel.ofport)],
+            frozenset({tunnel.interface}) if dead else frozenset(),
+        ),
+    )
 
 
 def peers_up(state: State, host: str) -> set[bool]:

@@ -14,8 +14,8 @@ from sdnapp.net.events import (
     Eased,
     Event,
     Memory,
-    PortFound,
-    PortLost,
+    PortsFound,
+    PortsLost,
     Recalled,
     Seen,
     Sighting,
@@ -120,7 +120,7 @@ def test_it_thaws_when_asked_and_may_move_again() -> None:
 
 
 @pytest.mark.parametrize(
-    "event", [Silent("host2", Sighting(5010, GUEST, RED2.ofport)), PortLost("host2", "red2")]
+    "event", [Silent("host2", Sighting(5010, GUEST, RED2.ofport)), PortsLost("host2", {"red2"})]
 )
 def test_a_frozen_station_that_is_gone_may_appear_anywhere(event: Event) -> None:
     state = after(flapping(5), on_red1(now=106), event)
@@ -267,7 +267,9 @@ stories = st.lists(
             lambda mac, host: Silent(host, Sighting(5010, mac, {"host1": RED1, "host2": RED2}[host].ofport)),
             *(st.sampled_from([GUEST, *macs(5)]), st.sampled_from(["host1", "host2"])),
         ),
-        st.sampled_from([PortLost("host2", "red2"), PortFound("host2", "red2", RED2.ofport), Eased(AT_RED1)]),
+        st.sampled_from(
+            [PortsLost("host2", {"red2"}), PortsFound("host2", [("red2", RED2.ofport)]), Eased(AT_RED1)]
+        ),
         st.just(Configured(overlay())),
         st.just(Configured(OVERLAY)),
     ),

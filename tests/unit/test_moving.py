@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sdnapp.net.events import BridgeFound, Configured, Event, PortFound, PortLost, Settled
+from sdnapp.net.events import BridgeFound, Configured, Event, PortsFound, PortsLost, Settled
 from sdnapp.net.state import State
 from sdnapp.net.step import step
 from tests.overlays import TWO_HOSTS, numbers, overlay, view_of
@@ -32,8 +32,8 @@ def test_until_it_has_arrived_every_bridge_sees_it_where_it_was() -> None:
 
 def test_once_it_has_arrived_nothing_reminds_of_where_it_was() -> None:
     tunnels = [("host1", "gre-host3"), ("host3", "gre-host1")]
-    arrival = [PortFound(host, name, 40000) for host, name in tunnels]
-    state = after(running(), Configured(MOVED), *arrival, PortFound("host3", "red2", RED2.ofport))
+    arrival = [PortsFound(host, [(name, 40000)]) for host, name in tunnels]
+    state = after(running(), Configured(MOVED), *arrival, PortsFound("host3", [("red2", RED2.ofport)]))
 
     assert state.overlay is MOVED
     (red,) = view_of(state, "host3").networks
@@ -44,7 +44,7 @@ def test_once_it_has_arrived_nothing_reminds_of_where_it_was() -> None:
 
 
 def test_when_its_old_place_goes_first_the_new_one_is_waited_for_there() -> None:
-    state = after(running(), Configured(MOVED), PortLost("host2", "red2"))
+    state = after(running(), Configured(MOVED), PortsLost("host2", {"red2"}))
 
     assert state.overlay is MOVED
 
@@ -78,4 +78,4 @@ def test_a_move_does_not_keep_the_configuration_from_settling() -> None:
     state = after(running(), Configured(MOVED), Settled(MOVED))
 
     assert state.settled
-    assert after(state, PortFound("host3", "red2", RED2.ofport)).settled
+    assert after(state, PortsFound("host3", [("red2", RED2.ofport)])).settled

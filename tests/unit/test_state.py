@@ -11,8 +11,8 @@ from sdnapp.net.events import (
     Configured,
     Event,
     Memory,
-    PortFound,
-    PortLost,
+    PortsFound,
+    PortsLost,
     Recalled,
     Seen,
     Sighting,
@@ -102,20 +102,20 @@ def test_a_source_behind_a_tunnel_lives_somewhere_at_the_peer() -> None:
 
 
 def test_a_lost_port_takes_its_locations_along() -> None:
-    state = after(both_up(), seen("host1", at(RED1.ofport)), PortLost("host1", "red1"))
+    state = after(both_up(), seen("host1", at(RED1.ofport)), PortsLost("host1", {"red1"}))
 
     assert place_of(state) is None
 
 
 def test_a_new_number_of_a_port_keeps_its_locations() -> None:
-    state = after(both_up(), seen("host1", at(RED1.ofport)), PortFound("host1", "red1", 77))
+    state = after(both_up(), seen("host1", at(RED1.ofport)), PortsFound("host1", [("red1", 77)]))
 
     (red,) = (n for n in view_of(state, "host1").networks if n.vni == 5010)
     assert any(GUEST in location.macs and location.port == 77 for location in red.locations)
 
 
 def test_a_number_that_another_port_has_now_was_given_back() -> None:
-    state = after(both_up(), seen("host1", at(RED1.ofport)), PortFound("host1", "blue1", RED1.ofport))
+    state = after(both_up(), seen("host1", at(RED1.ofport)), PortsFound("host1", [("blue1", RED1.ofport)]))
 
     assert state.ports("host1").number["blue1"] == RED1.ofport
     assert "red1" not in state.ports("host1").number
@@ -154,7 +154,7 @@ def test_the_order_in_which_bridges_and_sources_appear_does_not_matter() -> None
     events: list[Event] = [
         BridgeFound("host1", numbers(HOST1)),
         BridgeFound("host2", numbers(HOST2)),
-        PortFound("host1", "red1", RED1.ofport),
+        PortsFound("host1", [("red1", RED1.ofport)]),
         seen("host1", at(RED1.ofport)),
     ]
     orders = [o for o in itertools.permutations(events) if o.index(events[0]) < o.index(events[3])]
@@ -175,7 +175,7 @@ def test_a_tunnel_that_the_bridge_lacks_is_left_out_of_its_view() -> None:
 def test_a_port_of_the_file_has_its_number_before_it_is_there() -> None:
     complete = step(State.of(OVERLAY), BridgeFound("host1", numbers(HOST1)))
 
-    waiting = step(complete, PortLost("host1", "red1"))
+    waiting = step(complete, PortsLost("host1", {"red1"}))
 
     assert "red1" not in waiting.ports("host1").number
     assert view_of(waiting, "host1") == view_of(complete, "host1")
@@ -186,7 +186,7 @@ def test_a_number_that_somebody_else_has_is_not_waited_for(other: str) -> None:
     """Nobody gets it who did not ask for it; but if he did, it is his."""
     complete = step(State.of(OVERLAY), BridgeFound("host1", numbers(HOST1)))
 
-    state = after(complete, PortLost("host1", "red1"), PortFound("host1", other, RED1.ofport))
+    state = after(complete, PortsLost("host1", {"red1"}), PortsFound("host1", [(other, RED1.ofport)]))
 
     networks = {network.vni: network for network in view_of(state, "host1").networks}
     assert 5010 not in networks
