@@ -1,4 +1,8 @@
-"""How many flows a bridge has, asked often: over one connection, as ovs-ofctl starts anew each time."""
+"""How many flows a bridge has, asked often: over one connection, as ovs-ofctl starts anew each time.
+
+A bridge knows how many flows each of its tables has; to sum up those of all tables (OFPMP_AGGREGATE) it looks
+at each flow, which at 100 times a second took more of its time than the flows themselves.
+"""
 
 from __future__ import annotations
 
@@ -6,16 +10,13 @@ import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from struct import pack, unpack, unpack_from
+from struct import Struct, pack, unpack
 
 from sdnapp.openflow.encode import VERSION
 
-_HELLO, _MULTIPART, _MULTIPART_REPLY, _AGGREGATE = 0, 18, 19, 2
-_ALL_TABLES, _ANY = 0xFF, 0xFFFFFFFF
-
-# All flows of all tables (OpenFlow 1.3.5 section 7.3.5.3), with a match of nothing.
-_BODY = pack("!HHxxxxBxxxIIxxxxQQHHxxxx", _AGGREGATE, 0, _ALL_TABLES, _ANY, _ANY, 0, 0, 1, 4)
-_COUNT = 16 + 16  # behind the multipart header, packets and bytes
+_HELLO, _MULTIPART, _MULTIPART_REPLY, _TABLE = 0, 18, 19, 3
+_BODY = pack("!HHxxxx", _TABLE, 0)
+_OF_TABLE = Struct("!xxxxIxxxxxxxxxxxxxxxx")  # OpenFlow 1.3.5 section 7.3.5.4
 
 
 @contextmanager
@@ -30,9 +31,8 @@ def flow_count(management: Path) -> Iterator[Callable[[], int]]:
             bridge.sendall(pack("!BBHI", VERSION, _MULTIPART, 8 + len(_BODY), 1) + _BODY)
             kind = None
             while kind != _MULTIPART_REPLY:
-                head = reader.read(8)
-                _, kind, length, _ = unpack("!BBHI", head)
-                message = head + reader.read(length - 8)
-            return int(unpack_from("!I", message, _COUNT)[0])
+                _, kind, length, _ = unpack("!BBHI", reader.read(8))
+                message = reader.read(length - 8)
+            return sum(active for (active,) in _OF_TABLE.iter_unpack(message[len(_BODY) :]))
 
         yield count
