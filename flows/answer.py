@@ -8,6 +8,7 @@ go to it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 
 from flows.actions import Action, Goto, Move, Punt, PushVlan, Reply, SetField
 from flows.flow import Flow, Kind
@@ -150,56 +151,69 @@ def answer(vni: int, answers: Iterable[Answer]) -> Iterator[Flow]:
     would cost the datapath an entry for each that a port makes up. Another who announces a learned address
     has taken it over, and everybody should hear; one that the file gives is defended (RFC 5227 §2.4).
     """
-    asked = Match(source=Source.LOCAL, network=vni)
-    for known in answers:
-        ip, port, learned = known.ip, known.port, known.learned
-        kind = Kind.LEARNED if learned else Kind.FIXED
-        v6 = ":" in ip
-        question = SOLICITATION._replace(nd_target=ip) if v6 else REQUEST._replace(arp_tpa=ip)
-        everyone = asked._replace(eth_dst=SOLICITED_NODES if v6 else EVERYONE, header=question)
-        yield Flow(Table.ANSWER, EXACT, everyone, _na(known) if v6 else _arp_reply(known), kind=kind)
+    for ip, mac, port, learned, router, _ in answers:
+        yield from _anywhere(vni, ip, mac, learned=learned, router=router)
         if port is not None:
-            own = asked._replace(in_port=port, header=question)
-            yield Flow(Table.ANSWER, OWN, own, _ONWARD, kind=kind)
-        if v6:
-            bare = everyone._replace(header=question._replace(ipv6_src=UNSPECIFIED, nd_sll=NOBODY))
-            yield Flow(Table.ANSWER, BARE, bare, _taken(known), kind=kind)
-        elif learned:
-            claim = asked._replace(header=question._replace(arp_spa=ip))
-            yield Flow(Table.ANSWER, EXCEPTION, claim, _ONWARD, kind=kind)
+            own = Match(in_port=port, source=Source.LOCAL, network=vni, header=_question(ip))
+            yield Flow(Table.ANSWER, OWN, own, _ONWARD, kind=_kind(learned=learned))
 
 
-def _arp_reply(known: Answer) -> tuple[Action, ...]:
+@lru_cache(maxsize=16384)
+def _anywhere(vni: int, ip: str, mac: str, *, learned: bool, router: bool) -> tuple[Flow, ...]:
+    """What every bridge of the network answers, wherever it is that the address lives."""
+    kind, asked, question = _kind(learned=learned), Match(source=Source.LOCAL, network=vni), _question(ip)
+    if ":" in ip:
+        everyone = asked._replace(eth_dst=SOLICITED_NODES, header=question)
+        bare = everyone._replace(header=question._replace(ipv6_src=UNSPECIFIED, nd_sll=NOBODY))
+        return (
+            Flow(Table.ANSWER, EXACT, everyone, _na(ip, mac, router=router), kind=kind),
+            Flow(Table.ANSWER, BARE, bare, _taken(ip, mac, router=router), kind=kind),
+        )
+    everyone = asked._replace(eth_dst=EVERYONE, header=question)
+    told = Flow(Table.ANSWER, EXACT, everyone, _arp_reply(ip, mac), kind=kind)
+    claim = asked._replace(header=question._replace(arp_spa=ip))
+    return (told, Flow(Table.ANSWER, EXCEPTION, claim, _ONWARD, kind=kind)) if learned else (told,)
+
+
+def _kind(*, learned: bool) -> Kind:
+    return Kind.LEARNED if learned else Kind.FIXED
+
+
+def _question(ip: str) -> Header:
+    return SOLICITATION._replace(nd_target=ip) if ":" in ip else REQUEST._replace(arp_tpa=ip)
+
+
+def _arp_reply(ip: str, mac: str) -> tuple[Action, ...]:
     """RFC 826: the request with its two ends exchanged."""
     return (
         Move("eth_src", "eth_dst"),
-        SetField("eth_src", known.mac),
+        SetField("eth_src", mac),
         SetField("arp_op", 2),
         Move("arp_sha", "arp_tha"),
         Move("arp_spa", "arp_tpa"),
-        SetField("arp_sha", known.mac),
-        SetField("arp_spa", known.ip),
+        SetField("arp_sha", mac),
+        SetField("arp_spa", ip),
         Goto(Table.REPLY),
     )
 
 
-def _na(known: Answer) -> tuple[Action, ...]:
+def _na(ip: str, mac: str, *, router: bool) -> tuple[Action, ...]:
     """RFC 4861 §7.2.4: to whoever asked, solicited."""
     to = (Move("eth_src", "eth_dst"), Move("ipv6_src", "ipv6_dst"))
-    return (*to, *_advertisement(known, SOLICITED | OVERRIDE))
+    return (*to, *_advertisement(ip, mac, SOLICITED | OVERRIDE, router=router))
 
 
-def _taken(known: Answer) -> tuple[Action, ...]:
+def _taken(ip: str, mac: str, *, router: bool) -> tuple[Action, ...]:
     """Who has no address yet is told with everybody (RFC 4862 §5.4.4)."""
     to = (SetField("eth_dst", ALL_NODES_MAC), SetField("ipv6_dst", ALL_NODES))
-    return (*to, *_advertisement(known, OVERRIDE))
+    return (*to, *_advertisement(ip, mac, OVERRIDE, router=router))
 
 
-def _advertisement(known: Answer, flags: int) -> tuple[Action, ...]:
+def _advertisement(ip: str, mac: str, flags: int, *, router: bool) -> tuple[Action, ...]:
     return (
-        SetField("eth_src", known.mac),
-        SetField("ipv6_src", known.ip),
-        SetField("nd_reserved", flags | (ROUTER if known.router else 0)),
+        SetField("eth_src", mac),
+        SetField("ipv6_src", ip),
+        SetField("nd_reserved", flags | (ROUTER if router else 0)),
         SetField("icmpv6_type", 136),
         Goto(Table.ADVERTISE),
     )

@@ -17,7 +17,7 @@ from itertools import chain
 from typing import NamedTuple
 
 from flows.actions import Action, Goto, Teach
-from flows.match import Match
+from flows.match import Header, Match
 from flows.tables import Table
 
 OWNER = 0x5D
@@ -98,11 +98,17 @@ class Flow(_Said):
 
 def _content(table: Table, priority: int, match: Match, actions: tuple[Action, ...], ages: int | str) -> str:
     in_port, source, key, network, vlan, eth_src, eth_dst, header = match
-    beyond = "" if header is None else "".join(f"{name}={value} " for name, value in header.said())
+    beyond = "" if header is None else _beyond(header)
     return (
         f"{int(table)} {priority} {ages} {in_port} {'' if source is None else int(source)} {key} "
         f"{network} {vlan} {eth_src} {eth_dst} {beyond}{_written(actions)}"
     )
+
+
+@lru_cache(maxsize=16384)
+def _beyond(header: Header) -> str:
+    """What is asked of all ports, or of one whenever the file is read, is written once."""
+    return "".join([f"{name}={value} " for name, value in header.said()])
 
 
 def _cookie(kind: Kind, content: str) -> int:

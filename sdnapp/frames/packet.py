@@ -6,6 +6,7 @@ Whoever reads here reads what anybody may have sent: what is not whole and sound
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address
 from struct import Struct
 
@@ -159,6 +160,12 @@ def link_local(mac: str) -> IPv6Address:
     bare = octets(mac)
     identifier = bytes([bare[0] ^ 2]) + bare[1:3] + b"\xff\xfe" + bare[3:]
     return IPv6Address(b"\xfe\x80" + bytes(6) + identifier)
+
+
+@lru_cache(maxsize=65536)
+def link_local_text(mac: str) -> str:
+    """The same as text: ``str`` of an ``IPv6Address`` takes long, and every strict port has one."""
+    return str(link_local(mac))
 
 
 def octets(mac: str) -> bytes:

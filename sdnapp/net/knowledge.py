@@ -10,7 +10,7 @@ from itertools import chain
 from typing import NamedTuple
 
 from flows.view import Answer, Location, Speaker
-from sdnapp.frames.packet import link_local
+from sdnapp.frames.packet import link_local_text
 from sdnapp.net.addresses import Binding
 from sdnapp.net.kept import Kept
 from sdnapp.net.learning import NOBODY, NONE_DENIED, Denied, Place, Station, Stations
@@ -259,7 +259,7 @@ def _residents(stations: Stations, before: Residents, *, learned: bool) -> Resid
 def _speaker(mac: str | None, attachment: Attachment) -> Speaker | None:
     if mac is None:
         return None
-    return Speaker(mac, (*(str(address.ip) for address in attachment.addresses), str(link_local(mac))))
+    return Speaker(mac, (*(str(address.ip) for address in attachment.addresses), link_local_text(mac)))
 
 
 def _given(port: Port, attachment: Attachment) -> Iterator[Answer]:

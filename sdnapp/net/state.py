@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from sdnapp.config.names import noted, tunnel_interface
-from sdnapp.frames.packet import link_local
+from sdnapp.frames.packet import link_local_text
 from sdnapp.net.addresses import NO_ADDRESSES, Addresses
 from sdnapp.net.binding import roaming
 from sdnapp.net.dialect import Dialect, Speech
@@ -210,7 +210,7 @@ def addresses(port: Port, attachment: Attachment) -> Iterator[str]:
     """What the file gives the port in a network, and what follows from that for sure."""
     yield from (str(address.ip) for address in attachment.addresses)
     if port.security.only is not None and any(address.version == 6 for address in attachment.addresses):
-        yield str(link_local(port.security.only))
+        yield link_local_text(port.security.only)
 
 
 def place_at(state: State, host: str, ofport: int) -> Place | None:
