@@ -18,12 +18,15 @@ from sdnapp.provision.desired import Wanted, desire
 from sdnapp.provision.execute import Failed
 from sdnapp.provision.ovsdb import Conflict, Database, Rejected, Unreachable
 from sdnapp.provision.plan import Change, Hand, Move, Plan, Step, diff
-from sdnapp.provision.world import Bridge, Port, Workload, World
+from sdnapp.provision.world import Bridge, Port, Thing, Workload, World
 
 ATTEMPTS = 5
 """How often a pass starts anew because others changed at the same time what it had read."""
-LEISURE = 2.0
-"""Seconds that pauses between changes of devices may take: who makes hundreds of ports wants them soon."""
+LEISURE = 3.0
+"""Seconds that the pauses of a pass may take: who makes hundreds of ports wants them soon.
+
+The shorter they are, the more packets others may lose. Thirty ports that are made have whole ones.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,14 +100,13 @@ def converge(
             world = look(database)
             wanted = goal.wanted(world)
             planned = diff(wanted, world, goal.host)
-            pause = pause_between(planned.steps, world)
-            problems = _execute(planned.steps, goal.host, database, say, pause)
+            problems = _execute(planned.steps, goal.host, database, say, pause_between(planned.steps, world))
             awaited = frozenset(port for end in planned.ends for port in end.awaits)
             lingering, silence = linger.in_use(awaited - overdue, database)
             ends = [replace(end, awaits=frozenset()) for end in planned.ends if not end.awaits & lingering]
-            if ends and planned.steps:
+            if ends:  # flows may have changed just now
                 time.sleep(execute.CALM)
-            problems += silence + _execute(ends, goal.host, database, say, pause)
+            problems += silence + _execute(ends, goal.host, database, say, pause_between(ends, world))
         except Conflict as conflict:
             reason = str(conflict)
             database.wait_for_news()
@@ -131,26 +133,42 @@ def converge_patiently(goal: Goal, database: Database, say: Callable[[str], None
 
 
 def pause_between(steps: Iterable[Step], world: World) -> float:
-    """Seconds between changes of devices: some, if a bridge may be at work, and it does not take too long."""
-    made = sum(1 for step in steps if isinstance(step, Change) and isinstance(step.new, Workload))
-    hurried = made * execute.CHANGES * execute.CALM > LEISURE
-    return execute.CALM if world.bridges and not hurried else 0.0
+    """Seconds between changes of devices, and between ports that go; none where no packet is at stake.
+
+    Those that ovs-vswitchd itself forwards are, by a bridge that is there and stays. Each port that goes
+    keeps it from that for some 15 ms, until the kernel has closed the port's socket.
+    """
+    changes = [step for step in steps if isinstance(step, Change)]
+    gone = {change.thing.name for change in changes if isinstance(change.old, Bridge) and change.new is None}
+    staying = (bridge for name, bridge in world.bridges.items() if name not in gone)
+    if not any(bridge.datapath_type == "netdev" for bridge in staying):
+        return 0.0
+    return min(execute.CALM, LEISURE / max(1, sum(map(_disturbances, changes))))
+
+
+def _disturbances(change: Change) -> int:
+    """How many changes of a device on the host it makes, or ports it removes."""
+    match change.old, change.new:
+        case None, Workload():  # made, up, and with somebody behind it
+            return 3
+        case Workload(), None:  # down, and gone
+            return 2
+        case Port(), None:
+            return 1
+    return 0
 
 
 def _execute(
     steps: Iterable[Step], owner: str, database: Database, say: Callable[[str], None], pause: float
 ) -> list[str]:
-    """Do all the steps that can be done; returns what went wrong, in words.
-
-    ``pause``: seconds between changes of devices, where a bridge may be at work.
-    """
+    """Do all the steps that can be done; returns what went wrong, in words."""
     problems: list[str] = []
     without_device: set[str] = set()
     last: Step | None = None
-    for batch in _batches(steps):
+    for batch in _batches(steps, apart=pause > 0):
         if last is not None and _is_for_switch(last) != _is_for_switch(batch[0]):
             time.sleep(execute.CALM)
-        elif _is_workload(last) and _is_workload(batch[0]):
+        elif _disturbs(last) and _disturbs(batch[0]):
             time.sleep(pause)
         last = batch[0]
         changes = [step for step in batch if isinstance(step, Change)]
@@ -176,8 +194,8 @@ def _change_kernel(first: Step, changes: list[Change], owner: str, pause: float)
         execute.move(first)
     elif isinstance(first, Hand):
         execute.hand(first)
-    elif _is_end_of_veth(first):
-        execute.delete([change.thing.name for change in changes])
+    elif _is_end_of(Workload, first):
+        execute.delete([change.thing.name for change in changes], pause)
     else:
         execute.apply(first, owner, pause)
 
@@ -192,9 +210,16 @@ def _undisturbed() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _batches(steps: Iterable[Step]) -> Iterable[list[Step]]:
-    """Group what is done in one go: all of OVSDB, deleting veths; the rest is done step by step."""
-    for together, group in groupby(steps, key=lambda step: (_is_for_switch(step), _is_end_of_veth(step))):
+def _batches(steps: Iterable[Step], *, apart: bool) -> Iterable[list[Step]]:
+    """Group what is done in one go: all of OVSDB, deleting veths; the rest is done step by step.
+
+    ``apart``: each port that goes, too.
+    """
+
+    def kind(step: Step) -> tuple[bool, bool]:
+        return _is_for_switch(step) and not (apart and _is_end_of(Port, step)), _is_end_of(Workload, step)
+
+    for together, group in groupby(steps, key=kind):
         if any(together):
             yield list(group)
         else:
@@ -205,12 +230,12 @@ def _is_for_switch(step: Step) -> bool:
     return isinstance(step, Change) and isinstance(step.thing, Bridge | Port)
 
 
-def _is_workload(step: Step | None) -> bool:
-    return isinstance(step, Change) and isinstance(step.thing, Workload)
+def _disturbs(step: Step | None) -> bool:
+    return isinstance(step, Change) and isinstance(step.thing, Workload | Port)
 
 
-def _is_end_of_veth(step: Step) -> bool:
-    return isinstance(step, Change) and _is_workload(step) and step.new is None
+def _is_end_of(kind: type[Thing], step: Step) -> bool:
+    return isinstance(step, Change) and isinstance(step.old, kind) and step.new is None
 
 
 def _subject(step: Step) -> str:

@@ -51,10 +51,6 @@ it finds no routes, and tunnels lose packets for some 5 to 20 ms.
 """
 
 
-CHANGES = 3
-"""Changes of devices on the host that make a workload."""
-
-
 class Failed(Exception):
     """A step could not be done; the text says why, in words."""
 
@@ -85,16 +81,25 @@ def apply(change: Change, owner: str, pause: float) -> None:
                 _apply_workload(old, new, pause)
 
 
-def delete(devices: Iterable[str]) -> None:
-    """Delete these devices of the host, all at once. Raises ``Failed``."""
+def delete(devices: Iterable[str], pause: float) -> None:
+    """Delete these devices of the host, which takes them down first. Raises ``Failed``.
+
+    Without a ``pause`` between two changes, all at once: the kernel takes about as long for one.
+    """
     doomed = netlink.attribute(_GROUP, DOOMED)
+    down: list[int] = []
     with _in_words(), netlink.rtnetlink() as home:
         for device in devices:
             with suppress(OSError):  # it may have gone by itself
-                netlink.set_link(home, socket.if_nametoindex(device), doomed, up=False)
+                down.append(socket.if_nametoindex(device))
+                netlink.set_link(home, down[-1], doomed, up=False)
+            time.sleep(pause)
         time.sleep(CALM)
-        with suppress(OSError):  # there may be none left
-            netlink.change(home, netlink.LINK + netlink.DELETE, netlink.IFINFOMSG.pack(0, 0, 0, 0, 0), doomed)
+        for index, group in [(index, b"") for index in down] if pause else [(0, doomed)]:
+            with suppress(OSError):  # there may be none left
+                fixed = netlink.IFINFOMSG.pack(0, 0, index, 0, 0)
+                netlink.change(home, netlink.LINK + netlink.DELETE, fixed, group)
+            time.sleep(pause)
 
 
 def _apply_workload(old: Workload | None, new: Workload, pause: float) -> None:
@@ -131,7 +136,10 @@ def _outer_mtu(workload: Workload) -> int:
 
 
 def _create_veth(home: socket.socket, new: Workload) -> None:
-    """Create both ends at once, the inner one in its namespace: no step in between to be killed in."""
+    """Create both ends at once, the inner one in its namespace: no step in between to be killed in.
+
+    The one on the host is not up yet: the kernel would tell twice of that, at nearly the same time.
+    """
     attribute = netlink.attribute
     namespace = os.open(netns.DIRECTORY / new.namespace, os.O_RDONLY | os.O_CLOEXEC)
     try:

@@ -342,6 +342,21 @@ def test_neighbours_of_a_change_notice_nothing(
     assert seen.lost(*RED, *BLUE) == 0
 
 
+def test_dozens_of_ports_come_and_go_and_others_notice_nothing(three: Running) -> None:
+    names = [f"many{number}" for number in range(10, 34)]
+    lines = (
+        f"  {name}: {{host: host1, network: red/web, address: 10.1.1.{name[4:]}/24}}\n" for name in names
+    )
+    with witness(three, *RED, *BLUE) as seen:
+        with edited(seen, ("ports:\n", "".join(["ports:\n", *lines]))):
+            until(lambda: seen.heard("port.added") == len(names))
+            seen.until_over()
+        until(lambda: seen.heard("port.removed") == len(names))
+        until(lambda: "many" not in three.run("host1", "ip", "-brief", "link"))
+
+    assert seen.lost(*RED, *BLUE) == 0
+
+
 def test_a_port_moves_to_another_host_and_back(three: Running) -> None:
     for host in ("host3", "host2"):
         with witness(three, *RED, *BLUE) as seen:

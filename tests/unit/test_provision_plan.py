@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from sdnapp.config.devices import PHYSICAL_BRIDGE
-from sdnapp.provision.converge import pause_between
+from sdnapp.provision.converge import LEISURE, pause_between
 from sdnapp.provision.desired import Wanted, desire
 from sdnapp.provision.execute import CALM
 from sdnapp.provision.plan import Change, Move, Plan, diff
@@ -417,13 +417,32 @@ def test_the_ends_of_tunnels_watch_each_other_where_the_file_says_so() -> None:
     assert settings(watched) == {(("enable", "true"), ("min_rx", "300"), ("min_tx", "300"))}
 
 
-@pytest.mark.parametrize(
-    ("made", "before", "pause"), [(1, True, CALM), (20, True, CALM), (200, True, 0.0), (1, False, 0.0)]
-)
-def test_pauses_spare_the_packets_of_others_where_there_are_any_and_do_not_add_up(
-    made: int, before: bool, pause: float
-) -> None:
-    host = after(world(), wanted(world())) if before else world()
-    workload = found(wanted(world()), Workload, "red1")
+RED, RED_PORT = (found(wanted(world()), kind, "red1") for kind in (Workload, Port))
+MADE, GONE = [Change(None, RED)], [Change(RED_PORT, None), Change(RED, None)]
 
-    assert pause_between([Change(None, workload)] * made, host) == pause
+
+@pytest.mark.parametrize(
+    ("steps", "pause"),
+    [
+        ([], CALM),
+        (MADE, CALM),
+        (30 * MADE, CALM),
+        (30 * GONE, CALM),
+        (200 * MADE, LEISURE / 600),
+        (200 * GONE, LEISURE / 600),
+    ],
+)
+def test_pauses_spare_the_packets_of_others_and_do_not_add_up(steps: list[Change], pause: float) -> None:
+    host = after(world(), wanted(world()))
+
+    assert pause_between(steps, host) == pause
+
+
+def test_where_open_vswitch_itself_forwards_nothing_or_soon_will_not_nobody_waits() -> None:
+    bare, in_kernel = world(), world(kernel_datapath=True)
+    host = after(bare, wanted(bare))
+    everything = [Change(thing, None) for thing in host.things()]
+
+    assert pause_between(MADE, bare) == 0.0
+    assert pause_between(MADE, after(in_kernel, wanted(in_kernel))) == 0.0
+    assert pause_between(everything, host) == 0.0
