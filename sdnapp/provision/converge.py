@@ -15,7 +15,7 @@ from pyroute2.netlink.exceptions import NetlinkError
 from sdnapp.net.model import Overlay
 from sdnapp.provision import execute, kernel, linger
 from sdnapp.provision.desired import Wanted, desire
-from sdnapp.provision.execute import Failed
+from sdnapp.provision.execute import Failed, Pace
 from sdnapp.provision.ovsdb import Conflict, Database, Rejected, Unreachable
 from sdnapp.provision.plan import Change, Hand, Move, Plan, Step, diff
 from sdnapp.provision.world import Bridge, Port, Thing, Workload, World
@@ -23,10 +23,7 @@ from sdnapp.provision.world import Bridge, Port, Thing, Workload, World
 ATTEMPTS = 5
 """How often a pass starts anew because others changed at the same time what it had read."""
 LEISURE = 3.0
-"""Seconds that the pauses of a pass may take: who makes hundreds of ports wants them soon.
-
-The shorter they are, the more packets others may lose. Thirty ports that are made have whole ones.
-"""
+"""Seconds that the pauses of a pass may take: who makes hundreds of ports wants them soon."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,13 +97,15 @@ def converge(
             world = look(database)
             wanted = goal.wanted(world)
             planned = diff(wanted, world, goal.host)
-            problems = _execute(planned.steps, goal.host, database, say, pause_between(planned.steps, world))
+            pace = Pace(pause_between(planned.steps, world))
+            problems = _execute(planned.steps, goal.host, database, say, pace)
             awaited = frozenset(port for end in planned.ends for port in end.awaits)
             lingering, silence = linger.in_use(awaited - overdue, database)
             ends = [replace(end, awaits=frozenset()) for end in planned.ends if not end.awaits & lingering]
             if ends:  # flows may have changed just now
                 time.sleep(execute.CALM)
-            problems += silence + _execute(ends, goal.host, database, say, pause_between(ends, world))
+            pace = Pace(pause_between(ends, world))
+            problems += silence + _execute(ends, goal.host, database, say, pace)
         except Conflict as conflict:
             reason = str(conflict)
             database.wait_for_news()
@@ -143,7 +142,7 @@ def pause_between(steps: Iterable[Step], world: World) -> float:
     staying = (bridge for name, bridge in world.bridges.items() if name not in gone)
     if not any(bridge.datapath_type == "netdev" for bridge in staying):
         return 0.0
-    return min(execute.CALM, LEISURE / max(1, sum(map(_disturbances, changes))))
+    return execute.CALM if sum(map(_disturbances, changes)) * execute.CALM <= LEISURE else execute.BRISK
 
 
 def _disturbances(change: Change) -> int:
@@ -159,17 +158,17 @@ def _disturbances(change: Change) -> int:
 
 
 def _execute(
-    steps: Iterable[Step], owner: str, database: Database, say: Callable[[str], None], pause: float
+    steps: Iterable[Step], owner: str, database: Database, say: Callable[[str], None], pace: Pace
 ) -> list[str]:
     """Do all the steps that can be done; returns what went wrong, in words."""
     problems: list[str] = []
     without_device: set[str] = set()
     last: Step | None = None
-    for batch in _batches(steps, apart=pause > 0):
+    for batch in _batches(steps, apart=pace.seconds > 0):
         if last is not None and _is_for_switch(last) != _is_for_switch(batch[0]):
             time.sleep(execute.CALM)
-        elif _disturbs(last) and _disturbs(batch[0]):
-            time.sleep(pause)
+        if _disturbs(batch[0]):
+            pace.wait()
         last = batch[0]
         changes = [step for step in batch if isinstance(step, Change)]
         try:
@@ -178,7 +177,7 @@ def _execute(
                 database.apply(changes, owner)
             else:
                 with _undisturbed():
-                    _change_kernel(batch[0], changes, owner, pause)
+                    _change_kernel(batch[0], changes, owner, pace)
         except (Failed, Rejected, Unreachable) as error:
             problems.append(f"{_subject(batch[0])}: {error}" if len(batch) == 1 else str(error))
             failed = [c.new.name for c in changes if isinstance(c.new, Workload)]
@@ -189,15 +188,15 @@ def _execute(
     return problems
 
 
-def _change_kernel(first: Step, changes: list[Change], owner: str, pause: float) -> None:
+def _change_kernel(first: Step, changes: list[Change], owner: str, pace: Pace) -> None:
     if isinstance(first, Move):
         execute.move(first)
     elif isinstance(first, Hand):
         execute.hand(first)
     elif _is_end_of(Workload, first):
-        execute.delete([change.thing.name for change in changes], pause)
+        execute.delete([change.thing.name for change in changes], pace)
     else:
-        execute.apply(first, owner, pause)
+        execute.apply(first, owner, pace)
 
 
 @contextmanager
@@ -230,7 +229,7 @@ def _is_for_switch(step: Step) -> bool:
     return isinstance(step, Change) and isinstance(step.thing, Bridge | Port)
 
 
-def _disturbs(step: Step | None) -> bool:
+def _disturbs(step: Step) -> bool:
     return isinstance(step, Change) and isinstance(step.thing, Workload | Port)
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from sdnapp.config.devices import PHYSICAL_BRIDGE
-from sdnapp.provision.converge import LEISURE, pause_between
+from sdnapp.provision.converge import pause_between
 from sdnapp.provision.desired import Wanted, desire
-from sdnapp.provision.execute import CALM
+from sdnapp.provision.execute import BRISK, CALM
 from sdnapp.provision.plan import Change, Move, Plan, diff
 from sdnapp.provision.world import (
     Bridge,
@@ -428,8 +428,8 @@ MADE, GONE = [Change(None, RED)], [Change(RED_PORT, None), Change(RED, None)]
         (MADE, CALM),
         (30 * MADE, CALM),
         (30 * GONE, CALM),
-        (200 * MADE, LEISURE / 600),
-        (200 * GONE, LEISURE / 600),
+        (200 * MADE, BRISK),
+        (200 * GONE, BRISK),
     ],
 )
 def test_pauses_spare_the_packets_of_others_and_do_not_add_up(steps: list[Change], pause: float) -> None:
