@@ -212,11 +212,13 @@ def _undisturbed() -> Iterator[None]:
 def _batches(steps: Iterable[Step], *, apart: bool) -> Iterable[list[Step]]:
     """Group what is done in one go: all of OVSDB, deleting veths; the rest is done step by step.
 
-    ``apart``: each port that goes, too.
+    ``apart``: ports and veths that go are, too.
     """
 
     def kind(step: Step) -> tuple[bool, bool]:
-        return _is_for_switch(step) and not (apart and _is_end_of(Port, step)), _is_end_of(Workload, step)
+        if apart and (_is_end_of(Port, step) or _is_end_of(Workload, step)):
+            return False, False
+        return _is_for_switch(step), _is_end_of(Workload, step)
 
     for together, group in groupby(steps, key=kind):
         if any(together):

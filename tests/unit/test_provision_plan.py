@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 from sdnapp.config.devices import PHYSICAL_BRIDGE
 from sdnapp.provision.converge import pause_between
 from sdnapp.provision.desired import Wanted, desire
-from sdnapp.provision.execute import BRISK, CALM
+from sdnapp.provision.execute import BRISK, CALM, Pace
 from sdnapp.provision.plan import Change, Move, Plan, diff
 from sdnapp.provision.world import (
     Bridge,
@@ -446,3 +447,13 @@ def test_where_open_vswitch_itself_forwards_nothing_or_soon_will_not_nobody_wait
     assert pause_between(MADE, bare) == 0.0
     assert pause_between(MADE, after(in_kernel, wanted(in_kernel))) == 0.0
     assert pause_between(everything, host) == 0.0
+
+
+def test_a_pace_waits_for_what_is_left_of_its_seconds() -> None:
+    pace, began = Pace(0.05), time.monotonic()
+
+    pace.wait()
+    assert time.monotonic() - began < 0.05
+    time.sleep(0.03)
+    pace.wait()
+    assert 0.05 <= time.monotonic() - began < 0.08
