@@ -18,7 +18,7 @@ from sdnapp.provision.desired import Wanted, desire
 from sdnapp.provision.execute import Failed, Pace
 from sdnapp.provision.ovsdb import Conflict, Database, Rejected, Unreachable
 from sdnapp.provision.plan import Change, Hand, Move, Plan, Step, diff
-from sdnapp.provision.world import Bridge, Port, Thing, Workload, World
+from sdnapp.provision.world import Bridge, Port, Workload, World
 
 ATTEMPTS = 5
 """How often a pass starts anew because others changed at the same time what it had read."""
@@ -146,13 +146,13 @@ def pause_between(steps: Iterable[Step], world: World) -> float:
 
 
 def _disturbances(change: Change) -> int:
-    """How many changes of a device on the host it makes, or ports it removes."""
+    """How many changes of a device on the host it makes, or sockets it has closed."""
     match change.old, change.new:
         case None, Workload():  # made, up, and with somebody behind it
             return 3
         case Workload(), None:  # down, and gone
             return 2
-        case Port(), None:
+        case Port(type=""), None:
             return 1
     return 0
 
@@ -193,7 +193,7 @@ def _change_kernel(first: Step, changes: list[Change], owner: str, pace: Pace) -
         execute.move(first)
     elif isinstance(first, Hand):
         execute.hand(first)
-    elif _is_end_of(Workload, first):
+    elif _is_end_of_veth(first):
         execute.delete([change.thing.name for change in changes], pace)
     else:
         execute.apply(first, owner, pace)
@@ -212,13 +212,12 @@ def _undisturbed() -> Iterator[None]:
 def _batches(steps: Iterable[Step], *, apart: bool) -> Iterable[list[Step]]:
     """Group what is done in one go: all of OVSDB, deleting veths; the rest is done step by step.
 
-    ``apart``: ports and veths that go are, too.
+    ``apart``: veths that go, and ports with a device of their own, are, too.
     """
 
     def kind(step: Step) -> tuple[bool, bool]:
-        if apart and (_is_end_of(Port, step) or _is_end_of(Workload, step)):
-            return False, False
-        return _is_for_switch(step), _is_end_of(Workload, step)
+        alone = apart and isinstance(step, Change) and step.new is None and _disturbances(step) > 0
+        return _is_for_switch(step) and not alone, _is_end_of_veth(step) and not alone
 
     for together, group in groupby(steps, key=kind):
         if any(together):
@@ -235,8 +234,8 @@ def _disturbs(step: Step) -> bool:
     return isinstance(step, Change) and isinstance(step.thing, Workload | Port)
 
 
-def _is_end_of(kind: type[Thing], step: Step) -> bool:
-    return isinstance(step, Change) and isinstance(step.old, kind) and step.new is None
+def _is_end_of_veth(step: Step) -> bool:
+    return isinstance(step, Change) and isinstance(step.old, Workload) and step.new is None
 
 
 def _subject(step: Step) -> str:

@@ -419,6 +419,7 @@ def test_the_ends_of_tunnels_watch_each_other_where_the_file_says_so() -> None:
 
 
 RED, RED_PORT = (found(wanted(world()), kind, "red1") for kind in (Workload, Port))
+TUNNEL = found(wanted(world()), Port, "gre-host2")
 MADE, GONE = [Change(None, RED)], [Change(RED_PORT, None), Change(RED, None)]
 
 
@@ -431,6 +432,7 @@ MADE, GONE = [Change(None, RED)], [Change(RED_PORT, None), Change(RED, None)]
         (30 * GONE, CALM),
         (200 * MADE, BRISK),
         (200 * GONE, BRISK),
+        (200 * [Change(TUNNEL, None)], CALM),
     ],
 )
 def test_pauses_spare_the_packets_of_others_and_do_not_add_up(steps: list[Change], pause: float) -> None:
