@@ -1,4 +1,4 @@
-"""How long a new port waits for its first answered ping, and how long 200 ports take."""
+"""How long a new port waits for its first ping, what others lose meanwhile, and how long 200 ports take."""
 
 from __future__ import annotations
 
@@ -18,12 +18,13 @@ from sdnapp.lab.errors import LabError
 from sdnapp.lab.machine import inside
 from sdnapp.lab.model import Lab
 from sdnapp.lab.process import kill
+from sdnapp.lab.stream import streaming
 from tests.bench import ground
 from tests.bench.figure import Effort, Figure, absolute
 from tests.bench.ground import Workload
 
 HOST, DEVICE = "host1", "eth0"
-MANY = 200
+SOME, MANY = 100, 200
 DATABASE = "/etc/openvswitch/conf.db"
 
 EVERY, PATIENCE = 0.01, 20
@@ -47,6 +48,11 @@ def figures(effort: Effort) -> Iterator[Figure]:
             _first_answer(lab, elsewhere, f"{ground.NETWORK}.1{n}", nullcontext) for n in range(effort.few)
         ]
         yield absolute("new port, agent: from file to first ping", followed, "ms", at_most=300)
+
+        if not effort.quick:
+            lost = [_lost(lab) for _ in range(effort.few)]
+            name = f"{SOME} ports come and go beside others, which lose of 1,000 packets/s each way"
+            yield absolute(name, lost, "", at_most=0)
 
         kill([lab.hosts[HOST].services[services.AGENT]])
         once = partial(_provisioning, lab)
@@ -86,6 +92,35 @@ def _first_answer(
     return (float(answer.group(1)) - began) * 1000
 
 
+def _lost(lab: Lab) -> int:
+    """Have the agent make and remove ports beside a stream; return how many packets of that are lost."""
+    file = Path(lab.file)
+    few = file.read_text()
+    with streaming(lab, [("red1", "red2"), ("red2", "red1")]) as stream:
+        _replace(file, few + _ports(SOME))
+        ground.until(lambda: _attached(lab) >= SOME, "the ports do not come", patience=30.0)
+        _replace(file, few)
+        ground.until(lambda: not _made(lab), "the ports do not go", patience=30.0)
+    return sum(count.lost for count in stream.counts())
+
+
+def _ports(number: int) -> str:
+    return "".join(f"  p{n}: {{host: {HOST}, network: red/web}}\n" for n in range(number))
+
+
+def _attached(lab: Lab) -> int:
+    return len(ground.run(inside(lab.hosts[HOST], ["ovs-vsctl", "list-ports", "br-int"])).split())
+
+
+def _made(lab: Lab) -> list[str]:
+    """Return the namespaces of ports that were made."""
+    return [name.name for name in _namespaces(lab).iterdir() if re.fullmatch(r"p\d+|new", name.name)]
+
+
+def _namespaces(lab: Lab) -> Path:
+    return Path(f"/proc/{lab.hosts[HOST].anchor.pid}/root/run/netns")
+
+
 def _many(lab: Lab, few: str) -> tuple[float, int]:
     """Begin with few ports; return the seconds of the command that makes many, and its transactions."""
     file = Path(lab.file)
@@ -94,7 +129,7 @@ def _many(lab: Lab, few: str) -> tuple[float, int]:
     _replace(file, few)
     ground.run(inside(lab.hosts[HOST], command))
     already = _transactions(lab)
-    _replace(file, few + "".join(f"  p{n}: {{host: {HOST}, network: red/web}}\n" for n in range(MANY)))
+    _replace(file, few + _ports(MANY))
     began = time.monotonic()
     ground.run(inside(lab.hosts[HOST], command))
     return time.monotonic() - began, _transactions(lab) - already
@@ -133,5 +168,4 @@ def _replace(file: Path, text: str) -> None:
 
 def _is_gone(lab: Lab) -> bool:
     """Whether the new port is gone, and nobody is busy with it."""
-    namespace = Path(f"/proc/{lab.hosts[HOST].anchor.pid}/root/run/netns/new")
-    return not namespace.exists() and all(host["in_sync"] for host in lifecycle.get(lab, "/v1/hosts"))
+    return not _made(lab) and all(host["in_sync"] for host in lifecycle.get(lab, "/v1/hosts"))
