@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import socket
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import groupby
@@ -97,15 +97,13 @@ def converge(
             world = look(database)
             wanted = goal.wanted(world)
             planned = diff(wanted, world, goal.host)
-            pace = Pace(pause_between(planned.steps, world))
-            problems = _execute(planned.steps, goal.host, database, say, pace)
+            problems = _execute(planned.steps, world, goal.host, database, say)
             awaited = frozenset(port for end in planned.ends for port in end.awaits)
             lingering, silence = linger.in_use(awaited - overdue, database)
             ends = [replace(end, awaits=frozenset()) for end in planned.ends if not end.awaits & lingering]
             if ends:  # flows may have changed just now
                 time.sleep(execute.CALM)
-            pace = Pace(pause_between(ends, world))
-            problems += silence + _execute(ends, goal.host, database, say, pace)
+            problems += silence + _execute(ends, world, goal.host, database, say)
         except Conflict as conflict:
             reason = str(conflict)
             database.wait_for_news()
@@ -158,9 +156,10 @@ def _disturbances(change: Change) -> int:
 
 
 def _execute(
-    steps: Iterable[Step], owner: str, database: Database, say: Callable[[str], None], pace: Pace
+    steps: Collection[Step], world: World, owner: str, database: Database, say: Callable[[str], None]
 ) -> list[str]:
-    """Do all the steps that can be done; returns what went wrong, in words."""
+    """Do all the steps that can be done, from this world on; returns what went wrong, in words."""
+    pace = Pace(pause_between(steps, world))
     problems: list[str] = []
     without_device: set[str] = set()
     last: Step | None = None

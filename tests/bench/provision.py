@@ -114,11 +114,8 @@ def _attached(lab: Lab) -> int:
 
 def _made(lab: Lab) -> list[str]:
     """Return the namespaces of ports that were made."""
-    return [name.name for name in _namespaces(lab).iterdir() if re.fullmatch(r"p\d+|new", name.name)]
-
-
-def _namespaces(lab: Lab) -> Path:
-    return Path(f"/proc/{lab.hosts[HOST].anchor.pid}/root/run/netns")
+    there = Path(f"/proc/{lab.hosts[HOST].anchor.pid}/root/run/netns").iterdir()
+    return [namespace.name for namespace in there if re.fullmatch(r"p\d+|new", namespace.name)]
 
 
 def _many(lab: Lab, few: str) -> tuple[float, int]:
