@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import http.client
 import json
+import signal
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -36,12 +37,23 @@ def up(name: str, file: Path, report: Report) -> Lab:
     services.require("ovsdb-server", "ovs-vswitchd", "ovsdb-tool", "nsenter", "unshare", "setsid", "mount")
     overlay = load(file)
     segments = underlay.plan(overlay)
-    claim(name)
+    with ExitStack() as undo:
+        with _unbroken():
+            claim(name)
+            undo.callback(down, name)
+        lab = _up(name, file, overlay, segments, report)
+        undo.pop_all()
+    return lab
+
+
+@contextmanager
+def _unbroken() -> Iterator[None]:
+    """Let Ctrl-C and SIGTERM wait until what is done is known to be."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
     try:
-        return _up(name, file, overlay, segments, report)
-    except BaseException:
-        down(name)
-        raise
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _up(

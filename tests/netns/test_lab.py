@@ -191,6 +191,22 @@ def test_up_that_is_ended_early_leaves_nothing(
     assert not model.directory(name).exists()
 
 
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_up_that_is_ended_as_it_takes_its_name_leaves_nothing(name: str, how: signal.Signals) -> None:
+    taken = model.directory(name)
+    for _ in range(3):
+        with subprocess.Popen(
+            [SDNAPP, "lab", "up", TWO_HOSTS, "--name", name], stderr=subprocess.DEVNULL
+        ) as up:
+            deadline = time.monotonic() + 10
+            while not taken.exists():  # the name is taken within less than a look every 20 ms would see
+                assert time.monotonic() < deadline
+            up.send_signal(how)
+
+        assert up.returncode == 1
+        assert not taken.exists()
+
+
 def test_down_works_after_the_machines_have_crashed(name: str) -> None:
     assert sdnapp("lab", "up", TWO_HOSTS, "--name", name).returncode == 0
     os.kill(model.read(name).hosts["host1"].anchor.pid, signal.SIGKILL)
