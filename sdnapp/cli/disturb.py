@@ -10,7 +10,7 @@ from dataclasses import asdict
 import click
 from rich.table import Table
 
-from sdnapp.cli.terminal import console, interrupted_by_sigterm, name_option, on_labs
+from sdnapp.cli.terminal import console, interrupted_by_sigterm, name_option, on_labs, overlay_of
 from sdnapp.lab import faults, model
 from sdnapp.lab.count import Count
 from sdnapp.lab.move import move as move_port
@@ -31,11 +31,14 @@ def stream(a: str, b: str, name: str, rate: int, seconds: float | None, *, both:
     They are numbered, over UDP, and follow a port that moves. Exit status 1 if something was lost.
     """
     pairs = [(a, b), (b, a)] if both else [(a, b)]
-    with on_labs(), streaming(model.read(name), pairs, rate) as flow:
-        with suppress(KeyboardInterrupt), interrupted_by_sigterm():
-            time.sleep(1e9 if seconds is None else seconds)
-        flow.stop()
-        counts = flow.counts()
+    with on_labs():
+        there = model.read(name)
+        overlay_of(there)
+        with streaming(there, pairs, rate) as flow:
+            with suppress(KeyboardInterrupt), interrupted_by_sigterm():
+                time.sleep(1e9 if seconds is None else seconds)
+            flow.stop()
+            counts = flow.counts()
     if as_json:
         click.echo(json.dumps([{**asdict(count), "lost": count.lost} for count in counts], indent=2))
     else:

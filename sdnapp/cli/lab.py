@@ -14,7 +14,7 @@ import click
 from rich.table import Table
 
 from sdnapp.cli.disturb import controller, move, ovsdb, stream, vswitchd
-from sdnapp.cli.terminal import console, interrupted_by_sigterm, name_option, on_labs, progress
+from sdnapp.cli.terminal import console, interrupted_by_sigterm, name_option, on_labs, overlay_of, progress
 from sdnapp.lab import lifecycle, model, services
 from sdnapp.lab.errors import LabError
 from sdnapp.lab.faults import machine_of
@@ -23,7 +23,6 @@ from sdnapp.lab.ping import measure
 from sdnapp.lab.promise import Cell, endpoints
 from sdnapp.lab.status import status as look
 from sdnapp.net.model import Overlay
-from sdnapp.source import load
 
 
 @click.group()
@@ -78,7 +77,7 @@ def execute(name: str, where: str, command: Sequence[str]) -> None:
         there = model.read(name)
         if where in there.hosts:
             _become(there.hosts[where], command)
-        overlay = load(there.file)
+        overlay = overlay_of(there)
         port = overlay.ports.get(where)
         if port is None:
             known = ", ".join([*there.hosts, *overlay.ports])
@@ -99,7 +98,7 @@ def ping(name: str, source: str | None, destination: str | None) -> None:
     """
     with on_labs():
         there = model.read(name)
-        overlay = load(there.file)
+        overlay = overlay_of(there)
         pairs = ordered_pairs(overlay, source, destination)
         cells = measure(there, overlay, pairs)
         if not cells:

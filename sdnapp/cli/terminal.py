@@ -15,6 +15,9 @@ from rich.markup import escape
 
 from sdnapp.config import Invalid
 from sdnapp.lab.errors import LabError
+from sdnapp.lab.in_force import in_force
+from sdnapp.lab.model import Lab
+from sdnapp.net.model import Overlay
 
 console = Console(highlight=False)
 if not console.is_terminal and "COLUMNS" not in os.environ:
@@ -46,6 +49,14 @@ def on_labs() -> Iterator[None]:
     except OSError as error:  # no room, no right to write, a process that does not end
         where = f"{error.filename}: " if error.filename else ""
         raise click.ClickException(f"{where}{error.strerror or error}") from error
+
+
+def overlay_of(lab: Lab) -> Overlay:
+    """Return what a lab runs; when that is not what its file says, say so."""
+    overlay, invalid = in_force(lab)
+    if invalid is not None:
+        click.echo(f"{invalid.problems[0]}\nThe file is broken. The last good one is in force.", err=True)
+    return overlay
 
 
 @contextmanager

@@ -6,40 +6,35 @@ from contextlib import suppress
 from operator import itemgetter
 from typing import Any
 
-from sdnapp.config import Invalid
 from sdnapp.lab.errors import LabError
+from sdnapp.lab.in_force import in_force
 from sdnapp.lab.lifecycle import get
 from sdnapp.lab.machine import Machine
 from sdnapp.lab.model import Lab, directory
 from sdnapp.lab.process import alive
 from sdnapp.net.model import Bound, Overlay, Port
-from sdnapp.source import load
 
 
 def status(lab: Lab) -> dict[str, Any]:
     """Return everything about a lab that a person or a script would ask for.
 
-    ``problem`` is None unless the file is broken now: then the ports, which come from it, are missing.
+    ``problem`` is None unless the file is broken now: then hosts and ports are those of the last good one.
     ``connected`` and ``in_sync`` of a host are None where the controller does not answer.
     """
-    overlay, problem = None, None
-    try:
-        overlay = load(lab.file)
-    except Invalid as invalid:
-        problem = f"{lab.file} is broken: {invalid.problems[0].message}"
+    overlay, invalid = in_force(lab)
     seen: dict[str, Any] = {}
     with suppress(LabError):
         seen = {host["name"]: host for host in get(lab, "/v1/hosts", patience=2.0)}
     return {
         "name": lab.name,
         "file": lab.file,
-        "problem": problem,
+        "problem": invalid and f"{lab.file} is broken: {invalid.problems[0].message}",
         "directory": str(directory(lab.name)),
         "rest": lab.rest,
         "controller": lab.controller and _machine(lab.controller),
         "underlay": lab.underlay and _machine(lab.underlay),
         "hosts": [_host(lab, host, overlay, seen.get(host.name, {})) for host in lab.hosts.values()],
-        "ports": ports(overlay) if overlay else [],
+        "ports": ports(overlay),
     }
 
 
@@ -54,8 +49,8 @@ def _machine(machine: Machine) -> dict[str, Any]:
     }
 
 
-def _host(lab: Lab, machine: Machine, overlay: Overlay | None, seen: dict[str, Any]) -> dict[str, Any]:
-    host = overlay.hosts.get(machine.name) if overlay else None
+def _host(lab: Lab, machine: Machine, overlay: Overlay, seen: dict[str, Any]) -> dict[str, Any]:
+    host = overlay.hosts.get(machine.name)
     return {
         "name": machine.name,
         **_machine(machine),

@@ -21,6 +21,7 @@ from itertools import product
 from sdnapp.config import Invalid
 from sdnapp.lab.count import Count, count
 from sdnapp.lab.errors import LabError
+from sdnapp.lab.in_force import in_force
 from sdnapp.lab.machine import entered
 from sdnapp.lab.model import Lab
 from sdnapp.lab.promise import Endpoint, endpoints
@@ -79,7 +80,7 @@ class Stream:
         self._poll = select.epoll()
         self._ending = threading.Event()
         self._started = 0.0
-        overlay = load(lab.file)
+        overlay, _ = in_force(lab)
         chosen = [talking(overlay, *pair) for pair in pairs]
         self._version = {end: version for a, b, version in chosen for end in (a, b)}
         self._port, sockets = _bound(lab, self._version)

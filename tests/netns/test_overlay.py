@@ -17,7 +17,7 @@ import pytest
 
 from sdnapp.lab import faults
 from sdnapp.lab.machine import environment
-from tests.netns.conftest import Running, until
+from tests.netns.conftest import Running, sdnapp, until
 from tests.netns.wire import Outer, send_encapsulated, transfer, underlay_tap, watched_ports
 
 RED, BLUE, GREEN, UNKNOWN = 5010, 5020, 5030, 4242
@@ -212,6 +212,27 @@ def test_a_port_that_comes_while_no_controller_runs_is_at_home_at_once(two: Runn
         faults.start_controller(two.lab)
     two.settled()
     assert two.flows("host1") == before
+
+
+def test_while_the_file_is_broken_commands_go_by_the_last_good_one(two: Running) -> None:
+    file = Path(two.lab.file)
+    before = file.read_text()
+    name = two.lab.name
+    file.write_text(before + "  red3: {host: host9\n")
+    try:
+        done = [
+            sdnapp("lab", "stream", "--name", name, "red1", "red2", "--seconds", "0.3"),
+            sdnapp("lab", "ping", "--name", name, "red1", "red2"),
+            sdnapp("lab", "exec", "--name", name, "red1", "--", "ping", "-c", "1", "10.1.1.2"),
+        ]
+        shown = json.loads(sdnapp("lab", "status", "--name", name, "--json").stdout)
+    finally:
+        file.write_text(before)
+
+    assert [one.returncode for one in done] == [0, 0, 0]
+    assert all("The last good one is in force." in one.stderr for one in done)
+    assert "is broken" in shown["problem"]
+    assert "red1" in {port["name"] for port in shown["ports"]}
 
 
 def test_editing_the_file_is_all_it_takes(two: Running) -> None:

@@ -1,0 +1,22 @@
+"""What a lab runs: its file, or, while that is broken, the last good one, which its controller keeps."""
+
+from __future__ import annotations
+
+from sdnapp.config import Invalid
+from sdnapp.lab.model import Lab, directory
+from sdnapp.net.model import Overlay
+from sdnapp.source import Kept, load
+
+
+def in_force(lab: Lab) -> tuple[Overlay, Invalid | None]:
+    """Return what is in force, and what is wrong with the file, if anything.
+
+    Raises ``sdnapp.config.Invalid`` for a broken file where there is no copy.
+    """
+    try:
+        return load(lab.file), None
+    except Invalid as invalid:
+        kept = Kept(str(directory(lab.name))).other_than(b"")
+        if kept is None:
+            raise
+        return kept, invalid
