@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import signal
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +19,7 @@ from sdnapp.lab.machine import Birth, Machine
 from sdnapp.lab.model import Lab, claim, directory, erase, read, save
 from sdnapp.lab.process import alive, kill
 from sdnapp.net.model import Overlay
+from sdnapp.signals import held_back
 from sdnapp.source import load
 
 READY = 30.0
@@ -38,22 +38,12 @@ def up(name: str, file: Path, report: Report) -> Lab:
     overlay = load(file)
     segments = underlay.plan(overlay)
     with ExitStack() as undo:
-        with _unbroken():
+        with held_back():  # or the name would stay taken
             claim(name)
             undo.callback(down, name)
         lab = _up(name, file, overlay, segments, report)
         undo.pop_all()
     return lab
-
-
-@contextmanager
-def _unbroken() -> Iterator[None]:
-    """Let Ctrl-C and SIGTERM wait until what is done is known to be."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _up(

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import signal
 import socket
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
 from itertools import groupby
 
@@ -19,6 +17,7 @@ from sdnapp.provision.execute import Failed, Pace
 from sdnapp.provision.ovsdb import Conflict, Database, Rejected, Unreachable
 from sdnapp.provision.plan import Change, Hand, Move, Plan, Step, diff
 from sdnapp.provision.world import Bridge, Port, Workload, World
+from sdnapp.signals import held_back
 
 ATTEMPTS = 5
 """How often a pass starts anew because others changed at the same time what it had read."""
@@ -64,7 +63,7 @@ class Outcome:
 def look(database: Database) -> World:
     """Read what is on this host. Raises ``Conflict`` if that changes while it is read."""
     switch = database.read()
-    with _undisturbed():
+    with held_back():  # in the midst of an answer, pyroute2 would end noisily
         try:
             found, kernel_datapath = kernel.read(), kernel.has_datapath()
         except (OSError, NetlinkError) as error:
@@ -175,7 +174,7 @@ def _execute(
                 changes = [change for change in changes if change.thing.name not in without_device]
                 database.apply(changes, owner)
             else:
-                with _undisturbed():
+                with held_back():
                     _change_kernel(batch[0], changes, owner, pace)
         except (Failed, Rejected, Unreachable) as error:
             problems.append(f"{_subject(batch[0])}: {error}" if len(batch) == 1 else str(error))
@@ -196,16 +195,6 @@ def _change_kernel(first: Step, changes: list[Change], owner: str, pace: Pace) -
         execute.delete([change.thing.name for change in changes], pace)
     else:
         execute.apply(first, owner, pace)
-
-
-@contextmanager
-def _undisturbed() -> Iterator[None]:
-    """Hold back the signals that end us: in the midst of an answer, pyroute2 ends noisily."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _batches(steps: Iterable[Step], *, apart: bool) -> Iterable[list[Step]]:

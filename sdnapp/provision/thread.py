@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import signal
 import threading
 from collections.abc import Callable
+
+from sdnapp.signals import held_back
 
 
 def in_background(work: Callable[[], None]) -> None:
@@ -12,8 +13,5 @@ def in_background(work: Callable[[], None]) -> None:
 
     It inherits what its maker blocks: a signal that it took would reach the agent where that blocks it.
     """
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
-    try:
+    with held_back():
         threading.Thread(target=work, daemon=True).start()
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)

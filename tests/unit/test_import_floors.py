@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 FLOORS = (
-    {"flows", "sdnapp.config", "sdnapp.frames", "sdnapp.log"},
+    {"flows", "sdnapp.config", "sdnapp.frames", "sdnapp.log", "sdnapp.signals"},
     {"sdnapp.net"},
     {"sdnapp.source"},
     {"sdnapp.provision", "sdnapp.engine", "sdnapp.openflow"},
