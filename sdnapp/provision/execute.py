@@ -53,11 +53,11 @@ what its userspace datapath does with all frames. If it examines while it reads 
 it finds no routes, and tunnels lose packets for some 5 to 20 ms.
 """
 
-
 BRISK = 0.008
 """The same where there are dozens or hundreds of them: a few packets may be lost then.
 
-At 5 ms, where Open vSwitch is in the midst of one when the next comes, it is more than without any pause.
+At 5 ms it is more than without any pause: so long after it last began, Open vSwitch examines again
+(``decisions/pauses-between-devices.md``, also on why it is not asked when it is through).
 """
 
 
