@@ -165,13 +165,12 @@ def _execute(
     for batch in _batches(steps, apart=pace.seconds > 0):
         if last is not None and _is_for_switch(last) != _is_for_switch(batch[0]):
             time.sleep(execute.CALM)
-        if _disturbs(batch[0]):
-            pace.wait()
         last = batch[0]
         changes = [step for step in batch if isinstance(step, Change)]
         try:
             if _is_for_switch(batch[0]):
                 changes = [change for change in changes if change.thing.name not in without_device]
+                pace.wait()
                 database.apply(changes, owner)
             else:
                 with held_back():
@@ -216,10 +215,6 @@ def _batches(steps: Iterable[Step], *, apart: bool) -> Iterable[list[Step]]:
 
 def _is_for_switch(step: Step) -> bool:
     return isinstance(step, Change) and isinstance(step.thing, Bridge | Port)
-
-
-def _disturbs(step: Step) -> bool:
-    return isinstance(step, Change) and isinstance(step.thing, Workload | Port)
 
 
 def _is_end_of_veth(step: Step) -> bool:

@@ -108,6 +108,7 @@ def delete(devices: Iterable[str], pace: Pace) -> None:
     """
     doomed = netlink.attribute(_GROUP, DOOMED)
     with _in_words(), netlink.rtnetlink() as home:
+        pace.wait()
         for device in devices:
             with suppress(OSError):  # it may have gone by itself
                 netlink.set_link(home, socket.if_nametoindex(device), doomed, up=False)
@@ -122,6 +123,7 @@ def _apply_workload(old: Workload | None, new: Workload, pace: Pace) -> None:
     with there, control, netlink.rtnetlink() as home, ethtool.control_socket() as ours:
         mark, up = b"" if old is None else netlink.attribute(_GROUP, GROUP), pace.seconds < CALM
         if old is None:
+            pace.wait()
             _create_veth(home, new, up=up)
             old = replace(new, addresses=frozenset(), vlans=(), datapath="neither", ready=False)
         end, inner = _index(new.name), ethtool.index(control, new.device)
@@ -133,6 +135,7 @@ def _apply_workload(old: Workload | None, new: Workload, pace: Pace) -> None:
                 netlink.set_link(home, end, mark, flags=_ON)
             pace.wait()
         if ethtool.mtu(ours, new.name) < new.mtu:
+            pace.wait()
             netlink.set_link(home, end, netlink.attribute(_MTU, _outer_mtu(new)))
         netlink.set_link(there, inner, netlink.attribute(_MTU, new.mtu))
         if old.mac != new.mac:  # setting it, even to what it is, makes the device forget its neighbours
