@@ -21,7 +21,7 @@ from tests.bench.figure import Curve, Effort, absolute
 HOSTS, PORTS = 5, 2
 """Each host has so many ports in each network."""
 
-NETWORKS = (2, 50, 500)
+NETWORKS = (1, 2, 50, 500)
 
 FIXED, PER_NETWORK, PER_PORT, PER_LOCATION = 15, 12, 5, 1
 """Flows that a bridge should need: in all, and for each network, local port and remote location."""

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from sdnapp.provision.execute import CALM
 from sdnapp.provision.linger import PATIENCE
 from tests.netns.conftest import until
 from tests.netns.provision_fixtures import DATABASE, ROOT, BareHost, bare_host
@@ -336,6 +337,13 @@ def test_two_hundred_ports_take_one_transaction_and_less_than_five_seconds(host:
     assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 5
     assert host.run("ovsdb-tool", "show-log", DATABASE).count("sdnapp provision") == 1
     assert host.provision() == ["nothing to do"]
+
+    edit(host, "overlay: {", "overlay: {mtu: 1300, ")
+    began = time.monotonic()
+    assert len(host.provision()) > 200
+    assert time.monotonic() - began < 200 * CALM  # behind a device nothing disturbs others
+    assert "mtu 1300" in host.run("ip", "link", "show", "eth0", namespace="p199")
+
     host.provision("--remove")
     assert host.run("ip", "netns") == ""
 
