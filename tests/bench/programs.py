@@ -38,7 +38,8 @@ def figures(_effort: Effort) -> Iterator[Curve]:
     points = {}
     for networks in NETWORKS:
         view, ports = bridge(networks), HOSTS * networks * PORTS
-        name = f"flows on a bridge: {networks} networks, {networks * PORTS:,} ports of {ports:,}"
+        many = f"{networks} network{'s' if networks > 1 else ''}"
+        name = f"flows on a bridge: {many}, {networks * PORTS:,} ports of {ports:,}"
         points[networks] = absolute(name, [len(compile_bridge(view).flows)], "", at_most=allowed(view))
     yield Curve(
         "programs", f"a bridge of {HOSTS}, {PORTS} ports in each network", "networks", "flows", points
