@@ -111,8 +111,10 @@ def _measure(effort: Effort, ours: Ours, bare: ByHand, peer: Ovn | None) -> Iter
     yield plain(f"{name}, standalone bridges beside it", among, "ms", by_hand_)
     yield from (plain(f"{name}{OVN}", among, "ms", other) for other in others)
     ours.fill(FEW)
-    few = [_appear(ours) for _ in range(rounds)]  # now: a machine is not as fast at all times
+    bare.fill(FEW)  # now: a machine is not as fast at all times
+    few, by_hand_few = by_turns([partial(_appear, s) for s in (ours, bare)], rounds)
     yield within(f"{name}, beside that without them", (among, few), "ms", times=1.5)
+    yield plain(f"{name}, beside that without them: standalone bridges", by_hand_, "ms", by_hand_few)
 
 
 def _first_pings(effort: Effort, ours: Ours, bare: ByHand, peer: Ovn | None) -> Iterator[Figure]:
