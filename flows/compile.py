@@ -214,7 +214,8 @@ def _beyond(
     somebody comes or goes, most bridges of a network have the very same to tell apart.
     """
     known = {at._replace(macs=()): frozenset(at.macs) for at in others if at.port not in ports}
-    return tuple(_without(at, known.get(at._replace(macs=()), frozenset())) for at in some)
+    left = (_without(at, known.get(at._replace(macs=()), frozenset())) for at in some)
+    return tuple(at for at in left if at.macs)
 
 
 def _differing(old: tuple[T, ...], new: tuple[T, ...]) -> tuple[tuple[T, ...], tuple[T, ...]]:

@@ -8,7 +8,7 @@ probability 3e-7; ``collect`` refuses one by name.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import lru_cache
@@ -240,16 +240,45 @@ def collect(flows: Iterable[Flow]) -> Flows:
     return by_key
 
 
-def amend(flows: Flows, gone: Iterable[Flows], come: Iterable[Flows]) -> Flows:
+class Amended(Mapping[FlowKey, Flow]):
+    """What few flows are gone from, and few have come to: it costs as much as these, however many there are.
+
+    ``gone`` are of ``base``, and none that have come are among those of ``base`` that are left.
+    """
+
+    __slots__ = ("base", "come", "gone")
+
+    def __init__(self, base: Flows, gone: Set[FlowKey], come: Flows) -> None:
+        self.base, self.gone, self.come = base, gone, come
+
+    def __getitem__(self, key: FlowKey) -> Flow:
+        if key in self.come:
+            return self.come[key]
+        if key in self.gone:
+            raise KeyError(key)
+        return self.base[key]
+
+    def __iter__(self) -> Iterator[FlowKey]:
+        return chain((key for key in self.base if key not in self.gone), self.come)
+
+    def __len__(self) -> int:
+        return len(self.base) - len(self.gone) + len(self.come)
+
+
+def amend(flows: Flows, gone: Sequence[Flows], come: Sequence[Flows]) -> Flows:
     """The flows without those that are gone, and with those that came; ``ValueError`` as of ``collect``."""
-    now = dict(flows)
-    for piece in gone:
-        for key in piece:
-            now.pop(key, None)
-    kept, come = len(now), tuple(come)
+    last = flows if isinstance(flows, Amended) else Amended(flows, frozenset(), {})
+    base, away, more = last.base, set(last.gone), dict(last.come)
+    for key in chain.from_iterable(gone):
+        if more.pop(key, None) is None and key in base:
+            away.add(key)
+    left, doubled = len(more), any(key in base and key not in away for key in chain.from_iterable(come))
     for piece in come:
-        now.update(piece)
-    if len(now) < kept + sum(map(len, come)):  # two share an identity
-        left = flows.keys() - {key for piece in gone for key in piece}
-        return collect(chain((flows[key] for key in left), *(piece.values() for piece in come)))
-    return now
+        more.update(piece)
+    if doubled or len(more) < left + sum(map(len, come)):
+        names = frozenset(chain.from_iterable(gone))  # two share an identity
+        stay = (flow for key, flow in flows.items() if key not in names)
+        return collect(chain(stay, *(piece.values() for piece in come)))
+    if (len(away) + len(more)) ** 2 <= len(base):
+        return Amended(base, away, more)
+    return {**{key: flow for key, flow in base.items() if key not in away}, **more} if base else more

@@ -191,8 +191,8 @@ def learn(view: BridgeView, vni: int, locations: Iterable[Location]) -> Iterator
 
 def forward(view: BridgeView, network: NetworkView, locations: Collection[Location]) -> Iterator[Flows]:
     """A local destination from anywhere; a remote one from local ports only (split horizon)."""
-    there_are = {location.port for location in locations if not location.remote}
-    members = {member.port: member for member in network.members if member.port in there_are}
+    here = {location.port for location in locations if not location.remote}
+    members = {member.port: member for member in network.members if member.port in here} if here else {}
     for port, remote, learned, macs, _, denied, key in locations:
         if denied:
             continue

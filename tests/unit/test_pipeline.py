@@ -10,7 +10,7 @@ import pytest
 from flows.actions import Output
 from flows.compile import compile_bridge
 from flows.diff import diff
-from flows.flow import CONTROLLER_METER, EMPTY, Flow, Kind, Meter, amend, collect, kind_of
+from flows.flow import CONTROLLER_METER, EMPTY, Amended, Flow, Kind, Meter, amend, collect, kind_of
 from flows.match import Match
 from flows.tables import TABLES, Table
 from flows.trace import Copy, Frame, Walk, walk
@@ -258,7 +258,31 @@ def test_a_program_refuses_two_flows_of_one_identity() -> None:
         collect([flow, forged])
     with pytest.raises(ValueError, match="share cookie"):
         amend(collect([flow]), [], [collect([forged])])
+    many = amend(PROGRAM.flows, [collect([other])], [])
+    assert isinstance(many, Amended)
+    with pytest.raises(ValueError, match="share cookie"):
+        amend(many, [], [collect([forged])])
     assert not EMPTY.flows
+
+
+def test_flows_that_are_amended_bit_by_bit_are_those_that_are_collected_at_once() -> None:
+    """Whether what they were made of is kept beside the few that differ, or they are put together anew."""
+    flows = [Flow(Table.FORWARD, 100, Match(network=vni)) for vni in range(200)]
+    there, amended = set(flows[:150]), amend({}, [], [collect(flows[:150])])
+    kinds = set()
+    for turn in range(40):
+        gone = {flows[7 * turn % 200], flows[11 * turn % 200]}  # there, come lately, or gone before
+        come = {flows[11 * turn % 200], flows[13 * turn % 200]} - (there - gone)
+        amended = amend(amended, [collect(gone)], [collect(come)])
+        there = (there - gone) | come
+        kinds.add(type(amended))
+
+        assert amended == collect(there)
+        assert len(amended) == len(list(amended)) == len(there)
+        for away in gone - come:
+            with pytest.raises(KeyError):
+                amended[away.key]
+    assert kinds == {dict, Amended}
 
 
 def test_of_two_learned_flows_of_one_identity_one_counts() -> None:
