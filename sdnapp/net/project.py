@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from itertools import chain
-from operator import attrgetter
+from itertools import chain, compress, count, repeat
+from operator import attrgetter, is_not
 from typing import NamedTuple
 
 from flows.compile import at_once
@@ -67,6 +67,14 @@ class Ways(NamedTuple):
     entrances: tuple[int, ...]
     peers: tuple[Peer, ...]
     behind: Behind
+
+
+class There(NamedTuple):
+    """Who lives behind each tunnel of a bridge, and what that is to the bridge."""
+
+    behind: Behind
+    residents: list[Resident]
+    found: list[tuple[Location, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,13 +277,30 @@ def _locations(  # noqa: PLR0917  # all that it depends on
     kept: Kept, host: str, ports: Ports, behind: Behind, static: Residents, learned: Residents, denied: Denied
 ) -> tuple[Location, ...]:
     """Here, then behind each tunnel, then where somebody is denied: in an order that no history changes."""
-    both = [residents for residents in (static, learned) if residents]
     here = kept.of(_here, ports, static.get(host, NOBODY_THERE), learned.get(host, NOBODY_THERE))
-    there = (
-        [residents[peer].behind[way] for peer, way in behind.items() if peer in residents]
-        for residents in both
-    )
-    return (*here, *chain.from_iterable(chain.from_iterable(there)), *_denied(host, ports, denied))
+    there = kept.onward(_there, behind, static, learned)
+    return (*here, *chain.from_iterable(there.found), *_denied(host, ports, denied))
+
+
+def _there(last: There | None, behind: Behind, static: Residents, learned: Residents) -> There:
+    """Who lives behind each tunnel. Of a network's bridges each asks that of as many peers: it is looked up
+    only where others live than last time.
+    """
+    residents = [*map(static.get, behind, repeat(NOBODY_THERE))]
+    if learned:
+        residents += map(learned.get, behind, repeat(NOBODY_THERE))
+    ways = (*behind.values(), *behind.values())
+    if last is None or last.behind is not behind or len(last.residents) != len(residents):
+        found = [*map(_at, residents, ways)]
+    else:
+        found = last.found.copy()
+        for place in compress(count(), map(is_not, residents, last.residents)):
+            found[place] = _at(residents[place], ways[place])
+    return There(behind, residents, found)
+
+
+def _at(resident: Resident, way: tuple[int, int]) -> tuple[Location, ...]:
+    return resident.behind[way] if resident.stations else ()
 
 
 def _here(ports: Ports, static: Resident, learned: Resident) -> tuple[Location, ...]:

@@ -6,8 +6,9 @@ confirmed that they understand and speak.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from sdnapp.config.names import noted, tunnel_interface
 from sdnapp.frames.packet import link_local_text
@@ -79,15 +80,34 @@ def _awaited(host: Host, taken: Collection[int]) -> Iterator[tuple[str, int]]:
 NO_PORTS = Ports({}, {}, {}, {}, {}, choice=False, noted={}, dead=frozenset(), at={})
 
 
+class Part(NamedTuple):
+    """The ports of a network on one host, their MACs, and the addresses that the file gives them."""
+
+    members: list[Port]
+    static: dict[str, Station]
+    given: dict[str, Place]
+
+
+class Share(NamedTuple):
+    """What one host has of each network."""
+
+    host: Host
+    parts: Mapping[str, Part]
+
+
+NO_SHARES: Mapping[str, Share] = {}
+
+
 @dataclass(frozen=True, slots=True)
 class State:
     """``wanted`` is the configuration; ``overlay`` is what is true of it already: a port that moves to
     another host is where it was until its interface has arrived (``moving``), and ports that are found by
     their iface_id are where they are.
 
-    What follows from ``overlay``: ``members`` and ``having``, the ports and the hosts of each network;
-    ``static``, its fixed locations; ``networks``, what the file says of it; ``paths``, by VNI; ``here``, the
-    networks of each host; ``given``, the addresses of the ports of each network, and where these are.
+    What follows from ``overlay``: ``shares``, what each host has of it; ``members`` and ``having``, the ports
+    and the hosts of each network; ``static``, its fixed locations; ``networks``, what the file says of it;
+    ``paths``, by VNI; ``here``, the networks of each host; ``given``, the addresses of the ports of each
+    network, and where these are.
 
     ``bridges``: the ports of each host heard of. ``learned``: what traffic taught us; ``multicast``: who
     listens to what; ``addresses``: whose is whose (``sdnapp.net.hearing``). ``read``: hosts whose bridge has
@@ -100,6 +120,7 @@ class State:
 
     wanted: Overlay
     overlay: Overlay
+    shares: Mapping[str, Share]
     members: Mapping[str, tuple[Port, ...]]
     having: Mapping[str, tuple[str, ...]]
     static: Mapping[str, Stations]
@@ -120,30 +141,34 @@ class State:
     settled: bool = False
 
     @classmethod
-    def of(cls, overlay: Overlay, heard: Collection[str] = ()) -> State:
+    def of(
+        cls, overlay: Overlay, heard: Collection[str] = (), before: Mapping[str, Share] = NO_SHARES
+    ) -> State:
         """A configuration, and nothing seen yet; ``heard`` are the hosts that told which ports they have.
 
-        A port that is found by its iface_id may be on any other host that it may be on.
+        A port that is found by its iface_id may be on any other host that it may be on. ``before`` are the
+        shares of an earlier state: those of hosts that are the very same are not worked out again.
         """
+        shares = {name: _share(host, before.get(name)) for name, host in overlay.hosts.items()}
         static: dict[str, dict[str, Station]] = {path: {} for path in overlay.networks}
         members: dict[str, list[Port]] = {path: [] for path in overlay.networks}
+        given: dict[str, dict[str, Place]] = {path: {} for path in overlay.networks}
+        having: dict[str, set[str]] = {path: set() for path in overlay.networks}
         silent = overlay.hosts.keys() - (() if overlay.controller.per_host else heard)
         unseen = {path: hosts & silent for path, hosts in roaming(overlay).items()}
-        for port in (port for host in overlay.hosts.values() for port in host.ports):
-            station = Station(Place(port.host, port.interface))
-            for attachment in port.attachments:
-                members[attachment.network].append(port)
-                if port.mac is not None:
-                    static[attachment.network][port.mac] = station
+        for name, share in shares.items():
+            for path, part in share.parts.items():
+                having[path].add(name)
+                members[path] += part.members
+                static[path].update(part.static)
+                given[path].update(part.given)
         paths = {network.vni: path for path, network in overlay.networks.items()}
         return cls(
             overlay,
             overlay,
+            shares=shares,
             members={path: tuple(ports) for path, ports in members.items()},
-            having={
-                path: tuple(sorted({port.host for port in ports}.union(unseen.get(path, ()))))
-                for path, ports in members.items()
-            },
+            having={path: tuple(sorted(hosts.union(unseen.get(path, ())))) for path, hosts in having.items()},
             static=static,
             networks=overlay.networks,
             mac_age=overlay.mac_age,
@@ -152,7 +177,7 @@ class State:
                 name: host.networks.union(path for path, hosts in unseen.items() if name in hosts)
                 for name, host in overlay.hosts.items()
             },
-            given={path: _given(path, ports) for path, ports in members.items()},
+            given=given,
             claims=paths,
         )
 
@@ -196,14 +221,22 @@ class State:
         return min(self.overlay.unplaced_macs + host.max_macs, PEER_MACS)
 
 
-def _given(network: str, ports: Iterable[Port]) -> Mapping[str, Place]:
-    return {
-        address: Place(port.host, port.interface)
-        for port in ports
-        for attachment in port.attachments
-        if attachment.network == network
-        for address in addresses(port, attachment)
-    }
+def _share(host: Host, before: Share | None) -> Share:
+    if before is not None and before.host is host:
+        return before
+    parts: dict[str, Part] = {}
+    for port in host.ports:
+        place = Place(port.host, port.interface)
+        station = Station(place)
+        for attachment in port.attachments:
+            part = parts.get(attachment.network)
+            if part is None:
+                part = parts[attachment.network] = Part([], {}, {})
+            part.members.append(port)
+            part.given.update(dict.fromkeys(addresses(port, attachment), place))
+            if port.mac is not None:
+                part.static[port.mac] = station
+    return Share(host, parts)
 
 
 def addresses(port: Port, attachment: Attachment) -> Iterator[str]:

@@ -78,7 +78,7 @@ def _configure(state: State, wanted: Overlay) -> State:
     interfaces = {host: ports.number for host, ports in state.bridges.items()}
     unbound = meanwhile(wanted, state.overlay, interfaces)
     overlay = bind(unbound, {host: ports.noted for host, ports in state.bridges.items()})
-    fresh = _with_same_parts(state, State.of(overlay, state.bridges.keys()))
+    fresh = _with_same_parts(state, State.of(overlay, state.bridges.keys(), state.shares))
     names = renamed(state, fresh)
     known = replace(
         fresh,

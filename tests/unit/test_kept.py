@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from flows.compile import at_once
 from sdnapp.net.events import BridgeFound, Configured, Event, Seen, Sighting
 from sdnapp.net.kept import Kept
@@ -42,6 +44,18 @@ def test_the_same_inputs_are_not_looked_at_twice() -> None:
     assert kept.of(work, one, [3]) == (1, 3)
 
 
+def test_a_function_that_goes_on_from_what_it_made_last_is_asked_only_for_what_is_new() -> None:
+    kept = Kept()
+
+    def work(last: list[str] | None, word: str) -> list[str]:
+        return [*(last or []), word]
+
+    first = kept.onward(work, "one")
+
+    assert kept.onward(work, "one") is first == ["one"]
+    assert kept.onward(work, "two") == ["one", "two"]
+
+
 def test_what_is_known_of_a_network_stays_the_object_that_it_was_while_others_change() -> None:
     archive, before = Archive(), up()
     after = step(before, Configured(overlay(MORE)))
@@ -53,6 +67,18 @@ def test_what_is_known_of_a_network_stays_the_object_that_it_was_while_others_ch
     assert now.homes["host1"] is red.homes["host1"]
     assert now.static["host1"] is red.static["host1"]
     assert len(now.homes["host2"].ports) == len(red.homes["host2"].ports) + 1
+
+
+def test_of_a_host_that_is_the_same_nothing_is_worked_out_again() -> None:
+    before, wanted = up(), overlay(MORE)
+    same = replace(wanted, hosts={**wanted.hosts, "host1": before.overlay.hosts["host1"]})
+    after = step(before, Configured(same))
+
+    assert after.shares["host1"] is before.shares["host1"]
+    assert after.shares["host2"] is not before.shares["host2"]
+    assert after.given == State.of(same).given
+    assert after.static == State.of(same).static
+    assert after.members == State.of(same).members
 
 
 def test_a_network_that_is_gone_is_forgotten() -> None:
