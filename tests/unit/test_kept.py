@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from flows.compile import at_once
+from flows.view import Location
+from sdnapp.net import project as projecting
 from sdnapp.net.events import BridgeFound, Configured, Event, Seen, Sighting
 from sdnapp.net.kept import Kept
-from sdnapp.net.knowledge import Archive
+from sdnapp.net.knowledge import Archive, Resident
 from sdnapp.net.project import Memo, project, projection
 from sdnapp.net.speaking import dialect
 from sdnapp.net.state import State
 from sdnapp.net.step import step
-from tests.overlays import TWO_HOSTS, numbers, overlay
+from tests.overlays import THREE_HOSTS, TWO_HOSTS, numbers, overlay
 
 RED, BLUE = "red/web", "blue/web"
 MORE = "\n".join([TWO_HOSTS, "  red3: {host: host2, network: red/web}", ""])
@@ -79,6 +83,27 @@ def test_of_a_host_that_is_the_same_nothing_is_worked_out_again() -> None:
     assert after.given == State.of(same).given
     assert after.static == State.of(same).static
     assert after.members == State.of(same).members
+
+
+def test_a_bridge_asks_only_for_the_peer_where_somebody_came(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, look_up = [], projecting._at
+
+    def noted(resident: Resident, way: tuple[int, int]) -> tuple[Location, ...]:
+        asked.append(way)
+        return look_up(resident, way)
+
+    monkeypatch.setattr(projecting, "_at", noted)
+    hosts = [f"  on{n}: {{host: host{n}, network: red/web}}" for n in (1, 2, 3)]
+    wanted = overlay("\n".join([THREE_HOSTS, *hosts, ""]))
+    more = overlay("\n".join([THREE_HOSTS, *hosts, "  late: {host: host3, network: red/web}", ""]))
+    memo, state = Memo(), State.of(wanted)
+    state = step(state, BridgeFound("host1", numbers(wanted.hosts["host1"])))
+    at_once(projection(state, "host1", dialect(state, "host1"), memo))
+    first = len(asked)
+    state = step(state, Configured(more))
+    at_once(projection(state, "host1", dialect(state, "host1"), memo))
+
+    assert len(asked) == first + 1 >= 3
 
 
 def test_a_network_that_is_gone_is_forgotten() -> None:
