@@ -111,7 +111,8 @@ def test_a_lease_ends_where_it_is_given_back_or_runs_out(net: Strangers, tmp_pat
     with guest(net) as mac, serving(net, "srv2", 3600) as server:
         told(net, tmp_path, "-4")
         until(lambda: known(net, mac) == {"10.1.1.40"})
-        # The client says it once. As the first that it sends to the server at all, it may go unheard.
+        # The client keeps the address. If the server's kernel had to ask for its MAC, to answer that nobody
+        # listens there, and did so after the lease ended, the client would say that it has the address.
         net.lab.run("any1", "ping", "-c", "1", "-W", "2", "10.1.1.4")
         give_back(partial(net.lab.run, "any1"), "guest", tmp_path, "-4")
         until(lambda: not known(net, mac))
