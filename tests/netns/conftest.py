@@ -92,6 +92,15 @@ class Running:
             patience,
         )
 
+    def followed(self) -> None:
+        """Wait until every switch forwards all by the flows that it has now.
+
+        What it remembers of earlier frames follows a while after the barrier's reply, as its threads come to
+        it (max-revalidator in ovs-vswitchd.conf.db(5)). Twice: a round may be under way that began before.
+        """
+        for host in (*self.lab.hosts, *self.lab.hosts):
+            self.run(host, "ovs-appctl", "revalidator/wait")
+
 
 def run(command: Sequence[str], *, check: bool = True, timeout: float = 60) -> str:
     """Run a command, wherever that leads, and return what it printed; fail with all of it if it fails."""

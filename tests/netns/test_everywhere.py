@@ -89,7 +89,7 @@ def test_an_address_that_was_heard_is_answered_on_its_own_host_and_asked_for_els
         running.run("any1", "ip", "address", "add", "10.1.1.77/24", "dev", "guest")
         reaches(running, "any1", "-I", "guest", "10.1.1.2")
         until(lambda: "10.1.1.77" in station(running, "host1").get("addresses", ()))
-        time.sleep(0.5)
+        running.followed()
         assert asked(running, "red1", "02:00:00:00:00:02", "10.1.1.77") == (1, 0)
         answered, flooded = asked(running, "red2", "02:00:00:00:00:04", "10.1.1.77")
         assert (answered, flooded > 0) == (1, True)
@@ -101,7 +101,7 @@ def test_a_lease_from_another_host_is_known_where_its_station_lives(running: Run
         with DhcpServer(raw, "10.1.1.2", ("10.1.1.50", "fd00:1::50"), 3600).serving():
             ask(partial(running.run, "any1"), "guest", tmp_path, "-4")
         until(lambda: "10.1.1.50" in station(running, "host1").get("addresses", ()))
-        time.sleep(0.5)
+        running.followed()
         assert told(running, "host1")["networks"][0]["said"]["lease heard"] >= 1
         assert asked(running, "red1", "02:00:00:00:00:02", "10.1.1.50") == (1, 0)
 
@@ -137,7 +137,7 @@ def test_groups_are_known_by_all(running: Running, version: int) -> None:
     with wires(running) as at, asking(running), listening(running, "red2", version) as red2:
         for host in running.lab.hosts:
             until(lambda host=host: snooping(running, host, version), 30)  # type: ignore[misc]
-        time.sleep(1)
+        running.followed()
         for source in ("red1", "red3"):
             said, seen = streamed(running, at, version, source)
             assert seen == {"red2": 1, "router": 1}

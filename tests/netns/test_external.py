@@ -296,6 +296,7 @@ def test_an_inner_tag_passes_untouched(running: Running, wire: socket.socket, ou
         plug(running, "host2", "vnet1", "router")
         until(lambda: where(running, "router") is not None)
         running.settled()
+        running.followed()
         wire.send(inner[:12] + struct.pack("!HH", outer, 102) + inner[12:])
         until(lambda: tagged(inner, 200) in trunk.received, patience=2)
         trunk.send(tagged(tagged(frame(b"back"), 43), 200))

@@ -77,6 +77,7 @@ def test_groups_go_to_those_that_listen_once_somebody_asks(lab: Running) -> None
         until(lambda: state(lab) == "snooping")
         until(lambda: members(lab) == {"red2"})
         lab.settled()
+        lab.followed()
 
         at.send("red1", *(to_group(n) for n in range(3, 53)))
         assert at.seen(to_group(52)) == {"red2": 1, "router": 1}
@@ -97,13 +98,13 @@ def test_groups_go_to_those_that_listen_once_somebody_asks(lab: Running) -> None
         with listening(lab, "red4", 4):
             until(lambda: members(lab) == {"red2", "red4"})
             lab.settled()
-            time.sleep(0.6)
+            lab.followed()
             at.send("red1", to_group(56))
             assert at.seen(to_group(56)) == {"red2": 1, "red4": 1, "router": 1}
     until(lambda: not members(lab))
     lab.settled()
+    lab.followed()
     with wires(lab) as at:
-        time.sleep(0.6)
         at.send("red1", to_group(57))
         assert at.seen(to_group(57)) == {"router": 1}
 

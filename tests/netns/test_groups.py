@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 
 import pytest
@@ -42,7 +41,7 @@ def listens(lab: Running, version: int, *ports: str) -> None:
     """Wait until these are known to listen, and bridges send accordingly."""
     until(lambda: known(lab, version) == ("snooping", set(ports)), 30)
     lab.settled()
-    time.sleep(0.6)
+    lab.followed()
 
 
 def test_while_nobody_asks_a_stream_goes_everywhere(lab: Running) -> None:
