@@ -54,14 +54,13 @@ def everywhere() -> Iterator[Flow]:
     yield Flow(Table.REPLY, MISS, Match(), (Reply(),))
 
 
-def flooded(vni: int) -> Iterator[Flow]:
-    """Questions of a network that nothing more exact answers, counted."""
-    for match in FLOODED:
-        yield Flow(Table.ANSWER, REST, match._replace(network=vni), _ONWARD)
+def unanswered(network: NetworkView) -> Iterator[Flow]:
+    """Questions that nothing more exact answers, counted, where anything is known.
 
-
-def bare(network: NetworkView) -> Iterator[Flow]:
-    """A solicitation without an option has no room for the answer's; only one without a source needs none."""
+    A solicitation without an option has no room for the answer's; only one without a source needs none.
+    """
+    for match in FLOODED if network.answers else ():
+        yield Flow(Table.ANSWER, REST, match._replace(network=network.vni), _ONWARD)
     if any(":" in known.ip for known in network.answers):
         yield Flow(Table.ANSWER, EXCEPTION, BARE_QUESTION._replace(network=network.vni), _ONWARD)
 
@@ -69,18 +68,15 @@ def bare(network: NetworkView) -> Iterator[Flow]:
 def heard() -> Iterator[Flow]:
     """What a local port says of an address, as long as it is news: the controller hears of it as well.
 
-    Without an address, or without a MAC, it says nothing. Who solicits without an address gives no MAC either
-    (RFC 4861 §4.3); if he does, the controller hears of it and does not listen.
+    An advertisement without a MAC says nothing, and there are many: Linux so answers whoever asks it alone.
+    Nor does a question without an address (RFC 5227 §2.1, RFC 4862 §5.4.2), but those are few: the controller
+    hears of them and does not listen.
     """
     for header in (Header(ARP), SOLICITATION, ADVERTISEMENT):
         said = Match(source=Source.LOCAL, header=header)
         yield Flow(Table.ADDRESS, REST, said, (*_TOLD, *_KNOWN))
-    for header in (
-        Header(ARP, arp_spa="0.0.0.0"),
-        SOLICITATION._replace(nd_sll=NOBODY),
-        ADVERTISEMENT._replace(nd_tll=NOBODY),
-    ):
-        yield Flow(Table.ADDRESS, EXACT, Match(source=Source.LOCAL, header=header), _KNOWN)
+    mute = Match(source=Source.LOCAL, header=ADVERTISEMENT._replace(nd_tll=NOBODY))
+    yield Flow(Table.ADDRESS, EXACT, mute, _KNOWN)
 
 
 def vouched(network: NetworkView) -> Iterator[Flow]:

@@ -111,8 +111,8 @@ def _turn(
     was, now = _apart(old, new)
     gone, come = [*_peopled(view, old, was)], [*_peopled(view, new, now)]
     if old.answers is not new.answers:
-        gone.append(collect(answer.bare(old)))
-        come.append(collect(answer.bare(new)))
+        gone.append(collect(answer.unanswered(old)))
+        come.append(collect(answer.unanswered(new)))
     if _unpeopled(old) != _unpeopled(new):
         gone.append(common)
         common = collect(_of_network(view, new))
@@ -166,7 +166,7 @@ def _whole(view: BridgeView, network: NetworkView) -> Iterator[Flows]:
     """The flows of all ports and locations of a network."""
     everybody = Part(network.members, network.locations, network.answers, network.lies)
     yield from _peopled(view, network, everybody)
-    yield collect(answer.bare(network))
+    yield collect(answer.unanswered(network))
 
 
 def _peopled(view: BridgeView, network: NetworkView, part: Part) -> Iterator[Flows]:
@@ -250,12 +250,12 @@ def _anywhere(view: BridgeView, there: Set[Table]) -> Iterator[Flow]:
     return chain(
         pipeline.misses(there),
         pipeline.classify(view, trunks, strangers),
-        pipeline.refuse(strangers),
+        pipeline.refuse(trunks | strangers),
         security.everywhere(),
         pipeline.believe(view),
         answer.heard(),
         answer.everywhere(),
-        flooding.storm(view),
+        flooding.storm(view, there),
         multicast.queries(view),
         flooding.pace(view),
     )
@@ -274,10 +274,9 @@ def _of_ports(view: BridgeView, network: NetworkView) -> Iterator[Flow]:
 
 def _of_network(view: BridgeView, network: NetworkView) -> Iterator[Flow]:
     return chain(
-        pipeline.key_to_network(network, view.tunnels),
+        pipeline.key_to_network(view, network),
         pipeline.teach(view, network),
         security.leases(view, network),
-        answer.flooded(network.vni),
         service.service(network),
         multicast.multicast(view, network),
         flooding.flood(network),

@@ -12,7 +12,7 @@ of groups: they cost no resubmits, of which OVS allows 4,096 for one frame.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Set
 from itertools import chain, groupby
 from operator import attrgetter
 
@@ -20,19 +20,18 @@ from flows.actions import Action, Goto, Limit, Output, Paced, PopVlan, PushVlan,
 from flows.flow import Flow
 from flows.match import Match, Source
 from flows.pipeline import EXACT, EXCEPTION, NO_LIMITS, key_of
-from flows.tables import Table
+from flows.tables import Table, onward
 from flows.view import BridgeView, Member, NetworkView, Peer
 
 UNICAST = "00:00:00:00:00:00/01:00:00:00:00:00"
 
 
-def storm(view: BridgeView) -> Iterator[Flow]:
-    """Whatever a port floods in all of its networks is one rate's."""
+def storm(view: BridgeView, there: Set[Table]) -> Iterator[Flow]:
+    """Whatever a port floods in all of its networks is one rate's; then it goes where a miss leads."""
+    after = [Goto(table) for table in [onward(Table.STORM, there)] if table is not None]
     for port, limits in sorted(view.limits.items()):
         if limits.flood is not None:
-            yield Flow(
-                Table.STORM, EXACT, Match(in_port=port), (Limit(limits.flood.id), Goto(Table.MULTICAST))
-            )
+            yield Flow(Table.STORM, EXACT, Match(in_port=port), (Limit(limits.flood.id), *after))
 
 
 def flood(network: NetworkView) -> Iterator[Flow]:

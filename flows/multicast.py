@@ -61,20 +61,19 @@ FAMILIES = {
 
 
 def queries(view: BridgeView) -> Iterator[Flow]:
-    """A general query goes everywhere in its network; where it is news to the controller, it hears of it."""
+    """The controller hears who asks for listeners, where that is news to it."""
     source = None if view.learn_from_tunnels else Source.LOCAL
     for family in FAMILIES.values():
         asked = Match(source=source, eth_dst=family.macs, header=family.query)
-        yield Flow(Table.MULTICAST, QUERY, asked, (Punt(WHOLE), _FLOOD))
+        yield Flow(Table.ROLE, EXACT, asked, (Punt(WHOLE), Goto(Table.LEARN)))
 
 
 def multicast(view: BridgeView, network: NetworkView) -> Iterator[Flow]:
     """Nothing where nobody asks who listens: all groups are flooded there."""
     for snooping in network.snooping:
         family = FAMILIES[snooping.family]
-        if not view.learn_from_tunnels:
-            asked = Match(source=Source.TUNNEL, network=network.vni, eth_dst=family.macs, header=family.query)
-            yield Flow(Table.MULTICAST, QUERY, asked, (_FLOOD,))
+        asked = Match(network=network.vni, eth_dst=family.macs, header=family.query)
+        yield Flow(Table.MULTICAST, QUERY, asked, (_FLOOD,))
         yield from _messages(view, network, family, snooping)
         if snooping.groups is not None:
             yield from _groups(view, network, family, snooping)

@@ -5,12 +5,12 @@ answers in ``flows.answer``.
 
 ::
 
-    local port ─▶ classify ─▶ vlan-to-key ────┐
-    tunnel ─────▶ classify ─▶ key-to-network ─┴─▶ security ─▶ learn ─▶ size ─▶ service ─▶ answer ─▶ ...
-                                                                │                 │          │
-                                                            controller       controller  port/tunnel
-
-    ... ─▶ flows.flooding
+    local port ─▶ classify ─▶ vlan-to-key ─▶ security ─▶ learn ─▶ answer ─▶ service ─┐
+                                                           │        │          │     │
+                                                       controller  port    controller│
+    tunnel ─────▶ classify ─▶ key-to-network ────────────────────────────────────────┴─▶ forward ─▶ ...
+                                                                                            │
+    ... ─▶ flows.flooding                                                              port/tunnel
 
 Inside, a frame carries its network in the metadata and no tag of ours; the push and the pop of the edge tag
 cancel out in the datapath, so mapping tags to keys costs the fast path nothing. Each function yields flows
@@ -54,7 +54,7 @@ PUNT_BYTES = 128
 MOST_TAUGHT = 1024
 """Stations that a bridge learns by itself, in one network behind one stranger."""
 
-_AFTER_LEARN = (Goto(Table.SIZE),)
+_AFTER_LEARN = (Goto(Table.ADDRESS),)
 
 
 def misses(there: Set[Table]) -> Iterator[Flow]:
@@ -125,20 +125,23 @@ def vlan_to_key(network: NetworkView) -> Iterator[Flow]:
             yield Flow(Table.VLAN_TO_KEY, EXACT, here, actions)
 
 
-def refuse(strangers: Iterable[int]) -> Iterator[Flow]:
-    """What a stranger sends with a tag or key that the file does not give it: a drop for each, counted."""
-    for port in sorted(strangers):
+def refuse(gates: Iterable[int]) -> Iterator[Flow]:
+    """What a trunk or a stranger sends with a tag or key that the file does not give it: a drop for each."""
+    for port in sorted(gates):
         yield Flow(Table.VLAN_TO_KEY, GENERAL, Match(in_port=port))
 
 
-def key_to_network(network: NetworkView, tunnels: tuple[int, ...]) -> Iterator[Flow]:
+def key_to_network(view: BridgeView, network: NetworkView) -> Iterator[Flow]:
     """Only keys of networks that are here, only from peers that have them; the rest is one counted drop.
+
+    A peer's bridge has looked at what it sends: it is forwarded, unless nobody else tells us who speaks.
 
     Of the two ways to say "these peers of all", the shorter one is taken: a flow for each peer that may, or
     one flow for all and a drop for each peer that may not.
     """
-    admit = (SetNetwork(network.vni), Goto(Table.SECURITY))
-    others = sorted(frozenset(tunnels).difference(network.entrances))
+    after = Table.SECURITY if view.learn_from_tunnels else Table.FORWARD
+    admit = (SetNetwork(network.vni), Goto(after))
+    others = sorted(frozenset(view.tunnels).difference(network.entrances))
     for key in network.keys:
         if len(network.entrances) <= len(others) + 1:
             for port in network.entrances:
@@ -150,7 +153,7 @@ def key_to_network(network: NetworkView, tunnels: tuple[int, ...]) -> Iterator[F
 
 
 def believe(view: BridgeView) -> Iterator[Flow]:
-    """What a peer vouches for is believed, unless nobody else tells us; nobody is believed to be nobody.
+    """Nobody is believed to be nobody.
 
     Of a crowded port no source is looked at, so that forged ones cost the datapath no entry each: that needs
     the highest priority of the table, and the first stage of its lookup (ovs-fields(7), staged lookup).
@@ -158,8 +161,6 @@ def believe(view: BridgeView) -> Iterator[Flow]:
     yield Flow(Table.LEARN, EXACT, Match(source=Source.LOCAL, eth_src="00:00:00:00:00:00"))
     for port in view.crowded:
         yield Flow(Table.LEARN, EXCEPTION, Match(in_port=port), _AFTER_LEARN, kind=Kind.CROWDED)
-    if not view.learn_from_tunnels:
-        yield Flow(Table.LEARN, GENERAL, Match(source=Source.TUNNEL), _AFTER_LEARN)
 
 
 def teach(view: BridgeView, network: NetworkView) -> Iterator[Flow]:

@@ -26,12 +26,12 @@ class Table(IntEnum):
     NEIGHBOUR = 34
     ROLE = 36
     LEARN = 40
-    SIZE = 42
-    SERVICE = 45
     ADDRESS = 48
     ANSWER = 50
     ADVERTISE = 52
     REPLY = 54
+    SIZE = 56
+    SERVICE = 58
     FORWARD = 60
     STORM = 62
     MULTICAST = 65
@@ -49,9 +49,11 @@ class Feature(Enum):
     """What only some bridges have, in the words of the documents."""
 
     STRICT = "a port is strict"
-    SERVICE = "DHCP is served, or sizes are asked"
     ANSWERS = "an address is known"
     ANSWERS_6 = "an IPv6 address is known"
+    SIZE = "somebody else made the device of a port"
+    SERVICE = "DHCP is served, or sizes are asked"
+    SNOOPING = "somebody asks who listens to groups"
     FLOOD_RATE = "a port has a `broadcast_rate`"
     RECEIVE_RATE = "a port has a rate to receive"
 
@@ -92,14 +94,16 @@ TABLES: Mapping[Table, Declaration] = {
         *(Table.VLAN_TO_KEY, Table.KEY_TO_NETWORK, Table.FOREIGN, Table.SECURITY),
     ),
     Table.VLAN_TO_KEY: _declare(
-        "the tag, on the port that carries it, becomes the network; of a stranger's tunnel, tag and key",
+        "the tag, on the port that carries it, becomes the network, and others end here; of a stranger's "
+        "tunnel, tag and key",
         "in_port key vlan",
         *(Table.FOREIGN, Table.SECURITY),
+        whole=True,
     ),
     Table.KEY_TO_NETWORK: _declare(
-        "the tunnel key, from a peer that may send it, becomes the network",
+        "the tunnel key, from a peer that may send it, becomes the network; what it vouches for is believed",
         "in_port key",
-        Table.SECURITY,
+        *(Table.SECURITY, Table.FORWARD),
     ),
     Table.FOREIGN: _declare(
         "has a source a bit that the strict port's MAC has not? Then no more of it needs to be looked at",
@@ -148,26 +152,15 @@ TABLES: Mapping[Table, Declaration] = {
         only=Feature.STRICT,
     ),
     Table.ROLE: _declare(
-        "what only some ports may send: the words of DHCP servers and of routers",
-        "in_port source network eth_type ip_proto udp_dst icmpv6_type",
+        "what only some ports may send: the words of DHCP servers and of routers; who asks for listeners to "
+        "groups, the controller hears",
+        "in_port source network eth_dst eth_type ip_proto ipv4_dst udp_dst icmpv6_type",
         miss=Table.LEARN,
     ),
     Table.LEARN: _declare(
         "is this source where we think it is? A new one is told; one that lives elsewhere ends",
         "in_port source network eth_src",
-        miss=Table.SIZE,
-    ),
-    Table.SIZE: _declare(
-        "does the frame fit the network? Asked of ports whose device somebody else made",
-        "in_port source network",
-        Table.ADDRESS,
-        miss=Table.SERVICE,
-    ),
-    Table.SERVICE: _declare(
-        "what the network itself answers: DHCP, router solicitations, frames that are too large",
-        "source network eth_type ip_proto udp_src udp_dst icmpv6_type",
         miss=Table.ADDRESS,
-        only=Feature.SERVICE,
     ),
     Table.ADDRESS: _declare(
         "what ARP and neighbour discovery say of addresses: is it known? If not, the controller hears of it; "
@@ -181,7 +174,7 @@ TABLES: Mapping[Table, Declaration] = {
         "in_port source network eth_dst eth_type ip_proto ipv6_src icmpv6_type icmpv6_code arp_op arp_spa "
         "arp_tpa nd_target nd_sll",
         *(Table.ADVERTISE, Table.FORWARD, Table.REPLY),
-        miss=Table.FORWARD,
+        miss=Table.SIZE,
     ),
     Table.ADVERTISE: _declare(
         "a neighbour solicitation that became an advertisement gets the option of one",
@@ -196,10 +189,21 @@ TABLES: Mapping[Table, Declaration] = {
         only=Feature.ANSWERS,
         whole=True,
     ),
+    Table.SIZE: _declare(
+        "does the frame fit the network? Asked of ports whose device somebody else made",
+        "in_port source network",
+        miss=Table.SERVICE,
+        only=Feature.SIZE,
+    ),
+    Table.SERVICE: _declare(
+        "what the network itself answers: DHCP, router solicitations, frames that are too large",
+        "source network eth_type ip_proto udp_src udp_dst icmpv6_type",
+        miss=Table.FORWARD,
+        only=Feature.SERVICE,
+    ),
     Table.FORWARD: _declare(
         "known destinations: a local port, or a peer behind its tunnel",
         "source network eth_dst",
-        Table.MULTICAST,
         miss=Table.STORM,
     ),
     Table.STORM: _declare(
@@ -212,6 +216,7 @@ TABLES: Mapping[Table, Declaration] = {
         "a group goes to those that listen and to routers; what they say about groups, to the controller",
         "source network eth_src eth_dst eth_type ip_proto ipv4_dst ipv6_dst icmpv6_type",
         miss=Table.FLOOD,
+        only=Feature.SNOOPING,
     ),
     Table.FLOOD: _declare(
         "broadcast, multicast, unknown from a local port: to each peer that has the network, once",
@@ -221,6 +226,7 @@ TABLES: Mapping[Table, Declaration] = {
     Table.DELIVER: _declare(
         "a flooded frame reaches the local ports of its network (all that a tunnel may reach)",
         "network",
+        whole=True,
     ),
     Table.PACE: _declare(
         "a flooded frame leaves by a port that has a rate; in_port is that port, as ``resubmit`` has it",
@@ -234,6 +240,14 @@ TABLES: Mapping[Table, Declaration] = {
 def needed(features: Set[Feature]) -> frozenset[Table]:
     """The tables of a bridge that has these."""
     return frozenset(table for table, it in TABLES.items() if it.only is None or it.only in features)
+
+
+def leads_to(table: Table) -> frozenset[Table]:
+    """Where its flows may go. A miss passes by what is there for a feature alone, and so may a flow."""
+    here = TABLES[table]
+    if here.miss is None or TABLES[here.miss].only is None:
+        return here.goes_to
+    return here.goes_to | leads_to(here.miss)
 
 
 def onward(table: Table, there: Set[Table]) -> Table | None:

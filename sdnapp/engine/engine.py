@@ -248,14 +248,13 @@ class Engine:
     def _listen(self, host: str, said: Heard) -> list[Effect]:
         """A frame that counts for what it says."""
         match said:
-            case Heard(_, Table.MULTICAST, vni, ofport, data, now):
-                self._clock = now
-                if (message := decode(data)) is not None:
-                    self._state = step(self._state, GroupsHeard(host, vni, ofport, message, now))
             case Heard(_, Table.ADDRESS, vni, ofport, data, now):
                 if (claim := claimed(data)) is not None:
                     self._state = hear(self._state, Said(host, vni, ofport, claim), now)
-            case Heard(_, Table.ROLE, vni, ofport, data, now):
+            case Heard(_, Table.ROLE | Table.MULTICAST, vni, ofport, data, now):
+                if (message := decode(data)) is not None:
+                    self._clock = now
+                    self._state = step(self._state, GroupsHeard(host, vni, ofport, message, now))
                 return [
                     note
                     for word in leases.decode(data)

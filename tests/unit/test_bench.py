@@ -143,11 +143,11 @@ def test_a_chart_says_what_it_shows_and_is_a_file(tmp_path: Path) -> None:
     assert (tmp_path / "flows.png").read_bytes().startswith(b"\x89PNG")
 
 
-@pytest.mark.parametrize(("networks", "beyond"), [(1, 9), (2, 0), (50, 0)])
-def test_a_bridge_of_two_networks_or_more_needs_no_more_flows_than_it_may(networks: int, beyond: int) -> None:
+@pytest.mark.parametrize("networks", [1, 2, 50])
+def test_a_bridge_needs_no_more_flows_than_it_may(networks: int) -> None:
     view = programs.bridge(networks)
 
-    assert len(compile_bridge(view).flows) <= programs.allowed(view) + beyond
+    assert len(compile_bridge(view).flows) <= programs.allowed(view)
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda file: file.stem)

@@ -11,31 +11,40 @@ from flows.compile import compile_bridge
 from flows.counters import Count, counted
 from flows.match import ARP, NOBODY, UNSPECIFIED, Header
 from flows.trace import Frame, walk
-from flows.view import Answer
+from flows.view import Answer, BridgeView
 from tests.views import BLUE, BROADCAST, RED, RED_MAC, RED_PORT, two_tenants
 
 
+def knowing(ip: str) -> BridgeView:
+    """Both tenants know this address."""
+    known = Answer(ip, RED_MAC, RED_PORT, learned=False, router=False)
+    networks = tuple(replace(network, answers=(known,)) for network in two_tenants().networks)
+    return replace(two_tenants(), networks=networks)
+
+
 def test_questions_that_nobody_answers_are_counted_by_network() -> None:
-    view = two_tenants()
+    view = knowing("10.1.1.1")
     program = compile_bridge(view)
     counts = counted(view, program)
     asks = Header(ARP, arp_op=1, arp_spa="10.1.1.1", arp_tpa="10.1.1.99", arp_sha=RED_MAC)
     met = walk(program, Frame(RED_PORT, RED_MAC, BROADCAST, header=asks)).flows
 
+    nothing_known = two_tenants()
+    assert "flooded" not in {
+        count.what for count in counted(nothing_known, compile_bridge(nothing_known)).values()
+    }
     assert {count for count in counts.values() if count.what == "flooded"} == {
         Count("flooded", why, None, vni) for why in ("arp", "neighbour") for vni in (RED, BLUE)
     }
     assert [counts[flow.key] for flow in met if flow.key in counts] == [Count("flooded", "arp", None, RED)]
 
 
-@pytest.mark.parametrize("addresses", [(), ("fd00::1",)])
-def test_whoever_asks_without_his_mac_is_counted_whether_or_not_addresses_are_known(
-    addresses: tuple[str, ...],
+@pytest.mark.parametrize("known", ["10.1.1.1", "fd00::1"])
+def test_whoever_asks_without_his_mac_is_counted_whether_or_not_addresses_of_ipv6_are_known(
+    known: str,
 ) -> None:
     """So asks who has no address yet whether anybody has the one that he wants."""
-    red, blue = two_tenants().networks
-    answers = tuple(Answer(ip, RED_MAC, RED_PORT, learned=False, router=False) for ip in addresses)
-    view = replace(two_tenants(), networks=(replace(red, answers=answers), blue))
+    view = knowing(known)
     program = compile_bridge(view)
     counts = counted(view, program)
     asks = answer.SOLICITATION._replace(ipv6_src=UNSPECIFIED, nd_target="fd00::9", nd_sll=NOBODY)

@@ -14,7 +14,18 @@ from flows.flow import CONTROLLER_METER, EMPTY, Amended, Flow, Kind, Meter, amen
 from flows.match import Match
 from flows.tables import TABLES, Table
 from flows.trace import Copy, Frame, Walk, walk
-from flows.view import Answer, BridgeView, Limits, Location, Member, NetworkView, Peer, Speaker
+from flows.view import (
+    Answer,
+    BridgeView,
+    Limits,
+    Listeners,
+    Location,
+    Member,
+    NetworkView,
+    Peer,
+    Snooping,
+    Speaker,
+)
 from tests.views import (
     BLUE,
     BLUE_FAR,
@@ -166,6 +177,13 @@ def serving(view: BridgeView) -> BridgeView:
     return replace(view, networks=tuple(replace(network, serves=True) for network in view.networks))
 
 
+def asked(view: BridgeView) -> BridgeView:
+    """The same, where somebody asks red who listens, and nobody has answered yet."""
+    red, blue = view.networks
+    snooping = Snooping(4, (STRANGER,), Listeners((RED_PORT,), ()), None)
+    return replace(view, networks=(replace(red, snooping=(snooping,)), blue))
+
+
 def with_limits(view: BridgeView, limits: Limits) -> BridgeView:
     return replace(view, limits={RED_PORT: limits})
 
@@ -183,14 +201,22 @@ FOR_STRICT = {table for table in Table if table.label.startswith("foreign")} | {
 HAVING: dict[str, tuple[BridgeView, set[Table]]] = {
     "nothing": (PLAIN, set()),
     "a strict port": (with_red(PLAIN, speaker=Speaker(RED_MAC, ("fe80::1",))), FOR_STRICT),
-    "a port of others": (with_red(PLAIN, largest=1464), {Table.SERVICE}),
+    "a port of others": (with_red(PLAIN, largest=1464), {Table.SIZE, Table.SERVICE}),
     "DHCP": (serving(PLAIN), {Table.SERVICE}),
     "an address": (known(PLAIN, "10.1.1.1"), {Table.REPLY}),
     "an IPv6 address": (known(PLAIN, "10.1.1.1", "fd00::1"), {Table.ADVERTISE, Table.REPLY}),
+    "a querier": (asked(PLAIN), {Table.MULTICAST}),
     "a rate of floods": (with_limits(PLAIN, Limits(flood=SOME)), {Table.STORM}),
     "a rate to receive": (with_limits(PLAIN, Limits(receive=SOME)), {Table.PACE}),
 }
 """Views with one thing each, and the tables that are there for it."""
+AFTER = {
+    Table.ANSWER: (Table.SIZE, Table.SERVICE, Table.FORWARD),
+    Table.SERVICE: (Table.FORWARD,),
+    Table.FORWARD: (Table.STORM, Table.MULTICAST, Table.FLOOD),
+    Table.STORM: (Table.MULTICAST, Table.FLOOD),
+}
+"""Where a miss leads: the first of these that is there."""
 
 
 @pytest.mark.parametrize("what", HAVING)
@@ -209,9 +235,10 @@ def test_every_table_says_what_happens_to_the_rest(what: str) -> None:
     misses = {flow.table: flow.goto for flow in program.flows.values() if flow.match == Match()}
 
     assert misses.keys() >= {table for table in there if not TABLES[table].whole}
-    past = {Table.SIZE: Table.ADDRESS, Table.FORWARD: Table.MULTICAST}
     for table, goto in misses.items():
-        assert goto == (TABLES[table].miss if TABLES[table].miss in {None, *there} else past[table])
+        assert goto == next(
+            (after for after in AFTER.get(table, (TABLES[table].miss,)) if after in there), None
+        )
 
 
 @pytest.mark.parametrize("what", HAVING)
