@@ -12,7 +12,7 @@ from flows.counters import Count, counted
 from flows.match import ARP, NOBODY, UNSPECIFIED, Header
 from flows.trace import Frame, walk
 from flows.view import Answer, BridgeView
-from tests.views import BLUE, BROADCAST, RED, RED_MAC, RED_PORT, two_tenants
+from tests.views import BLUE, BROADCAST, RED, RED_MAC, RED_PORT, TRUNK, two_tenants
 
 
 def knowing(ip: str) -> BridgeView:
@@ -53,6 +53,14 @@ def test_whoever_asks_without_his_mac_is_counted_whether_or_not_addresses_of_ipv
     assert [counts[flow.key] for flow in met if flow.key in counts] == [
         Count("flooded", "neighbour", None, RED)
     ]
+
+
+def test_what_a_trunk_sends_with_another_tag_is_counted_by_trunk() -> None:
+    view = two_tenants()
+    program = compile_bridge(view)
+    met = walk(program, Frame(TRUNK, RED_MAC, BROADCAST, (50,))).flows
+
+    assert counted(view, program)[met[-1].key] == Count("dropped", "vlan-to-key", TRUNK, None)
 
 
 def test_what_is_small_enough_is_not_told_to_be_dropped_as_too_large() -> None:
