@@ -65,7 +65,7 @@ def queries(view: BridgeView) -> Iterator[Flow]:
     source = None if view.learn_from_tunnels else Source.LOCAL
     for family in FAMILIES.values():
         asked = Match(source=source, eth_dst=family.macs, header=family.query)
-        yield Flow(Table.ROLE, EXACT, asked, (Punt(WHOLE), Goto(Table.LEARN)))
+        yield Flow(Table.ROLE, EXACT, asked, (Punt(WHOLE), Goto(Table.ADDRESS)))
 
 
 def multicast(view: BridgeView, network: NetworkView) -> Iterator[Flow]:

@@ -54,7 +54,7 @@ PUNT_BYTES = 128
 MOST_TAUGHT = 1024
 """Stations that a bridge learns by itself, in one network behind one stranger."""
 
-_AFTER_LEARN = (Goto(Table.ADDRESS),)
+_AFTER_LEARN = (Goto(Table.ROLE),)
 
 
 def misses(there: Set[Table]) -> Iterator[Flow]:

@@ -1,4 +1,4 @@
-"""Who may speak: the tables from foreign to role, in the order in which a frame meets them.
+"""Who may speak: the tables from foreign to neighbour, in the order in which a frame meets them, and role.
 
 A strict port speaks as its ``Speaker`` only; what lies behind the Ethernet header is looked at there and
 nowhere else, so that frames of other ports keep to flows that match layer 2. What only servers and routers
@@ -158,8 +158,8 @@ def everywhere() -> Iterator[Flow]:
     yield from _lies()
     yield from (flow for _, flow in refused_everywhere())
     for header in _NAMELESS:
-        yield Flow(Table.SENDER, EXACT, Match(header=header), _ROLE)
-    yield Flow(Table.NEIGHBOUR, EXACT, Match(header=SOLICITATION._replace(nd_sll=NOBODY)), _ROLE)
+        yield Flow(Table.SENDER, EXACT, Match(header=header), _LEARN)
+    yield Flow(Table.NEIGHBOUR, EXACT, Match(header=SOLICITATION._replace(nd_sll=NOBODY)), _LEARN)
 
 
 def security(network: NetworkView) -> Iterator[Flow]:
@@ -175,7 +175,7 @@ def security(network: NetworkView) -> Iterator[Flow]:
             if role in member.may:
                 here = Match(in_port=member.port, network=network.vni, header=header)
                 heard = _HEARD if role == "dhcp-server" else ()
-                yield Flow(Table.ROLE, EXCEPTION, here, (*heard, Goto(Table.LEARN)))
+                yield Flow(Table.ROLE, EXCEPTION, here, (*heard, Goto(Table.ADDRESS)))
 
 
 def leases(view: BridgeView, network: NetworkView) -> Iterator[Flow]:
@@ -189,7 +189,7 @@ def leases(view: BridgeView, network: NetworkView) -> Iterator[Flow]:
             spoken += [(Source.TUNNEL, header) for role, header in _ROLES if role == "dhcp-server"]
         for source, header in spoken:
             said = Match(source=source, network=network.vni, header=header)
-            yield Flow(Table.ROLE, GENERAL, said, (*_HEARD, Goto(Table.LEARN)))
+            yield Flow(Table.ROLE, GENERAL, said, (*_HEARD, Goto(Table.ADDRESS)))
 
 
 def refused(vni: int, member: Member) -> Iterator[tuple[Reason, Flow]]:
@@ -211,23 +211,23 @@ def _admitted(vni: int, member: Member, speaker: Speaker) -> Iterator[Flow]:
     here, mac = Match(in_port=member.port, network=vni), speaker.mac
     yield Flow(Table.SECURITY, EXACT, here._replace(eth_src=mac, header=_TRUE_MAC), (Goto(Table.SENDER),))
     probe = Header(ARP, arp_op=1, arp_spa="0.0.0.0", arp_sha=mac, false_arp=0)  # RFC 5227 §1.1
-    yield Flow(Table.SENDER, EXACT, _with(here, probe), _ROLE)
+    yield Flow(Table.SENDER, EXACT, _with(here, probe), _LEARN)
     for own in speaker.addresses:
         if ":" in own:
             yield Flow(Table.SENDER, EXACT, _with(here, Header(IPV6, ipv6_src=own, false_ip6=0)), _NEIGHBOUR)
             for option in (mac, NOBODY):
                 said = ADVERTISEMENT._replace(nd_target=own, nd_tll=option, false_target=0)
-                yield Flow(Table.NEIGHBOUR, EXACT, _with(here, said), _ROLE)
+                yield Flow(Table.NEIGHBOUR, EXACT, _with(here, said), _LEARN)
         else:
             said = Header(ARP, arp_spa=own, arp_sha=mac, false_arp=0)
-            yield Flow(Table.SENDER, EXACT, _with(here, said), _ROLE)
-            yield Flow(Table.SENDER, EXACT, _with(here, Header(IPV4, ipv4_src=own)), _ROLE)
-    yield Flow(Table.NEIGHBOUR, EXACT, _with(here, SOLICITATION._replace(nd_sll=mac)), _ROLE)
+            yield Flow(Table.SENDER, EXACT, _with(here, said), _LEARN)
+            yield Flow(Table.SENDER, EXACT, _with(here, Header(IPV4, ipv4_src=own)), _LEARN)
+    yield Flow(Table.NEIGHBOUR, EXACT, _with(here, SOLICITATION._replace(nd_sll=mac)), _LEARN)
 
 
 def _with(here: Match, header: Header) -> Match:
     return here._replace(header=header)
 
 
-_ROLE: tuple[Action, ...] = (Goto(Table.ROLE),)
+_LEARN: tuple[Action, ...] = (Goto(Table.LEARN),)
 _NEIGHBOUR: tuple[Action, ...] = (Goto(Table.NEIGHBOUR),)

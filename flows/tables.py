@@ -24,8 +24,8 @@ class Table(IntEnum):
     SECURITY = 30
     SENDER = 32
     NEIGHBOUR = 34
-    ROLE = 36
     LEARN = 40
+    ROLE = 44
     ADDRESS = 48
     ANSWER = 50
     ADVERTISE = 52
@@ -135,31 +135,31 @@ TABLES: Mapping[Table, Declaration] = {
         "who may speak: no group, and on a strict port nobody but its own MAC",
         "in_port network eth_src eth_dst false_mac",
         Table.SENDER,
-        miss=Table.ROLE,
+        miss=Table.LEARN,
     ),
     Table.SENDER: _declare(
         "from which addresses a strict port may speak, in IP and in ARP",
         "in_port network eth_type ip_proto ipv4_src ipv6_src udp_src udp_dst icmpv6_type arp_op arp_spa "
         "arp_sha false_arp false_ip6",
         Table.NEIGHBOUR,
-        miss=Table.ROLE,
+        miss=Table.LEARN,
         only=Feature.STRICT,
     ),
     Table.NEIGHBOUR: _declare(
         "for whom a strict port may speak in neighbour discovery",
         "in_port network eth_type ip_proto icmpv6_type nd_target nd_sll nd_tll false_target",
-        miss=Table.ROLE,
+        miss=Table.LEARN,
         only=Feature.STRICT,
+    ),
+    Table.LEARN: _declare(
+        "is this source where we think it is? A new one is told; one that lives elsewhere ends",
+        "in_port source network eth_src",
+        miss=Table.ROLE,
     ),
     Table.ROLE: _declare(
         "what only some ports may send: the words of DHCP servers and of routers; who asks for listeners to "
         "groups, the controller hears",
         "in_port source network eth_dst eth_type ip_proto ipv4_dst udp_dst icmpv6_type",
-        miss=Table.LEARN,
-    ),
-    Table.LEARN: _declare(
-        "is this source where we think it is? A new one is told; one that lives elsewhere ends",
-        "in_port source network eth_src",
         miss=Table.ADDRESS,
     ),
     Table.ADDRESS: _declare(

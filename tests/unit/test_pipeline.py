@@ -11,7 +11,7 @@ from flows.actions import Output
 from flows.compile import compile_bridge
 from flows.diff import diff
 from flows.flow import CONTROLLER_METER, EMPTY, Amended, Flow, Kind, Meter, amend, collect, kind_of
-from flows.match import Match
+from flows.match import IGMP, IPV4, UDP, Header, Match
 from flows.tables import TABLES, Table
 from flows.trace import Copy, Frame, Walk, walk
 from flows.view import (
@@ -193,6 +193,25 @@ def with_red(view: BridgeView, **said: Any) -> BridgeView:
     red, blue = view.networks
     first, *others = red.members
     return replace(view, networks=(replace(red, members=(replace(first, **said), *others)), blue))
+
+
+def test_who_lives_elsewhere_is_heard_of_nothing() -> None:
+    """Neither as a DHCP server, which this port may be, nor as a querier."""
+    red, blue = with_red(two_tenants(), may=frozenset({"dhcp-server"})).networks
+    elsewhere = Location(RED_PORT, False, True, (STRANGER,), denied=True)
+    there = replace(red, leases=True, locations=(*red.locations, elsewhere))
+    program = compile_bridge(replace(two_tenants(), networks=(there, blue)))
+    words = (
+        ("01:00:5e:00:00:01", Header(IPV4, IGMP, ipv4_dst="224.0.0.1")),
+        (BROADCAST, Header(IPV4, UDP, udp_src=67, udp_dst=68)),
+        (BROADCAST, Header(IPV4, UDP, udp_src=68, udp_dst=67)),
+    )
+    for group, said in words:
+        known, denied = (
+            walk(program, Frame(RED_PORT, who, group, header=said)) for who in (RED_MAC, STRANGER)
+        )
+        assert (known.punted, known.dropped_in) == (True, None)
+        assert (denied.punted, denied.dropped_in) == (False, Table.LEARN)
 
 
 PLAIN = two_tenants()
