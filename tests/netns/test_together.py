@@ -20,7 +20,7 @@ from tests.netns.strangers import Strangers
 from tests.netns.wire import underlay_tap, watched_ports
 
 FILE = """
-overlay: {encapsulation: vxlan, bfd: 300, dscp: inherit, mac_age: 600}
+overlay: {encapsulation: vxlan, bfd: 1000, dscp: inherit, mac_age: 600}
 controller: {target: "tcp:192.168.4.10:6653"}
 tenants:
   red:
