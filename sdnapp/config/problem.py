@@ -7,8 +7,11 @@ knows YAML or the schema.
 from __future__ import annotations
 
 import difflib
+from collections import Counter
 from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import chain
 from typing import TypeVar
 
 Path = tuple[str | int, ...]
@@ -17,6 +20,8 @@ _Key = TypeVar("_Key", bound=Hashable)
 
 LIMIT = 200
 """Problems reported for one file: more than anyone reads, and a bound on the work a hostile file causes."""
+MANY = 50
+"""Words that are compared letter by letter with an unknown one; of more, those that share most pairs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +84,25 @@ def dotted(path: Path) -> str:
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
     """The known word that ``word`` was probably meant to be."""
-    return next(iter(difflib.get_close_matches(word[:100], known, n=1)), None)
+    word, known = word[:100], tuple(known)
+    if len(known) > MANY:
+        near = Counter(chain.from_iterable(_having(frozenset(known)).get(pair, ()) for pair in _pairs(word)))
+        known = tuple(name for name, _ in near.most_common(MANY))
+    return next(iter(difflib.get_close_matches(word, known, n=1)), None)
+
+
+@lru_cache(maxsize=4)  # a file with one wrong name often has it in many places
+def _having(known: frozenset[str]) -> dict[str, list[str]]:
+    """The words that have each pair of neighbouring characters."""
+    having: dict[str, list[str]] = {}
+    for word in sorted(known):
+        for pair in _pairs(word):
+            having.setdefault(pair, []).append(word)
+    return having
+
+
+def _pairs(word: str) -> set[str]:
+    return {word[at : at + 2] for at in range(len(word) - 1)}
 
 
 def either(words: Iterable[str]) -> str:

@@ -5,17 +5,17 @@ A ``Config`` that ``parse`` has returned makes sense as a whole, so nothing here
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+from collections.abc import Mapping, Sequence
 from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface, ip_interface
 from typing import Literal, NamedTuple
 
 from sdnapp.config import Config, Results, names, schema
 from sdnapp.config.addresses import homes
 from sdnapp.config.devices import device_of, iface_id_of, mac_of
-from sdnapp.config.encapsulations import between
 from sdnapp.config.inet import Endpoint, Written
 from sdnapp.config.security import is_strict
 from sdnapp.config.strangers import kind_of
+from sdnapp.net.mesh import DST_PORT, Mesh, Tunnels
 from sdnapp.net.model import (
     Address,
     Attachment,
@@ -36,11 +36,6 @@ from sdnapp.net.model import (
 )
 from sdnapp.net.mtu import with_mtus
 
-_DST_PORT: Mapping[Encapsulation, int | None] = {
-    "vxlan": 4789,  # RFC 7348, section 8
-    "geneve": 6081,  # RFC 8926, section 3.3
-    "gre": None,
-}
 LEAST_BURST = 65536
 """Bytes: the kernel datapath counts what TCP hands over in one piece (ip-link(8), ``gso_max_size``)."""
 _EVERYWHERE: Mapping[int, Address] = {4: IPv4Address("0.0.0.0"), 6: IPv6Address("::")}
@@ -54,7 +49,8 @@ def build(config: Config, results: Results | None = None) -> Overlay:
     results, written, attached = results or Results(), config.networks, config.by_host
     reached = {host: results.of(host, _reached, ports) for host, ports in attached.items()}
     peers = results.of("peers", _peers, reached)
-    rest = _Rest(config.overlay, written, config.hosts)
+    mesh = results.of("mesh", Mesh, config.overlay, config.hosts)
+    rest = _Rest(config.overlay, written, config.hosts, mesh)
     hosts = {
         name: results.parts(name, _on_host, name, attached[name], peers[name], rest)
         for name in sorted(config.hosts)
@@ -91,6 +87,7 @@ class _Rest(NamedTuple):
     settings: schema.Settings
     networks: _Networks
     hosts: Mapping[str, schema.Host]
+    mesh: Mesh
 
 
 def _of(port: schema.Port, written: _Networks) -> _Networks:
@@ -101,7 +98,7 @@ def _on_host(
     results: Results,
     name: str,
     attached: Mapping[str, schema.Port | schema.Peer],
-    met: Set[str],
+    met: frozenset[str],
     rest: _Rest,
 ) -> Host:
     host, ports = rest.hosts[name], []
@@ -114,11 +111,11 @@ def _on_host(
         else:
             kind = kind_of(rest.settings, port)
             ports.append(results.of(each, _stranger, each, port, kind, host.vtep, ofport))
-    tunnels = results.of(name, _tunnels, name, met, rest.hosts, rest.settings)
+    tunnels = results.of(name, Tunnels, name, met, rest.mesh)
     return results.of(name, _host, name, host, tuple(ports), tunnels)
 
 
-def _host(name: str, host: schema.Host, ports: tuple[Port, ...], tunnels: tuple[Tunnel, ...]) -> Host:
+def _host(name: str, host: schema.Host, ports: tuple[Port, ...], tunnels: Sequence[Tunnel]) -> Host:
     return Host(
         name=name,
         vtep=host.vtep,
@@ -207,7 +204,7 @@ def _stranger(name: str, peer: schema.Peer, kind: Encapsulation, local: Address,
         encapsulation=kind,
         local_ip=local,
         remote_ip=peer.vtep,
-        dst_port=peer.dst_port or _DST_PORT[kind],
+        dst_port=peer.dst_port or DST_PORT[kind],
         csum=kind != "gre" and local.version == 6,
         ofport=ofport,
         keyed=bool(peer.keys),
@@ -258,30 +255,6 @@ def _peers(reached: Mapping[str | None, frozenset[str]]) -> dict[str, frozenset[
             members.setdefault(path, set()).add(host)
     met = {paths: frozenset().union(*(members[path] for path in paths)) for paths in {*of_host.values()}}
     return {host: met[paths] for host, paths in of_host.items()}
-
-
-def _tunnels(
-    host: str, met: Set[str], hosts: Mapping[str, schema.Host], settings: schema.Settings
-) -> tuple[Tunnel, ...]:
-    usual = settings.encapsulation
-    kinds = {peer: between(hosts, usual, host, peer) for peer in sorted(met - {host})}
-    interfaces = {peer: names.tunnel_interface(kind, peer) for peer, kind in kinds.items()}
-    numbers = names.ofports(interfaces.values(), names.TUNNEL_NUMBERS)
-    local, csum = hosts[host].vtep, settings.csum
-    over_v6 = local.version == 6
-    return tuple(
-        Tunnel(
-            interface=interfaces[peer],
-            peer=peer,
-            encapsulation=kind,
-            local_ip=local,
-            remote_ip=hosts[peer].vtep,
-            dst_port=None if kind == "gre" else settings.dst_port or _DST_PORT[kind],
-            csum=csum if csum is not None else kind != "gre" and over_v6,
-            ofport=numbers[interfaces[peer]],
-        )
-        for peer, kind in kinds.items()
-    )
 
 
 def _flap(written: schema.Flap) -> Flap:

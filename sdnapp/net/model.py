@@ -7,7 +7,7 @@ and OVSDB. Everything is frozen: a changed file gives a new ``Overlay``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from ipaddress import (
@@ -194,7 +194,7 @@ class Host:
     datapath_id: int
     uplink: str | None
     ports: tuple[Port, ...]
-    tunnels: tuple[Tunnel, ...]
+    tunnels: Sequence[Tunnel]
     vlans: Mapping[str, int]
     underlay_mtu: int | None = None
     """Bytes, where the file tells."""

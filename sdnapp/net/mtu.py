@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from sdnapp.config import Results
+from sdnapp.net.mesh import forms
 from sdnapp.net.model import Encapsulation, Host, Overlay
 
 USUAL_MTU = 1500
@@ -60,7 +61,7 @@ def overheads(
 
 def _costs(host: Host) -> frozenset[int]:
     """What its tunnels cost: those to other hosts, and those to strangers, which may carry tags inside."""
-    kinds = {(tunnel.encapsulation, tunnel.csum, tunnel.keyed, False) for tunnel in host.tunnels}
+    kinds = {(kind, csum, True, False) for kind, csum in forms(host.tunnels)}
     for port in host.ports:
         if (tunnel := port.tunnel) is not None:
             tag = any(attachment.tagged for attachment in port.attachments)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from importlib.metadata import version
 
 from sdnapp.engine import status as engine
@@ -163,7 +164,9 @@ def _status(source: Source, _: Call) -> Status:
 
 
 def _config(source: Source, _: Call) -> model.Overlay:
-    return source.status().overlay
+    overlay = source.status().overlay
+    hosts = {name: replace(host, tunnels=tuple(host.tunnels)) for name, host in overlay.hosts.items()}
+    return replace(overlay, hosts=hosts)
 
 
 def _health(source: Source, _: Call) -> Health:
