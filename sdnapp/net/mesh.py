@@ -7,13 +7,13 @@ the file read those of few. So a host keeps what its tunnels follow from, and ma
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import overload
 
 from sdnapp.config import names, schema
 from sdnapp.config.encapsulations import between
-from sdnapp.net.model import Encapsulation, Tunnel
+from sdnapp.net.model import Encapsulation, Overlay, Tunnel
 
 DST_PORT: Mapping[Encapsulation, int | None] = {
     "vxlan": 4789,  # RFC 7348, section 8
@@ -121,3 +121,9 @@ def forms(tunnels: Sequence[Tunnel]) -> frozenset[tuple[Encapsulation, bool]]:
     if isinstance(tunnels, Tunnels):
         return tunnels.forms
     return frozenset((tunnel.encapsulation, tunnel.csum) for tunnel in tunnels)
+
+
+def with_tunnels(overlay: Overlay) -> Overlay:
+    """The overlay with the tunnels of all hosts made, as tuples, which any serializer takes."""
+    hosts = {name: replace(host, tunnels=tuple(host.tunnels)) for name, host in overlay.hosts.items()}
+    return replace(overlay, hosts=hosts)

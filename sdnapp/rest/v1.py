@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from importlib.metadata import version
 
 from sdnapp.engine import status as engine
 from sdnapp.net import model
+from sdnapp.net.mesh import with_tunnels
 from sdnapp.net.placement import remarks
 from sdnapp.rest.routes import Call, Problem, Route, one
 from sdnapp.rest.shapes import (
@@ -164,9 +164,7 @@ def _status(source: Source, _: Call) -> Status:
 
 
 def _config(source: Source, _: Call) -> model.Overlay:
-    overlay = source.status().overlay
-    hosts = {name: replace(host, tunnels=tuple(host.tunnels)) for name, host in overlay.hosts.items()}
-    return replace(overlay, hosts=hosts)
+    return with_tunnels(source.status().overlay)
 
 
 def _health(source: Source, _: Call) -> Health:
