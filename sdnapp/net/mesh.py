@@ -103,7 +103,7 @@ class Tunnels(Sequence[Tunnel]):
     def __eq__(self, other: object) -> bool:
         if isinstance(other, Tunnels):
             return self.host == other.host and self.met == other.met and self._follows_like(other)
-        return self.made == other
+        return isinstance(other, Sequence) and self.made == tuple(other)
 
     __hash__ = None  # type: ignore[assignment]  # hosts have none either: they hold mappings
 
