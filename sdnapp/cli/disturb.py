@@ -103,6 +103,29 @@ def vswitchd_start(host: str, name: str) -> None:
 
 
 @click.group()
+def agent() -> None:
+    """Kill or start the agent of a host, which provisions it."""
+
+
+@agent.command(name="kill")
+@click.argument("host")
+@name_option
+def agent_kill(host: str, name: str) -> None:
+    """End the agent of HOST with SIGKILL."""
+    with on_labs():
+        faults.kill_agent(model.read(name), host)
+
+
+@agent.command(name="start")
+@click.argument("host")
+@name_option
+def agent_start(host: str, name: str) -> None:
+    """Start the agent of HOST again."""
+    with on_labs():
+        faults.start_agent(model.read(name), host)
+
+
+@click.group()
 def ovsdb() -> None:
     """Restart the OVSDB server of a host."""
 

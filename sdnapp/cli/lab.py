@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import permutations
 from pathlib import Path
 from typing import Any, NoReturn
@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 import click
 from rich.table import Table
 
-from sdnapp.cli.disturb import controller, move, ovsdb, stream, vswitchd
+from sdnapp.cli.disturb import agent, controller, move, ovsdb, stream, vswitchd
 from sdnapp.cli.terminal import console, interrupted_by_sigterm, name_option, on_labs, overlay_of, progress
 from sdnapp.lab import lifecycle, model, services
 from sdnapp.lab.errors import LabError
@@ -33,7 +33,7 @@ def lab() -> None:
     """
 
 
-for _command in (stream, controller, vswitchd, ovsdb, move):
+for _command in (stream, controller, agent, vswitchd, ovsdb, move):
     lab.add_command(_command)
 
 
@@ -191,11 +191,30 @@ def _become(machine: Machine, command: Sequence[str], *, namespace: str | None =
     os.execvpe(line[0], line, environment())
 
 
+_START = {
+    services.CONTROLLER: "sdnapp lab controller start",
+    services.AGENT: "sdnapp lab agent start {}",
+    services.VSWITCHD: "sdnapp lab vswitchd start {}",
+    services.OVSDB: "sdnapp lab ovsdb restart {}",
+}
+
+
+def _ended(seen: dict[str, Any]) -> Iterator[str]:
+    """A line for each process of the lab that has ended, with the command that starts it."""
+    for machine in ({"name": "controller", **seen["controller"]}, *seen["hosts"]):
+        for process, pid in machine["processes"].items():
+            if pid is None:
+                command = _START[process].format(machine["name"])
+                yield f"{process} of {machine['name']} has ended. Start it: {command}"
+
+
 def _print_status(seen: dict[str, Any]) -> None:
     console.print(f"lab {seen['name']}, following {seen['file']}", markup=False)
     console.print(f"controller pid {seen['controller']['processes'].get('controller')}, REST {seen['rest']}")
     if seen["problem"]:
         console.print(seen["problem"], style="red", markup=False)
+    for line in _ended(seen):
+        console.print(line, style="red", markup=False)
     hosts = Table("host", "vtep", "datapath id", "in sync", "anchor pid", "OVSDB")
     for host in seen["hosts"]:
         state = {True: "yes", False: "no", None: "unknown"}[host["in_sync"]]

@@ -47,6 +47,18 @@ def start_switch(lab: Lab, host: str) -> Lab:
     return _having(lab, machine, {services.VSWITCHD: services.start_switch(lab, machine)})
 
 
+def kill_agent(lab: Lab, host: str) -> Lab:
+    """SIGKILL the agent of a host: what changes in the file from then on is not provisioned there."""
+    return _end(lab, machine_of(lab, host), services.AGENT, signal.SIGKILL)
+
+
+def start_agent(lab: Lab, host: str) -> Lab:
+    """Start the agent of a host again."""
+    machine = machine_of(lab, host)
+    _absent(machine, services.AGENT)
+    return _having(lab, machine, {services.AGENT: services.start_agent(lab, machine)})
+
+
 def restart_database(lab: Lab, host: str) -> Lab:
     """End ovsdb-server of a host, and start it again on the same database."""
     machine = machine_of(lab, host)

@@ -69,6 +69,21 @@ def test_a_host_is_like_a_real_one(two: Running) -> None:
     assert "host2" not in two.run("host1", "ps", "ax")
 
 
+def test_an_agent_that_has_ended_is_named_and_can_be_started(two: Running) -> None:
+    """Nothing supervises a lab's processes: status names those that have ended, with the command to start."""
+    name = two.lab.name
+    sdnapp("lab", "agent", "kill", "host2", "--name", name)
+
+    ended = sdnapp("lab", "status", "--name", name).stdout
+    sdnapp("lab", "agent", "start", "host2", "--name", name)
+
+    assert "provision of host2 has ended. Start it: sdnapp lab agent start host2" in ended
+    assert "has ended" not in sdnapp("lab", "status", "--name", name).stdout
+    assert "runs already" in sdnapp("lab", "agent", "start", "host2", "--name", name).stderr
+    two.run("host2", "ovs-vsctl", "del-port", "br-int", "red2")
+    until(lambda: "red2" in two.run("host2", "ovs-vsctl", "list-ports", "br-int").split())
+
+
 def test_exec_passes_input_output_and_exit_code(two: Running) -> None:
     done = subprocess.run(
         [
