@@ -107,8 +107,9 @@ class OverlayApp(OSKenApp):  # type: ignore[misc]  # os-ken has no types
         self._kept = source.Kept(CONF.state_dir)
         self._inbox: Any = hub.Queue()
         self._engine = self._begin()
-        CONF.set_default("ofp_listen_host", self._settings.listen_host)
-        CONF.set_default("ofp_tcp_listen_port", self._settings.listen_port)
+        listen = self._settings.listens[0]
+        CONF.set_default("ofp_listen_host", listen.host)
+        CONF.set_default("ofp_tcp_listen_port", listen.port)
         self._loading: Any = hub.Semaphore()
         self._switches: dict[int, Switch] = {}
         self._tasks: dict[Switch, Any] = {}
@@ -141,7 +142,7 @@ class OverlayApp(OSKenApp):  # type: ignore[misc]  # os-ken has no types
             "bridges", "listen", host, port
         ):  # os-ken would only log that it cannot listen, and live on deaf
             socket.create_server((host, port), family=_family(host)).close()
-        host, port = self._settings.rest_host, self._settings.rest_port
+        host, port = self._settings.rest.host, self._settings.rest.port
         with _named("REST", "rest", host, port):
             listening = listener(host, port)
         super().start()

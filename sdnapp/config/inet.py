@@ -139,10 +139,11 @@ Servers = Annotated[
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """An address and TCP port to listen on or to connect to."""
+    """An address and TCP port to listen on or to connect to; ``tls``: with TLS (``ssl:``, ``https:``)."""
 
     address: IPv4Address | IPv6Address
     port: int
+    tls: bool = False
 
     @property
     def host(self) -> str:
@@ -150,13 +151,14 @@ class Endpoint:
         return f"[{self.address}]" if self.address.version == 6 else str(self.address)
 
 
-def _endpoint(scheme: str) -> Callable[[str], Endpoint | None]:
+def _endpoint(plain: str, secure: str) -> Callable[[str], Endpoint | None]:
     def parse(text: str) -> Endpoint | None:
         found = _ENDPOINT.fullmatch(text)
-        if not found or found["scheme"] != scheme or not 1 <= int(found["port"]) <= 65535:
+        if not found or found["scheme"] not in {plain, secure} or not 1 <= int(found["port"]) <= 65535:
             return None
         address = IPv6Address(found["v6"]) if found["v6"] is not None else IPv4Address(found["v4"])
-        return None if address.is_multicast else Endpoint(address, int(found["port"]))
+        tls = found["scheme"] == secure
+        return None if address.is_multicast else Endpoint(address, int(found["port"]), tls)
 
     return parse
 
@@ -169,19 +171,63 @@ def _reachable(endpoint: Endpoint) -> Endpoint:
     return endpoint
 
 
+_OPENFLOW = "tcp:address:port, or ssl:"
 Listen = Annotated[
-    Endpoint,
-    read("an endpoint", "Write tcp:IP-ADDRESS:PORT, such as tcp:0.0.0.0:6653.", _endpoint("tcp")),
-    WithJsonSchema(string("tcp:address:port", re.compile("tcp:.+:[0-9]+"))),
+    tuple[
+        Annotated[
+            Endpoint,
+            read(
+                "an endpoint",
+                "Write tcp:IP-ADDRESS:PORT or ssl:IP-ADDRESS:PORT, such as tcp:0.0.0.0:6653.",
+                _endpoint("tcp", "ssl"),
+            ),
+        ],
+        ...,
+    ],
+    BeforeValidator(listed),
+    one_or_list(_OPENFLOW),
 ]
 Target = Annotated[
     Endpoint,
-    read("an endpoint", "Write tcp:IP-ADDRESS:PORT, such as tcp:127.0.0.1:6653.", _endpoint("tcp")),
+    read(
+        "an endpoint",
+        "Write tcp:IP-ADDRESS:PORT or ssl:IP-ADDRESS:PORT, such as tcp:127.0.0.1:6653.",
+        _endpoint("tcp", "ssl"),
+    ),
     AfterValidator(_reachable),
-    WithJsonSchema(string("tcp:address:port", re.compile("tcp:.+:[0-9]+"))),
+    WithJsonSchema(string(_OPENFLOW, re.compile("(tcp|ssl):.+:[0-9]+"))),
 ]
 Url = Annotated[
     Endpoint,
-    read("a URL to serve", "Write http://IP-ADDRESS:PORT, such as http://127.0.0.1:8080.", _endpoint("http")),
-    WithJsonSchema(string("http://address:port", re.compile("http://.+:[0-9]+/?"))),
+    read(
+        "a URL to serve",
+        "Write http://IP-ADDRESS:PORT or https://IP-ADDRESS:PORT, such as http://127.0.0.1:8080.",
+        _endpoint("http", "https"),
+    ),
+    WithJsonSchema(string("http://address:port, or https:", re.compile("https?://.+:[0-9]+/?"))),
+]
+
+
+def _source(text: str) -> IPv4Network | IPv6Network | None:
+    return None if "%" in text else ip_network(text, strict=False)
+
+
+Sources = Annotated[
+    tuple[
+        Annotated[
+            IPv4Network | IPv6Network,
+            read("an address or prefix", "Write one such as 10.0.0.11 or 10.0.0.0/24.", _source),
+        ],
+        ...,
+    ],
+    BeforeValidator(listed),
+    one_or_list("address or prefix"),
+]
+Management = Annotated[
+    tuple[
+        Annotated[IPv4Address | IPv6Address, read("an IP address", "Write one such as 10.0.0.11.", _station)],
+        ...,
+    ],
+    BeforeValidator(listed),
+    one_or_list("IP address"),
 ]

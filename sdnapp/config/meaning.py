@@ -24,6 +24,7 @@ from sdnapp.config.devices import (
     taken_everywhere,
 )
 from sdnapp.config.encapsulations import encapsulation_findings, in_use
+from sdnapp.config.endpoints import endpoint_findings, rest_findings
 from sdnapp.config.problem import Finding, Path, either, nearest, repeated, shown
 from sdnapp.config.results import Results
 from sdnapp.config.scalars import EVERYONE
@@ -80,6 +81,8 @@ def _checks(
         (_Scope.FILE, encapsulation_findings),
         (_Scope.FILE, stranger_findings),
         (_Scope.REST, _networks),
+        (_Scope.REST, endpoint_findings),
+        (_Scope.REST, rest_findings),
         (_Scope.REST, partial(_references_of_hosts, declared)),
         (_Scope.HOST, partial(_references, declared)),
         (_Scope.REST, partial(_references_of_peers, declared)),
@@ -140,13 +143,10 @@ def _claimed(
 
 
 def _settings(config: Config) -> Iterator[Finding]:
-    overlay, listen, rest = config.overlay, config.controller.listen, config.controller.rest
+    overlay = config.overlay
     if overlay.mtu is not None and overlay.mtu < 1280 and _has_v6(config):
         message = f"{overlay.mtu} bytes are too few for the file's IPv6 addresses"
         yield Finding(("overlay", "mtu"), message, "Write 1280 or more (RFC 8200, section 5).")
-    if listen is not None and listen.port == rest.port:
-        message = f"port {rest.port} is where the controller listens for bridges"
-        yield Finding(("controller", "rest"), message, "Use another port for REST.")
 
 
 def _has_v6(config: Config) -> bool:
@@ -184,6 +184,8 @@ def _references_of_hosts(declared: Declared, config: Config) -> Iterator[Finding
             yield from network(("hosts", name, "vlans", path), path, key=True)
         for peer in host.encapsulation.keys() - {EVERYONE}:
             yield from host_named(("hosts", name, "encapsulation", peer), peer, key=True)
+    for name in config.controller.accept_from:
+        yield from host_named(("controller", "accept_from", name), name, key=True)
 
 
 def _references(declared: Declared, config: Config) -> Iterator[Finding]:
@@ -252,6 +254,10 @@ def _hosts(config: Config) -> Iterator[Finding]:
     for number, first, where in repeated(ids):
         message = f"datapath id {number:016x} is that of {first} already"
         yield Finding(where, message, "Give every host its own.")
+    certificates = ((host.certificate or name, name, ("hosts", name, "certificate")) for name, host in hosts)
+    for certificate, first, where in repeated(certificates):
+        message = f"certificate {shown(certificate)} is that of {first} already"
+        yield Finding(where, message, "Give every host its own: either could take the other's bridge over.")
     kind = max(in_use(config), key=len)  # what is shortened for the longest is the same for the others
     tunnels = ((names.tunnel_interface(kind, name), name, ("hosts", name)) for name, _ in hosts)
     for tunnel, first, where in repeated(tunnels):

@@ -11,6 +11,8 @@ _SECTIONS = {
     "overlay": "Settings",
     "overlay.flap": "Flap",
     "controller": "Controller",
+    "controller.tls": "ControllerTls",
+    "controller.bridge_tls": "BridgeTls",
     "tenants.*": "Tenant",
     "tenants.*.networks.*": "Network",
     "tenants.*.networks.*.dhcp": "Dhcp",

@@ -251,6 +251,26 @@ DatapathId = Annotated[
 ]
 
 
+def _path(text: str) -> str | None:
+    return text if text.startswith("/") and not text.endswith("/") and "\0" not in text else None
+
+
+FilePath = Annotated[
+    str,
+    read("an absolute path of a file", "Write one such as /etc/sdnapp/tls/controller.key.", _path),
+    WithJsonSchema(string("path", re.compile("/.*[^/]"))),
+]
+CertificateName = Annotated[
+    str,
+    read(
+        "a name of a certificate",
+        "Write its common name or DNS name: letters, digits, '-', '_' and '.', 64 at most.",
+        lambda text: text if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", text) else None,
+    ),
+    WithJsonSchema(string("name of a certificate", re.compile("[A-Za-z0-9][A-Za-z0-9_.-]{0,63}"))),
+]
+
+
 _DOMAIN = re.compile(
     r"(?=.{1,200}$)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*"
 )

@@ -87,26 +87,85 @@ class Settings(Section):
     flap: Flap = Field(default_factory=Flap, description="How often a MAC address may move between ports.")
 
 
+class ControllerTls(Section):
+    """Files of the controller, PEM: they serve `ssl:` and `https:`."""
+
+    key: s.FilePath = Field(
+        default="/etc/sdnapp/tls/controller.key", description="Private key of the controller."
+    )
+    certificate: s.FilePath = Field(
+        default="/etc/sdnapp/tls/controller.crt", description="Certificate chain of the controller."
+    )
+    ca: s.FilePath = Field(
+        default="/etc/sdnapp/tls/switch-ca.crt",
+        description="Certificate authority of the bridges: any other certificate is refused.",
+    )
+
+
+class BridgeTls(Section):
+    """Files on each host, PEM, that Open vSwitch reads; `{host}` in a path stands for the host's name."""
+
+    key: s.FilePath = Field(default="/etc/sdnapp/tls/host.key", description="Private key of the host.")
+    certificate: s.FilePath = Field(
+        default="/etc/sdnapp/tls/host.crt", description="Certificate of the host."
+    )
+    ca: s.FilePath = Field(
+        default="/etc/sdnapp/tls/controller-ca.crt",
+        description="Certificate authority of the controllers: any other certificate is refused.",
+    )
+
+
 class Controller(Section):
     """Where the controller listens and where bridges find it."""
 
-    listen: inet.Listen | None = Field(
-        default=None,
-        description="Where the controller waits for bridges. Default: the target where that is a loopback "
-        "address, otherwise its port on every address.",
+    listen: inet.Listen = Field(
+        default=(),
+        description="Where the controller waits for bridges: `tcp:`, `ssl:` (TLS), or a list of both while "
+        "bridges change over. Default: the target where that is a loopback address, otherwise its port on "
+        "every address.",
         examples=["tcp:0.0.0.0:6653"],
     )
     target: inet.Target = Field(
         default="tcp:127.0.0.1:6653",
         validate_default=True,
-        description="Where bridges connect. A loopback address means a controller on every host.",
+        description="Where bridges connect, by `tcp:` or `ssl:`. A loopback address means a controller on "
+        "every host.",
         examples=["tcp:192.168.4.10:6653"],
+    )
+    accept_from: dict[s.HostName, inet.Sources] = Field(
+        default_factory=dict,
+        description="Source addresses from which the bridge of a host may connect by `tcp:`, by host. "
+        "Default: its vtep, its `management` addresses, and loopback.",
+        examples=[{"host1": "10.0.0.11"}],
+    )
+    tls: ControllerTls = Field(
+        default_factory=ControllerTls, description="Key and certificates of the controller."
+    )
+    bridge_tls: BridgeTls = Field(
+        default_factory=BridgeTls, description="Key and certificates of the bridges, on each host."
     )
     rest: inet.Url = Field(
         default="http://127.0.0.1:8080",
         validate_default=True,
-        description="Where the controller answers REST. It has no passwords: keep it on a loopback address.",
+        description="Where the controller answers REST. Anything but a loopback address needs `https:` and "
+        "`rest_access`.",
         examples=["http://127.0.0.1:8080"],
+    )
+    rest_access: s.FilePath | None = Field(
+        default=None,
+        description="File with the hashes of bearer tokens, the names of client certificates, and the scopes "
+        "of each. Without: REST answers all requests.",
+        examples=["/etc/sdnapp/access"],
+    )
+    rest_client_ca: s.FilePath | None = Field(
+        default=None,
+        description="Certificate authority of REST clients. Default: client certificates are not asked for.",
+        examples=["/etc/sdnapp/tls/operator-ca.crt"],
+    )
+    insecure: s.Switch | None = Field(
+        default=None,
+        description="`true` allows REST without authentication or encryption beyond loopback, and a `tcp:` "
+        "listener open to the network where bridges connect by loopback. Default: false.",
     )
 
 
@@ -213,6 +272,17 @@ class Host(Section):
         description="What its tunnels wrap frames in: all of them, or each to the host named (`*`: others). "
         "It is enough that one end says it; who names the other counts first. Default: that of `overlay`.",
         examples=["gre"],
+    )
+    certificate: s.CertificateName | None = Field(
+        default=None,
+        description="Name in the certificate of its bridge (subject alternative DNS name, or common name), "
+        "which alone may present its datapath id by `ssl:`. Default: the host's name.",
+        examples=["host1.example.net"],
+    )
+    management: inet.Management = Field(
+        default=(),
+        description="Further addresses from which its bridge connects to the controller.",
+        examples=["10.0.0.11"],
     )
 
 

@@ -9,7 +9,27 @@ from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
 from sdnapp.config.problem import Finding, Path, nearest, shown
-from sdnapp.config.schema import Config, Controller, Dhcp, Flap, Host, Network, Peer, Port, Settings, Tenant
+from sdnapp.config.schema import (
+    BridgeTls,
+    Config,
+    Controller,
+    ControllerTls,
+    Dhcp,
+    Flap,
+    Host,
+    Network,
+    Peer,
+    Port,
+    Settings,
+    Tenant,
+)
+
+_WITHIN: Mapping[Path, type[BaseModel]] = {
+    ("overlay", "flap"): Flap,
+    ("controller", "tls"): ControllerTls,
+    ("controller", "bridge_tls"): BridgeTls,
+}
+"""Sections within sections, by path."""
 
 _SECTIONS: Mapping[str, type[BaseModel]] = {
     "overlay": Settings,
@@ -46,8 +66,8 @@ def _section(path: Path) -> type[BaseModel]:
     """The model that holds, or should hold, the key at ``path``."""
     if len(path) == 1:
         return Config
-    if path[:2] == ("overlay", "flap") and len(path) == 3:
-        return Flap
+    if path[:2] in _WITHIN and len(path) == 3:
+        return _WITHIN[path[:2]]
     if path[0] == "tenants" and len(path) >= 5:
         return Network if len(path) == 5 else Dhcp
     return _SECTIONS[str(path[0])]

@@ -49,7 +49,7 @@ def up(name: str, file: Path, report: Report) -> Lab:
 def _up(
     name: str, file: Path, overlay: Overlay, segments: tuple[underlay.Segment, ...], report: Report
 ) -> Lab:
-    listener = services.listen(overlay.controller.rest_port)
+    listener = services.listen(overlay.controller.rest.port)
     with listener:
         lab = Lab(
             name=name,

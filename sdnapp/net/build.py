@@ -6,7 +6,16 @@ A ``Config`` that ``parse`` has returned makes sense as a whole, so nothing here
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface, ip_interface
+from ipaddress import (
+    IPv4Address,
+    IPv4Interface,
+    IPv4Network,
+    IPv6Address,
+    IPv6Interface,
+    IPv6Network,
+    ip_interface,
+    ip_network,
+)
 from typing import Literal, NamedTuple
 
 from sdnapp.config import Config, Results, names, schema
@@ -27,17 +36,22 @@ from sdnapp.net.model import (
     Host,
     Interface,
     Limits,
+    Listen,
     Network,
     Overlay,
     Port,
     Rate,
+    Rest,
     Security,
+    Subnet,
+    TlsFiles,
     Tunnel,
 )
 from sdnapp.net.mtu import with_mtus
 
 LEAST_BURST = 65536
 """Bytes: the kernel datapath counts what TCP hands over in one piece (ip-link(8), ``gso_max_size``)."""
+_LOOPBACK: tuple[Subnet, ...] = (IPv4Network("127.0.0.0/8"), IPv6Network("::1/128"))
 _EVERYWHERE: Mapping[int, Address] = {4: IPv4Address("0.0.0.0"), 6: IPv6Address("::")}
 
 
@@ -50,7 +64,7 @@ def build(config: Config, results: Results | None = None) -> Overlay:
     reached = {host: results.of(host, _reached, ports) for host, ports in attached.items()}
     peers = results.of("peers", _peers, reached)
     mesh = results.of("mesh", Mesh, config.overlay, config.hosts)
-    rest = _Rest(config.overlay, written, config.hosts, mesh)
+    rest = _Rest(config.overlay, written, config.hosts, mesh, config.controller)
     hosts = {
         name: results.parts(name, _on_host, name, attached[name], peers[name], rest)
         for name in sorted(config.hosts)
@@ -88,6 +102,7 @@ class _Rest(NamedTuple):
     networks: _Networks
     hosts: Mapping[str, schema.Host]
     mesh: Mesh
+    controller: schema.Controller
 
 
 def _of(port: schema.Port, written: _Networks) -> _Networks:
@@ -112,10 +127,16 @@ def _on_host(
             kind = kind_of(rest.settings, port)
             ports.append(results.of(each, _stranger, each, port, kind, host.vtep, ofport))
     tunnels = results.of(name, Tunnels, name, met, rest.mesh)
-    return results.of(name, _host, name, host, tuple(ports), tunnels)
+    return results.of(name, _host, name, host, tuple(ports), tunnels, rest.controller)
 
 
-def _host(name: str, host: schema.Host, ports: tuple[Port, ...], tunnels: Sequence[Tunnel]) -> Host:
+def _host(
+    name: str,
+    host: schema.Host,
+    ports: tuple[Port, ...],
+    tunnels: Sequence[Tunnel],
+    controller: schema.Controller,
+) -> Host:
     return Host(
         name=name,
         vtep=host.vtep,
@@ -126,7 +147,20 @@ def _host(name: str, host: schema.Host, ports: tuple[Port, ...], tunnels: Sequen
         tunnels=tunnels,
         vlans=host.vlans,
         underlay_mtu=host.underlay_mtu,
+        certificate=host.certificate or name,
+        accept_from=controller.accept_from.get(name) or _usual_sources(host),
+        tls=_files_of(name, controller.bridge_tls),
     )
+
+
+def _files_of(host: str, written: schema.BridgeTls) -> TlsFiles:
+    paths = (path.replace("{host}", host) for path in (written.key, written.certificate, written.ca))
+    return TlsFiles(*paths)
+
+
+def _usual_sources(host: schema.Host) -> tuple[Subnet, ...]:
+    own = (ip_network(address) for address in (host.vtep, *host.management))
+    return (*dict.fromkeys(own), *_LOOPBACK)
 
 
 def _network(path: str, network: schema.Network) -> Network:
@@ -265,12 +299,12 @@ def _controller(written: schema.Controller) -> Controller:
     target, rest = written.target, written.rest
     per_host = target.address.is_loopback
     address = target.address if per_host else _EVERYWHERE[target.address.version]
-    listen = written.listen or Endpoint(address, target.port)
+    listen = written.listen or (Endpoint(address, target.port, target.tls),)
+    files = written.tls
     return Controller(
-        listen_host=str(listen.address),
-        listen_port=listen.port,
-        target=f"tcp:{target.host}:{target.port}",
-        rest_host=str(rest.address),
-        rest_port=rest.port,
+        listens=tuple(Listen(each.tls, str(each.address), each.port) for each in listen),
+        target=f"{'ssl' if target.tls else 'tcp'}:{target.host}:{target.port}",
+        tls=TlsFiles(files.key, files.certificate, files.ca),
+        rest=Rest(rest.tls, str(rest.address), rest.port, written.rest_access, written.rest_client_ca),
         per_host=per_host,
     )

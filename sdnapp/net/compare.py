@@ -9,7 +9,21 @@ from typing import Literal
 from flows.compile import compile_bridge
 from flows.flow import EMPTY, Flow, Program
 from sdnapp.net.events import BridgeFound
-from sdnapp.net.model import Attachment, Bound, Dhcp, Host, Limits, Overlay, Port, Rate, Security
+from sdnapp.net.model import (
+    Attachment,
+    Bound,
+    Controller,
+    Dhcp,
+    Host,
+    Limits,
+    Listen,
+    Overlay,
+    Port,
+    Rate,
+    Rest,
+    Security,
+    TlsFiles,
+)
 from sdnapp.net.project import project
 from sdnapp.net.speaking import dialect
 from sdnapp.net.state import State
@@ -97,9 +111,10 @@ def _things(overlay: Overlay) -> Iterator[tuple[Name, Fields]]:
     yield (
         ("controller", ""),
         {
-            "listens at": f"{controller.listen_host} port {controller.listen_port}",
+            "listens at": _words(map(_listen, controller.listens)),
             "target": controller.target,
-            "rest": f"{controller.rest_host} port {controller.rest_port}",
+            "TLS files": _files(controller.tls) if _encrypts(controller) else None,
+            "rest": _rest(controller.rest),
         },
     )
     for tenant in overlay.tenants:
@@ -118,7 +133,7 @@ def _things(overlay: Overlay) -> Iterator[tuple[Name, Fields]]:
             },
         )
     for host in overlay.hosts.values():
-        yield ("host", host.name), _host(host)
+        yield ("host", host.name), _host(host) | _bridge(host, controller)
         for tunnel in host.tunnels:
             usual = tunnel.encapsulation == overlay.encapsulation
             own = {"encapsulation of its own": None if usual else tunnel.encapsulation}
@@ -126,6 +141,25 @@ def _things(overlay: Overlay) -> Iterator[tuple[Name, Fields]]:
     for port in overlay.ports.values():
         yield ("port" if port.tunnel is None else "peer", port.name), _placed(port)
     yield from ((("port", port.name), _bound(port)) for port in overlay.bound.values())
+
+
+def _listen(listen: Listen) -> str:
+    return f"{'ssl' if listen.tls else 'tcp'} {listen.host} port {listen.port}"
+
+
+def _rest(rest: Rest) -> str:
+    words = [f"{'https' if rest.tls else 'http'} {rest.host} port {rest.port}"]
+    words += [f"access {rest.access}"] if rest.access else []
+    words += [f"client CA {rest.client_ca}"] if rest.client_ca else []
+    return " ".join(words)
+
+
+def _encrypts(controller: Controller) -> bool:
+    return controller.rest.tls or any(listen.tls for listen in controller.listens)
+
+
+def _files(files: TlsFiles) -> str:
+    return f"{files.key} {files.certificate} {files.ca}"
 
 
 def _placed(port: Port) -> Fields:
@@ -170,13 +204,23 @@ def _attachments(attachments: Iterable[Attachment]) -> Fields:
     return {f"in {a.network}": _attachment(a) for a in attachments}
 
 
-def _host(host: Host) -> Fields:
+def _host(host: Host) -> dict[str, str | None]:
     return {
         "vtep": str(host.vtep),
         "bridge": host.bridge,
         "datapath id": f"{host.datapath_id:016x}",
         "uplink": host.uplink,
         "underlay MTU": None if host.underlay_mtu is None else str(host.underlay_mtu),
+    }
+
+
+def _bridge(host: Host, controller: Controller) -> dict[str, str | None]:
+    """How the bridge connects: what applies to TLS, and to connections without."""
+    kinds = {listen.tls for listen in controller.listens}
+    return {
+        "certificate": host.certificate if True in kinds else None,
+        "connects from": _words(host.accept_from) if False in kinds else None,
+        "TLS files": _files(host.tls) if controller.target.startswith("ssl:") else None,
     }
 
 

@@ -181,6 +181,18 @@ class Bound:
     security: Security = OPEN
 
 
+@dataclass(frozen=True, slots=True)
+class TlsFiles:
+    """Paths of PEM files: a private key, its certificate chain, and the CA that the other side must have."""
+
+    key: str
+    certificate: str
+    ca: str
+
+
+NO_FILES = TlsFiles("", "", "")
+
+
 @dataclass(frozen=True)
 class Host:
     """A machine with OVS. ``tunnels`` lead to the hosts that share a network with it, sorted by peer.
@@ -198,6 +210,12 @@ class Host:
     vlans: Mapping[str, int]
     underlay_mtu: int | None = None
     """Bytes, where the file tells."""
+    certificate: str = ""
+    """Name (subject alternative DNS name, or common name) in the certificate of its bridge."""
+    accept_from: tuple[Subnet, ...] = ()
+    """Source addresses from which its bridge may connect without TLS."""
+    tls: TlsFiles = NO_FILES
+    """What Open vSwitch reads on this host; ``ca`` is that of the controllers."""
 
     @property
     def strangers(self) -> tuple[Tunnel, ...]:
@@ -226,14 +244,39 @@ class Host:
 
 
 @dataclass(frozen=True, slots=True)
+class Listen:
+    """An address and TCP port on which the controller accepts bridges; ``tls``: with TLS."""
+
+    tls: bool
+    host: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class Rest:
+    """Where REST answers, and to which clients.
+
+    ``access``: path of the file with tokens, certificate names and scopes; None: all requests are answered.
+    ``client_ca``: path of the CA of client certificates; None: none is asked for.
+    """
+
+    tls: bool
+    host: str
+    port: int
+    access: str | None
+    client_ca: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Controller:
     """Where the controller listens for bridges, where bridges connect, and where REST answers."""
 
-    listen_host: str
-    listen_port: int
+    listens: tuple[Listen, ...]
     target: str
-    rest_host: str
-    rest_port: int
+    """As OVSDB has it: ``tcp:IP:PORT`` or ``ssl:IP:PORT`` (ovs-vswitchd.conf.db(5), Controller)."""
+    tls: TlsFiles
+    """The controller's own; ``ca`` is that of the bridges."""
+    rest: Rest
 
     per_host: bool
     """A controller on every host (``target`` is a loopback address) rather than one for all bridges."""

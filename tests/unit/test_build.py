@@ -9,7 +9,7 @@ import pytest
 
 from sdnapp.config import parse
 from sdnapp.net.build import build
-from sdnapp.net.model import Attachment, Encapsulation, Overlay
+from sdnapp.net.model import Attachment, Encapsulation, Listen, Overlay, Rest, TlsFiles
 from sdnapp.net.mtu import overhead, workload_mtus
 
 TENANTS = """
@@ -157,22 +157,64 @@ def test_controller_on_every_host_by_default() -> None:
     controller = overlay().controller
 
     assert controller.per_host
-    assert (controller.target, controller.listen_host, controller.listen_port) == (
-        "tcp:127.0.0.1:6653",
-        "127.0.0.1",
-        6653,
-    )
-    assert (controller.rest_host, controller.rest_port) == ("127.0.0.1", 8080)
+    assert controller.target == "tcp:127.0.0.1:6653"
+    assert controller.listens == (Listen(tls=False, host="127.0.0.1", port=6653),)
+    assert controller.rest == Rest(tls=False, host="127.0.0.1", port=8080, access=None, client_ca=None)
 
 
 @pytest.mark.parametrize(
-    ("target", "listen"), [("tcp:192.168.4.10:6633", "0.0.0.0"), ("tcp:[fd00:4::10]:6633", "::")]
+    ("target", "listen"),
+    [
+        ("tcp:192.168.4.10:6633", Listen(tls=False, host="0.0.0.0", port=6633)),
+        ("tcp:[fd00:4::10]:6633", Listen(tls=False, host="::", port=6633)),
+        ("ssl:192.168.4.10:6633", Listen(tls=True, host="0.0.0.0", port=6633)),
+    ],
 )
-def test_central_controller_listens_on_every_address(target: str, listen: str) -> None:
+def test_central_controller_listens_on_every_address(target: str, listen: Listen) -> None:
     controller = overlay(head=f"controller: {{target: '{target}'}}").controller
 
     assert not controller.per_host
-    assert (controller.target, controller.listen_host, controller.listen_port) == (target, listen, 6633)
+    assert (controller.target, controller.listens) == (target, (listen,))
+
+
+def test_listeners_of_both_kinds_serve_a_migration() -> None:
+    controller = overlay(
+        head="controller: {listen: ['tcp:0.0.0.0:6653', 'ssl:[::]:6654'], target: 'ssl:192.168.4.10:6654'}"
+    ).controller
+
+    assert controller.listens == (Listen(False, "0.0.0.0", 6653), Listen(True, "::", 6654))
+
+
+def test_a_bridge_has_the_certificate_and_the_source_addresses_of_its_host_by_default() -> None:
+    host = overlay().hosts["host1"]
+
+    assert host.certificate == "host1"
+    assert list(map(str, host.accept_from)) == ["192.168.4.201/32", "127.0.0.0/8", "::1/128"]
+
+
+def test_management_addresses_are_accepted_beside_the_vtep_and_accept_from_replaces_both() -> None:
+    managed = TENANTS.replace("host1: {", "host1: {management: [10.0.0.11, fd00::11], ") + PORTS
+    listed = "controller: {accept_from: {host1: [10.0.0.0/24, 10.1.0.1]}}\n" + managed
+
+    def sources(text: str) -> list[str]:
+        return list(map(str, build(parse(text.encode(), "f")).hosts["host1"].accept_from))
+
+    assert sources(managed)[:3] == ["192.168.4.201/32", "10.0.0.11/32", "fd00::11/128"]
+    assert sources(listed) == ["10.0.0.0/24", "10.1.0.1/32"]
+
+
+def test_tls_files_have_usual_places_and_may_name_the_host() -> None:
+    head = "controller: {tls: {key: /k}, bridge_tls: {certificate: '/pki/{host}.crt'}}"
+    usual, named = overlay(), overlay(head=head)
+
+    assert usual.controller.tls == TlsFiles(
+        "/etc/sdnapp/tls/controller.key", "/etc/sdnapp/tls/controller.crt", "/etc/sdnapp/tls/switch-ca.crt"
+    )
+    assert usual.hosts["host1"].tls == TlsFiles(
+        "/etc/sdnapp/tls/host.key", "/etc/sdnapp/tls/host.crt", "/etc/sdnapp/tls/controller-ca.crt"
+    )
+    assert named.controller.tls.key == "/k"
+    assert named.hosts["host1"].tls.certificate == "/pki/host1.crt"
 
 
 def test_overhead_is_that_of_the_headers() -> None:
