@@ -59,6 +59,7 @@ from sdnapp.log import event as log_event
 from sdnapp.net.events import Memory, Sighting
 from sdnapp.net.learning import HEARSAY
 from sdnapp.openflow import connection, flowstats, monitor, neighbours
+from sdnapp.openflow.connection import shown
 from sdnapp.openflow.switch import LearnedFlow, Switch
 from sdnapp.rest.application import application
 from sdnapp.rest.server import listener, serve
@@ -147,7 +148,7 @@ class OverlayApp(OSKenApp):  # type: ignore[misc]  # os-ken has no types
             listening = listener(host, port)
         super().start()
         bridges = (CONF.ofp_listen_host, CONF.ofp_tcp_listen_port)
-        log_event(LOG, "controller.listening", bridges=_shown(bridges), rest=_shown(listening.getsockname()))
+        log_event(LOG, "controller.listening", bridges=shown(bridges), rest=shown(listening.getsockname()))
         serve(application(self), listening)
         hub.spawn(self._run)
         hub.spawn(self._follow_file)
@@ -295,7 +296,7 @@ class OverlayApp(OSKenApp):  # type: ignore[misc]  # os-ken has no types
         there = [port for port in datapath.ports.values() if port.port_no <= ofproto.OFPP_MAX]
         ports = {_name(port): port.port_no for port in there}
         dead = frozenset(_name(port) for port in there if _is_dead(port))
-        self._inbox.put(Connected(datapath.id, _shown(datapath.address), ports, time.time(), dead))
+        self._inbox.put(Connected(datapath.id, shown(datapath.address), ports, time.time(), dead))
 
     def _disconnect(self, switch: Switch) -> None:
         del self._switches[switch.datapath.id]
@@ -416,14 +417,6 @@ def _do(switch: Switch, task: Read | Send) -> Event:
 def _memory(flow: LearnedFlow) -> Memory:
     moves = HEARSAY if flow.moves is None else flow.moves
     return Memory(Sighting(flow.vni, flow.mac, flow.ofport), moves, flow.denied)
-
-
-def _shown(address: str | tuple[Any, ...]) -> str:
-    """A socket's address as text: a path, or host and port."""
-    if isinstance(address, str):
-        return address
-    host, port = address[:2]
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _family(host: str) -> socket.AddressFamily:
