@@ -2,8 +2,9 @@
 
 The anchor is the first process of a PID namespace: it only sleeps and reaps. Killing it takes every
 process of the machine, and with them its mounts, its network namespaces and its links, so that nothing
-can stay behind. Inside, ``/run/netns`` and the directories of Open vSwitch are private, so that plain
-``ip netns``, ``ovs-vsctl`` and ``ovs-ofctl`` do what they do on a real host.
+can stay behind. Inside, ``/run`` and the directories of Open vSwitch are private, so that plain ``ip netns``,
+``ovs-vsctl`` and ``ovs-ofctl`` do what they do on a real host. What a host writes to ``/etc`` and
+``/var/lib``, as dhclient does to resolv.conf and its leases, goes to a layer of its own above the machine's.
 """
 
 from __future__ import annotations
@@ -28,13 +29,23 @@ read -r pid rest < /proc/self/stat
 mount -t proc proc /proc
 mount -t sysfs sysfs /sys
 hostname "$1"
-mkdir -p /run/netns /run/openvswitch /etc/openvswitch /var/log/openvswitch
-mount -t tmpfs tmpfs /run/netns
 if [ -n "$2" ]; then
-    mount --bind "$2/openvswitch" /run/openvswitch
-    mount --bind "$2/etc" /etc/openvswitch
+    cd "$2"
+    mount -t tmpfs tmpfs /run
+    mkdir /run/openvswitch /run/lock
+    for place in /etc /var/lib; do
+        layers=/run/sdnapp-layers$place
+        mkdir -p "$layers/upper" "$layers/work"
+        mount -t overlay overlay -o "lowerdir=$place,upperdir=$layers/upper,workdir=$layers/work" "$place"
+    done
+    mkdir -p /etc/openvswitch /var/log/openvswitch /var/lib/dhcp
+    mount -c --bind openvswitch /run/openvswitch
+    mount -c --bind etc /etc/openvswitch
     mount -t tmpfs tmpfs /var/log/openvswitch
+    cd /
 fi
+mkdir -p /run/netns
+mount -t tmpfs tmpfs /run/netns
 echo "$pid"
 read -r word
 exec < /dev/null > /dev/null 2>&1

@@ -164,11 +164,9 @@ def test_ping_notices_a_leak_and_a_silence(two: Running) -> None:
 
 
 def test_a_second_lab_of_the_same_file_lives_beside_the_first(two: Running, name: str) -> None:
-    began = time.monotonic()
     up = sdnapp("lab", "up", TWO_HOSTS, "--name", name)
 
     assert up.returncode == 0, up.stdout + up.stderr
-    assert time.monotonic() - began < 8
     assert model.read(name).rest != two.lab.rest
     assert sdnapp("lab", "ping", "--name", name).returncode == 0
     assert not two.broken()
