@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 
@@ -23,7 +23,7 @@ ports:
 
 
 @pytest.fixture(scope="module")
-def lab(bring_up: Callable[..., Running]) -> Iterator[Running]:
+def lab(bring_up: Callable[..., Running]) -> Running:
     return bring_up(FILE)
 
 
