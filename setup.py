@@ -23,6 +23,7 @@ DEVELOPMENT = [
     "pytest>=8,<10",
     "pytest-xdist>=3.6,<4",  # two tests at a time, where time is not what they are about
     "hypothesis>=6.100,<7",  # property tests
+    "build>=1.2,<2",  # sdist and wheel as pip builds them
     "mypy>=1.13,<3",
     "ruff>=0.8,<1",
     "types-PyYAML>=6,<7",
@@ -39,8 +40,13 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.10",
-    packages=find_packages(include=["sdnapp", "sdnapp.*", "flows", "flows.*"]),
-    package_data={"sdnapp": ["py.typed"], "flows": ["py.typed"]},
+    packages=[*find_packages(include=["sdnapp", "sdnapp.*", "flows", "flows.*"]), "sdnapp.examples"],
+    package_dir={"sdnapp.examples": "configs"},
+    package_data={
+        "sdnapp": ["py.typed", "systemd/*.service"],
+        "sdnapp.examples": ["*.yaml"],
+        "flows": ["py.typed"],
+    },
     install_requires=RUNTIME,
     extras_require={"dev": DEVELOPMENT},
     entry_points={

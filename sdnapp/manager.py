@@ -36,6 +36,7 @@ from os_ken.base.app_manager import AppManager
 
 from sdnapp.config import Invalid
 from sdnapp.log import event, to_stderr
+from sdnapp.shipped import examples
 
 LOG = logging.getLogger("sdnapp")
 CONF = cfg.CONF
@@ -56,8 +57,8 @@ CONF.register_cli_opts(
     ]
 )
 
-PLACES = (Path("/etc/sdnapp/overlay.yaml"), Path(__file__).parents[1] / "configs" / "two-hosts.yaml")
-"""Where the overlay's file may be if neither the command line nor SDNAPP_CONFIG says."""
+PLACE = Path("/etc/sdnapp/overlay.yaml")
+"""Where the overlay's file is if neither the command line nor SDNAPP_CONFIG says. Without it: the example."""
 
 
 def main(args: list[str] | None = None) -> None:
@@ -122,10 +123,7 @@ def overlay_config(option: str | None, environment: str | None) -> tuple[Path, s
         return Path(option), "--overlay-config"
     if environment:
         return Path(environment), "SDNAPP_CONFIG"
-    for place in PLACES:
-        if place.exists():
-            return place, "default"
-    return PLACES[0], "default"
+    return PLACE if PLACE.exists() else examples()["two-hosts"], "default"
 
 
 def _start(apps: list[str]) -> list[Any]:

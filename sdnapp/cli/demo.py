@@ -16,15 +16,15 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-import sdnapp
 from sdnapp.cli.story import Story, beside_us
 from sdnapp.cli.terminal import interrupted_by_sigterm, on_labs
 from sdnapp.lab import lifecycle, model, services
 from sdnapp.lab.errors import LabError
 from sdnapp.lab.machine import environment
 from sdnapp.lab.process import alive
+from sdnapp.shipped import examples
 
-EXAMPLE = Path(sdnapp.__file__).parents[1] / "configs" / "two-hosts.yaml"
+EXAMPLE = examples()["two-hosts"]
 
 RED, BLUE = 5010, 5020
 _SWITCHED = 20.0  # seconds for the running lab to follow the file
@@ -44,8 +44,6 @@ def demo(keep: bool, name: str) -> None:
         services.require("ovs-vswitchd", "ovs-vsctl", "tcpdump", "iperf3", "ping", "nsenter")
         if model.directory(name).exists():
             raise LabError(f"a lab named '{name}' exists: sdnapp lab down --name {name}")
-        if not EXAMPLE.exists():
-            raise LabError(f"the demo needs {EXAMPLE}, which comes with a checkout")
         story = Story(console, name, Path(tempfile.mkdtemp(prefix="sdnapp-demo-")))
         try:
             tell(story)

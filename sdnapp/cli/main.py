@@ -16,6 +16,7 @@ COMMANDS = {
     "controller": "sdnapp.cli.controller:controller",
     "demo": "sdnapp.cli.demo:demo",
     "diff": "sdnapp.cli.diff:diff",
+    "examples": "sdnapp.cli.examples:examples",
     "flows": "sdnapp.cli.show:flows",
     "lab": "sdnapp.cli.lab:lab",
     "provision": "sdnapp.cli.provision:provision",

@@ -8,10 +8,19 @@ from pathlib import Path
 
 from flows.render import describe_tables
 from sdnapp.config import reference
+from sdnapp.shipped import UNITS
+
+
+def _unit(name: str) -> str:
+    """Quote a systemd unit."""
+    return f"```ini\n# {name}\n{(UNITS / name).read_text(encoding='utf-8')}```"
+
 
 BLOCKS: Mapping[str, Callable[[], str]] = {
     "configuration reference": reference.render,
     "pipeline": describe_tables,
+    "unit of the agent": lambda: _unit("sdnapp-provision.service"),
+    "unit of the controller": lambda: _unit("sdnapp-controller.service"),
 }
 """What stands between ``<!-- name: begin -->`` and ``<!-- name: end -->``, by name."""
 

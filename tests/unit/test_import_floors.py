@@ -12,12 +12,13 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 FLOORS = (
-    {"flows", "sdnapp.config", "sdnapp.frames", "sdnapp.log", "sdnapp.signals"},
+    {"flows", "sdnapp.config", "sdnapp.frames", "sdnapp.log", "sdnapp.shipped", "sdnapp.signals"},
     {"sdnapp.net"},
     {"sdnapp.source", "sdnapp.tls"},
     {"sdnapp.provision", "sdnapp.engine", "sdnapp.openflow"},
     {"sdnapp.lab", "sdnapp.rest", "sdnapp.manager"},
     {"sdnapp.cli", "sdnapp.overlay"},
+    {"sdnapp.__main__"},
 )
 FLOOR_OF = {room: height for height, rooms in enumerate(FLOORS) for room in rooms}
 
