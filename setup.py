@@ -16,6 +16,7 @@ RUNTIME = [
     "click>=8.1,<9",  # the command line
     "rich>=13,<16",  # tables and progress on a terminal
     "falcon>=4,<5",  # REST resources
+    "cryptography>=42,<60",  # X.509: `sdnapp pki` alone imports it
     "h11>=0.16,<1",  # HTTP/1.1 for our server, on either hub, with bounds for slow clients
 ]
 

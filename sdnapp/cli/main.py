@@ -19,6 +19,7 @@ COMMANDS = {
     "examples": "sdnapp.cli.examples:examples",
     "flows": "sdnapp.cli.show:flows",
     "lab": "sdnapp.cli.lab:lab",
+    "pki": "sdnapp.cli.pki:pki",
     "provision": "sdnapp.cli.provision:provision",
     "schema": "sdnapp.cli.check:schema",
     "show": "sdnapp.cli.show:show",

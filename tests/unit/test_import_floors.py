@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 FLOORS = (
     {"flows", "sdnapp.config", "sdnapp.frames", "sdnapp.log", "sdnapp.shipped", "sdnapp.signals"},
     {"sdnapp.net"},
-    {"sdnapp.source", "sdnapp.tls"},
+    {"sdnapp.source", "sdnapp.tls", "sdnapp.pki"},
     {"sdnapp.provision", "sdnapp.engine", "sdnapp.openflow"},
     {"sdnapp.lab", "sdnapp.rest", "sdnapp.manager"},
     {"sdnapp.cli", "sdnapp.overlay"},
