@@ -236,6 +236,13 @@ def _places(path: str) -> list[str]:
     return places
 
 
+def inotify(directory: str) -> int:
+    """Return a descriptor that becomes readable when an entry of a directory comes or goes."""
+    events = _checked(_libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC))
+    _checked(_libc.inotify_add_watch(events, os.fsencode(directory), _EVENTS))
+    return events
+
+
 def _checked(result: int) -> int:
     if result < 0:
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))

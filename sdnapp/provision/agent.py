@@ -7,6 +7,7 @@ is told only makes it look; what it then does depends on what it sees.
 from __future__ import annotations
 
 import logging
+import os
 import select
 import signal
 import socket
@@ -17,14 +18,14 @@ from dataclasses import replace
 from types import FrameType
 
 from sdnapp.config import Invalid
-from sdnapp.provision import linger
+from sdnapp.provision import linger, netns
 from sdnapp.provision.converge import Goal, Outcome, converge
 from sdnapp.provision.neighbours import Keeper
 from sdnapp.provision.notetaker import Notetaker
 from sdnapp.provision.ovs_library import Poller
 from sdnapp.provision.ovsdb import Database, Unreachable
 from sdnapp.provision.world import Port
-from sdnapp.source import Loader, Watch
+from sdnapp.source import Loader, Watch, inotify
 
 log = logging.getLogger(__name__)
 
@@ -36,8 +37,8 @@ DEAF = 16.0
 it is twice as long: trying may itself be what there is news of.
 """
 
-SETTLE = 20
-"""Milliseconds without news after which a burst of them is over."""
+SETTLE = 30
+"""Milliseconds without news after which a burst of them is over: no less than execute.CALM."""
 
 PRECEDENCE = 0.1
 """Seconds for the controller to program what a changed file asks for, before devices change.
@@ -46,6 +47,7 @@ At the same moment they would make a userspace datapath lose packets (see execut
 """
 
 _GROUPS = 0x1 | 0x10 | 0x100  # links, IPv4 addresses, IPv6 addresses: RTMGRP_* of linux/rtnetlink.h
+_SOL_NETLINK, _LISTEN_ALL_NSID = 270, 8  # linux/socket.h, linux/netlink.h
 
 
 def watch(path: str, goal: Goal, remote: str) -> None:
@@ -62,7 +64,7 @@ def watch(path: str, goal: Goal, remote: str) -> None:
         devices, loader = _Devices(), Loader(path)
         goal = _reload(loader, goal)  # it may have changed before it was watched
         database = _connect(remote)
-        keeper, notetaker = Keeper(database.management("").parent), Notetaker(remote, goal.host)
+        keeper, notetaker = Keeper(database.directory), Notetaker(remote, goal.host)
         shown: tuple[str, ...] = ()
         wrong, deaf = tuple[str, ...](), 0.0
         since: dict[Port, float] = {}
@@ -168,13 +170,19 @@ def _reload(loader: Loader, goal: Goal) -> Goal:
 
 
 class _Devices:
-    """Has news when a device or an address changes: netlink(7)."""
+    """Has news when a device or an address changes, here or in a namespace, or a namespace's name does.
+
+    netlink(7) tells of the namespaces that a veth of this one leads to, as the kernel has numbers for them. A
+    namespace that loses its name and has a process in it stays, and netlink says nothing: inotify(7) does.
+    """
 
     def __init__(self) -> None:
         self._news = socket.socket(
             socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.NETLINK_ROUTE
         )
+        self._news.setsockopt(_SOL_NETLINK, _LISTEN_ALL_NSID, 1)
         self._news.bind((0, _GROUPS))
+        self._names = inotify(str(netns.directory()))
         self._listening = 0.0
 
     def deafen(self, seconds: float) -> None:
@@ -187,17 +195,19 @@ class _Devices:
             poller.timer_wait(round(deaf * 1000) + 1)
         else:
             poller.fd_wait(self._news.fileno(), select.POLLIN)
+            poller.fd_wait(self._names, select.POLLIN)
 
     def changed(self) -> bool:
         """Read all there is, until nothing came for a while; whether there was any."""
         news = False
-        while (
-            time.monotonic() >= self._listening
-            and select.select([self._news], [], [], SETTLE / 1000 if news else 0)[0]
-        ):
+        while time.monotonic() >= self._listening:
+            sources = [self._news.fileno(), self._names]
+            ready = select.select(sources, [], [], SETTLE / 1000 if news else 0)[0]
+            if not ready:
+                break
             news = True
             with suppress(OSError):  # ENOBUFS: some were lost, which is news enough
-                self._news.recv(65536)
+                os.read(ready[0], 65536)
         return news
 
 

@@ -11,11 +11,11 @@ from itertools import groupby
 from pyroute2.netlink.exceptions import NetlinkError
 
 from sdnapp.net.model import Overlay
-from sdnapp.provision import execute, kernel, linger
+from sdnapp.provision import appctl, execute, kernel, linger, opened
 from sdnapp.provision.desired import Wanted, desire
 from sdnapp.provision.execute import Failed, Pace
-from sdnapp.provision.ovsdb import Conflict, Database, Rejected, Unreachable
-from sdnapp.provision.plan import Change, Hand, Move, Plan, Step, diff
+from sdnapp.provision.ovsdb import Conflict, Database, Rejected, Switch, Unreachable
+from sdnapp.provision.plan import Change, Hand, Move, Plan, Reopen, Step, diff
 from sdnapp.provision.world import Bridge, Port, Workload, World
 from sdnapp.signals import held_back
 
@@ -66,16 +66,38 @@ def look(database: Database) -> World:
     with held_back():  # in the midst of an answer, pyroute2 would end noisily
         try:
             found, kernel_datapath = kernel.read(), kernel.has_datapath()
+            stale = _stale(switch, found, database)
         except (OSError, NetlinkError) as error:
             raise Conflict(f"the devices of this host change: {error}") from error
+    workloads = {
+        name: workload if workload.namespace else replace(workload, owner=_owner(switch.ports.get(name)))
+        for name, workload in found.workloads.items()
+    }
     return World(
         kernel_datapath=kernel_datapath,
         bridges=switch.bridges,
         ports=switch.ports,
         namespaces=found.namespaces,
-        workloads=found.workloads,
+        workloads=workloads,
         devices=found.devices,
+        records=switch.records,
+        stale=stale,
     )
+
+
+def _owner(port: Port | None) -> str | None:
+    """A veth whose other end was moved away belongs to the owner of its port."""
+    return port.owner if port else None
+
+
+def _stale(switch: Switch, found: kernel.Kernel, database: Database) -> frozenset[str]:
+    """Find the ports and bridges whose device the userspace datapath has open although it is gone."""
+    bridges = [name for name, bridge in switch.bridges.items() if bridge.datapath_type == "netdev"]
+    if not bridges:
+        return frozenset()
+    ports = [p.name for p in switch.ports.values() if p.bridge in bridges and p.type == ""]
+    indices = {name: device.index for name, device in found.devices.items()}
+    return opened.stale(indices, ports, bridges, appctl.process(database.directory))
 
 
 def plan(goal: Goal, world: World) -> Plan:
@@ -134,22 +156,23 @@ def pause_between(steps: Iterable[Step], world: World) -> float:
     Those that ovs-vswitchd itself forwards are, by a bridge that is there and stays. Each port that goes
     keeps it from that for some 15 ms, until the kernel has closed the port's socket.
     """
+    disturbances = sum(map(_disturbances, steps))
     changes = [step for step in steps if isinstance(step, Change)]
     gone = {change.thing.name for change in changes if isinstance(change.old, Bridge) and change.new is None}
     staying = (bridge for name, bridge in world.bridges.items() if name not in gone)
     if not any(bridge.datapath_type == "netdev" for bridge in staying):
         return 0.0
-    return execute.CALM if sum(map(_disturbances, changes)) * execute.CALM <= LEISURE else execute.BRISK
+    return execute.CALM if disturbances * execute.CALM <= LEISURE else execute.BRISK
 
 
-def _disturbances(change: Change) -> int:
+def _disturbances(step: Step) -> int:
     """How many changes of a device on the host it makes, or sockets it has closed."""
-    match change.old, change.new:
-        case None, Workload():  # made, up, and with somebody behind it
+    match step:
+        case Change(old=None, new=Workload()):  # made, up, and with somebody behind it
             return 3
-        case Workload(), None:  # down, and gone
+        case Change(old=Workload(), new=None):  # down, and gone
             return 2
-        case Port(type=""), None:
+        case Change(old=Port(type=""), new=None) | Reopen():
             return 1
     return 0
 
@@ -168,7 +191,9 @@ def _execute(
         last = batch[0]
         changes = [step for step in batch if isinstance(step, Change)]
         try:
-            if _is_for_switch(batch[0]):
+            if isinstance(batch[0], Reopen):
+                _reopen(batch, database, pace)
+            elif _is_for_switch(batch[0]):
                 changes = [change for change in changes if change.thing.name not in without_device]
                 pace.wait()
                 database.apply(changes, owner)
@@ -185,6 +210,15 @@ def _execute(
     return problems
 
 
+def _reopen(steps: Iterable[Step], database: Database, pace: Pace) -> None:
+    for step in steps:
+        if isinstance(step, Reopen):
+            pace.wait()
+            execute.detach(step, database.directory)
+    pace.wait()
+    database.reconfigure()
+
+
 def _change_kernel(first: Step, changes: list[Change], owner: str, pace: Pace) -> None:
     if isinstance(first, Move):
         execute.move(first)
@@ -192,19 +226,23 @@ def _change_kernel(first: Step, changes: list[Change], owner: str, pace: Pace) -
         execute.hand(first)
     elif _is_end_of_veth(first):
         execute.delete([change.thing.name for change in changes], pace)
-    else:
+    elif isinstance(first, Change):
         execute.apply(first, owner, pace)
 
 
 def _batches(steps: Iterable[Step], *, apart: bool) -> Iterable[list[Step]]:
-    """Group what is done in one go: all of OVSDB, deleting veths; the rest is done step by step.
+    """Group what is done in one go: all of OVSDB, reopening ports, deleting veths; the rest one by one.
 
     ``apart``: veths that go, and ports with a device of their own, are, too.
     """
 
-    def kind(step: Step) -> tuple[bool, bool]:
+    def kind(step: Step) -> tuple[bool, bool, bool]:
         alone = apart and isinstance(step, Change) and step.new is None and _disturbances(step) > 0
-        return _is_for_switch(step) and not alone, _is_end_of_veth(step) and not alone
+        return (
+            _is_for_switch(step) and not alone,
+            _is_end_of_veth(step) and not alone,
+            isinstance(step, Reopen),
+        )
 
     for together, group in groupby(steps, key=kind):
         if any(together):
@@ -214,7 +252,7 @@ def _batches(steps: Iterable[Step], *, apart: bool) -> Iterable[list[Step]]:
 
 
 def _is_for_switch(step: Step) -> bool:
-    return isinstance(step, Change) and isinstance(step.thing, Bridge | Port)
+    return isinstance(step, Reopen) or (isinstance(step, Change) and isinstance(step.thing, Bridge | Port))
 
 
 def _is_end_of_veth(step: Step) -> bool:

@@ -100,8 +100,10 @@ def _userspace_underlay(host: Host, world: World) -> _Underlay:
     """
     found = world.bridges.get(PHYSICAL_BRIDGE)
     existing = found if found and found.owner == host.name else None
-    record = world.taken_over(existing) if existing else None
     holder = _holder(host, world)
+    record = world.taken_over(existing) if existing else None
+    if found is None and holder is None:  # somebody deleted the bridge, and the addresses with it
+        record = world.records.get(host.name)
     if holder and holder.name != PHYSICAL_BRIDGE and holder.name in world.bridges:
         return _Underlay(holder.mtu)  # somebody's bridge holds the address already
 

@@ -8,7 +8,7 @@ import socket
 import struct
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from ipaddress import ip_interface
 from pathlib import Path
@@ -21,8 +21,9 @@ from sdnapp.config.devices import PHYSICAL_BRIDGE
 from sdnapp.frames.packet import octets
 from sdnapp.net.mtu import USUAL_MTU
 from sdnapp.provision import ethtool, ingress, netlink, netns
-from sdnapp.provision.kernel import DOOMED, GROUP, RTNH_F_ONLINK, ipv6_switch
-from sdnapp.provision.plan import Change, Hand, Move
+from sdnapp.provision.appctl import Control, NoAnswer, Refused, process
+from sdnapp.provision.kernel import DOOMED, GROUP, INNER, RTNH_F_ONLINK, ipv6_switch
+from sdnapp.provision.plan import Change, Hand, Move, Reopen
 from sdnapp.provision.world import Namespace, Route, Workload
 
 # Attributes: IFLA_* and VETH_INFO_PEER of linux/if_link.h and linux/veth.h, IFA_* of linux/if_addr.h.
@@ -35,6 +36,9 @@ _ADDRESS_ADDRESS, _ADDRESS_LOCAL, _ADDRESS_FLAGS = 1, 2, 8
 
 _ON = netlink.IFF_UP | netlink.IFF_PROMISC
 """Open vSwitch would make a device promiscuous, and lose packets of others as it hears of that (``CALM``)."""
+
+_DATAPATH = "netdev@ovs-netdev"
+"""The one datapath that all bridges of type netdev have: ovs-dpctl(8)."""
 
 _ROOM = 100
 """Bytes by which the MTU of a veth's end on the host is larger when it is made: than the workload's, and than
@@ -123,6 +127,7 @@ def _apply_workload(old: Workload | None, new: Workload, pace: Pace) -> None:
     with there, control, netlink.rtnetlink() as home, ethtool.control_socket() as ours:
         mark, up = b"" if old is None else netlink.attribute(_GROUP, GROUP), pace.seconds < CALM
         if old is None:
+            _delete_leftover(there, new.device)
             pace.wait()
             _create_veth(home, new, up=up)
             old = replace(new, addresses=frozenset(), vlans=(), datapath="neither", ready=False)
@@ -152,6 +157,15 @@ def _outer_mtu(workload: Workload) -> int:
     return max(workload.mtu, USUAL_MTU) + _ROOM
 
 
+def _delete_leftover(there: socket.socket, device: str) -> None:
+    """Delete the inner end of a veth of ours whose host's end was moved away: it has the name of the new."""
+    for answer in netlink.dump(there, netlink.LINK, netlink.IFINFOMSG.pack(0, 0, 0, 0, 0)):
+        named = netlink.text(answer.attributes[_NAME]) == device
+        if named and netlink.number(answer.attributes.get(_GROUP)) == INNER:
+            index = netlink.IFINFOMSG.unpack(answer.fixed)[2]
+            netlink.change(there, netlink.LINK + netlink.DELETE, netlink.IFINFOMSG.pack(0, 0, index, 0, 0))
+
+
 def _create_veth(home: socket.socket, new: Workload, *, up: bool) -> None:
     """Create both ends at once, the inner one in its namespace: no step in between to be killed in.
 
@@ -165,6 +179,7 @@ def _create_veth(home: socket.socket, new: Workload, *, up: bool) -> None:
             _VETH_PEER,
             netlink.IFINFOMSG.pack(0, 0, 0, 0, 0),
             attribute(_NAME, new.device),
+            attribute(_GROUP, INNER),
             attribute(_ADDRESS, octets(new.mac)),
             attribute(_NAMESPACE, namespace),
             attribute(_MTU, new.mtu),
@@ -272,6 +287,20 @@ def _ask_soon(device: str) -> None:
         if knobs.exists():
             (knobs / "retrans_time_ms").write_text("10", encoding="ascii")
             (knobs / "mcast_solicit").write_text("100", encoding="ascii")
+
+
+def detach(step: Reopen, directory: Path) -> None:
+    """Have the userspace datapath let go of a port's device; the next reconfiguration opens it again.
+
+    So the kernel's datapath does by itself when a device goes. OVSDB is not touched: the port has its number
+    again at once. Nothing is done where ovs-vswitchd does not run: then nothing is open. Raises ``Failed``.
+    """
+    try:
+        with closing(Control(directory)) as control, suppress(Refused):  # the port may have gone by itself
+            control.ask("dpctl/del-if", _DATAPATH, step.device)
+    except NoAnswer:
+        if process(directory) is not None:
+            raise Failed("ovs-vswitchd does not answer") from None
 
 
 def hand(step: Hand) -> None:

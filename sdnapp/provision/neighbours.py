@@ -20,7 +20,7 @@ from ipaddress import ip_address
 from pathlib import Path
 
 from sdnapp.provision import netlink
-from sdnapp.provision.ovs_library import Connection, Message, Stream
+from sdnapp.provision.appctl import Control, NoAnswer, Refused
 from sdnapp.provision.thread import in_background
 
 PERIOD = 0.5
@@ -35,8 +35,6 @@ _NDMSG = struct.Struct("=B3xiHBB")  # struct ndmsg of linux/neighbour.h
 _DESTINATION, _LINK_ADDRESS, _USE = 1, 2, 0x01  # NDA_DST, NDA_LLADDR, NTF_USE
 _CREATE = 0x400  # NLM_F_CREATE
 _VALID = 0x02 | 0x04 | 0x08 | 0x10 | 0x80  # NUD_REACHABLE, STALE, DELAY, PROBE, PERMANENT
-_TIMEOUT = 2000
-"""Milliseconds."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -45,10 +43,6 @@ class Hop:
 
     bridge: str
     address: str
-
-
-class Gone(Exception):
-    """ovs-vswitchd does not answer."""
 
 
 class Keeper:
@@ -80,7 +74,7 @@ class Keeper:
                 with closing(_Switch(self._directory)) as switch:
                     _look(switch, ways, validating=looks % VALIDATE == 0)
                 looks += 1
-            except (Gone, OSError):
+            except (NoAnswer, Refused, OSError):
                 looks = 0
 
 
@@ -142,44 +136,29 @@ def _use(kernel: socket.socket, hops: Iterable[Hop]) -> None:
 
 
 class _Switch:
-    """ovs-vswitchd, by the socket of ovs-appctl(8).
-
-    For a look, and no longer: as long as somebody is connected, ovs-vswitchd tries ten times in each round of
-    its main loop to read from there, and forwards nothing meanwhile.
-    """
+    """ovs-vswitchd's table of neighbours, for one look."""
 
     def __init__(self, directory: Path) -> None:
-        pid = (directory / "ovs-vswitchd.pid").read_text(encoding="ascii").strip()
-        target = f"unix:{directory}/ovs-vswitchd.{pid}.ctl"
-        error, stream = Stream.open_block(Stream.open(target), timeout=_TIMEOUT)
-        if error:
-            raise Gone(target)
-        self._connection = Connection(stream)
+        self._control = Control(directory)
 
     def close(self) -> None:
         """Hang up."""
-        self._connection.close()
+        self._control.close()
 
     def known(self) -> dict[Hop, str]:
         """Read all neighbours that it knows, with their MACs."""
-        rows = (line.split() for line in self._ask("tnl/neigh/show").splitlines()[2:])
+        rows = (line.split() for line in self._control.ask("tnl/neigh/show").splitlines()[2:])
         return {Hop(bridge, address): mac for address, mac, bridge in rows}
 
     def tell(self, hop: Hop, mac: str) -> None:
         """Have it know a neighbour."""
-        self._ask("tnl/neigh/set", hop.bridge, hop.address, mac)
+        self._control.ask("tnl/neigh/set", hop.bridge, hop.address, mac)
 
     def hop(self, remote: str) -> Hop | None:
         """Find to whom the packets for this address go first; None as long as there is no route."""
-        answer = self._ask("ovs/route/lookup", remote)
+        answer = self._control.ask("ovs/route/lookup", remote)
         route = dict(line.split(" ", 1) for line in answer.splitlines() if " " in line)
         if "dev" not in route:
             return None
         gateway = ip_address(route.get("gateway", "::"))
         return Hop(route["dev"], remote if gateway.is_unspecified else str(gateway))
-
-    def _ask(self, command: str, *arguments: str) -> str:
-        error, reply = self._connection.transact_block(Message.create_request(command, list(arguments)))
-        if error:
-            raise Gone(command)
-        return str(reply.result or "")

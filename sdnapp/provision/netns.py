@@ -36,6 +36,12 @@ def names() -> list[str]:
     return sorted(netns.listnetns(str(DIRECTORY)))
 
 
+def directory() -> Path:
+    """Return the directory of the names, which is made if there is none. Raises OSError."""
+    DIRECTORY.mkdir(parents=True, exist_ok=True)
+    return DIRECTORY
+
+
 @contextlib.contextmanager
 def inside(name: str) -> Iterator[None]:
     """Be in namespace ``name``; sockets that are opened there stay there. Raises OSError if there is none."""

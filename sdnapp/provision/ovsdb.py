@@ -34,6 +34,8 @@ APPLY_TIMEOUT = 30.0
 """Seconds; ovs-vswitchd takes one or two for hundreds of ports."""
 
 OWNER = "sdnapp-owner"
+RECORD = "sdnapp-record-"
+"""Before an owner's name, the key under which Open_vSwitch has what the owner's bridge took over."""
 UPLINK_KEYS = frozenset({"sdnapp-uplink", "sdnapp-addresses", "sdnapp-routes"})
 BRIDGE_CONFIG = frozenset({"datapath-id", "disable-in-band", "hwaddr"})
 INTERFACE_IDS = frozenset({"attached-mac", "iface-id", "sdnapp-binds", "sdnapp-peer"})
@@ -41,7 +43,7 @@ BFD_KEYS = frozenset({"enable", "min_rx", "min_tx"})
 """Keys that are ours to set; others in the same map are left as they are."""
 
 COLUMNS = {
-    "Open_vSwitch": ["bridges", "next_cfg", "cur_cfg"],
+    "Open_vSwitch": ["bridges", "next_cfg", "cur_cfg", "external_ids"],
     "Bridge": [
         "name",
         "ports",
@@ -86,6 +88,7 @@ class Switch:
 
     bridges: dict[str, Bridge]
     ports: dict[str, Port]
+    records: dict[str, Uplink]
 
 
 class Database:
@@ -138,10 +141,14 @@ class Database:
         return {i.name: i.ofport[0] for i in interfaces if i.ofport and i.ofport[0] > 0}
 
     def management(self, bridge: str) -> Path:
-        """Return where ovs-vswitchd answers for a bridge: beside OVSDB's socket, or in the usual place."""
+        """Return where ovs-vswitchd answers for a bridge."""
+        return self.directory / f"{bridge}.mgmt"
+
+    @property
+    def directory(self) -> Path:
+        """Where ovs-vswitchd has its sockets: beside OVSDB's, or in the usual place."""
         scheme, _, address = self.remote.partition(":")
-        directory = Path(address if scheme == "unix" else DEFAULT_REMOTE.partition(":")[2]).parent
-        return directory / f"{bridge}.mgmt"
+        return Path(address if scheme == "unix" else DEFAULT_REMOTE.partition(":")[2]).parent
 
     def wait_for_news(self, timeout: float = 1.0) -> None:
         """Wait until something arrived, for so many seconds at most."""
@@ -164,7 +171,8 @@ class Database:
                 interfaces = port.interfaces
                 if port is not own and interfaces:
                     ports[port.name] = _port(port, interfaces[0], row.name)
-        return Switch(bridges, ports)
+        (root,) = self._rows("Open_vSwitch") or (None,)
+        return Switch(bridges, ports, _records(root.external_ids) if root else {})
 
     def noteworthy(self, bridge: str) -> dict[str, Port]:
         """Translate the notes of a bridge and the ports that are not ours: a small part, in a short time."""
@@ -205,17 +213,34 @@ class Database:
         after up to 8 seconds.
         """
         connected = frozenset(row.uuid for row in self._rows("Controller") if row.is_connected)
-        if connected - self._acquainted:
-            transaction, root = Transaction(self._idl), self._rows("Open_vSwitch")[0]
-            root.verify("next_cfg")
-            root.next_cfg += 1
-            if transaction.commit_block() != Transaction.SUCCESS:
-                return
+        if connected - self._acquainted and self._look_again() is None:
+            return
         self._acquainted = connected
+
+    def reconfigure(self) -> None:
+        """Have ovs-vswitchd look at its configuration again, and wait until it has opened what is not open.
+
+        Raises ``Conflict`` and ``Unreachable``.
+        """
+        if (generation := self._look_again()) is None:
+            raise Conflict(f"OVSDB at {self.remote} takes no changes: others make theirs, or it is gone")
+        self._wait_for_switch(generation)
+
+    def _look_again(self) -> int | None:
+        """Ask for that; None where others changed something at the same time.
+
+        ``Transaction.increment`` does nothing where nothing else changes.
+        """
+        transaction, root = Transaction(self._idl), self._rows("Open_vSwitch")[0]
+        root.verify("next_cfg")
+        generation = int(root.next_cfg) + 1
+        root.next_cfg = generation
+        return generation if transaction.commit_block() == Transaction.SUCCESS else None
 
     def _apply_bridge(
         self, transaction: Any, root: Any, bridges: dict[str, Any], change: Change, owner: str
     ) -> None:
+        _write_record(root, owner, change)
         if change.new is None:
             root.delvalue("bridges", bridges.pop(change.thing.name))
             return
@@ -329,6 +354,27 @@ def _fetch_schema(remote: str) -> Any:
     if failure or reply.error:
         raise Unreachable(f"OVSDB at {remote} has no database Open_vSwitch")
     return reply.result
+
+
+def _records(ids: Mapping[str, str]) -> dict[str, Uplink]:
+    """Read what the bridges of each owner took over; what is not ours to read is left out."""
+    found = {}
+    for key, text in ids.items():
+        if key.startswith(RECORD) and (record := Uplink.from_text(text)):
+            found[key[len(RECORD) :]] = record
+    return found
+
+
+def _write_record(root: Any, owner: str, change: Change) -> None:
+    """Keep what a bridge took over outside of the bridge, too, until that is taken down by ourselves.
+
+    With the bridge's row the record would be gone, and the host's addresses with it.
+    """
+    old, new = change.old, change.new
+    if isinstance(new, Bridge) and new.uplink:
+        _write_map(root, "external_ids", {RECORD + owner}, {RECORD + owner: new.uplink.to_text()})
+    elif isinstance(old, Bridge) and old.uplink:
+        _write_map(root, "external_ids", {RECORD + owner}, {})
 
 
 def _bridge(row: Any, interface: Any | None) -> Bridge:

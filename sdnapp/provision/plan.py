@@ -73,7 +73,18 @@ class Hand:
         return f"{'hand':{VERB_WIDTH}} {self.device} {what}"
 
 
-Step = Change | Move | Hand
+@dataclass(frozen=True, slots=True)
+class Reopen:
+    """Have Open vSwitch open the device of a port anew: it still reads from one of that name that is gone."""
+
+    device: str
+    bridge: str
+
+    def __str__(self) -> str:
+        return f"{'reopen':{VERB_WIDTH}} port {self.device} on {self.bridge}"
+
+
+Step = Change | Move | Hand | Reopen
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +103,7 @@ def diff(wanted: Wanted, world: World, owner: str) -> Plan:
     """Find the way from ``world`` to ``wanted``; touch nothing that does not belong to host ``owner``."""
     found = _by_key(world.things())
     mine = {key: thing for key, thing in found.items() if thing.owner == owner}
+    mine |= _cut_off(wanted.things, found)
     refused = dict(_refusals(wanted.things, found, world, owner))
     blocked = _blocked(wanted.things, refused)
     things = {key: thing for key, thing in _by_key(wanted.things).items() if key not in blocked}
@@ -112,7 +124,8 @@ def diff(wanted: Wanted, world: World, owner: str) -> Plan:
     used = (c.thing for c in gone if isinstance(c.thing, Port) and c.thing.bridge in programmed)
     gone = list(_awaiting(gone, {p.name: p for p in used if (p.kind, p.name) not in blocked}))
     late = [change for change in gone if change.awaits]
-    gone = [change for change in gone if not change.awaits]
+    displaced = list(_displaced(gone, changes, world))
+    gone = [change for change in gone if not change.awaits and change not in displaced]
     changes, raised = _raising_late(changes, frozenset(port for c in late for port in c.awaits if port.type))
     late += raised
 
@@ -127,9 +140,11 @@ def diff(wanted: Wanted, world: World, owner: str) -> Plan:
         *_hands(world, to_host=world.devices.keys() - {*uplinks, *others, *world.workloads}),
         *back,
         *(Change(c.old, None) for c in replaced),
+        *displaced,
         *of(Namespace, changes),
         *of(Workload, changes),
         *of(Bridge, changes),
+        *_reopened(things, changes, world),
         *of(Port, changes),
         *of(Port, gone),
         *of(Bridge, gone),
@@ -157,11 +172,55 @@ def _refusals(
     for thing in things:
         key = (thing.kind, thing.name)
         there = found.get(key)
-        if there and there.owner != owner:
+        if there and there.owner != owner and not _is_cut_off(there):
             whose = f"belongs to {there.owner}" if there.owner else "is not ours: rename or remove it"
             yield key, f"{thing.kind} {thing.name}{there.place} on {owner} exists and {whose}"
         elif isinstance(thing, Workload) and not there and thing.name in world.devices:
             yield key, f"device {thing.name} on {owner} exists and is not ours: rename or remove it"
+
+
+def _is_cut_off(thing: Thing) -> bool:
+    """Whether it is the host's end of a veth that does not say of which host it is."""
+    return isinstance(thing, Workload) and not thing.namespace and thing.owner is None
+
+
+def _cut_off(things: Iterable[Thing], found: Mapping[Key, Thing]) -> dict[Key, Thing]:
+    """Find such ends that have the name of a workload that is wanted."""
+    keys = (key for key in _by_key(things) if key in found)
+    return {key: found[key] for key in keys if _is_cut_off(found[key])}
+
+
+def _displaced(gone: Iterable[Change], changes: Iterable[Change], world: World) -> Iterable[Change]:
+    """Of the workloads that go, those that go first: no port uses them, and a new one needs their place.
+
+    So it is when the host's end of a veth was renamed.
+    """
+    made = [c.new for c in changes if c.old is None and isinstance(c.new, Workload)]
+    places = {(workload.namespace, workload.device) for workload in made}
+    for change in gone:
+        old = change.old
+        if (
+            isinstance(old, Workload)
+            and old.name not in world.ports
+            and (old.namespace, old.device) in places
+        ):
+            yield change
+
+
+def _reopened(things: Mapping[Key, Thing], changes: Iterable[Change], world: World) -> Iterable[Reopen]:
+    """Find what Open vSwitch is to open anew: what is stale, and what becomes so as its veth is made anew.
+
+    A bridge that it makes or a port that it moves, it opens anyway.
+    """
+    made = {c.thing.name for c in changes if c.old is None and isinstance(c.new, Workload)}
+    for name in sorted(world.stale | made):
+        bridge, port = world.bridges.get(name), world.ports.get(name)
+        if bridge and name in world.stale and (Bridge.kind, name) in things:
+            yield Reopen(name, name)
+        elif port and (wanted := things.get((Port.kind, name))) and isinstance(wanted, Port):
+            there = world.bridges.get(port.bridge)
+            if wanted.bridge == port.bridge and there and there.datapath_type == "netdev":
+                yield Reopen(name, port.bridge)
 
 
 def _blocked(things: Iterable[Thing], refused: Iterable[Key]) -> set[Key]:

@@ -62,6 +62,18 @@ class Uplink:
             "sdnapp-routes": json.dumps([asdict(route) for route in sorted(self.routes, key=repr)]),
         }
 
+    def to_text(self) -> str:
+        """Return the record as one value."""
+        return json.dumps(self.to_external_ids())
+
+    @classmethod
+    def from_text(cls, text: str) -> Uplink | None:
+        """Read such a value; None where it is not ours to read."""
+        try:
+            return cls.from_external_ids(json.loads(text))
+        except ValueError:
+            return None
+
     @classmethod
     def from_external_ids(cls, ids: Mapping[str, str]) -> Uplink | None:
         """Read the record back; None where there is none or it is not ours to read."""
@@ -174,6 +186,7 @@ class Workload:
     name: str
     owner: str | None
     namespace: str
+    """Empty where the other end is in no namespace that has a name: somebody moved or unnamed it."""
     device: str
     mac: str
     mtu: int
@@ -192,7 +205,7 @@ class Workload:
     @property
     def place(self) -> str:
         """Where it is, in words that follow its name."""
-        return f" in namespace {self.namespace}"
+        return f" in namespace {self.namespace}" if self.namespace else " in no namespace"
 
     def __str__(self) -> str:
         addresses = sorted(self.addresses.union(*(of_tag for _, of_tag in self.vlans)))
@@ -214,6 +227,7 @@ class Device:
     """Whether the host's own stack is kept from what arrives."""
     addresses: tuple[str, ...] = ()
     routes: frozenset[Route] = frozenset()
+    index: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,17 +242,23 @@ class World:
     workloads: Mapping[str, Workload]
     """Only those that are ours."""
     devices: Mapping[str, Device]
+    records: Mapping[str, Uplink] = field(default_factory=dict)
+    """What the bridge of each owner took over last, also where that bridge is gone."""
+    stale: frozenset[str] = frozenset()
+    """Ports and bridges of which Open vSwitch has a device open that is gone."""
 
     def taken_over(self, bridge: Bridge) -> Uplink | None:
         """What ``bridge`` has of its uplink's: what was recorded, or what has become of it since.
 
         The record counts until all has been moved, which the uplink shows by being handed over, and again
-        when the bridge's device was made anew; in between, whoever changes addresses or routes of the device
-        means it.
+        when the bridge's device was made anew or is down, where the kernel keeps no route and no IPv6
+        address; in between, a change of the device's addresses or routes is taken as meant.
         """
         record, there = bridge.uplink, self.devices.get(bridge.name)
         uplink = self.devices.get(record.device) if record else None
-        if record and there and uplink and uplink.deaf and set(record.addresses) & set(there.addresses):
+        if not (record and there and there.up and uplink and uplink.deaf):
+            return record
+        if set(record.addresses) & set(there.addresses):
             return replace(record, addresses=there.addresses, routes=there.routes)
         return record
 
