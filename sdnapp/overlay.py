@@ -58,8 +58,9 @@ from sdnapp.engine.status import Status
 from sdnapp.log import event as log_event
 from sdnapp.net.events import Memory, Sighting
 from sdnapp.net.learning import HEARSAY
-from sdnapp.openflow import connection, flowstats, monitor, neighbours
+from sdnapp.openflow import connection, flowstats, monitor, neighbours, ondemand
 from sdnapp.openflow.connection import shown
+from sdnapp.openflow.oxm import exact
 from sdnapp.openflow.switch import LearnedFlow, Switch
 from sdnapp.rest.application import application
 from sdnapp.rest.server import listener, serve
@@ -74,6 +75,7 @@ share processors with it, or with each other, wake less often.
 """
 
 flowstats.install()
+ondemand.install()
 connection.install()
 
 
@@ -317,9 +319,9 @@ class OverlayApp(OSKenApp):  # type: ignore[misc]  # os-ken has no types
     def on_packet_in(self, ev: Any) -> None:
         """A frame with an unknown source, or one that says something."""
         match, data, dpid = ev.msg.match, ev.msg.data, ev.msg.datapath.id
-        if "metadata" not in match or len(data) < 12:
+        vni, ofport = exact(match, "metadata"), exact(match, "in_port")
+        if vni is None or ofport is None or len(data) < 12:
             return
-        vni, ofport = match["metadata"], match["in_port"]
         if ev.msg.table_id == Table.LEARN:
             self._inbox.put(SourceSeen(dpid, Sighting(vni, data[6:12].hex(":"), ofport), time.time()))
         elif ev.msg.table_id in TABLES:
@@ -335,9 +337,10 @@ class OverlayApp(OSKenApp):  # type: ignore[misc]  # os-ken has no types
         if ev.msg.table_id == Table.ADDRESS:
             if (memory := neighbours.remembered(ev.msg)) is not None:
                 self._inbox.put(AddressSilent(dpid, memory, gone))
-        elif "eth_src" in match:
-            sighting = Sighting(match["metadata"], match["eth_src"], match["in_port"])
-            self._inbox.put(SourceSilent(dpid, sighting, gone))
+            return
+        vni, mac, ofport = (exact(match, name) for name in ("metadata", "eth_src", "in_port"))
+        if vni is not None and mac is not None and ofport is not None:
+            self._inbox.put(SourceSilent(dpid, Sighting(vni, mac, ofport), gone))
 
     @set_ev_cls(ofp_event.EventOFPExperimenterStatsReply, MAIN_DISPATCHER)
     @guarded
@@ -346,7 +349,7 @@ class OverlayApp(OSKenApp):  # type: ignore[misc]  # os-ken has no types
         if ev.msg.xid:
             self.on_reply(ev)
             return
-        changes = list(monitor.decode(ev.msg.body.data))
+        changes = list(monitor.decode(ev.msg.body))
         if changes:
             there = frozenset((c.table, c.cookie) for c in changes if c.event is not monitor.Event.DELETED)
             self._inbox.put(FlowsAltered(ev.msg.datapath.id, len(changes), there))

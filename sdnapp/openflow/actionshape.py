@@ -15,7 +15,7 @@ from sdnapp.openflow.matchshape import Buffer, Malformed, Unreadable
 
 _u16, _u32, _pair = Struct("!H").unpack_from, Struct("!I").unpack_from, Struct("!HH").unpack_from
 
-_SET_FIELD, _EXPERIMENTER, _NICIRA = 25, 0xFFFF, 0x2320
+_SET_FIELD, _EXPERIMENTER, _NICIRA, _CT = 25, 0xFFFF, 0x2320, 35
 _FIXED: Mapping[int, int] = {0: 16, **dict.fromkeys({11, 12, *range(15, 25), 26, 27}, 8)}
 """Bytes of each action but ``set_field`` and experimenters'; 0 is ``output``."""
 _INSTRUCTIONS: Mapping[int, int] = {1: 8, 2: 24, 6: 8}
@@ -24,12 +24,15 @@ _OF_ACTIONS = (3, 4, 5)
 """``write_actions``, ``apply_actions`` and ``clear_actions``."""
 _DEEPEST = 4
 """Actions within actions; those of Open vSwitch have two levels."""
+_FIELDS = 16 * 1024
+"""Bytes of ``set_field`` and ``ct`` in a flow or group: a thousand, which os-ken parses in 10 to 30 ms."""
 _LARGEST = 4096
 """Bytes of an action that os-ken parses in a time that grows with the square of its length."""
 
 
 def instructions(buffer: Buffer, at: int, end: int) -> None:
     """Check a list of instructions that fills the bytes from ``at`` to ``end``."""
+    fields = 0
     while at < end:
         if end - at < 8:
             raise Malformed("an instruction cut short")
@@ -37,16 +40,27 @@ def instructions(buffer: Buffer, at: int, end: int) -> None:
         if length < 8 or length % 8 or at + length > end:
             raise Malformed(f"an instruction of {length} bytes")
         if kind in _OF_ACTIONS:
-            actions(buffer, at + 8, at + length)
+            fields += actions(buffer, at + 8, at + length)
         elif kind not in _INSTRUCTIONS:
             raise Unreadable(f"an instruction of type {kind}")
         elif length != _INSTRUCTIONS[kind]:
             raise Malformed(f"an instruction of type {kind} with {length} bytes")
         at += length
+    few(fields)
 
 
-def actions(buffer: Buffer, at: int, end: int, depth: int = 0) -> None:
-    """Check a list of actions that fills the bytes from ``at`` to ``end``."""
+def few(fields: int) -> None:
+    """``Unreadable`` if one flow or group has more bytes of ``set_field`` than os-ken parses in a moment."""
+    if fields > _FIELDS:
+        raise Unreadable(f"{fields} bytes of set_field")
+
+
+def actions(buffer: Buffer, at: int, end: int, depth: int = 0) -> int:
+    """Check a list of actions that fills the bytes from ``at`` to ``end``.
+
+    Returned: how many of them are ``set_field`` and ``ct``.
+    """
+    fields = 0
     while at < end:
         if end - at < 8:
             raise Malformed("an action cut short")
@@ -54,29 +68,33 @@ def actions(buffer: Buffer, at: int, end: int, depth: int = 0) -> None:
         if length < 8 or length % 8 or at + length > end:
             raise Malformed(f"an action of {length} bytes")
         if kind == _EXPERIMENTER:
-            _experimenter(buffer, at, at + length, depth)
+            fields += length if _experimenter(buffer, at, at + length, depth) == _CT else 0
         elif kind == _SET_FIELD:
             _, masked, _ = matchshape.field(buffer, at + 4, at + length)
             if masked:
                 raise Unreadable("set_field with a mask")
+            fields += length
         elif kind not in _FIXED:
             raise Unreadable(f"an action of type {kind}")
         elif length != _FIXED[kind]:
             raise Malformed(f"an action of type {kind} with {length} bytes")
         at += length
+    return fields
 
 
-def _experimenter(buffer: Buffer, at: int, end: int, depth: int) -> None:
+def _experimenter(buffer: Buffer, at: int, end: int, depth: int) -> int:
+    """The subtype of an action of Open vSwitch; 0 for others."""
     if _u32(buffer, at + 4)[0] != _NICIRA:
-        return
+        return 0
     if end - at < 16:
         raise Malformed("an action of Open vSwitch without its subtype")
-    (subtype,) = _u16(buffer, at + 8)
+    subtype: int = _u16(buffer, at + 8)[0]
     least, deeper = _OF_OVS.get(subtype, (0, None))
     if end - at - 10 < least:
         raise Malformed(f"action {subtype} of Open vSwitch with {end - at} bytes")
     if deeper is not None:
         deeper(buffer, at + 10, end, depth)
+    return subtype
 
 
 def _names(*offsets: int) -> Callable[[Buffer, int, int, int], None]:
@@ -195,7 +213,7 @@ _OF_OVS: Mapping[int, tuple[int, Callable[[Buffer, int, int, int], None] | None]
     28: (8, _names(2)),
     32: (8, _names(4)),
     33: (4, _load),
-    35: (14, _connection),
+    _CT: (14, _connection),
     36: (6, _nat),
     37: (6, _controller),
     38: (22, None),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from struct import unpack_from
 from typing import Any
 
 from os_ken.ofproto import ofproto_v1_3_parser as parser
@@ -11,6 +10,7 @@ from os_ken.ofproto import ofproto_v1_3_parser as parser
 from flows.match import Source
 from sdnapp.net.events import GroupMemory
 from sdnapp.net.membership import Family
+from sdnapp.openflow.oxm import exact
 
 _CLONE = 42
 _PORT_OF_RESUBMIT = 16
@@ -22,12 +22,13 @@ def remembered(entry: Any) -> GroupMemory | None:
     match = entry.match
     if match.get("reg0") != Source.LOCAL:
         return None
-    family: Family = 4 if match["eth_type"] == 0x0800 else 6
-    vni, group = match["metadata"], match["eth_dst"]
-    if "eth_src" in match:
-        return GroupMemory(vni, family, None, (match["eth_src"],), ())
-    masked = not isinstance(group, str)
-    return GroupMemory(vni, family, None if masked else group, (), tuple(_ports(entry)))
+    family: Family = 4 if match.get("eth_type") == 0x0800 else 6
+    vni, router = exact(match, "metadata"), exact(match, "eth_src")
+    if vni is None or "eth_dst" not in match:
+        return None
+    if router is not None:
+        return GroupMemory(vni, family, None, (router,), ())
+    return GroupMemory(vni, family, exact(match, "eth_dst"), (), tuple(_ports(entry)))
 
 
 def _ports(entry: Any) -> Iterator[int]:
@@ -36,4 +37,5 @@ def _ports(entry: Any) -> Iterator[int]:
             if isinstance(action, parser.OFPActionOutput):
                 yield action.port
             elif isinstance(action, parser.NXActionUnknown) and action.subtype == _CLONE:
-                yield unpack_from("!H", action.data, _PORT_OF_RESUBMIT)[0]
+                port = action.data[_PORT_OF_RESUBMIT : _PORT_OF_RESUBMIT + 2]
+                yield int.from_bytes(port, "big")

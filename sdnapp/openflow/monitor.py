@@ -48,6 +48,9 @@ class Event(IntEnum):
     MODIFIED = 2
 
 
+_EVENTS = frozenset(map(int, Event))
+
+
 @dataclass(frozen=True, slots=True)
 class Change:
     """Somebody else changed the flow with this cookie in this table."""
@@ -74,14 +77,17 @@ def is_forwarded(message: Any) -> bool:
     return (message.experimenter, message.exp_type) == (_ONF, _FORWARDED)
 
 
-def decode(data: bytes) -> Iterator[Change]:
-    """The changes in the body of a reply, without our own doing, and what timed out or was learned."""
-    offset = 0
+def decode(body: Any) -> Iterator[Change]:
+    """The changes in the body of a reply, without our own doing, and what timed out or was learned.
+
+    Nothing in those of other experimenters, nor in events that change no flow. Lengths were checked.
+    """
+    if (body.experimenter, body.exp_type) != (_ONF, _FLOW_MONITOR):
+        return
+    data, offset = body.data, 0
     while offset + _update.size <= len(data):
         length, event = _update.unpack_from(data, offset)
-        if length < _update.size:
-            return
-        if event != _ABBREVIATED:
+        if event in _EVENTS:
             _, _, reason, _, _, _, _, table, cookie = _full.unpack_from(data, offset)
             if kind_of(cookie) is not Kind.TAUGHT and (event != Event.DELETED or reason not in _TIMED_OUT):
                 yield Change(Event(event), table, cookie)

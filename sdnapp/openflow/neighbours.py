@@ -8,6 +8,7 @@ from os_ken.ofproto import ofproto_v1_3_parser as parser
 
 from flows.tables import Table
 from sdnapp.net.addresses import AddressMemory, Claim
+from sdnapp.openflow.oxm import exact
 
 _CLAIMS = (("arp_spa", "arp_sha"), ("ipv6_src", "ipv6_nd_sll"), ("ipv6_nd_target", "ipv6_nd_tll"))
 _QUESTIONS = ("arp_tpa", "ipv6_nd_target")
@@ -19,15 +20,18 @@ def remembered(entry: Any) -> AddressMemory | None:
     One that says nothing of a MAC stands for a lie.
     """
     match = entry.match
-    if entry.table_id == Table.ADDRESS:
+    vni, ofport = exact(match, "metadata"), exact(match, "in_port")
+    if vni is None:
+        return None
+    if entry.table_id == Table.ADDRESS and ofport is not None:
         for ip, mac in _CLAIMS:
-            if ip in match:
-                claim, lease = Claim(match[ip], match.get(mac, "")), entry.hard_timeout
-                return AddressMemory(match["metadata"], claim, match["in_port"], lease)
+            if exact(match, ip) is not None:
+                claim = Claim(match[ip], exact(match, mac) or "")
+                return AddressMemory(vni, claim, ofport, entry.hard_timeout)
     if entry.table_id == Table.ANSWER:
         actions = (action for i in entry.instructions for action in getattr(i, "actions", ()))
         for action in actions:
             if isinstance(action, parser.OFPActionSetField) and action.key == "eth_src":
-                for ip in (match[name] for name in _QUESTIONS if name in match):
-                    return AddressMemory(match["metadata"], Claim(ip, action.value), None)
+                for ip in (match[name] for name in _QUESTIONS if exact(match, name) is not None):
+                    return AddressMemory(vni, Claim(ip, action.value), None)
     return None

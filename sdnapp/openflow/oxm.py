@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
+from typing import Any
 
 from flows.match import packed
 
@@ -77,6 +78,12 @@ def field(name: str, value: int | str) -> bytes:
     exact, _, mask = value.partition("/")
     start = header(name, masked=bool(mask)).to_bytes(4, "big") + _filled(name, exact)
     return start + _filled(name, mask) if mask else start
+
+
+def exact(match: Any, name: str) -> Any:
+    """The value of a field in os-ken's match; None if it is not there or has a mask."""
+    value = match.get(name)
+    return None if isinstance(value, tuple) else value
 
 
 def _filled(name: str, address: str) -> bytes:

@@ -1,7 +1,8 @@
 """The shape of multipart replies of OpenFlow 1.3, and of what is in them, such as flows, groups and meters.
 
-os-ken parses most of them whole. A flow is parsed when it is asked for: until then only its length matters,
-and ``flow`` checks the rest. Sections are those of OpenFlow 1.3.5.
+os-ken parses most of them whole. Flows, groups and features of tables are parsed when somebody asks for one
+(``ondemand``): until then only their lengths matter, and ``flow``, ``group`` and ``features`` check the rest.
+Sections are those of OpenFlow 1.3.5.
 """
 
 from __future__ import annotations
@@ -100,15 +101,15 @@ def flow(buffer: Buffer, at: int, end: int) -> None:
 
 def group(buffer: Buffer, at: int, end: int) -> None:
     """Check one group of a reply, §7.3.5.9, before it is parsed: buckets, §7.3.4.2, and their actions."""
-    _buckets(buffer, at + 8, end)
+    fields = 0
 
+    def bucket(_: Buffer, start: int, after: int) -> None:
+        nonlocal fields
+        fields += actionshape.actions(buffer, start + 16, after)
 
-def _bucket(buffer: Buffer, at: int, end: int) -> None:
-    actionshape.actions(buffer, at + 16, end)
+    _listed("bucket", least=16, entry=bucket)(buffer, at + 8, end)
+    actionshape.few(fields)
 
-
-_buckets = _listed("bucket", least=16, entry=_bucket)
-_features = _listed("table", least=64)
 
 _NEXT_TABLES = {ofproto.OFPTFPT_NEXT_TABLES, ofproto.OFPTFPT_NEXT_TABLES_MISS}
 _OF_IDS = {
@@ -191,12 +192,12 @@ PARTS: Mapping[int, Check] = {
     ofproto.OFPMP_PORT_STATS: _each(112),
     ofproto.OFPMP_QUEUE: _each(40),
     ofproto.OFPMP_GROUP: _listed("group", least=40, unit=16),
-    ofproto.OFPMP_GROUP_DESC: _listed("group", least=8, entry=group),
+    ofproto.OFPMP_GROUP_DESC: _listed("group", least=8),
     ofproto.OFPMP_GROUP_FEATURES: _one(40),
     ofproto.OFPMP_METER: _listed("meter", least=40, length_at=4, unit=16),
     ofproto.OFPMP_METER_CONFIG: _listed("meter", least=8, unit=16, entry=_bands),
     ofproto.OFPMP_METER_FEATURES: _each(16),
-    ofproto.OFPMP_TABLE_FEATURES: _listed("table", least=64, entry=features),
+    ofproto.OFPMP_TABLE_FEATURES: _listed("table", least=64),
     ofproto.OFPMP_PORT_DESC: _each(64),
     ofproto.OFPMP_EXPERIMENTER: _of_experimenter,
 }

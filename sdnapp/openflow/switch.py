@@ -7,6 +7,7 @@ is for, or what a reply means to the overlay, is not its business.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
 from typing import Any
@@ -24,9 +25,13 @@ from sdnapp.net.events import GroupMemory
 from sdnapp.openflow import encode, monitor, neighbours
 from sdnapp.openflow.flowstats import FlowStats
 from sdnapp.openflow.groups import remembered
+from sdnapp.openflow.matchshape import Unreadable
+from sdnapp.openflow.oxm import exact
 
 TIMEOUT = 30.0
 """Seconds without any reply after which a bridge is taken for gone."""
+_MOST_MOVES = 2**31
+"""More of them than a MAC makes; the flow that remembers them has room for twice as many."""
 CHUNK = 64 * 1024
 """Bytes given to the connection at once: small enough for echo replies to find a gap."""
 _LEARNED, _CROWDED, _TAUGHT = Kind.LEARNED, Kind.CROWDED, Kind.TAUGHT
@@ -142,11 +147,13 @@ class Switch:
                 kind = kind_of(cookie)
                 if kind is not _TAUGHT:
                     keys.add((table, cookie))
-                if kind is _CROWDED:
-                    crowded.append(FlowStats(reply.body.buffer, at).match["in_port"])
-                elif kind is _LEARNED:
-                    entry = FlowStats(reply.body.buffer, at)
-                    if table in {Table.ADDRESS, Table.ANSWER}:
+                if kind is not _CROWDED and kind is not _LEARNED:
+                    continue
+                entry = FlowStats(reply.body.buffer, at)
+                with suppress(Unreadable):  # somebody else's flow, which passes for one of ours
+                    if kind is _CROWDED:
+                        crowded += filter(None, [exact(entry.match, "in_port")])
+                    elif table in {Table.ADDRESS, Table.ANSWER}:
                         addresses += filter(None, [neighbours.remembered(entry)])
                     elif table == Table.MULTICAST:
                         groups += filter(None, [remembered(entry)])
@@ -300,17 +307,20 @@ def _meters(datapath: Any, which: int) -> Any:
 
 def _learned_flow(entry: Any) -> LearnedFlow | None:
     """Read a location out of its flow: the one that knows the source, or the one that reaches it remotely."""
-    match = entry.match
-    vni = match.get("metadata")
+    match, table = entry.match, entry.table_id
+    vni, mac = exact(match, "metadata"), exact(match, "eth_src" if table == Table.LEARN else "eth_dst")
+    if vni is None or mac is None:
+        return None
     actions = [action for i in entry.instructions for action in getattr(i, "actions", ())]
-    if entry.table_id == Table.LEARN:
+    if table == Table.LEARN and (ofport := exact(match, "in_port")) is not None:
         notes = (int.from_bytes(a.note, "big") for a in actions if isinstance(a, parser.NXActionNote))
+        moves = next(notes, 0)
         denied = not entry.instructions
-        return LearnedFlow(vni, match["eth_src"], match["in_port"], next(notes, 0), denied)
-    if entry.table_id == Table.FORWARD and match.get("reg0") == Source.LOCAL:
+        return LearnedFlow(vni, mac, ofport, moves if moves <= _MOST_MOVES else 0, denied)
+    if table == Table.FORWARD and match.get("reg0") == Source.LOCAL:
         for action in actions:
             if isinstance(action, parser.OFPActionOutput):
-                return LearnedFlow(vni, match["eth_dst"], action.port, None, denied=False)
+                return LearnedFlow(vni, mac, action.port, None, denied=False)
     return None
 
 

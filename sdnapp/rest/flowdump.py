@@ -17,13 +17,17 @@ from typing import Any
 from os_ken.lib import hub, ofctl_v1_3
 from os_ken.ofproto import ofproto_v1_3_parser as parser
 
+from sdnapp.openflow import actionshape, matchshape
 from sdnapp.openflow.flowstats import FlowStats
+from sdnapp.openflow.matchshape import Malformed, Unreadable
 
 _TURN = 0.005
 """Seconds of work between two turns of the hub."""
 _PIECE = 16 * 1024
 """Bytes that make a piece of a response."""
 _REMEMBERED = 4096
+_SHORT = 1024
+"""Bytes of instructions that are worth remembering."""
 
 _OXM_HEADER = 4
 _OFPMT_OXM = 1
@@ -71,7 +75,7 @@ def flow(entry: FlowStats) -> dict[str, Any]:
 def _fields(match: bytes) -> Iterator[tuple[str, Any]]:
     at = 0
     while at < len(match):
-        end = at + _OXM_HEADER + match[at + 3]
+        end = at + _OXM_HEADER + (match[at + 3] if at + 3 < len(match) else 0)
         yield _field(match[at:end])
         at = end
 
@@ -79,22 +83,39 @@ def _fields(match: bytes) -> Iterator[tuple[str, Any]]:
 @lru_cache(_REMEMBERED)
 def _field(oxm: bytes) -> tuple[str, Any]:
     """One field of a match, by way of a match that has no other."""
+    try:
+        matchshape.fields(oxm, 0, len(oxm))
+    except (Malformed, Unreadable):
+        return f"unreadable_{oxm[:_OXM_HEADER].hex()}", oxm[_OXM_HEADER:].hex()
     length = _OXM_HEADER + len(oxm)
     match = parser.OFPMatch.parser(pack("!HH", _OFPMT_OXM, length) + oxm + bytes(-length % 8), 0)
     ((name, value),) = ofctl_v1_3.match_to_str(match).items()
     return name, value
 
 
-@lru_cache(_REMEMBERED)
 def _actions(raw: bytes) -> list[Any]:
+    return _remembered(raw) if len(raw) <= _SHORT else _words(raw)
+
+
+def _words(raw: bytes) -> list[Any]:
+    try:
+        actionshape.instructions(raw, 0, len(raw))
+    except (Malformed, Unreadable):
+        return [f"UNREADABLE:{raw.hex()}"]
     instructions = []
     at = 0
     while at < len(raw):
         instruction = parser.OFPInstruction.parser(raw, at)
         instructions.append(instruction)
         at += instruction.len
-    words: list[Any] = ofctl_v1_3.actions_to_str(instructions)
+    try:
+        words: list[Any] = ofctl_v1_3.actions_to_str(instructions)
+    except AttributeError:  # it has no words for some actions of Open vSwitch, such as exit
+        return [f"UNREADABLE:{raw.hex()}"]
     return words
+
+
+_remembered = lru_cache(_REMEMBERED)(_words)
 
 
 @lru_cache(256)

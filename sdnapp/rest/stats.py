@@ -14,6 +14,7 @@ from os_ken.lib import hub, ofctl_v1_3
 from os_ken.ofproto import ofproto_v1_3 as ofproto
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from sdnapp.openflow.matchshape import Malformed, Unreadable
 from sdnapp.rest import flowdump
 from sdnapp.rest.routes import Answer, Call, Problem, Route, Stream
 from sdnapp.rest.source import Source
@@ -132,7 +133,11 @@ def _read(read: Callable[..., Any]) -> Answer:
 
     def answer(source: Source, call: Call) -> Any:
         exchange = _exchange(source, call)
-        return read(exchange, exchange.waiters, *(_part(call, part) for part in call.path if part != "dpid"))
+        parts = [_part(call, part) for part in call.path if part != "dpid"]
+        try:
+            return read(exchange, exchange.waiters, *parts)
+        except (Malformed, Unreadable) as error:
+            raise Problem(502, f"switch {exchange.id} answers with {error}, which cannot be read") from None
 
     return answer
 

@@ -12,7 +12,8 @@ from os_ken.lib import ofctl_v1_3
 from os_ken.ofproto import ofproto_v1_3 as ofproto
 from os_ken.ofproto import ofproto_v1_3_parser as parser
 
-from sdnapp.openflow import flowstats
+from sdnapp.openflow import flowstats, shapes
+from sdnapp.openflow.matchshape import Malformed
 from sdnapp.rest import flowdump
 
 APPLY, WRITE, CLEAR = ofproto.OFPIT_APPLY_ACTIONS, ofproto.OFPIT_WRITE_ACTIONS, ofproto.OFPIT_CLEAR_ACTIONS
@@ -118,8 +119,8 @@ def test_an_entry_has_every_attribute_of_os_kens_own(raw: bytes) -> None:
 def test_an_entry_of_an_impossible_length_is_refused(length: int) -> None:
     raw = pack("!H", length) + entry({}, [])[2:]
 
-    with pytest.raises(ValueError, match="a flow-stats"):
-        list(reply(*ENTRIES, raw).body)
+    with pytest.raises(Malformed, match="a flow"):
+        shapes.check(reply(*ENTRIES, raw).buf)
 
 
 @pytest.mark.usefixtures("_installed")
