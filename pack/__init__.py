@@ -1,0 +1,1 @@
+"""Builds the Debian package: not part of what it packs."""
