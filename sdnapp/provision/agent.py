@@ -13,6 +13,7 @@ import signal
 import socket
 import sys
 import time
+from collections.abc import Collection, Iterable
 from contextlib import suppress
 from dataclasses import replace
 from types import FrameType
@@ -68,6 +69,7 @@ def watch(path: str, goal: Goal, remote: str) -> None:
         shown: tuple[str, ...] = ()
         wrong, deaf = tuple[str, ...](), 0.0
         since: dict[Port, float] = {}
+        keys = _Keys()
         connected = ready = False
         provisioned = goal
         while True:
@@ -91,14 +93,17 @@ def watch(path: str, goal: Goal, remote: str) -> None:
                     log.info("ready")
                     ready = True
             devices.deafen(deaf)
+            keys.follow(goal)
             for pause in linger.pauses():
-                if _wait(database, seen, file, devices, pause if since and connected else None):
+                files = (file, *keys.watches)
+                if _wait(database, seen, files, devices, pause if since and connected else None):
                     break
                 if (
                     linger.overdue(since, time.monotonic())
                     or linger.in_use(since, database)[0] != since.keys()
                 ):
                     break
+            keys.take_in()
             if file.changed(0):
                 goal = _reload(loader, goal)
 
@@ -169,6 +174,30 @@ def _reload(loader: Loader, goal: Goal) -> Goal:
     return goal
 
 
+class _Keys:
+    """Watches the TLS files of the host while its bridge is to connect by ``ssl:``."""
+
+    def __init__(self) -> None:
+        self._by_path: dict[str, Watch] = {}
+
+    @property
+    def watches(self) -> Iterable[Watch]:
+        """A watch for each file."""
+        return self._by_path.values()
+
+    def follow(self, goal: Goal) -> None:
+        """Watch the files that the goal needs now, and no others."""
+        paths = set(goal.tls_files)
+        for path in self._by_path.keys() - paths:
+            self._by_path.pop(path).close()
+        self._by_path |= {path: Watch(path) for path in paths - self._by_path.keys()}
+
+    def take_in(self) -> None:
+        """Take in what happened to them."""
+        for watch in self._by_path.values():
+            watch.changed(0)
+
+
 class _Devices:
     """Has news when a device or an address changes, here or in a namespace, or a namespace's name does.
 
@@ -211,8 +240,10 @@ class _Devices:
         return news
 
 
-def _wait(database: Database, seen: int, file: Watch, devices: _Devices, timeout: float | None) -> bool:
-    """Return True when OVSDB is another than ``seen``, or a device or the file has changed.
+def _wait(
+    database: Database, seen: int, files: Collection[Watch], devices: _Devices, timeout: float | None
+) -> bool:
+    """Return True when OVSDB is another than ``seen``, or a device or a file has changed.
 
     False after ``timeout`` seconds.
     """
@@ -220,7 +251,8 @@ def _wait(database: Database, seen: int, file: Watch, devices: _Devices, timeout
     while True:
         poller = Poller()
         database.wait(poller)
-        poller.fd_wait(file.fileno(), select.POLLIN)
+        for file in files:
+            poller.fd_wait(file.fileno(), select.POLLIN)
         devices.wait(poller)
         if end is not None:
             poller.timer_wait(max(0, round((end - time.monotonic()) * 1000)))
@@ -228,7 +260,7 @@ def _wait(database: Database, seen: int, file: Watch, devices: _Devices, timeout
             poller.block()
         news = devices.changed()
         database.take_in()
-        if news or database.generation != seen or select.select([file], [], [], 0)[0]:
+        if news or database.generation != seen or select.select(files, [], [], 0)[0]:
             return True
         if end is not None and time.monotonic() >= end:
             return False

@@ -10,14 +10,15 @@ from itertools import groupby
 
 from pyroute2.netlink.exceptions import NetlinkError
 
-from sdnapp.net.model import Overlay
+from sdnapp.net.model import Overlay, TlsFiles
 from sdnapp.provision import appctl, execute, kernel, linger, opened
 from sdnapp.provision.desired import Wanted, desire
 from sdnapp.provision.execute import Failed, Pace
 from sdnapp.provision.ovsdb import Conflict, Database, Rejected, Switch, Unreachable
 from sdnapp.provision.plan import Change, Hand, Move, Plan, Reopen, Step, diff
-from sdnapp.provision.world import Bridge, Port, Workload, World
+from sdnapp.provision.world import Bridge, Port, Tls, Workload, World
 from sdnapp.signals import held_back
+from sdnapp.tls import Unusable, client_context
 
 ATTEMPTS = 5
 """How often a pass starts anew because others changed at the same time what it had read."""
@@ -39,6 +40,14 @@ class Goal:
     noting: bool = True
     """Notes for the controller are written and removed; otherwise somebody else does that."""
 
+    @property
+    def tls_files(self) -> tuple[str, ...]:
+        """Paths of the files that Open vSwitch needs to connect there; none where that is without TLS."""
+        if self.overlay is None or not (self.target or self.overlay.controller.target).startswith("ssl:"):
+            return ()
+        files = self.overlay.hosts[self.host].tls
+        return (files.key, files.certificate, files.ca)
+
     def wanted(self, world: World) -> Wanted:
         """Say what the host should have, given what it has."""
         if self.overlay is None:
@@ -46,7 +55,9 @@ class Goal:
         target = self.target or self.overlay.controller.target
         if self.userspace:
             world = replace(world, kernel_datapath=False)
-        return desire(self.overlay, self.overlay.hosts[self.host], target, world, noting=self.noting)
+        host = self.overlay.hosts[self.host]
+        fault = _fault(host.tls) if self.tls_files else None
+        return desire(self.overlay, host, target, world, noting=self.noting, tls_fault=fault)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +93,17 @@ def look(database: Database) -> World:
         devices=found.devices,
         records=switch.records,
         stale=stale,
+        tls=switch.tls,
     )
+
+
+def _fault(files: TlsFiles) -> str | None:
+    """Why Open vSwitch could not use these files, in words."""
+    try:
+        client_context(ca=files.ca, key=files.key, certificate=files.certificate)
+    except Unusable as error:
+        return str(error)
+    return None
 
 
 def _owner(port: Port | None) -> str | None:
@@ -252,7 +273,8 @@ def _batches(steps: Iterable[Step], *, apart: bool) -> Iterable[list[Step]]:
 
 
 def _is_for_switch(step: Step) -> bool:
-    return isinstance(step, Reopen) or (isinstance(step, Change) and isinstance(step.thing, Bridge | Port))
+    thing = step.thing if isinstance(step, Change) else None
+    return isinstance(step, Reopen) or isinstance(thing, Bridge | Port | Tls)
 
 
 def _is_end_of_veth(step: Step) -> bool:

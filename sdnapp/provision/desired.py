@@ -18,6 +18,7 @@ from sdnapp.provision.world import (
     Namespace,
     Port,
     Thing,
+    Tls,
     Uplink,
     Workload,
     World,
@@ -37,10 +38,20 @@ class Wanted:
     """Ports whose devices somebody else makes, sooner or later."""
 
 
-def desire(overlay: Overlay, host: Host, target: str, world: World, *, noting: bool = True) -> Wanted:
+def desire(
+    overlay: Overlay,
+    host: Host,
+    target: str,
+    world: World,
+    *,
+    noting: bool = True,
+    tls_fault: str | None = None,
+) -> Wanted:
     """Say what ``host`` should have; its bridge connects to ``target``. Without ``noting`` notes stay.
 
-    Of ``world`` only the devices, what was recorded of the uplink, and the addresses of those who ask matter.
+    Of ``world`` only the devices, what was recorded of the uplink, the addresses of those who ask, and TLS
+    matter. ``tls_fault``: why the host's TLS files cannot be used. Its bridge then keeps the target it has:
+    it would lose its controller otherwise.
     """
     system = overlay.datapath == "system" or (overlay.datapath == "auto" and world.kernel_datapath)
     kind = "system" if system else "netdev"
@@ -49,7 +60,9 @@ def desire(overlay: Overlay, host: Host, target: str, world: World, *, noting: b
     mtus = workload_mtus(overlay, host, underlay.mtu)
 
     things: list[Thing] = list(underlay.things)
-    things.append(_integration_bridge(host, kind, target))
+    secure = _secured(host, target, world, tls_fault)
+    things += secure.things
+    things.append(_integration_bridge(host, kind, secure.target))
     things += (_tunnel_port(overlay, host, tunnel) for tunnel in host.tunnels)
     for port in host.ports:
         things.append(_port(host, port) if port.tunnel is None else _tunnel_port(overlay, host, port.tunnel))
@@ -60,13 +73,38 @@ def desire(overlay: Overlay, host: Host, target: str, world: World, *, noting: b
             things.append(workload if there is None else _left_alone(workload, there))
     things += notes.wanted(overlay, host, world.ports) if noting else notes.present(host, world.ports)
     external = frozenset(p.interface for p in host.ports if p.namespace is None and p.tunnel is None)
-    problems = (*underlay.problems, *_narrower(host, underlay.mtu))
+    problems = (*underlay.problems, *_narrower(host, underlay.mtu), *secure.problems)
     return Wanted(tuple(dict.fromkeys(things)), problems, external)
 
 
 def _narrower(host: Host, underlay: int) -> Iterator[str]:
     if host.underlay_mtu is not None and underlay < host.underlay_mtu:
         yield f"the underlay of {host.name} has an MTU of {underlay}, the file says {host.underlay_mtu}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Secured:
+    target: str
+    things: tuple[Thing, ...] = ()
+    problems: tuple[str, ...] = ()
+
+
+def _secured(host: Host, target: str, world: World, fault: str | None) -> _Secured:
+    """Where the bridge connects, with the TLS files for that; where these cannot be, all as it is."""
+    if not target.startswith("ssl:"):
+        return _Secured(target)
+    found, files = world.tls, host.tls
+    wanted = Tls(host.name, files.key, files.certificate, files.ca)
+    if found is not None and found.owner != host.name:
+        if replace(found, owner=host.name) == wanted:
+            return _Secured(target)  # set by hand, and right
+        fault = f"Open vSwitch has other TLS files ({found}): 'ovs-vsctl del-ssl', or name them in bridge_tls"
+    if fault is None:
+        return _Secured(target, (wanted,))
+    bridge = world.bridges.get(host.bridge)
+    current = bridge.controllers[0].target if bridge and bridge.controllers else target
+    kept = (found,) if found is not None and found.owner == host.name else ()
+    return _Secured(current, kept, (f"{host.name} keeps its controller {current}: {fault}",))
 
 
 @dataclass(frozen=True, slots=True)

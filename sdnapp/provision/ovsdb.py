@@ -24,7 +24,7 @@ from sdnapp.provision.ovs_library import (
     Transaction,
 )
 from sdnapp.provision.plan import Change
-from sdnapp.provision.world import Bridge, Controller, Port, Uplink, pairs
+from sdnapp.provision.world import Bridge, Controller, Port, Thing, Tls, Uplink, pairs
 
 DEFAULT_REMOTE = "unix:/var/run/openvswitch/db.sock"
 
@@ -43,7 +43,8 @@ BFD_KEYS = frozenset({"enable", "min_rx", "min_tx"})
 """Keys that are ours to set; others in the same map are left as they are."""
 
 COLUMNS = {
-    "Open_vSwitch": ["bridges", "next_cfg", "cur_cfg", "external_ids"],
+    "Open_vSwitch": ["bridges", "next_cfg", "cur_cfg", "external_ids", "ssl"],
+    "SSL": ["private_key", "certificate", "ca_cert", "external_ids"],
     "Bridge": [
         "name",
         "ports",
@@ -89,6 +90,7 @@ class Switch:
     bridges: dict[str, Bridge]
     ports: dict[str, Port]
     records: dict[str, Uplink]
+    tls: Tls | None
 
 
 class Database:
@@ -172,7 +174,9 @@ class Database:
                 if port is not own and interfaces:
                     ports[port.name] = _port(port, interfaces[0], row.name)
         (root,) = self._rows("Open_vSwitch") or (None,)
-        return Switch(bridges, ports, _records(root.external_ids) if root else {})
+        if root is None:
+            return Switch(bridges, ports, {}, None)
+        return Switch(bridges, ports, _records(root.external_ids), _tls(root.ssl))
 
     def noteworthy(self, bridge: str) -> dict[str, Port]:
         """Translate the notes of a bridge and the ports that are not ours: a small part, in a short time."""
@@ -193,6 +197,8 @@ class Database:
         for change in changes:
             if isinstance(change.thing, Bridge):
                 self._apply_bridge(transaction, root, bridges, change, owner)
+            elif isinstance(change.thing, Tls):
+                self._apply_tls(transaction, root, change.new, owner)
             else:
                 self._apply_port(transaction, bridges, change, owner)
         root.increment("next_cfg")
@@ -279,6 +285,18 @@ class Database:
             controllers.append(kept)
         if change.old is None or present or len(controllers) != len(row.controller):
             _write(row, "controller", controllers)
+
+    def _apply_tls(self, transaction: Any, root: Any, new: Thing | None, owner: str) -> None:
+        if not isinstance(new, Tls):
+            _write(root, "ssl", [])  # the row goes with the last reference to it
+            return
+        row = root.ssl[0] if root.ssl else transaction.insert(self._idl.tables["SSL"])
+        _write(row, "private_key", new.key)
+        _write(row, "certificate", new.certificate)
+        _write(row, "ca_cert", new.ca)
+        _write_map(row, "external_ids", {OWNER}, {OWNER: owner})
+        if not root.ssl:
+            _write(root, "ssl", [row])
 
     def _apply_port(self, transaction: Any, bridges: dict[str, Any], change: Change, owner: str) -> None:
         new, old = change.new, change.old
@@ -398,6 +416,12 @@ def _bridge(row: Any, interface: Any | None) -> Bridge:
         mtu=_first(interface.mtu_request) if interface else None,
         uplink=Uplink.from_external_ids(row.external_ids),
     )
+
+
+def _tls(rows: list[Any]) -> Tls | None:
+    for row in rows:
+        return Tls(row.external_ids.get(OWNER), row.private_key, row.certificate, row.ca_cert)
+    return None
 
 
 def _port(port: Any, interface: Any, bridge: str) -> Port:

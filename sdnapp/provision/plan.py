@@ -12,7 +12,18 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from sdnapp.provision.desired import Wanted
-from sdnapp.provision.world import Bridge, Device, Namespace, Port, Route, Thing, Uplink, Workload, World
+from sdnapp.provision.world import (
+    Bridge,
+    Device,
+    Namespace,
+    Port,
+    Route,
+    Thing,
+    Tls,
+    Uplink,
+    Workload,
+    World,
+)
 
 VERB_WIDTH = len("create ")
 
@@ -143,11 +154,13 @@ def diff(wanted: Wanted, world: World, owner: str) -> Plan:
         *displaced,
         *of(Namespace, changes),
         *of(Workload, changes),
+        *of(Tls, changes),
         *of(Bridge, changes),
         *_reopened(things, changes, world),
         *of(Port, changes),
         *of(Port, gone),
         *of(Bridge, gone),
+        *of(Tls, gone),
         *_moves(bridges, world),
         *_hands(world, to_switch=uplinks),
         *of(Workload, gone),

@@ -212,7 +212,27 @@ class Workload:
         return ", ".join([self.device, self.mac, *addresses, f"MTU {self.mtu}"])
 
 
-Thing = Bridge | Port | Namespace | Workload
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """What Open vSwitch as a whole uses for ``ssl:``: one set of files (ovs-vswitchd.conf.db(5), SSL)."""
+
+    kind: ClassVar[str] = "TLS"
+    owner: str | None
+    key: str
+    certificate: str
+    ca: str
+    name: str = "files"
+
+    @property
+    def place(self) -> str:
+        """Where it is, in words that follow its name."""
+        return ""
+
+    def __str__(self) -> str:
+        return f"{self.key}, {self.certificate}, {self.ca}"
+
+
+Thing = Bridge | Port | Namespace | Workload | Tls
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,6 +266,7 @@ class World:
     """What the bridge of each owner took over last, also where that bridge is gone."""
     stale: frozenset[str] = frozenset()
     """Ports and bridges of which Open vSwitch has a device open that is gone."""
+    tls: Tls | None = None
 
     def taken_over(self, bridge: Bridge) -> Uplink | None:
         """What ``bridge`` has of its uplink's: what was recorded, or what has become of it since.
@@ -266,3 +287,5 @@ class World:
         """Every thing, of every owner, sorted by kind and name."""
         for of_kind in (self.bridges, self.ports, self.namespaces, self.workloads):
             yield from (of_kind[name] for name in sorted(of_kind))
+        if self.tls is not None:
+            yield self.tls
