@@ -30,6 +30,8 @@ DEVELOPMENT = [
     "types-PyYAML>=6,<7",
     "jsonschema>=4.20,<5",  # the examples against our JSON Schema
     "openapi-spec-validator>=0.7,<1",  # the OpenAPI document is one
+    # coverage-guided fuzzing; it has wheels for these
+    "atheris>=2.3,<4; platform_machine == 'x86_64' and sys_platform == 'linux' and python_version < '3.14'",
     "matplotlib>=3.8,<4",  # charts of the benchmarks; the first with type hints
 ]
 

@@ -55,6 +55,7 @@ from sdnapp.engine.messages import (
     WasSent,
 )
 from sdnapp.engine.status import Status
+from sdnapp.frames.packet import LONGEST
 from sdnapp.log import event as log_event
 from sdnapp.net.events import Memory, Sighting
 from sdnapp.net.learning import HEARSAY
@@ -318,7 +319,7 @@ class OverlayApp(OSKenApp):  # type: ignore[misc]  # os-ken has no types
     @guarded
     def on_packet_in(self, ev: Any) -> None:
         """A frame with an unknown source, or one that says something."""
-        match, data, dpid = ev.msg.match, ev.msg.data, ev.msg.datapath.id
+        match, data, dpid = ev.msg.match, ev.msg.data[:LONGEST], ev.msg.datapath.id
         vni, ofport = exact(match, "metadata"), exact(match, "in_port")
         if vni is None or ofport is None or len(data) < 12:
             return

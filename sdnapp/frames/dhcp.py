@@ -17,6 +17,8 @@ _FIXED = Struct("!BBBBIHH4s4s4s4s16s64s128s4s")
 _COOKIE = bytes((99, 130, 83, 99))
 _ETHERNET = (1, 6)
 _BROADCAST = 0x8000
+_LONGEST = 255
+"""Bytes of an option. One in pieces (RFC 3396) may have more, but no identifier of a client has."""
 _SMALLEST = 300
 """Bytes of a BOOTP message (RFC 951 §3); some clients drop shorter ones."""
 
@@ -107,7 +109,8 @@ def _message(data: bytes, wanted: int) -> tuple[Question | None, IPv4Address, Ma
     if op != wanted or (hardware, length) != _ETHERNET or cookie != _COOKIE or options is None:
         return None, NOWHERE, {}
     kind = options.get(Option.KIND, b"")
-    if len(kind) != 1 or kind[0] not in set(Kind):
+    client = options.get(Option.CLIENT)
+    if len(kind) != 1 or kind[0] not in set(Kind) or len(client or b"") > _LONGEST:
         return None, NOWHERE, {}
     question = Question(
         kind=Kind(kind[0]),
@@ -116,7 +119,7 @@ def _message(data: bytes, wanted: int) -> tuple[Question | None, IPv4Address, Ma
         address=IPv4Address(address),
         requested=_address(options.get(Option.REQUESTED)),
         server=_address(options.get(Option.SERVER)),
-        client=options.get(Option.CLIENT),
+        client=client,
         broadcast=bool(flags & _BROADCAST),
         relay=IPv4Address(relay),
     )

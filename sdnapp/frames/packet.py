@@ -14,6 +14,8 @@ Address = IPv4Address | IPv6Address
 
 IPV4, IPV6 = 0x0800, 0x86DD
 ICMP, UDP, ICMPV6 = 1, 17, 58
+LONGEST = 9216
+"""Bytes of a frame that are looked at: a jumbo frame; what a network answers is much shorter."""
 TTL = 64
 ND_HOPS = 255
 """Of neighbour discovery: nobody has forwarded it (RFC 4861 §6.1)."""

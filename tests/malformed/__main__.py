@@ -1,50 +1,25 @@
-"""``python -m tests.malformed``: say very many messages to a controller, and how it took them."""
+"""``./run fuzz``: send very many malformed messages to a controller, and tell how it took them."""
 
 from __future__ import annotations
 
 import argparse
-import logging
 import sys
-from collections.abc import Iterator
-from random import Random
-
-import os_ken.base.app_manager  # noqa: F401  # the controller's module wants to be imported after it
-
-from sdnapp.openflow import connection, shapes
-from tests.malformed.damage import damaged
-from tests.malformed.judge import LONGEST, judge
-from tests.malformed.messages import TYPES
-
-
-def made(seed: int, count: int) -> Iterator[bytes]:
-    """So many messages, of all types, the same from each seed."""
-    random = Random(seed)
-    makes = list(TYPES.values())
-    for _ in range(count):
-        yield damaged(random, random.choice(makes)(random))
-
-
-def _shown(message: bytes) -> str:
-    return f"{message[:200].hex()} ({len(message)} bytes)"
 
 
 def main() -> int:
-    arguments = argparse.ArgumentParser(prog="./run fuzz", description=__doc__.splitlines()[0])
-    arguments.add_argument("--runs", type=int, default=200_000, help="messages")
-    arguments.add_argument("--seed", type=int, default=1)
+    """The exit code. What ``guided`` looks at is instrumented when it is imported, so nothing is before."""
+    arguments = argparse.ArgumentParser(prog="./run fuzz", description=(__doc__ or "").splitlines()[0])
+    arguments.add_argument("--runs", type=int, default=200_000, help="messages (200,000)")
+    arguments.add_argument("--seed", type=int, default=1, help="the same messages from each (1)")
+    arguments.add_argument("--guided", action="store_true", help="by coverage, with atheris")
     wanted = arguments.parse_args()
-    logging.getLogger("sdnapp").setLevel(logging.ERROR)
-    told = judge(made(wanted.seed, wanted.runs))
-    worst, step, message = told.worst
-    print(f"{told.messages} messages, seed {wanted.seed}: {told.heard} were heard,", end=" ")
-    print(f"{connection.malformed.total()} malformed, {connection.unreadable.total()} unreadable")
-    print(f"slowest: {worst * 1000:.1f} ms of the processor for a {step} of {shapes.name(message[1])}")
-    for took, step, message in told.slow[:5]:
-        print(f"more than {LONGEST * 1000:.0f} ms, {took * 1000:.0f} ({step}): {_shown(message)}")
-    print(f"raised: {len(told.raised)}")
-    for reason, message in told.raised[:20]:
-        print(f"  {reason}: {_shown(message)}")
-    return 1 if told.raised or told.slow else 0
+    if wanted.guided:
+        from tests.malformed import guided
+
+        return guided.run(wanted.runs, wanted.seed)
+    from tests.malformed import generated
+
+    return generated.run(wanted.runs, wanted.seed)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import signal
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from ipaddress import IPv4Address, ip_interface
 from operator import itemgetter
 from time import process_time
 from typing import Any
@@ -16,7 +17,10 @@ from os_ken.controller.ofp_handler import OFPHandler
 from os_ken.ofproto import ofproto_v1_3 as ofproto
 from os_ken.ofproto import ofproto_v1_3_parser as parser
 
-from sdnapp.net import addresses, leases, membership
+from flows.tables import Table
+from sdnapp.frames import packet
+from sdnapp.net import addresses, dhcp, leases, membership, toolarge
+from sdnapp.net.model import Dhcp
 from sdnapp.openflow import connection, flowstats, monitor, ondemand
 from sdnapp.openflow import groups as group_memories
 from sdnapp.openflow.flowstats import Entries, FlowStats
@@ -36,6 +40,11 @@ Step = tuple[float, str, bytes]
 
 flowstats.install()
 ondemand.install()
+
+
+_SETTINGS = Dhcp(IPv4Address("10.1.1.254"), (IPv4Address("192.0.2.53"),), "example.com", 3600)
+_ADDRESSES = (ip_interface("10.1.1.7/24"), ip_interface("fd00::7/64"))
+_CLIENTS = [dhcp.Client("p", None, addresses, 1400, _SETTINGS) for addresses in (_ADDRESSES, ())]
 
 
 class Endless(BaseException):
@@ -113,8 +122,10 @@ def _read(message: Any, clock: Clock) -> None:
     """All that the overlay and REST read of a message."""
     if isinstance(message, parser.OFPPacketIn):
         exact(message.match, "metadata")
-        frame(message.data)
-    elif isinstance(message, parser.OFPFlowRemoved):
+        start = process_time()
+        frame(message.data[: packet.LONGEST])
+        clock.spend(process_time() - start, "frame")
+    elif isinstance(message, parser.OFPFlowRemoved) and message.table_id == Table.ADDRESS:
         remembered(message)
     elif isinstance(message, parser.OFPErrorMsg):
         _reason(message)
@@ -129,6 +140,10 @@ def frame(data: bytes) -> None:
     addresses.decode(data)
     list(leases.decode(data))
     membership.decode(data)
+    if (asked := packet.read(data)) is not None:
+        for client in _CLIENTS:
+            dhcp.answer(client, asked)
+        toolarge.answer(asked, 1400)
 
 
 def _parts(body: Any, clock: Clock) -> None:

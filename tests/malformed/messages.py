@@ -13,13 +13,11 @@ from os_ken.ofproto import ofproto_v1_3_parser as parser
 from flows.flow import Flow, Kind
 from flows.match import Match
 from flows.tables import TABLES, Table
-from tests.fuzz import frames
+from tests.malformed import frames
 from tests.malformed.built import Built, joined, message, sized, tlv
 
 ONF, NICIRA = 0x4F4E4600, 0x2320
-STATIONS = ("02:00:00:00:00:01", "02:00:00:00:00:02")
-ADDRESSES = ("10.1.1.1", "10.1.1.2")
-_FRAMES = list(frames(1, 400, STATIONS, ADDRESSES))
+_FRAMES = list(frames.made(1, 4000))
 _FIELDS = [field for field in ofproto.oxm_types if hasattr(field.type, "size")]
 _COOKIES = [Flow(Table.LEARN, 1, Match(), kind=kind).cookie for kind in Kind]
 
@@ -273,7 +271,7 @@ def part(random: Random) -> Built:
 
 
 def packet_in(random: Random) -> Built:
-    frame = random.choice(_FRAMES)
+    frame = random.choice(_FRAMES)[:65_000]
     head = pack("!IHBBQ", 0xFFFFFFFF, len(frame), 0, random.choice(list(TABLES)), 7)
     return message(10, Built(head) + match(random) + bytes(2) + frame)
 
