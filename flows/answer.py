@@ -16,7 +16,8 @@ from flows.match import ARP, ICMPV6, IPV6, NOBODY, UNSPECIFIED, Header, Match, S
 from flows.tables import Table
 from flows.view import Answer, BridgeView, Lie, Member, NetworkView
 
-OWN, BARE, EXCEPTION, LYING, ANNOUNCED, GIVEN, EXACT, REST, MISS = 400, 300, 200, 190, 180, 170, 100, 50, 0
+OWN, BARE, EXCEPTION, UNREADABLE, LYING = 400, 300, 200, 195, 190
+ANNOUNCED, GIVEN, EXACT, REST, MISS = 180, 170, 100, 50, 0
 
 EVERYONE = "ff:ff:ff:ff:ff:ff"
 ALL_NODES, ALL_NODES_MAC = "ff02::1", "33:33:00:00:00:01"
@@ -26,6 +27,11 @@ SOLICITED_NODES = "33:33:ff:00:00:00/ff:ff:ff:00:00:00"
 REQUEST = Header(ARP, arp_op=1)
 SOLICITATION = Header(IPV6, ICMPV6, icmpv6_type=135, icmpv6_code=0)
 ADVERTISEMENT = Header(IPV6, ICMPV6, icmpv6_type=136, icmpv6_code=0)
+
+INVALID = (Header(ARP, arp_op=0), ADVERTISEMENT._replace(nd_target=UNSPECIFIED))
+"""Claims of an address that Linux takes and Open vSwitch has zeros for (lib/flow.c): ARP of another hardware
+type, such as IEEE 802, and an advertisement with an option twice. Of such a solicitation it has the source.
+"""
 
 ROUTER, SOLICITED, OVERRIDE = 1 << 31, 1 << 30, 1 << 29
 """Flags of a neighbour advertisement (RFC 4861 §4.4)."""
@@ -70,13 +76,15 @@ def heard() -> Iterator[Flow]:
 
     An advertisement without a MAC says nothing, and there are many: Linux so answers whoever asks it alone.
     Nor does a question without an address (RFC 5227 §2.1, RFC 4862 §5.4.2), but those are few: the controller
-    hears of them and does not listen.
+    hears of them and does not listen. What cannot be read ends here.
     """
     for header in (Header(ARP), SOLICITATION, ADVERTISEMENT):
         said = Match(source=Source.LOCAL, header=header)
         yield Flow(Table.ADDRESS, REST, said, (*_TOLD, *_KNOWN))
     mute = Match(source=Source.LOCAL, header=ADVERTISEMENT._replace(nd_tll=NOBODY))
     yield Flow(Table.ADDRESS, EXACT, mute, _KNOWN)
+    for header in INVALID:
+        yield Flow(Table.ADDRESS, UNREADABLE, Match(source=Source.LOCAL, header=header))
 
 
 def vouched(network: NetworkView) -> Iterator[Flow]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
 from flows import answer, security
-from flows.actions import Goto, Punt
+from flows.actions import Punt
 from flows.flow import FlowKey, Program
 from flows.match import Source
 from flows.tables import Table
@@ -43,8 +43,8 @@ def counted(view: BridgeView, program: Program) -> dict[FlowKey, Count]:
         if all(isinstance(action, Punt) for action in flow.actions):
             why = reasons.get(key, flow.table.label)
             counts[key] = Count("dropped", why, match.in_port, match.network)
-        elif flow.table is Table.ANSWER and flow.actions[-1] != Goto(Table.FORWARD):
-            arp = flow.actions[-1] == Goto(Table.REPLY)
+        elif flow.table is Table.ANSWER and flow.goto in {Table.ADVERTISE, Table.REPLY}:
+            arp = flow.goto is Table.REPLY
             counts[key] = Count("answered", _question(arp), match.in_port, match.network)
         elif flow.table is Table.ANSWER and (asked := match._replace(network=None)) in flooded:
             counts[key] = Count("flooded", flooded[asked], None, match.network)

@@ -19,13 +19,24 @@ TAGGED = -1
 
 
 ARP, IPV4, IPV6 = 0x0806, 0x0800, 0x86DD
-"""``Header.eth_type``."""
+VLAN, SERVICE_VLAN, OLD_SERVICE_VLAN = 0x8100, 0x88A8, 0x9100
+"""``Header.eth_type``; the last three are those of tags (IEEE 802.1Q §9.5, and before 802.1ad)."""
 IGMP, UDP, ICMPV6 = 2, 17, 58
 """``Header.ip_proto``."""
 DHCP_SERVER, DHCP_CLIENT, DHCP6_CLIENT, DHCP6_SERVER = 67, 68, 546, 547
 """UDP ports (RFC 2131 §4.1, RFC 8415 §7.2)."""
 NOBODY, UNSPECIFIED = "00:00:00:00:00:00", "::"
 """No MAC, as where an option of neighbour discovery is missing; no IPv6 address yet."""
+FRAGMENTS: Mapping[str, frozenset[str]] = {
+    "no": frozenset({"no"}),
+    "yes": frozenset({"first", "later"}),
+    "first": frozenset({"first"}),
+    "later": frozenset({"later"}),
+    "not_later": frozenset({"no", "first"}),
+}
+"""``Header.ip_frag``: the packets that each word matches (ovs-fields(7), ``ip_frag``). With
+OFPC_FRAG_NX_MATCH, first fragments have the fields of the transport protocol, later ones have zeros there.
+"""
 
 
 class Source(IntEnum):
@@ -47,6 +58,7 @@ class Header(NamedTuple):
 
     Addresses are text, ``value`` or ``value/mask`` with the mask written as an address. A field wants those
     that say that it is there: ``arp_tpa`` an ``eth_type`` of ARP, ``ipv4_src`` one of IPv4, and so on.
+    ``ip_frag`` is a word of ``FRAGMENTS``.
     """
 
     eth_type: int | None = None
@@ -67,6 +79,7 @@ class Header(NamedTuple):
     nd_target: str | None = None
     nd_sll: str | None = None
     nd_tll: str | None = None
+    ip_frag: str | None = None
     foreign_mac: str | None = None
     foreign_ip: str | None = None
     foreign_ip6: str | None = None
@@ -79,6 +92,17 @@ class Header(NamedTuple):
         """The fields that are not wildcarded, with their values."""
         return ((name, value) for name, value in zip(HEADER_FIELDS, self, strict=True) if value is not None)
 
+    def parsed(self) -> dict[str, int | str]:
+        """The fields of a frame with this header as Open vSwitch extracts them (lib/flow.c).
+
+        A field whose protocol is there, and which the frame lacks or which cannot be read, is zero.
+        """
+        fields = dict(self.said())
+        for prerequisites, zeros in _ZEROS:
+            if all(fields.get(name) in wanted for name, wanted in prerequisites.items()):
+                fields = {**zeros, **fields}
+        return fields
+
 
 HEADER_FIELDS: tuple[str, ...] = Header._fields
 NOTED: Mapping[str, int | str] = {
@@ -89,6 +113,25 @@ NOTED: Mapping[str, int | str] = {
 }
 """Fields of registers, and what they are as long as nobody sets them."""
 NO_HEADER = Header()
+_ZEROS: tuple[tuple[Mapping[str, frozenset[int | str]], Mapping[str, int | str]], ...] = (
+    (
+        {"eth_type": frozenset({ARP})},
+        {"arp_op": 0, "arp_spa": "0.0.0.0", "arp_tpa": "0.0.0.0", "arp_sha": NOBODY, "arp_tha": NOBODY},
+    ),
+    ({"eth_type": frozenset({IPV4})}, {"ipv4_src": "0.0.0.0", "ipv4_dst": "0.0.0.0"}),
+    ({"eth_type": frozenset({IPV6})}, {"ipv6_src": UNSPECIFIED, "ipv6_dst": UNSPECIFIED}),
+    ({"eth_type": frozenset({IPV4, IPV6})}, {"ip_proto": 0, "ip_frag": "no"}),
+    ({"ip_proto": frozenset({UDP})}, {"udp_src": 0, "udp_dst": 0}),
+    (
+        {"eth_type": frozenset({IPV6}), "ip_proto": frozenset({ICMPV6})},
+        {"icmpv6_type": 0, "icmpv6_code": 0},
+    ),
+    (
+        {"icmpv6_type": frozenset({135, 136})},
+        {"nd_target": UNSPECIFIED, "nd_sll": NOBODY, "nd_tll": NOBODY},
+    ),
+)
+"""Fields that are zero where nothing was read, and the values of others that they presuppose."""
 
 
 class Match(NamedTuple):
@@ -145,6 +188,8 @@ def packed(address: str) -> bytes:
 
 def holds(wanted: int | str, value: int | str | None) -> bool:
     """Whether a field with this value matches what is wanted of it."""
+    if wanted in FRAGMENTS:
+        return value in FRAGMENTS[str(wanted)]
     if wanted == value or value is None:
         return wanted == value
     exact, _, mask = str(wanted).partition("/")

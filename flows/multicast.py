@@ -20,8 +20,8 @@ from flows.service import WHOLE
 from flows.tables import Table
 from flows.view import BridgeView, Listeners, NetworkView, Snooping
 
-MESSAGE, QUERY = 300, 400
-"""Priorities: of what is said about groups, and of what everybody must hear of it."""
+MESSAGE, QUERY, HEARD = 300, 400, 500
+"""Priorities: of messages about groups, of those that reach all ports, of those that the controller gets."""
 
 BOTH = (Source.LOCAL, Source.TUNNEL)
 _FLOOD = Goto(Table.FLOOD)
@@ -61,11 +61,15 @@ FAMILIES = {
 
 
 def queries(view: BridgeView) -> Iterator[Flow]:
-    """The controller hears who asks for listeners, where that is news to it."""
+    """Queries reach the controller where no peer reports them, and only if the network gets them as well.
+
+    So the table lies behind all that may drop one, such as ``broadcast_rate``: listeners answer no query that
+    they did not receive, and would be taken for absent.
+    """
     source = None if view.learn_from_tunnels else Source.LOCAL
     for family in FAMILIES.values():
         asked = Match(source=source, eth_dst=family.macs, header=family.query)
-        yield Flow(Table.ROLE, EXACT, asked, (Punt(WHOLE), Goto(Table.ADDRESS)))
+        yield Flow(Table.MULTICAST, HEARD, asked, (Punt(WHOLE), _FLOOD))
 
 
 def multicast(view: BridgeView, network: NetworkView) -> Iterator[Flow]:

@@ -26,8 +26,12 @@ from flows.match import (
     IPV4,
     IPV6,
     NOBODY,
+    OLD_SERVICE_VLAN,
+    SERVICE_VLAN,
+    TAGGED,
     UDP,
     UNSPECIFIED,
+    VLAN,
     Header,
     Match,
     Source,
@@ -40,6 +44,8 @@ from flows.view import BridgeView, Member, NetworkView, Role, Speaker
 Reason = Literal[
     "group-source",
     "link-local-control",
+    "tag",
+    "unreadable",
     "mac",
     "arp",
     "ipv4",
@@ -48,9 +54,11 @@ Reason = Literal[
     "dhcp-server",
     "router",
 ]
-"""Why a frame was refused: its source MAC; its sender in ARP, IP, ND; what only servers or routers say."""
+"""Why a frame was refused: its source MAC, a second tag, headers that cannot be read, its sender in ARP, IP
+or ND, what only servers or routers send.
+"""
 
-EXCEPTION, EXACT, GENERAL, REST = 200, 100, 60, 50
+TAGS, QUERIER, EXCEPTION, EXACT, GENERAL, REST = 400, 300, 200, 100, 60, 50
 
 SOLICITATION, ADVERTISEMENT = Header(IPV6, ICMPV6, icmpv6_type=135), Header(IPV6, ICMPV6, icmpv6_type=136)
 """Of neighbours (RFC 4861 §4.3, §4.4)."""
@@ -67,6 +75,32 @@ _ROLES: tuple[tuple[Role, Header], ...] = (
     ("router", Header(IPV6, ICMPV6, icmpv6_type=137)),
 )
 """To the ports where DHCP clients listen; router advertisements and redirects (RFC 4861 §4.2, §4.5)."""
+
+_UNREADABLE = (
+    Header(IPV4, ip_proto=0),
+    Header(IPV6, ip_proto=0),
+    Header(IPV4, UDP, udp_dst=0, ip_frag="not_later"),
+    Header(IPV6, UDP, udp_dst=0, ip_frag="not_later"),
+    Header(IPV6, ICMPV6, icmpv6_type=0),
+)
+"""IP packets in which Open vSwitch cannot read what guards compare: it has zeros there (lib/flow.c).
+
+IP headers that are broken, or extension headers that do not end in the first fragment (RFC 7112, RFC 7113
+section 3); UDP and ICMPv6 that begin in a later one (RFC 1858 section 3). With OFPC_FRAG_NORMAL every first
+fragment of these is among them.
+"""
+_TAGS = (Match(vlan=TAGGED), *(Match(header=Header(kind)) for kind in (VLAN, SERVICE_VLAN, OLD_SERVICE_VLAN)))
+"""A tag behind that of the network: whether the bridge reads it depends on ``vlan-limit`` of Open vSwitch."""
+_QUERIES = (Header(IPV4, IGMP, ipv4_dst="224.0.0.1"), Header(IPV6, ICMPV6, icmpv6_type=130))
+"""General queries of IGMP (RFC 3376 section 4.1.12), all queries of MLD (RFC 3810 section 5.1)."""
+_BAD_NEIGHBOURS = (
+    SOLICITATION._replace(nd_target=UNSPECIFIED),
+    SOLICITATION._replace(ip_frag="yes"),
+    ADVERTISEMENT._replace(ip_frag="yes"),
+)
+"""A solicitation that Open vSwitch finds invalid, such as one with an option twice; fragments (RFC 6980). An
+invalid advertisement is about no address of the port.
+"""
 
 _CLIENTS = (Header(IPV4, UDP, udp_dst=DHCP_SERVER), Header(IPV6, UDP, udp_dst=DHCP6_SERVER))
 _HEARD: tuple[Action, ...] = (Punt(WHOLE),)
@@ -85,12 +119,21 @@ _NAMELESS = (
 def refused_everywhere() -> Iterator[tuple[Reason, Flow]]:
     """A source is one station (IEEE 802.3 §3.2.3); 01-80-c2-00-00-0x stays on its link (802.1Q §8.6.3).
 
+    What the tables from foreign to neighbour drop, only ports with port security may not send.
     Here nothing matches a whole source: the datapath would need an entry for each.
     """
     group = Match(eth_src="01:00:00:00:00:00/01:00:00:00:00:00")
     yield "group-source", Flow(Table.SECURITY, EXCEPTION, group)
     control = Match(eth_dst="01:80:c2:00:00:00/ff:ff:ff:ff:ff:f0", header=_TRUE_MAC)
     yield "link-local-control", Flow(Table.SECURITY, EXCEPTION, control)
+    for tag in _TAGS:
+        yield "tag", Flow(Table.FOREIGN, TAGS, tag)
+    for header in _QUERIES:
+        yield "router", Flow(Table.SENDER, EXCEPTION, Match(header=header))
+    for header in _BAD_NEIGHBOURS:
+        yield "neighbour", Flow(Table.NEIGHBOUR, EXCEPTION, Match(header=header))
+    for header in _UNREADABLE:
+        yield "unreadable", Flow(Table.ROLE, EXCEPTION, Match(source=Source.LOCAL, header=header))
     for role, header in _ROLES:
         yield role, Flow(Table.ROLE, EXACT, Match(source=Source.LOCAL, header=header))
 
@@ -212,6 +255,9 @@ def _admitted(vni: int, member: Member, speaker: Speaker) -> Iterator[Flow]:
     yield Flow(Table.SECURITY, EXACT, here._replace(eth_src=mac, header=_TRUE_MAC), (Goto(Table.SENDER),))
     probe = Header(ARP, arp_op=1, arp_spa="0.0.0.0", arp_sha=mac, false_arp=0)  # RFC 5227 §1.1
     yield Flow(Table.SENDER, EXACT, _with(here, probe), _LEARN)
+    if "router" in member.may:
+        for header in _QUERIES:
+            yield Flow(Table.SENDER, QUERIER, _with(here, header), _LEARN)
     for own in speaker.addresses:
         if ":" in own:
             yield Flow(Table.SENDER, EXACT, _with(here, Header(IPV6, ipv6_src=own, false_ip6=0)), _NEIGHBOUR)

@@ -53,7 +53,6 @@ class Feature(Enum):
     ANSWERS_6 = "an IPv6 address is known"
     SIZE = "somebody else made the device of a port"
     SERVICE = "DHCP is served, or sizes are asked"
-    SNOOPING = "somebody asks who listens to groups"
     FLOOD_RATE = "a port has a `broadcast_rate`"
     RECEIVE_RATE = "a port has a rate to receive"
 
@@ -106,8 +105,9 @@ TABLES: Mapping[Table, Declaration] = {
         *(Table.SECURITY, Table.FORWARD),
     ),
     Table.FOREIGN: _declare(
-        "has a source a bit that the strict port's MAC has not? Then no more of it needs to be looked at",
-        "eth_src eth_type foreign_mac",
+        "no second tag from a strict port; has a source a bit that its MAC has not? Then no more of it needs "
+        "to be looked at",
+        "vlan eth_src eth_type foreign_mac",
         *(Table.FOREIGN_ARP, Table.FOREIGN_IPV6),
         miss=Table.SECURITY,
         only=Feature.STRICT,
@@ -139,15 +139,15 @@ TABLES: Mapping[Table, Declaration] = {
     ),
     Table.SENDER: _declare(
         "from which addresses a strict port may speak, in IP and in ARP",
-        "in_port network eth_type ip_proto ipv4_src ipv6_src udp_src udp_dst icmpv6_type arp_op arp_spa "
-        "arp_sha false_arp false_ip6",
+        "in_port network eth_type ip_proto ipv4_src ipv4_dst ipv6_src udp_src udp_dst icmpv6_type arp_op "
+        "arp_spa arp_sha false_arp false_ip6",
         Table.NEIGHBOUR,
         miss=Table.LEARN,
         only=Feature.STRICT,
     ),
     Table.NEIGHBOUR: _declare(
         "for whom a strict port may speak in neighbour discovery",
-        "in_port network eth_type ip_proto icmpv6_type nd_target nd_sll nd_tll false_target",
+        "in_port network eth_type ip_proto ip_frag icmpv6_type nd_target nd_sll nd_tll false_target",
         miss=Table.LEARN,
         only=Feature.STRICT,
     ),
@@ -157,9 +157,9 @@ TABLES: Mapping[Table, Declaration] = {
         miss=Table.ROLE,
     ),
     Table.ROLE: _declare(
-        "what only some ports may send: the words of DHCP servers and of routers; who asks for listeners to "
-        "groups, the controller hears",
-        "in_port source network eth_dst eth_type ip_proto ipv4_dst udp_dst icmpv6_type",
+        "what only some ports may send: messages of DHCP servers and of routers; IP packets whose headers "
+        "cannot be read end here",
+        "in_port source network eth_type ip_proto ip_frag udp_dst icmpv6_type",
         miss=Table.ADDRESS,
     ),
     Table.ADDRESS: _declare(
@@ -213,10 +213,9 @@ TABLES: Mapping[Table, Declaration] = {
         only=Feature.FLOOD_RATE,
     ),
     Table.MULTICAST: _declare(
-        "a group goes to those that listen and to routers; what they say about groups, to the controller",
+        "a group goes to those that listen and to routers; queries and reports, to the controller",
         "source network eth_src eth_dst eth_type ip_proto ipv4_dst ipv6_dst icmpv6_type",
         miss=Table.FLOOD,
-        only=Feature.SNOOPING,
     ),
     Table.FLOOD: _declare(
         "broadcast, multicast, unknown from a local port: to each peer that has the network, once",

@@ -24,8 +24,10 @@ from flows.actions import (
     Teach,
 )
 from flows.flow import Flow, Program
-from flows.match import NO_HEADER, NOTED, TAGGED, UNTAGGED, Header, Match, Source, holds
+from flows.match import NO_HEADER, NOTED, TAGGED, UNTAGGED, VLAN, Header, Match, Source, holds
 from flows.tables import Table
+
+_TAG = Header(eth_type=VLAN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,8 @@ class Frame:
     """A frame as it enters a bridge. ``vlans``: 802.1Q tags, outermost first. ``key``: of a tunnel port.
 
     ``header``: what lies behind them; a field that is None is not there. ``size``: in bytes, all told.
+    Open vSwitch reads one tag (ovs-vswitchd.conf.db(5), ``vlan-limit``): behind a second one it sees no
+    header, and ``eth_type`` is that of the second tag.
     """
 
     in_port: int
@@ -78,7 +82,10 @@ class Walk:
 
 @dataclass(slots=True)
 class _State:
+    """``read``: how many of the tags, from the outermost, Open vSwitch knows of."""
+
     vlans: list[int]
+    read: int
     key: int
     fields: dict[str, int | str]
     source: Source = Source.LOCAL
@@ -89,7 +96,7 @@ class _State:
 
 def walk(program: Program, frame: Frame) -> Walk:
     """Follow the frame from table 0 until no table is next. A table without a matching flow drops it."""
-    state = _State(list(frame.vlans), frame.key, {**_fields(frame), **NOTED})
+    state = _State(list(frame.vlans), min(len(frame.vlans), 1), frame.key, {**_fields(frame), **NOTED})
     met: list[Flow] = []
     table: Table | None = Table.CLASSIFY
     while table is not None:
@@ -117,7 +124,7 @@ def _matches(match: Match, frame: Frame, state: _State) -> bool:
         and match.source in (None, state.source)
         and match.key in (None, state.key)
         and match.network in (None, state.network)
-        and _matches_vlan(match.vlan, state.vlans)
+        and _matches_vlan(match.vlan, state.vlans[: state.read])
         and (match.eth_src is None or holds(match.eth_src, state.fields["eth_src"]))
         and (match.eth_dst is None or holds(match.eth_dst, state.fields["eth_dst"]))
         and all(holds(value, state.fields.get(name)) for name, value in (match.header or NO_HEADER).said())
@@ -133,7 +140,8 @@ def _matches_vlan(wanted: int | None, vlans: list[int]) -> bool:
 
 
 def _fields(frame: Frame) -> dict[str, int | str]:
-    return {"eth_src": frame.eth_src, "eth_dst": frame.eth_dst, **dict(frame.header.said())}
+    header = frame.header if len(frame.vlans) < 2 else _TAG
+    return {"eth_src": frame.eth_src, "eth_dst": frame.eth_dst, **header.parsed()}
 
 
 def _copy(state: _State, frame: Frame, port: int) -> Copy:
@@ -166,8 +174,10 @@ def _act(state: _State, frame: Frame, action: Action) -> None:
             _rewrite(state.fields, action)
         case PushVlan(vlan):
             state.vlans.insert(0, vlan)
+            state.read += 1
         case PopVlan():
-            del state.vlans[:1]
+            del state.vlans[: min(state.read, 1)]
+            state.read = max(state.read - 1, 0)
         case SetKey() | SetSource() | SetNetwork():
             _carry(state, action)
         case Measure(size):

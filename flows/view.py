@@ -192,7 +192,6 @@ class BridgeView:
             Feature.ANSWERS_6: any(":" in known.ip for network in networks for known in network.answers),
             Feature.SIZE: (sized := any(member.largest is not None for member in members)),
             Feature.SERVICE: sized or any(network.serves for network in networks),
-            Feature.SNOOPING: any(network.snooping for network in networks),
             Feature.FLOOD_RATE: any(of_port.flood is not None for of_port in limits),
             Feature.RECEIVE_RATE: any(of_port.receive is not None for of_port in limits),
         }

@@ -140,8 +140,13 @@ ROUTED = [
 """What routers say."""
 GROUP, GROUP_6, ROUTER = "01:00:5e:01:02:03", "33:33:00:01:00:03", "02:00:00:00:00:fe"
 OTHER_GROUP, OTHER_GROUP_6 = "01:00:5e:01:02:04", "33:33:00:01:00:04"
-STREAM, LINK = (Header(IPV4, UDP, ADDRESSES[0], to) for to in ("239.1.2.3", "224.0.0.251"))
-STREAM_6, LINK_6 = (Header(IPV6, UDP, ipv6_src=ADDRESSES[2], ipv6_dst=to) for to in ("ff05::1:3", "ff02::fb"))
+STREAM, LINK = (
+    Header(IPV4, UDP, ADDRESSES[0], to, udp_src=9, udp_dst=5353) for to in ("239.1.2.3", "224.0.0.251")
+)
+STREAM_6, LINK_6 = (
+    Header(IPV6, UDP, ipv6_src=ADDRESSES[2], ipv6_dst=to, udp_src=9, udp_dst=5353)
+    for to in ("ff05::1:3", "ff02::fb")
+)
 QUERY, REPORT, ABOUT = (
     Header(IPV4, IGMP, ADDRESSES[0], to) for to in ("224.0.0.1", "224.0.0.22", "239.1.2.3")
 )
@@ -149,8 +154,25 @@ QUERY_6, REPORT_6, LEAVE_6 = (
     Header(IPV6, ICMPV6, ipv6_src=ADDRESSES[2], ipv6_dst=to, icmpv6_type=kind)
     for to, kind in (("ff02::1", 130), ("ff02::16", 143), ("ff02::2", 132))
 )
+_UDP, _UDP6 = Header(IPV4, UDP, ADDRESSES[0]), Header(IPV6, UDP, ipv6_src=ADDRESSES[2])
+_ND = Header(IPV6, ICMPV6, ipv6_src=ADDRESSES[2])
+FRAGMENTED = [
+    *(said._replace(ip_frag="first") for said in (*SERVED, *ROUTED, STREAM, PING)),
+    _UDP._replace(ip_frag="later"),
+    Header(IPV6, 44, ipv6_src=ADDRESSES[2], ip_frag="later"),
+    *(_ND._replace(icmpv6_type=kind, nd_target=ADDRESSES[2], ip_frag="first") for kind in (135, 136)),
+]
+"""Fragments; of IPv6, a later one shows no protocol but that of its fragment header."""
+HIDDEN = [
+    *(Header(kind) for kind in (IPV4, IPV6)),
+    *(said._replace(ip_frag=frag) for said in (_UDP, _UDP6, _ND) for frag in ("no", "first")),
+]
+"""Where Open vSwitch cannot read what guards look at."""
+INVALID = [Header(ARP), *(_ND._replace(icmpv6_type=kind) for kind in (135, 136))]
+"""ARP and neighbour discovery that Open vSwitch takes for malformed."""
 headers = st.one_of(
     st.sampled_from([NO_HEADER, PING, DHCP, DHCP6, SOLICITATION, QUERY, REPORT, STREAM, *SERVED, *ROUTED]),
+    st.sampled_from([*FRAGMENTED, *HIDDEN, *INVALID]),
     *(requests, solicitations, advertisements, packets, packets6),
 )
 

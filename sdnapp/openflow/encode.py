@@ -52,6 +52,9 @@ _CONTROLLER, _BACK = 0xFFFFFFFD, 0xFFFFFFF8
 _VLAN_PRESENT = 0x1000
 _ETH_P_8021Q = 0x8100
 
+FRAG_NX_MATCH = 3
+"""OFPC_FRAG_NX_MATCH, which Open vSwitch adds to the flags of OFPT_SET_CONFIG (nicira-ext.h)."""
+
 _ONF, _NICIRA = 0x4F4E4600, 0x2320
 _REG_MOVE, _NOTE, _RESUBMIT_TABLE, _CLONE, _CHECK_PKT_LARGER = 6, 8, 14, 42, 49
 _BUNDLE_CONTROL, _BUNDLE_ADD = 2300, 2301
@@ -173,7 +176,7 @@ def flow_mods(add: Iterable[Flow], delete: Iterable[FlowKey], first_xid: int) ->
 
 
 def _match_bytes(match: Match) -> bytes:
-    """OXM fields in the order of their headers, as os-ken sorts them: registers come first."""
+    """OXM fields: registers, then the others in the order of their headers, then ``ip_frag``."""
     in_port, source, key, network, vlan, eth_src, eth_dst, beyond = match
     oxm = b"" if source is None else _u32.pack(_REG0, source)
     deeper: list[bytes] = []
@@ -203,7 +206,7 @@ def _match_bytes(match: Match) -> bytes:
 @lru_cache(maxsize=65536)
 def _header_bytes(beyond: Header) -> tuple[bytes, tuple[bytes, ...]]:
     """The registers, and what comes behind. A bridge that comes back, or another one, is sent the same."""
-    noted, deeper = apart(field(name, value) for name, value in beyond.said())
+    noted, deeper = apart(beyond.said())
     return in_order(noted), tuple(deeper)
 
 

@@ -43,6 +43,7 @@ _FIELDS_OF_OVS: Mapping[str, tuple[int, int, int]] = {
     "false_ip6": (0x0001, 6, 4),
     "false_target": (0x0001, 7, 4),
     "foreign_ip6": (0x0001, 113, 16),
+    "ip_frag": (0x0001, 26, 1),
     "foreign_mac": (0x8001, 1, 8),
     "nd_reserved": (0x1000, 1, 4),
     "nd_options_type": (0x1000, 2, 1),
@@ -53,6 +54,17 @@ _FIELDS_OF_OVS: Mapping[str, tuple[int, int, int]] = {
 
 
 _NXM_1 = (0x0001).to_bytes(2, "big")
+_FIRST, _LATER = 1, 2
+_FRAGMENTS: Mapping[str, tuple[int, int | None]] = {
+    "no": (0, None),
+    "yes": (_FIRST, _FIRST),
+    "first": (_FIRST, None),
+    "later": (_FIRST | _LATER, None),
+    "not_later": (0, _LATER),
+}
+"""Bits of ``ip_frag`` and their mask, by the words of ``flows.match.FRAGMENTS`` (ovs-fields(7))."""
+_BEHIND_OTHERS = ("ip_frag",)
+"""Fields of class 0x0001 that presuppose others; the rest of it are registers, which presuppose none."""
 
 
 def header(name: str, *, masked: bool = False) -> int:
@@ -73,6 +85,8 @@ def _place(name: str) -> tuple[int, int, int]:
 @lru_cache(maxsize=65536)
 def field(name: str, value: int | str) -> bytes:
     """Header, value and mask, if it has one, of a field that is neither a port nor a tag."""
+    if name == "ip_frag":
+        return _fragment(*_FRAGMENTS[str(value)])
     if isinstance(value, int):
         return header(name).to_bytes(4, "big") + value.to_bytes(_place(name)[2], "big")
     exact, _, mask = value.partition("/")
@@ -86,20 +100,38 @@ def exact(match: Any, name: str) -> Any:
     return None if isinstance(value, tuple) else value
 
 
+def _fragment(flags: int, among: int | None) -> bytes:
+    """``ip_frag`` with these flags, of all or among some."""
+    start = header("ip_frag", masked=among is not None).to_bytes(4, "big")
+    return start + bytes([flags] if among is None else [flags, among])
+
+
 def _filled(name: str, address: str) -> bytes:
     """An address in a field that may be wider."""
     return packed(address).rjust(_place(name)[2], b"\0")
 
 
-def apart(fields: Iterable[bytes]) -> tuple[list[bytes], list[bytes]]:
-    """Those of registers, and the others."""
+def apart(fields: Iterable[tuple[str, int | str]]) -> tuple[list[bytes], list[bytes]]:
+    """Bytes of the fields with these names and values: of registers, and of the others."""
     registers: list[bytes] = []
     others: list[bytes] = []
-    for each in fields:
-        (registers if each.startswith(_NXM_1) else others).append(each)
+    for name, value in fields:
+        (registers if _is_register(name) else others).append(field(name, value))
     return registers, others
 
 
+def _is_register(name: str) -> bool:
+    return _place(name)[0] == int.from_bytes(_NXM_1, "big") and name not in _BEHIND_OTHERS
+
+
 def in_order(fields: Iterable[bytes]) -> bytes:
-    """Fields in the order of their headers, so that each comes after those that it presupposes."""
-    return b"".join(sorted(fields))
+    """Registers alone, or fields without them, each behind those that it presupposes.
+
+    Fields of OpenFlow stand in the order of their headers. Those that only Open vSwitch has come last: a
+    switch refuses a field whose prerequisites come later (OpenFlow 1.3.5 section 7.2.3.6).
+    """
+    of_openflow: list[bytes] = []
+    of_ovs: list[bytes] = []
+    for each in fields:
+        (of_ovs if each.startswith(_NXM_1) else of_openflow).append(each)
+    return b"".join([*sorted(of_openflow), *sorted(of_ovs)])

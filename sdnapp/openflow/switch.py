@@ -127,8 +127,10 @@ class Switch:
     def read(self) -> Contents:
         """All that the bridge was given; from before that on, it says what others do to it.
 
-        Matches are parsed only for flows that stand for something learned.
+        Matches are parsed only for flows that stand for something learned. Whatever the bridge did with
+        fragments, from now on flows see the ports of first ones.
         """
+        self.datapath.send_msg(_show_fragments(self.datapath))
         watch = None
         if not self.monitored:
             self.datapath.send_msg(monitor.forward(self.datapath))
@@ -299,6 +301,15 @@ def _all_flows(datapath: Any) -> Any:
     return parser.OFPFlowStatsRequest(
         datapath, 0, ofproto.OFPTT_ALL, ofproto.OFPP_ANY, ofproto.OFPG_ANY, 0, 0, parser.OFPMatch()
     )
+
+
+def _show_fragments(datapath: Any) -> Any:
+    """Have flows match TCP and UDP ports and ICMP types of first fragments.
+
+    Open vSwitch keeps it until another controller, or ``ovs-ofctl set-frags``, says otherwise, or until it
+    starts anew, without flows. os-ken says nothing of it.
+    """
+    return parser.OFPSetConfig(datapath, encode.FRAG_NX_MATCH, ofproto.OFPCML_NO_BUFFER)
 
 
 def _meters(datapath: Any, which: int) -> Any:

@@ -10,7 +10,7 @@ from struct import pack, unpack
 from flows.diff import Plan
 from sdnapp.openflow import encode
 
-HELLO, ERROR, BARRIER_REPLY = 0, 1, 21
+HELLO, ERROR, SET_CONFIG, BARRIER_REPLY = 0, 1, 9, 21
 
 
 class Client:
@@ -21,6 +21,7 @@ class Client:
         self._socket.settimeout(20)
         self._socket.connect(str(management))
         self._socket.sendall(pack("!BBHI", encode.VERSION, HELLO, 8, 0))
+        self._socket.sendall(pack("!BBHIHH", encode.VERSION, SET_CONFIG, 12, 1, encode.FRAG_NX_MATCH, 0xFFFF))
 
     def close(self) -> None:
         """Hang up."""

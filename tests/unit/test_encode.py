@@ -32,7 +32,7 @@ from flows.actions import (
 )
 from flows.compile import compile_bridge
 from flows.flow import CONTROLLER_METER, Flow, Meter, Unit, taught
-from flows.match import NOTED, TAGGED, UNTAGGED, Header, Match, Source, packed
+from flows.match import FRAGMENTS, NOTED, TAGGED, UNTAGGED, Header, Match, Source, packed
 from flows.tables import Table
 from flows.view import BridgeView
 from sdnapp.openflow import encode
@@ -62,7 +62,12 @@ def os_ken_match(match: Match) -> Any:
         fields["vlan_vid"] = special.get(match.vlan, ofproto.OFPVID_PRESENT | match.vlan)
     if match.header is not None:
         fields |= {OS_KEN_NAMES.get(name, name): _noted(name, value) for name, value in match.header.said()}
-    return parser.OFPMatch(**{name: value for name, value in fields.items() if value is not None})
+    made = parser.OFPMatch(**{name: value for name, value in fields.items() if value is not None})
+    made._fields2.sort(key=lambda field: field[0] == "ip_frag")  # os-ken puts it before what it presupposes
+    return made
+
+
+IP_FRAG = {"no": 0, "yes": (1, 1), "first": 1, "later": 3, "not_later": (0, 2)}
 
 
 OS_KEN_NAMES = {
@@ -84,7 +89,9 @@ LENGTHS = {"nd_reserved": 4, "nd_options_type": 1}
 
 
 def _noted(name: str, value: int | str) -> Any:
-    """What os-ken has as a number in a register is an address to us."""
+    """What os-ken has as a number, in a register or in ``ip_frag``, is an address or a word to us."""
+    if name == "ip_frag":
+        return IP_FRAG[str(value)]
     if name not in NOTED or isinstance(value, int):
         return _masked(value)
     numbers = tuple(int.from_bytes(packed(part), "big") for part in value.split("/"))
@@ -227,6 +234,7 @@ def test_flows_of_any_view(view: BridgeView) -> None:
         Header(eth_type=0x86DD, ipv6_src="fe80::/ffc0::", ipv6_dst="ff02::1"),
         Header(eth_type=0x86DD, ip_proto=58, icmpv6_type=136, nd_tll="02:00:00:00:00:01"),
         Header(eth_type=0x86DD, ip_proto=58, icmpv6_type=135, nd_sll="02:00:00:00:00:01"),
+        *(Header(eth_type=0x0800, ip_proto=17, udp_dst=68, ip_frag=word, false_mac=0) for word in FRAGMENTS),
     ],
 )
 def test_fields_behind_the_ethernet_header(header: Header) -> None:
