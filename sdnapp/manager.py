@@ -37,6 +37,7 @@ from os_ken.base.app_manager import AppManager
 from sdnapp.config import Invalid
 from sdnapp.log import event, to_stderr
 from sdnapp.shipped import examples
+from sdnapp.tls import Unusable
 
 LOG = logging.getLogger("sdnapp")
 CONF = cfg.CONF
@@ -49,6 +50,11 @@ CONF.register_cli_opts(
         cfg.StrOpt("log-format", default="text", choices=["text", "json"], help="one line an event, as"),
         cfg.StrOpt("pid-file", default=None, help="write the process id here"),
         cfg.StrOpt("overlay-config", default=None, help="the overlay's file (sdnapp.overlay)"),
+        cfg.BoolOpt(
+            "rest-open",
+            default=False,
+            help="answer REST by http and to anyone, whatever the file says: for labs (sdnapp.overlay)",
+        ),
         cfg.StrOpt(
             "state-dir",
             default=os.environ.get("STATE_DIRECTORY", "").split(":")[0] or None,  # systemd.exec(5)
@@ -74,7 +80,7 @@ def main(args: list[str] | None = None) -> None:
         services = _start(CONF.app or ["os_ken.controller.ofp_handler"])
     except Invalid as invalid:
         _fail("\n".join(map(str, invalid.problems)))
-    except (ImportError, OSError) as error:
+    except (ImportError, OSError, Unusable) as error:
         _fail(str(error))
     # What is loaded by now stays: full collections, in which every switch waits, need not look at it. And
     # programs are many small values without cycles: to look for cycles less often saves a third of the work.

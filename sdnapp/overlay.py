@@ -13,6 +13,7 @@ import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -59,11 +60,13 @@ from sdnapp.frames.packet import LONGEST
 from sdnapp.log import event as log_event
 from sdnapp.net.events import Memory, Sighting
 from sdnapp.net.learning import HEARSAY
+from sdnapp.net.model import Rest
 from sdnapp.openflow import connection, flowstats, monitor, neighbours, ondemand
 from sdnapp.openflow.connection import shown
 from sdnapp.openflow.oxm import exact
 from sdnapp.openflow.switch import LearnedFlow, Switch
 from sdnapp.rest.application import application
+from sdnapp.rest.door import Door
 from sdnapp.rest.server import listener, serve
 
 LOG = logging.getLogger("sdnapp")
@@ -149,10 +152,13 @@ class OverlayApp(OSKenApp):  # type: ignore[misc]  # os-ken has no types
         host, port = self._settings.rest.host, self._settings.rest.port
         with _named("REST", "rest", host, port):
             listening = listener(host, port)
+        rest = _open(self._settings.rest) if CONF.rest_open else self._settings.rest
+        self._door = Door(rest, self._settings.tls)
         super().start()
         bridges = (CONF.ofp_listen_host, CONF.ofp_tcp_listen_port)
         log_event(LOG, "controller.listening", bridges=shown(bridges), rest=shown(listening.getsockname()))
-        serve(application(self), listening)
+        serve(application(self, self._door), listening, tls=self._door.credentials)
+        self._door.follow()
         hub.spawn(self._run)
         hub.spawn(self._follow_file)
 
@@ -191,7 +197,11 @@ class OverlayApp(OSKenApp):  # type: ignore[misc]  # os-ken has no types
                 tasks.put(Read(datapath.id))
 
     def reload(self) -> None:
-        """Read the file again: it changed, or SIGHUP. If it is no good, the last good one stays in force."""
+        """Read the file again: it changed, or SIGHUP. If it is no good, the last good one stays in force.
+
+        So it is with the files that it names.
+        """
+        self._door.renew()
         with self._loading:  # one at a time: an older content never comes after a newer one
             try:
                 self._inbox.put(FileChanged(self._loader.load_aside(), self._loader.text))
@@ -421,6 +431,11 @@ def _do(switch: Switch, task: Read | Send) -> Event:
 def _memory(flow: LearnedFlow) -> Memory:
     moves = HEARSAY if flow.moves is None else flow.moves
     return Memory(Sighting(flow.vni, flow.mac, flow.ofport), moves, flow.denied)
+
+
+def _open(rest: Rest) -> Rest:
+    """Neither TLS nor credentials."""
+    return replace(rest, tls=False, access=None, client_ca=None)
 
 
 def _family(host: str) -> socket.AddressFamily:

@@ -24,6 +24,7 @@ COMMANDS = {
     "schema": "sdnapp.cli.check:schema",
     "show": "sdnapp.cli.show:show",
     "thaw": "sdnapp.cli.thaw:thaw",
+    "token": "sdnapp.cli.token:token",
 }
 """Where each command is: imported when it is called, so that none pays for the others' libraries."""
 

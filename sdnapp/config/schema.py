@@ -154,7 +154,7 @@ class Controller(Section):
     rest_access: s.FilePath | None = Field(
         default=None,
         description="File with the hashes of bearer tokens, the names of client certificates, and the scopes "
-        "of each. Without: REST answers all requests.",
+        "of each (`sdnapp token`). Without: REST answers all requests.",
         examples=["/etc/sdnapp/access"],
     )
     rest_client_ca: s.FilePath | None = Field(

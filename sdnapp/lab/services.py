@@ -100,7 +100,7 @@ def start_controller(lab: Lab, listener: socket.socket) -> Process:
     assert lab.controller is not None
     command = [script("osken-manager"), "sdnapp.overlay", "--overlay-config", lab.file]
     command += ["--ofp-listen-host", lab.listen, "--ofp-tcp-listen-port", str(OPENFLOW_PORT)]
-    command += ["--state-dir", str(directory(lab.name))]
+    command += ["--state-dir", str(directory(lab.name)), "--rest-open"]
     return serve(lab.controller, command, lab.log(CONTROLLER, CONTROLLER), listener=listener)
 
 

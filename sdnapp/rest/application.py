@@ -13,7 +13,9 @@ import falcon
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from sdnapp.rest import counters, limits, openapi, stats, v1
+from sdnapp.rest.door import Door, Visitor, demand
 from sdnapp.rest.routes import Call, Problem, Route, Stream
+from sdnapp.rest.server import PEER_NAMES
 from sdnapp.rest.source import Source
 
 LOG = logging.getLogger("sdnapp.rest")
@@ -35,9 +37,9 @@ ROUTES = (
 )
 
 
-def application(source: Source) -> falcon.App[falcon.Request, falcon.Response]:
-    """REST over what ``source`` knows."""
-    app = falcon.App()
+def application(source: Source, door: Door | None = None) -> falcon.App[falcon.Request, falcon.Response]:
+    """REST over what ``source`` knows, for those whom ``door`` admits; None: for anyone."""
+    app = falcon.App(middleware=[] if door is None else [_Guard(door)])
     app.req_options.strip_url_path_trailing_slash = True
     app.set_error_serializer(_serialize)
     app.add_error_handler(Problem, _problem)
@@ -45,6 +47,19 @@ def application(source: Source) -> falcon.App[falcon.Request, falcon.Response]:
     for path, resource in _resources(source, ROUTES).items():
         app.add_route(path, resource)
     return app
+
+
+class _Guard:
+    """Middleware of falcon: no request goes on without the credentials that the door asks for."""
+
+    def __init__(self, door: Door) -> None:
+        self._door = door
+
+    def process_request(self, request: falcon.Request, _: falcon.Response) -> None:
+        """Admit the client, or raise ``Problem``."""
+        names = request.env.get(PEER_NAMES, frozenset())
+        visitor = Visitor(request.remote_addr, request.get_header("Authorization"), names)
+        request.context.client = self._door.admit(visitor, request.path)
 
 
 def _resources(source: Source, routes: Iterable[Route]) -> dict[str, SimpleNamespace]:
@@ -63,6 +78,7 @@ def _responder(source: Source, route: Route) -> Responder:
     adapter = TypeAdapter[Any](route.returns)
 
     def respond(request: falcon.Request, response: falcon.Response, **path: str) -> None:
+        demand(getattr(request.context, "client", None), route.scope)
         body = _read(request, route.accepts) if route.accepts else None
         answer = route.answer(source, Call(path, body))
         response.content_type = falcon.MEDIA_JSON
@@ -96,6 +112,8 @@ def _read(request: falcon.Request, accepted: type[BaseModel]) -> BaseModel | Non
 
 
 def _problem(_: falcon.Request, response: falcon.Response, problem: Problem, __: dict[str, Any]) -> None:
+    if problem.status == 401:
+        response.set_header("WWW-Authenticate", 'Bearer realm="sdnapp"')  # RFC 6750, section 3
     _say(response, problem.status, problem.error, problem.remedy)
 
 

@@ -25,6 +25,19 @@ _PARTS: Mapping[str, str] = {
 }
 
 
+_SCHEMES = {
+    "token": {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "Where the file names rest_access: a token of 'sdnapp token new'",
+    },
+    "certificate": {
+        "type": "mutualTLS",
+        "description": "Where the file names rest_client_ca: a certificate of 'sdnapp pki operator'",
+    },
+}
+
+
 class Error(BaseModel):
     """Every answer other than success. ``remedy``: what to do about it, where there is something."""
 
@@ -54,7 +67,8 @@ def document(routes: Iterable[Route]) -> dict[str, Any]:
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "paths": paths,
-        "components": {"schemas": definitions["$defs"]},
+        "components": {"schemas": definitions["$defs"], "securitySchemes": _SCHEMES},
+        "security": [*({name: []} for name in _SCHEMES), {}],
     }
 
 
@@ -79,6 +93,7 @@ def _operation(route: Route, schemas: Mapping[str, Any]) -> dict[str, Any]:
             for p in parts
         ],
         "responses": {"default": _content("What was wrong", schemas[_key(Error)])},
+        "x-scope": route.scope,
     }
     if route.returns:
         operation["responses"]["200"] = _content(route.summary, schemas[_key(route.returns)])

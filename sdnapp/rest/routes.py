@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
+from sdnapp.rest.access import Scope
 from sdnapp.rest.source import Source
 
 Found = TypeVar("Found")
@@ -71,3 +72,5 @@ class Route:
     answer: Answer
     returns: Any = None
     accepts: type[BaseModel] | None = None
+    scope: Scope = "read"
+    """What a client must be allowed, where REST asks for credentials."""

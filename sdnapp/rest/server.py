@@ -25,10 +25,17 @@ from urllib.parse import unquote_to_bytes
 import h11
 from os_ken.lib import hub
 
+from sdnapp.log import event
+from sdnapp.tls import Credentials, peer_names
+from sdnapp.tls.stream import Refused, Stream
+
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
 LOG = logging.getLogger("sdnapp.rest")
+
+PEER_NAMES = "sdnapp.peer_names"
+"""Key of the WSGI environment: names of the client's verified certificate."""
 
 _RECEIVE_BYTES = 64 * 1024
 _SEND_BUFFER = 128 * 1024
@@ -45,8 +52,29 @@ class Limits:
     body: int = 64 * 1024
     request: float = 30.0
     """From the wait for a request to its last byte; so long an idle connection is kept."""
+    handshake: float = 5.0
+    """For all of a TLS handshake."""
     write: float = 30.0
     """For one piece of a response, some 16 kB; a slower client is cut off."""
+
+
+def _ask_for_tls(client: socket.socket) -> None:
+    """Answer a request that came in clear text (RFC 2817, section 4.2)."""
+    body = json.dumps({"error": "this port uses TLS", "remedy": "write https://"}).encode()
+    head = (
+        "HTTP/1.1 426 Upgrade Required\r\nUpgrade: TLS/1.2\r\nConnection: Upgrade, close\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    with suppress(OSError):
+        client.sendall(head.encode() + body)
+
+
+def _peer(client: Any) -> str:
+    """The address of a client; none of one that is gone."""
+    try:
+        return str(client.getpeername()[0])
+    except OSError:
+        return ""
 
 
 class Rejected(Exception):
@@ -72,10 +100,17 @@ def listener(host: str, port: int) -> socket.socket:
 
 
 def serve(
-    app: Callable[..., Iterable[bytes]], listening: socket.socket, limits: Limits | None = None
+    app: Callable[..., Iterable[bytes]],
+    listening: socket.socket,
+    limits: Limits | None = None,
+    *,
+    tls: Credentials | None = None,
 ) -> Server:
-    """Serve ``app`` on ``listening`` from now on, in the background, until the server is closed."""
-    server = Server(app, listening, limits or Limits())
+    """Serve ``app`` on ``listening`` from now on, in the background, until the server is closed.
+
+    With ``tls`` that is HTTPS.
+    """
+    server = Server(app, listening, limits or Limits(), tls)
     hub.spawn(server.run)
     return server
 
@@ -83,7 +118,14 @@ def serve(
 class Server:
     """Accepts connections until closed."""
 
-    def __init__(self, app: Callable[..., Iterable[bytes]], listening: socket.socket, limits: Limits) -> None:
+    def __init__(
+        self,
+        app: Callable[..., Iterable[bytes]],
+        listening: socket.socket,
+        limits: Limits,
+        tls: Credentials | None = None,
+    ) -> None:
+        self._tls = tls
         self._app = app
         self._listening = listening
         self._limits = limits
@@ -120,21 +162,30 @@ class Server:
         hub.spawn(self._converse, client)
 
     def _converse(self, client: socket.socket) -> None:
+        connection: Any = client
         try:
-            _Conversation(client, self._app, self._limits).run()
+            if self._tls is not None:  # here, and not where it is accepted: others need not wait for it
+                connection = Stream(client, self._tls.context)
+                connection.handshake(self._limits.handshake)
+            _Conversation(connection, self._app, self._limits).run()
+        except Refused as refused:
+            event(LOG, "rest.refused", level=logging.DEBUG, address=_peer(client), reason=str(refused))
+            if refused.http:
+                _ask_for_tls(client)
         except OSError as error:
             LOG.debug("rest: connection lost: %s", error)
         except Exception:
             LOG.exception("rest: response broken off")
         finally:
             self._open.discard(client)
-            client.close()
+            connection.close()
 
 
 class _Conversation:
     """One connection: requests and responses in turn."""
 
-    def __init__(self, client: socket.socket, app: Callable[..., Iterable[bytes]], limits: Limits) -> None:
+    def __init__(self, client: Any, app: Callable[..., Iterable[bytes]], limits: Limits) -> None:
+        """``client``: a socket, or a ``Stream``."""
         self._client = client
         self._app = app
         self._limits = limits
@@ -255,7 +306,9 @@ class _Conversation:
             "SERVER_PORT": str(port),
             "SERVER_PROTOCOL": f"HTTP/{request.http_version.decode('ascii')}",
             "wsgi.version": (1, 0),
-            "wsgi.url_scheme": "http",
+            "wsgi.url_scheme": "https" if isinstance(self._client, Stream) else "http",
+            "REMOTE_ADDR": _peer(self._client),
+            PEER_NAMES: peer_names(self._client),
             "wsgi.input": BytesIO(body),
             "wsgi.errors": sys.stderr,
             "wsgi.multithread": True,

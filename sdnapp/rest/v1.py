@@ -199,5 +199,5 @@ ROUTES = (
     Route("GET", "/v1/ports/{port}", "One port", _port, Port),
     Route("GET", "/v1/locations", "Where each known MAC lives", _locations, list[Location]),
     Route("GET", "/v1/alarms", "What somebody should look at", _alarms, list[Alarm]),
-    Route("POST", "/v1/thaw", "Let a frozen MAC move again", _thaw, Frozen, Frozen),
+    Route("POST", "/v1/thaw", "Let a frozen MAC move again", _thaw, Frozen, Frozen, scope="operate"),
 )

@@ -22,6 +22,11 @@ PIECE = 64 * 1024
 class Refused(ConnectionError):
     """The handshake failed; the text says why, in words."""
 
+    def __init__(self, words: str, *, http: bool = False) -> None:
+        """``http``: what came instead is an HTTP request in clear text."""
+        super().__init__(words)
+        self.http = http
+
 
 class Stream:
     """A connected socket with TLS: the part of the interface of ``socket.socket`` that servers here use.
@@ -50,7 +55,7 @@ class Stream:
         except ssl.SSLError as error:
             with suppress(OSError):
                 self._flush()  # the alert that says why
-            raise Refused(_words(error)) from None
+            raise Refused(_words(error), http=error.reason == "HTTP_REQUEST") from None
         self._plain.settimeout(before)
 
     def _agreed(self) -> bool:

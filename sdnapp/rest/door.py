@@ -1,0 +1,105 @@
+"""What REST asks of its clients: TLS, and a token or a certificate, by files that may be replaced."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from ipaddress import ip_address
+
+from os_ken.lib import hub
+
+from sdnapp.log import event
+from sdnapp.net.model import Rest, TlsFiles
+from sdnapp.rest import access
+from sdnapp.rest.access import Access, Entry, Scope
+from sdnapp.rest.routes import Problem
+from sdnapp.source import Watch
+from sdnapp.tls import Credentials, Unusable
+
+LOG = logging.getLogger("sdnapp.rest")
+
+OPEN_ON_LOOPBACK = "/healthz"
+"""Answered without credentials on the machine itself: probes there need none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Visitor:
+    """Who asks: address, ``Authorization`` header, and names of the verified certificate."""
+
+    address: str
+    authorization: str | None
+    names: frozenset[str]
+
+
+class Door:
+    """Opens REST to those who may: to anyone where the file names no ``rest_access``."""
+
+    def __init__(self, rest: Rest, tls: TlsFiles) -> None:
+        """Read all files. Raises ``Unusable``."""
+        self._path = rest.access
+        self._access: Access | None = access.read(rest.access) if rest.access else None
+        self.credentials: Credentials | None = None
+        if rest.tls:
+            files = TlsFiles(tls.key, tls.certificate, rest.client_ca or "")
+            self.credentials = Credentials(files, client="optional" if rest.client_ca else "none")
+
+    def admit(self, visitor: Visitor, path: str) -> Entry | None:
+        """The client that this is, None where none is asked for. Raises ``Problem`` 401 or 403."""
+        if self._access is None or (path == OPEN_ON_LOOPBACK and _is_loopback(visitor.address)):
+            return None
+        scheme, _, token = (visitor.authorization or "").partition(" ")
+        if scheme.lower() == "bearer":
+            if (entry := self._access.of_token(token.strip())) is not None:
+                return entry
+            raise Problem(401, "this token is not known here", "'sdnapp token new' makes one")
+        if visitor.names:
+            if (entry := self._access.of_names(visitor.names)) is not None:
+                return entry
+            names = " ".join(sorted(visitor.names))
+            raise Problem(
+                403, f"the certificate of {names} has no scope", "'sdnapp token allow' gives it one"
+            )
+        remedy = "send Authorization: Bearer TOKEN; 'sdnapp token new' makes one, --token-file uses it"
+        raise Problem(401, "this needs a token", remedy)
+
+    def renew(self) -> None:
+        """Read the files again; those that cannot be used are told, and what was read before counts."""
+        for what, renew in (("tls", self._renew_tls), ("access", self._renew_access)):
+            try:
+                renew()
+            except Unusable as error:
+                event(LOG, f"rest.{what}_kept", level=logging.WARNING, reason=str(error))
+
+    def follow(self) -> None:
+        """Read the files again whenever they change, from now on, in the background."""
+        paths = [*(self.credentials.paths if self.credentials else ()), *([self._path] if self._path else [])]
+        for path in paths:
+            hub.spawn(self._follow, Watch(path))
+
+    def _follow(self, watch: Watch) -> None:
+        while True:
+            if watch.changed(None):
+                self.renew()
+
+    def _renew_tls(self) -> None:
+        if self.credentials is not None:
+            self.credentials.renew()
+
+    def _renew_access(self) -> None:
+        if self._path is not None:
+            self._access = access.read(self._path)
+
+
+def demand(entry: Entry | None, scope: Scope) -> None:
+    """Raise ``Problem`` 403 where a client lacks the scope; None: it needs none."""
+    if entry is not None and not entry.allows(scope):
+        has = " and ".join(sorted(entry.scopes))
+        raise Problem(403, f"{entry.name} may {has}, this needs {scope}", f"use a token of scope {scope}")
+
+
+def _is_loopback(address: str) -> bool:
+    try:
+        ip = ip_address(address)
+    except ValueError:
+        return False
+    return (getattr(ip, "ipv4_mapped", None) or ip).is_loopback
