@@ -170,6 +170,10 @@ class OverlayApp(OSKenApp):  # type: ignore[misc]  # os-ken has no types
         """The flows of this bridge whose counters are worth telling; none while it is not connected."""
         return self._engine.counted(dpid)
 
+    def malformed(self) -> Mapping[str, int]:
+        """How many connections ended with a malformed message, by the type of that message."""
+        return connection.malformed
+
     def switches(self) -> list[int]:
         """Datapath ids of the connected switches, ours or not."""
         return sorted(self._switches)

@@ -259,6 +259,8 @@ def _remarks(seen: dict[str, Any]) -> Iterator[str]:
             yield f"{host['name']}: {host['drift']} changes of flows by somebody else were undone"
     yield from status["alarms"]
     yield from status["remarks"]
+    if status["malformed"]:
+        yield f"{sum(status['malformed'].values())} connections ended with a malformed message: see the log"
     for stranger in status["unknown"]:
         yield f"unknown bridge {stranger['datapath_id']:016x} from {stranger['address']}: left empty"
 

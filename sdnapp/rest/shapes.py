@@ -170,6 +170,7 @@ class Stranger(BaseModel):
 class Status(BaseModel):
     """The controller itself. ``config_error``: why the file is not in force; the last good one is.
     ``alarms``: what somebody should look at; ``remarks``: what in the file does not go together.
+    ``malformed``: connections that ended with a malformed message, by the type of that, since the start.
     """
 
     version: str
@@ -181,6 +182,7 @@ class Status(BaseModel):
     unknown: list[Stranger]
     alarms: list[str]
     remarks: list[str]
+    malformed: dict[str, int]
 
 
 class Health(BaseModel):

@@ -22,6 +22,9 @@ class Source(Protocol):
     def counted(self, dpid: int) -> Mapping[FlowKey, Count]:
         """The flows of this bridge whose counters are worth telling; none while it is not connected."""
 
+    def malformed(self) -> Mapping[str, int]:
+        """How many connections ended with a malformed message, by the type of that message."""
+
     def switches(self) -> list[int]:
         """Datapath ids of the connected switches, known or not."""
 

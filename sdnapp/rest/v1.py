@@ -160,6 +160,7 @@ def _status(source: Source, _: Call) -> Status:
         unknown=[Stranger(datapath_id=d, address=address) for d, address in status.unknown.items()],
         alarms=[alarm.text for alarm in status.alarms],
         remarks=list(remarks(status.overlay)),
+        malformed=dict(source.malformed()),
     )
 
 

@@ -81,6 +81,9 @@ class Controller:
     def counted(self, dpid: int) -> Mapping[FlowKey, Count]:
         return self.counts if dpid == HOST1 else {}
 
+    def malformed(self) -> Mapping[str, int]:
+        return {"HELLO": 3}
+
     def status(self) -> Status:
         return self.picture
 
@@ -373,6 +376,7 @@ def test_status_and_health_tell_what_is_wrong(
     status = client.simulate_get("/v1/status").json
     assert (status["hosts"], status["connected"], status["in_sync"]) == (2, 1, 1)
     assert status["unknown"] == [{"datapath_id": 7, "address": "192.0.2.7:4711"}]
+    assert status["malformed"] == {"HELLO": 3}
     health = client.simulate_get("/healthz").json
     assert health["status"] == "degraded"
     assert health["problems"] == [
