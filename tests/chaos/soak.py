@@ -1,0 +1,92 @@
+"""Tens of thousands of MACs are learned and forgotten, three times over: memory stays where it was."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.bench import bridges
+from tests.bench.bridges import Fleet
+from tests.bench.ground import until
+from tests.bench.learning import FIRST, send
+
+ROUNDS = 3
+TOLERANCE = 0.03
+"""Of the memory after the round before the last, by how much it may differ after the last one."""
+PATIENCE = 300.0
+_PART = 2_000
+_PAUSE = 0.25
+"""Frames that are sent at once, and seconds until the next ones: less than a bridge may send its controller."""
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """MB of the controller, and its open files, when all are known, and when all are forgotten.
+
+    ``learned``, ``forgotten``: seconds that it took.
+    """
+
+    known: float
+    after: float
+    files: int
+    learned: float
+    forgotten: float
+
+
+def rounds(macs: int, age: int, hub: str = "eventlet") -> Iterator[Round]:
+    """Learn so many MACs, wait until all are forgotten after ``age`` seconds of silence, and again."""
+    written = bridges.text(2, 1, [(0, 0), (1, 0)])
+    written = written.replace("{encapsulation: gre}", f"{{encapsulation: gre, mac_age: {age}}}")
+    with bridges.fleet(written, switches=2) as fleet:
+        fleet.controller.hub = hub
+        fleet.start()
+        fleet.build()
+        fleet.in_sync(2)
+        for _ in range(ROUNDS):
+            yield _round(fleet, macs)
+
+
+def _round(fleet: Fleet, macs: int) -> Round:
+    began, before = time.monotonic(), _flows(fleet)
+    name = bridges.host(0)
+    sources = [(FIRST + number).to_bytes(6, "big") for number in range(macs)]
+    management, port = fleet.ovs(name).directory / f"{name}.mgmt", fleet.overlay.hosts[name].ports[0].ofport
+    for start in range(0, macs, _PART):
+        send(management, port, sources[start : start + _PART])
+        time.sleep(_PAUSE)
+    until(
+        lambda: all(now >= then + macs for now, then in zip(_flows(fleet), before, strict=True)),
+        f"not all of {macs} MACs are learned",
+        PATIENCE,
+    )
+    learned, known = time.monotonic(), _memory(fleet)
+    until(lambda: _flows(fleet) == before, "not all is forgotten", PATIENCE)
+    until(fleet.controller.in_sync, "not in sync", PATIENCE)
+    files = len(list(_process(fleet).joinpath("fd").iterdir()))
+    return Round(known, _memory(fleet), files, learned - began, time.monotonic() - learned)
+
+
+def drift(found: list[Round]) -> float:
+    """Return by which share memory differs after the last round from what it was after the one before."""
+    return found[-1].after / found[-2].after - 1
+
+
+def _flows(fleet: Fleet) -> list[int]:
+    """How many flows each bridge holds. To ask the controller for its locations would take memory of it."""
+    answers = [fleet.ovs(name).ofctl("dump-aggregate", name) for name in fleet.overlay.hosts]
+    return [int(answer.rpartition("flow_count=")[2]) for answer in answers]
+
+
+def _process(fleet: Fleet) -> Path:
+    assert fleet.controller.process is not None
+    return Path(f"/proc/{fleet.controller.process.pid}")
+
+
+def _memory(fleet: Fleet) -> float:
+    """The resident set of the controller, in MB (proc(5))."""
+    found = re.search(r"^VmRSS:\s*(\d+) kB", (_process(fleet) / "status").read_text(), re.MULTILINE)
+    assert found is not None
+    return int(found[1]) * 1024 / 1e6
