@@ -6,182 +6,133 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack
-from itertools import dropwhile
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import click
 from rich.table import Table
 
 from sdnapp.cli.terminal import console, interrupted_by_sigterm, on_labs
-from sdnapp.lab import model, services
-from tests.chaos import devices, files, intruders, processes  # noqa: F401  # each enters its faults
-from tests.chaos.document import text
+from sdnapp.lab import services
+from tests.chaos import devices, files, intruders, processes, soak  # noqa: F401  # each enters its faults
+from tests.chaos.campaign import Campaign, Options
 from tests.chaos.fault import FAULTS
-from tests.chaos.plan import Step, steps, variant
+from tests.chaos.plan import variant
 from tests.chaos.resources import Ledger
-from tests.chaos.run import Outcome, Run, keep_evidence
-from tests.chaos.subject import Subject, brought_up
-from tests.netns.conftest import traces
+from tests.chaos.run import Outcome
 
 
 @click.command()
-@click.option("--seed", type=int, default=1, show_default=True, help="What the run does follows from it.")
+@click.option("--seed", type=int, default=1, show_default=True, help="All that is done follows from it.")
 @click.option("--minutes", type=float, default=1.0, show_default=True, help="How long.")
-@click.option("--from-step", type=int, default=1, help="Begin with this step of the seed, on a fresh lab.")
-@click.option("--only", type=int, help="Do this step alone.")
-@click.option("--faults", help="Only these, by name, separated by commas: another run than without.")
-@click.option("--without", default="", help="Not these, by name, separated by commas.")
-@click.option("--keep", is_flag=True, help="Stop at a violation and leave the lab up.")
-@click.option("--evidence", type=click.Path(path_type=Path), help="Where logs and states of violations go.")
-@click.option("--list", "listed", is_flag=True, help="Name the faults.")
-def chaos(
-    seed: int,
-    minutes: float,
-    from_step: int,
-    only: int | None,
-    faults: str | None,
-    without: str,
-    keep: bool,
-    evidence: Path | None,
-    listed: bool,
-) -> None:
-    """Disturb a lab of three hosts and two tenants at random, while packets run, and judge every step.
+@click.option("--from-step", type=click.IntRange(1), default=1, help="Begin with this step, on a fresh lab.")
+@click.option("--only", type=click.IntRange(1), help="Do this one step.")
+@click.option("--faults", callback=lambda _, __, value: _names(value), help="Draw from these alone: A,B,C.")
+@click.option("--without", callback=lambda _, __, value: _names(value), help="Draw from all but these.")
+@click.option("--list", "listed", is_flag=True, help="Name the faults, and end.")
+@click.option("--keep", is_flag=True, help="Stop at a violation, and leave the lab up.")
+@click.option("--evidence", type=click.Path(path_type=Path), help="Where logs of violations go.")
+@click.option("--soak", "soaked", is_flag=True, help="Instead: 64,000 MACs, learned and forgotten thrice.")
+def chaos(**given: Any) -> None:
+    """Disturb a lab of three hosts and two tenants while packets run, and judge it after every step.
 
-    Exits with 1 if anything was not as it must be.
+    Exits with 1 if anything was not as it must be. --seed N --only STEP does one step again; with --faults or
+    --without a seed means something else, so say them again.
     """
-    if listed:
+    if given["listed"]:
         for name, one in sorted(FAULTS.items()):
             click.echo(f"{name} ({one.part})")
         return
-    wanted = tuple(filter(None, (faults or "").split(",")))
-    barred = tuple(filter(None, without.split(",")))
-    for name in (*wanted, *barred):
-        if name not in FAULTS:
-            raise click.BadParameter(f"there is no fault '{name}': --list names them")
-    parts = {name: one.part for name, one in FAULTS.items() if name not in barred}
-    first = only or from_step
-    planned = dropwhile(lambda step: step.number < first, steps(seed, parts, wanted))
-    evidence = evidence or Path(tempfile.gettempdir()) / f"sdnapp-chaos-{seed}"
-    ledger, outcomes = Ledger(), list[Outcome]()
-    name = f"chaos-{seed}-{os.getpid()}"
-    began = time.monotonic()
-    os.environ["OSKEN_HUB_TYPE"] = variant(seed).hub
-    made = variant(seed)
-    console.print(
-        f"seed {seed}: a controller {'for all hosts' if made.central else 'on every host'}, hub {made.hub}"
-        + ("" if files.FAKETIME else "; without libfaketime, clocks do not jump")
-    )
     with on_labs(), interrupted_by_sigterm():
         services.require("ovs-vswitchd", "ovs-vsctl", "ping", "nsenter")
-        step = next(planned)
-        while step is not None:
-            step = _on_one_lab(
-                name, seed, step, planned, ledger, outcomes, evidence, keep, only, began + 60 * minutes
-            )
-    left = [] if keep and any(o.violations for o in outcomes) else _left(name)
-    console.print(_table(outcomes))
-    console.print(_resources(ledger))
+        good = _soaked() if given["soaked"] else _disturbed(given)
+    sys.exit(0 if good else 1)
+
+
+def _names(value: str | None) -> frozenset[str]:
+    names = frozenset(filter(None, (value or "").split(",")))
+    if unknown := names - FAULTS.keys():
+        raise click.BadParameter(f"no fault is called '{min(unknown)}': --list names them all")
+    return names
+
+
+def _disturbed(given: dict[str, Any]) -> bool:
+    seed: int = given["seed"]
+    made = variant(seed)
+    os.environ["OSKEN_HUB_TYPE"] = made.hub
+    where = "for all hosts" if made.central else "on every host"
+    console.print(f"seed {seed}: a controller {where}, os-ken's hub {made.hub}")
+    if files.FAKETIME is None:
+        console.print("libfaketime is not installed: clocks do not jump, controllers start again instead")
+    campaign = Campaign(
+        Options(
+            name=f"chaos-{seed}-{os.getpid()}",
+            seed=seed,
+            from_step=given["only"] or given["from_step"],
+            only=given["only"] is not None,
+            deadline=time.monotonic() + 60 * given["minutes"],
+            faults=given["faults"],
+            without=given["without"],
+            keep=given["keep"],
+            evidence=given["evidence"] or Path(tempfile.gettempdir()) / f"sdnapp-chaos-evidence-{seed}",
+        )
+    )
+    began, ended = time.monotonic(), False
+    with suppress(KeyboardInterrupt):
+        campaign.go()
+        ended = True
+    left = campaign.left_behind()
+    bad = [outcome for outcome in campaign.outcomes if outcome.violations]
+    console.print(_faults(campaign.outcomes), _processes(campaign.ledger))
     for words in left:
-        console.print(words, style="red", markup=False)
-    bad = [outcome for outcome in outcomes if outcome.violations]
+        console.print(f"left behind: {words}", style="red", markup=False)
     for outcome in bad:
-        number = outcome.step.number
-        console.print(
-            f"step {number}: ./run chaos --seed {seed} --only {number}   evidence: {evidence}/{number}"
-        )
-    seconds = time.monotonic() - began
-    console.print(f"{len(outcomes)} steps in {seconds:.0f} s, {len(bad)} with violations")
-    sys.exit(1 if bad or left else 0)
+        number, seen = outcome.step.number, campaign.options.evidence
+        console.print(f"again: ./run chaos --seed {seed} --only {number}; see {seen}/{number}")
+    if campaign.kept:
+        console.print(f"the lab is up: sdnapp lab down --name {campaign.options.name}")
+    steps, seconds = len(campaign.outcomes), time.monotonic() - began
+    console.print(f"{steps} steps in {seconds:.0f} s, {len(bad)} of them with violations")
+    return ended and not bad and not left
 
 
-def _on_one_lab(
-    name: str,
-    seed: int,
-    step: Step,
-    planned: Iterator[Step],
-    ledger: Ledger,
-    outcomes: list[Outcome],
-    evidence: Path,
-    keep: bool,
-    only: int | None,
-    deadline: float,
-) -> Step | None:
-    """Bring a lab up for this step and go on until a violation, or the end; the step to go on with."""
-    kept = False
-    with ExitStack() as stack:
-        directory = Path(tempfile.mkdtemp(prefix="chaos-")) / "etc"
-        directory.mkdir()
-        file = directory / "overlay.yaml"
-        file.write_text(text(step.before))
-        subject = stack.enter_context(
-            brought_up(name, file, central=variant(seed).central, keep=lambda: kept)
-        )
-        run = Run(subject, stack, ledger)
-        if complaints := run.begin():
-            outcomes.append(Outcome(step, "the lab comes up", violations=complaints))
-            _report(outcomes[-1], 0.0)
-            keep_evidence(subject, outcomes[-1], evidence / "begin")
-            return None
-        while True:
-            console.print(f"[dim]{step.number:4} {', '.join(step.faults)}[/]", soft_wrap=True)
-            outcome = run.step(step, seed)
-            outcomes.append(outcome)
-            _report(outcome, 0.0)
-            following = next(planned)
-            if only is not None or time.monotonic() > deadline:
-                following = None
-            if outcome.violations:
-                keep_evidence(subject, outcome, evidence / str(step.number))
-                kept = keep
-                return None if keep else following
-            if following is None:
-                return None
-            step = following
-
-
-def _report(outcome: Outcome, _: float) -> None:
-    colour = "red" if outcome.violations else "green"
-    lost = f", {outcome.lost} lost where they may be (gap {outcome.gap_ms:.0f} ms)" if outcome.lost else ""
-    words = f"{outcome.step.number:4} {outcome.words}: right after {outcome.seconds:.1f} s{lost}"
-    console.print(words, style=colour, markup=False, soft_wrap=True)
-    for violation in outcome.violations[:20]:
-        console.print(f"     {violation}", style="red", markup=False, soft_wrap=True)
-
-
-def _table(outcomes: list[Outcome]) -> Table:
-    table = Table("fault", "steps", "lost", "longest gap (ms)", "right after (s), at most", "violations")
+def _faults(outcomes: list[Outcome]) -> Table:
+    """Return what came of each kind of fault; a step of several counts for each of them."""
+    table = Table("fault", "steps", "packets lost", "longest gap (ms)", "right after (s)", "violated")
     by_name: dict[str, list[Outcome]] = {}
     for outcome in outcomes:
-        for name in outcome.step.faults:
+        for name in (*outcome.step.faults, *(["change of the file"] if outcome.step.change else [])):
             by_name.setdefault(name, []).append(outcome)
-        if outcome.step.change is not None:
-            by_name.setdefault("change of the file", []).append(outcome)
     for name, some in sorted(by_name.items()):
-        table.add_row(
-            name,
-            str(len(some)),
-            str(sum(o.lost for o in some)),
-            f"{max(o.gap_ms for o in some):.0f}",
-            f"{max(o.seconds for o in some):.1f}",
-            str(sum(bool(o.violations) for o in some)),
+        lost, gap = sum(o.lost for o in some), max(o.gap_ms for o in some)
+        slowest, violated = max(o.seconds for o in some), sum(bool(o.violations) for o in some)
+        table.add_row(name, str(len(some)), str(lost), f"{gap:.0f}", f"{slowest:.1f}", str(violated))
+    return table
+
+
+def _processes(ledger: Ledger) -> Table:
+    """Return memory and files of the processes that lived through some steps."""
+    table = Table("process", "steps", "MB, first", "MB, last", "files, first", "files, last")
+    for name, first, last, looks in ledger.rows():
+        memory = (f"{look.megabytes:.1f}" for look in (first, last))
+        table.add_row(name, str(looks), *memory, str(first.files), str(last.files))
+    return table
+
+
+def _soaked() -> bool:
+    """Soak, show each round as it is over, and return whether memory stayed."""
+    found: list[soak.Round] = []
+    console.print(f"{soak.MACS:,} MACs, learned and forgotten {soak.ROUNDS} times")
+    for number, one in enumerate(soak.rounds(soak.MACS, soak.AGE), start=1):
+        found.append(one)
+        console.print(
+            f"round {number}: {one.known:.1f} MB when all are known, {one.after:.1f} MB when none is, "
+            f"{one.files} files; learned in {one.learned:.0f} s, forgotten after {one.forgotten:.0f} s",
+            soft_wrap=True,
         )
-    return table
-
-
-def _resources(ledger: Ledger) -> Table:
-    table = Table("process", "steps", "MB at first", "MB at last", "files at first", "files at last")
-    for name, looks, first, last, files_first, files_last in ledger.rows():
-        if looks > 4:
-            table.add_row(name, str(looks), f"{first:.1f}", f"{last:.1f}", str(files_first), str(files_last))
-    return table
-
-
-def _left(name: str) -> list[str]:
-    """Return what is still there of a lab that was taken down."""
-    found = [f"left behind: {command}" for command in traces(name)]
-    return found + ([f"left behind: {model.directory(name)}"] if model.directory(name).exists() else [])
+    console.print(f"after round {len(found)}: {soak.drift(found):+.1%} ({soak.TOLERANCE:.0%} are allowed)")
+    return abs(soak.drift(found)) <= soak.TOLERANCE
 
 
 if __name__ == "__main__":

@@ -14,9 +14,9 @@ from tests.chaos.subject import Subject
 from tests.netns.conftest import run
 
 _RANDOM_LOSS = "4,32 0 0 4294963256,37 0 1 {share},6 0 0 0,6 0 0 2"
-"""BPF, as tc-bpf(8) takes it: drop a frame (TC_ACT_SHOT) if a random number of 32 bits is not above ``share``.
+"""BPF, as tc-bpf(8) takes it: drop a frame (TC_ACT_SHOT) unless a random number is above ``share``.
 
-It stands in for netem(8), which many kernels come without.
+It stands in for tc-netem(8), which many kernels come without.
 """
 _OFCTL = ("ovs-ofctl", "-O", "OpenFlow14")
 

@@ -137,7 +137,7 @@ def hangup_storm(subject: Subject, random: Random) -> Iterator[Scope]:
 def disk_full(subject: Subject, random: Random) -> Iterator[Scope]:
     """The file system of the state directory is full; sometimes the controller starts just then."""
     where = random.choice(subject.controllers)
-    state, machine = str(subject.state_directory(where)), subject.machine(where)
+    state, machine = subject.state_directory(where), subject.machine(where)
     run(inside(machine, ["mkdir", "-p", state]))
     run(inside(machine, ["mount", "-t", "tmpfs", "-o", "size=8k", "tmpfs", state]))
     run(inside(machine, ["dd", "if=/dev/zero", f"of={state}/full", "bs=1k", "count=99"]), check=False)

@@ -66,7 +66,7 @@ def _services(subject: Subject, _overlay: Overlay) -> Iterator[str]:
             yield f"{service} of {machine} has ended"
 
 
-def _controllers(subject: Subject, overlay: Overlay) -> Iterator[str]:
+def _controllers(subject: Subject, _overlay: Overlay) -> Iterator[str]:
     """Every bridge is connected and in sync, and all of its ports and tunnels are there."""
     for controller in subject.controllers:
         try:

@@ -14,6 +14,8 @@ from tests.chaos.subject import Subject
 
 LIFE = 12
 """Looks at a process after which its memory may be compared: at fewer it still fills its caches."""
+FEW = 4
+"""Looks at a process that are not worth a row."""
 GROWTH, SLACK = 0.10, 4.0
 """Of its memory half-way, how much more there may be in the end; and MB beyond that."""
 FILES = 6
@@ -60,12 +62,11 @@ class Ledger:
                 if now > half * (1 + GROWTH) + SLACK:
                     yield f"{service} of {machine} grew from {half:.0f} to {now:.0f} MB in {len(looks)} steps"
 
-    def rows(self) -> Iterator[tuple[str, int, float, float, int, int]]:
-        """Yield for each process its name, the number of looks, first and last memory, and files."""
+    def rows(self) -> Iterator[tuple[str, Look, Look, int]]:
+        """Yield each process that was looked at often: its name, the first look, the last, how many."""
         for (machine, service, _), looks in self.looks.items():
-            first, last = looks[0], looks[-1]
-            name = f"{service} of {machine}"
-            yield name, len(looks), first.megabytes, last.megabytes, first.files, last.files
+            if len(looks) > FEW:
+                yield f"{service} of {machine}", looks[0], looks[-1], len(looks)
 
 
 def _look(process: Process, step: int) -> Look | None:

@@ -15,11 +15,11 @@ from typing import Any
 
 from sdnapp.lab import lifecycle, model, services
 from sdnapp.lab.errors import LabError
-from sdnapp.lab.machine import Machine, entered, environment, serve
+from sdnapp.lab.machine import Machine, entered, inside, serve
 from sdnapp.lab.process import Process, alive, kill
 from sdnapp.net.model import Overlay
 from sdnapp.source import load
-from tests.netns.conftest import Running
+from tests.netns.conftest import Running, run
 
 CENTRAL = services.CONTROLLER
 _TARGET = "tcp:127.0.0.1:6653"
@@ -105,6 +105,7 @@ class Subject:
                 lab = replace(lab, rest=f"http://127.0.0.1:{listener.getsockname()[1]}")
                 started = services.start_controller(lab, listener)
         else:
+            run(inside(of, ["mkdir", "-p", self.state_directory(machine)]))
             started = serve(of, self._own_controller(machine), lab.log(machine, services.CONTROLLER))
         of = of.having({service: started})
         if machine == CENTRAL:
@@ -113,15 +114,12 @@ class Subject:
             model.save(replace(lab, hosts={**lab.hosts, machine: of}))
 
     def _own_controller(self, host: str) -> list[str]:
-        state = self.state_directory(host)
-        state.mkdir(exist_ok=True)
         command = [services.script("osken-manager"), "sdnapp.overlay", "--overlay-config", str(self.file)]
-        return [*command, "--state-dir", str(state)]
+        return [*command, "--state-dir", self.state_directory(host)]
 
-    def state_directory(self, controller: str) -> Path:
-        """Return where a controller keeps what is in force."""
-        home = model.directory(self.name)
-        return home if controller == CENTRAL else self.lab.home(controller) / "state"
+    def state_directory(self, controller: str) -> str:
+        """Return where a controller keeps what is in force, as its machine sees it."""
+        return str(model.directory(self.name)) if controller == CENTRAL else "/var/lib/sdnapp"
 
     def get(self, path: str, controller: str, patience: float = 5.0) -> Any:
         """Return what a controller answers. Raises LabError when it does not."""
@@ -200,8 +198,3 @@ def variables(values: Mapping[str, str]) -> Iterator[None]:
                 del os.environ[name]
             else:
                 os.environ[name] = value
-
-
-def tools() -> dict[str, str]:
-    """Return the environment of commands that are run here."""
-    return environment()
