@@ -15,9 +15,9 @@ from rich.table import Table
 
 from sdnapp.cli.terminal import console, interrupted_by_sigterm, on_labs
 from sdnapp.lab import services
-from tests.chaos import devices, files, intruders, processes, soak  # noqa: F401  # each enters its faults
+from tests.chaos import files, soak
 from tests.chaos.campaign import Campaign, Options
-from tests.chaos.fault import FAULTS
+from tests.chaos.catalogue import FAULTS
 from tests.chaos.plan import variant
 from tests.chaos.resources import Ledger
 from tests.chaos.run import Outcome

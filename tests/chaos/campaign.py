@@ -13,8 +13,8 @@ from pathlib import Path
 
 from sdnapp.cli.terminal import console
 from sdnapp.lab import model
+from tests.chaos.catalogue import FAULTS
 from tests.chaos.document import text
-from tests.chaos.fault import FAULTS
 from tests.chaos.plan import Step, steps, variant
 from tests.chaos.resources import Ledger
 from tests.chaos.run import Outcome, Run, keep_evidence
@@ -119,7 +119,8 @@ def report(outcome: Outcome) -> None:
     """Say what was done, and what came of it."""
     verdict = "violated" if outcome.violations else f"right after {outcome.seconds:.1f} s"
     lost = f", {outcome.lost} packets lost where some may be" if outcome.lost else ""
-    words = f"{outcome.step.number:4} {outcome.words}: {verdict}{lost}"
+    waited = f" (the last thing: {outcome.waited})" if outcome.seconds > SLOW else ""
+    words = f"{outcome.step.number:4} {outcome.words}: {verdict}{waited}{lost}"
     console.print(words, style="red" if outcome.violations else "green", markup=False, soft_wrap=True)
     for violation in outcome.violations[:SHOWN]:
         console.print(f"       {violation}", style="red", markup=False, soft_wrap=True)
@@ -127,5 +128,7 @@ def report(outcome: Outcome) -> None:
         console.print(f"       and {len(outcome.violations) - SHOWN} more", style="red")
 
 
+SLOW = 5.0
+"""Seconds until all is right that are worth a word about why."""
 SHOWN = 12
 """Violations of a step that are shown; all of them are kept with the evidence."""

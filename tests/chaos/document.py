@@ -156,7 +156,7 @@ def _mac_age(after: Document, random: Random) -> Change:
 
 
 def _dhcp(after: Document, _random: Random) -> Change:
-    web = next(network for path, network in _networks(after).items() if path.endswith("web"))
+    web = after["tenants"]["red"]["networks"]["web"]
     web["dhcp"] = not web["dhcp"]
     return Change(f"DHCP {'on' if web['dhcp'] else 'off'}", after)
 

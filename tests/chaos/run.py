@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack, suppress
@@ -17,8 +18,8 @@ from sdnapp.lab.errors import LabError
 from sdnapp.lab.stream import Stream
 from sdnapp.net.model import Overlay
 from tests.chaos import files, judge
+from tests.chaos.catalogue import FAULTS
 from tests.chaos.document import GUEST_ADDRESS, GUEST_HOST, GUEST_INTERFACE, GUEST_MAC, STREAMS, text
-from tests.chaos.fault import FAULTS
 from tests.chaos.plan import Step, randomness
 from tests.chaos.resources import Ledger
 from tests.chaos.scope import Scope
@@ -38,6 +39,7 @@ CALM = 0.3
 class Outcome:
     """What came of a step. ``lost``: packets of streams that may lose some; ``seconds``: until all was right.
 
+    ``waited``: what was last not right before that.
     ``violations``: what must not be, in words; none, and the step is good.
     """
 
@@ -46,6 +48,7 @@ class Outcome:
     lost: int = 0
     gap_ms: float = 0.0
     seconds: float = 0.0
+    waited: str = ""
     violations: list[str] = field(default_factory=list)
 
 
@@ -63,7 +66,7 @@ class Run:
 
     def begin(self) -> list[str]:
         """Wait until all is right for the first time; return what is not."""
-        complaints, _ = self._settle(self.subject.overlay, frozenset(), PATIENCE)
+        complaints, _, _ = self._settle(self.subject.overlay, frozenset(), PATIENCE)
         self.ledger.take(self.subject, 0)
         return complaints
 
@@ -78,15 +81,17 @@ class Run:
         try:
             stream.start()
             self._disturb(step, random, scopes)
-            outcome.words = "; ".join(scope.words for scope in scopes)
             allowed = frozenset(kind for scope in scopes for kind in scope.alarms) | self._recent()
             self._remember(scopes)
-            outcome.violations, outcome.seconds = self._settle(self.subject.overlay, allowed, PATIENCE)
-        except LabError as error:
-            outcome.violations.append(str(error))
+            outcome.violations, outcome.waited, outcome.seconds = self._settle(
+                self.subject.overlay, allowed, PATIENCE
+            )
+        except (LabError, OSError, AssertionError, subprocess.TimeoutExpired) as error:
+            outcome.violations.append(f"{type(error).__name__}: {error}")
         finally:
             stream.stop()
             stream.close()
+        outcome.words = "; ".join(scope.words for scope in scopes)
         more = max(0, starved(self.subject.running) - lost_by_kernels)
         self._count(outcome, stream.counts(), scopes, (before, self.subject.overlay), more)
         self.ledger.take(self.subject, step.number)
@@ -104,17 +109,20 @@ class Run:
                 scopes.append(Scope(words, ports=step.change.ports, everything=wire))
             time.sleep(step.hold)
 
-    def _settle(self, overlay: Overlay, allowed: frozenset[str], patience: float) -> tuple[list[str], float]:
-        began = time.monotonic()
+    def _settle(
+        self, overlay: Overlay, allowed: frozenset[str], patience: float
+    ) -> tuple[list[str], str, float]:
+        began, waited = time.monotonic(), ""
         while True:
             try:
                 found = judge.complaints(self.subject, overlay, self._footings, allowed)
                 found = found or list(self.ledger.files(self.subject))
-            except AssertionError as error:
-                found = [str(error)]
+            except (AssertionError, LabError, subprocess.TimeoutExpired) as error:
+                found = [f"{type(error).__name__}: {error}"]
             took = time.monotonic() - began
             if not found or took > patience:
-                return found, took
+                return found, waited, took
+            waited = found[0]
             time.sleep(CALM)
 
     def _remember(self, scopes: list[Scope]) -> None:
