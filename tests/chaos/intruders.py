@@ -23,6 +23,12 @@ from tests.netns.raw import device
 _HELLO, _ECHO, _FEATURES, _MULTIPART, _BARRIER, _ROLE = 0, 2, 5, 18, 20, 24
 _HEADER = struct.Struct("!BBHI")  # version, type, length, xid: OpenFlow 1.3.5 section 7.1.1
 _PATIENCE = 2.0
+_LOOPS = (
+    "0400000c0000000100000000",
+    "041700200000000100000000" + 40 * "0",
+    "040e00380000000100000000" + 88 * "0",
+)
+"""A HELLO, a reply and a FLOW_MOD with an element of length 0."""
 
 
 def _dial(subject: Subject, controller: str) -> socket.socket:
@@ -44,6 +50,7 @@ def garbage_connections(subject: Subject, random: Random) -> Iterator[Scope]:
                 bytes.fromhex("1603010200010001fc0303") + random.randbytes(64),
                 _HEADER.pack(4, _HELLO, 8, 1) + _HEADER.pack(4, random.randrange(30, 256), 8, 2),
                 _HEADER.pack(4, _HELLO, 8, 1) + _HEADER.pack(4, _HELLO, random.randrange(8), 2),
+                bytes.fromhex(random.choice(_LOOPS)),
             ]
         )
         with suppress(OSError), _dial(subject, where) as link:

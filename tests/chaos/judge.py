@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 import re
+import struct
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from ipaddress import ip_address
 from itertools import permutations
 from pathlib import Path
 
 from flows.compile import compile_bridge
 from flows.flow import OWNER, FlowKey, Kind
+from sdnapp.frames.packet import Ends, octets, with_udp
+from sdnapp.lab.echo import BROADCAST
 from sdnapp.lab.errors import LabError
 from sdnapp.lab.ping import measure
 from sdnapp.lab.process import alive
@@ -23,8 +27,16 @@ from sdnapp.net.speaking import dialect, presumed
 from sdnapp.net.step import step
 from tests.chaos.document import GUEST, GUEST_ADDRESS
 from tests.chaos.subject import Subject
+from tests.netns.raw import device, heard
 
 _DUMP = ("ovs-ofctl", "-O", "OpenFlow13", "--no-stats", "dump-flows", "br-int")
+_CLIENT, _OFFERED = "red1", 0.4
+"""The port that asks by DHCP, and seconds until it has an answer."""
+_ANY_MAC = b"client"
+_DISCOVER = (  # RFC 2131 section 2, RFC 2132 section 9.6
+    struct.pack("!BBBBIHH16x6s10x192x", 1, 1, 6, 0, 0x5D4AA9, 0, 0, _ANY_MAC)
+    + b"\x63\x82\x53\x63\x35\x01\x01\xff"
+)
 _OWN_DEVICES = frozenset(["lo", "eth0", "br-int", "br-phy", "ovs-netdev"])
 
 
@@ -227,7 +239,22 @@ def _promises(subject: Subject, overlay: Overlay) -> Iterator[str]:
         yield "there is no promise to keep"
     for (source, destination, version), cell in cells.items():
         yield from (f"from {source} to {destination}, IPv{version}: {words}" for words in cell.broken)
+    yield from _lease(subject, overlay)
     if GUEST in overlay.ports:
         answer = subject.run("red1", "ping", "-c", "1", "-W", "1", GUEST_ADDRESS, check=False)
         if "1 received" not in answer:
             yield f"{GUEST} does not answer red1"
+
+
+def _lease(subject: Subject, overlay: Overlay) -> Iterator[str]:
+    """A workload that asks by DHCP is offered its address where the file says so, and nothing where not."""
+    port, asked = overlay.ports[_CLIENT], overlay.networks["red/web"].dhcp is not None
+    assert port.mac is not None
+    nowhere, everywhere = ip_address("0.0.0.0"), ip_address("255.255.255.255")
+    ends = Ends(port.mac, BROADCAST, nowhere, everywhere)
+    with device(subject.running, _CLIENT) as wire:
+        wire.send(with_udp(ends, 68, 67, _DISCOVER.replace(_ANY_MAC, octets(port.mac))))
+        told = heard(wire, _OFFERED)
+    offered = any(data[12:14] == b"\x08\x00" and data[34:38] == b"\0\x43\0\x44" for data in told)
+    if offered is not asked:
+        yield f"{_CLIENT} is offered {'no address' if asked else 'an address, though dhcp is off'}"
