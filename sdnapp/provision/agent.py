@@ -20,12 +20,12 @@ from types import FrameType
 
 from sdnapp.config import Invalid
 from sdnapp.provision import linger, netns
-from sdnapp.provision.converge import Goal, Outcome, converge
+from sdnapp.provision.converge import Goal, Outcome, converge, look
 from sdnapp.provision.neighbours import Keeper
 from sdnapp.provision.notetaker import Notetaker
 from sdnapp.provision.ovs_library import Poller
-from sdnapp.provision.ovsdb import Database, Unreachable
-from sdnapp.provision.world import Port
+from sdnapp.provision.ovsdb import Conflict, Database, Unreachable
+from sdnapp.provision.world import Port, World
 from sdnapp.source import Loader, Watch, inotify
 
 log = logging.getLogger(__name__)
@@ -34,9 +34,12 @@ RETRY = 1.0
 """Seconds between attempts to reach an OVSDB that was not there at the start."""
 
 DEAF = 16.0
-"""Seconds at most in which news of devices alone are no reason to try again what went wrong before. Each time
-it is twice as long: trying may itself be what there is news of.
+"""Seconds at most in which news of devices are no reason to try again what went wrong before, unless the host
+is another than after the last try. Each time it is twice as long: trying may itself be what there is news of.
 """
+
+GLANCE = 1.0
+"""Seconds meanwhile between two looks at whether the host has changed."""
 
 SETTLE = 30
 """Milliseconds without news after which a burst of them is over: no less than execute.CALM."""
@@ -92,7 +95,7 @@ def watch(path: str, goal: Goal, remote: str) -> None:
                 if not ready:
                     log.info("ready")
                     ready = True
-            devices.deafen(deaf)
+                devices.deafen(deaf, database)
             keys.follow(goal)
             for pause in linger.pauses():
                 files = (file, *keys.watches)
@@ -212,32 +215,54 @@ class _Devices:
         self._news.setsockopt(_SOL_NETLINK, _LISTEN_ALL_NSID, 1)
         self._news.bind((0, _GROUPS))
         self._names = inotify(str(netns.directory()))
-        self._listening = 0.0
+        self._listening = self._glance = 0.0
+        self._kept: World | None = None
+        self._unread = self._late = False
 
-    def deafen(self, seconds: float) -> None:
-        """Keep all news until then."""
-        self._listening = time.monotonic() + seconds
+    def deafen(self, seconds: float, database: Database) -> None:
+        """Keep news until then, as long as the host remains what it is now."""
+        self._listening, self._glance = (
+            time.monotonic() + pause for pause in (seconds, min(seconds, GLANCE))
+        )
+        self._kept = _seen(database) if seconds else None
+        self._unread = self._late = False
 
     def wait(self, poller: Poller) -> None:
-        """Wake up when there may be news."""
-        if (deaf := self._listening - time.monotonic()) > 0:
-            poller.timer_wait(round(deaf * 1000) + 1)
-        else:
-            poller.fd_wait(self._news.fileno(), select.POLLIN)
-            poller.fd_wait(self._names, select.POLLIN)
+        """Wake up when there may be news, or news that were kept are due."""
+        poller.fd_wait(self._news.fileno(), select.POLLIN)
+        poller.fd_wait(self._names, select.POLLIN)
+        if self._unread or self._late:
+            due = self._glance if self._unread else self._listening
+            poller.timer_wait(max(0, round((due - time.monotonic()) * 1000)) + 1)
 
-    def changed(self) -> bool:
-        """Read all there is, until nothing came for a while; whether there was any."""
+    def changed(self, database: Database) -> bool:
+        """Read all there is, until nothing came for a while; whether there was any that matters now."""
+        news = self._read()
+        now = time.monotonic()
+        if now >= self._listening:
+            return news or self._unread or self._late
+        self._unread |= news
+        if self._unread and now >= self._glance:
+            self._unread, self._late, self._glance = False, True, now + GLANCE
+            return self._kept is None or _seen(database) != self._kept
+        return False
+
+    def _read(self) -> bool:
         news = False
-        while time.monotonic() >= self._listening:
-            sources = [self._news.fileno(), self._names]
-            ready = select.select(sources, [], [], SETTLE / 1000 if news else 0)[0]
-            if not ready:
-                break
+        sources = [self._news.fileno(), self._names]
+        while ready := select.select(sources, [], [], SETTLE / 1000 if news else 0)[0]:
             news = True
             with suppress(OSError):  # ENOBUFS: some were lost, which is news enough
                 os.read(ready[0], 65536)
         return news
+
+
+def _seen(database: Database) -> World | None:
+    """What is on this host; None where it changes or cannot be told."""
+    try:
+        return look(database)
+    except (Conflict, Unreachable):
+        return None
 
 
 def _wait(
@@ -258,7 +283,7 @@ def _wait(
             poller.timer_wait(max(0, round((end - time.monotonic()) * 1000)))
         if database.generation == seen:
             poller.block()
-        news = devices.changed()
+        news = devices.changed(database)
         database.take_in()
         if news or database.generation != seen or select.select(files, [], [], 0)[0]:
             return True

@@ -12,10 +12,12 @@ from ipaddress import ip_address
 from pathlib import Path
 from random import Random
 
+from sdnapp.config import parse
 from sdnapp.lab import model
 from sdnapp.lab.count import Count
 from sdnapp.lab.errors import LabError
 from sdnapp.lab.stream import Stream
+from sdnapp.net.build import build
 from sdnapp.net.model import Overlay
 from tests.chaos import files, judge
 from tests.chaos.catalogue import FAULTS
@@ -103,7 +105,9 @@ class Run:
             for name in step.faults:
                 scopes.append(stack.enter_context(FAULTS[name].inflict(self.subject, random)))
             if step.change is not None:
-                how = files.write(self.subject.file, text(step.after).encode(), random)
+                content = text(step.after).encode()
+                how = files.write(self.subject.file, content, random)
+                self.subject.overlay = build(parse(content, "chaos"))
                 wire = step.change.wire and not self.subject.central
                 words = f"{step.change.name} ({how})"
                 scopes.append(Scope(words, ports=step.change.ports, everything=wire))

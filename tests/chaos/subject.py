@@ -27,15 +27,24 @@ _REST_PORT = 8080
 
 
 @dataclass(frozen=True)
-class Subject:
-    """A lab of that name, with a central controller or one on every host.
+class Known(Running):
+    """A lab as tests use it, of which it is known what is in force, whatever its file holds just now."""
 
-    ``environment`` is what controllers and agents get besides the usual.
-    """
+    known: Overlay
+
+    @property
+    def overlay(self) -> Overlay:
+        return self.known
+
+
+@dataclass
+class Subject:
+    """A lab of that name, with a central controller or one on every host. ``overlay``: what is in force."""
 
     name: str
     central: bool
     file: Path
+    overlay: Overlay
 
     @property
     def lab(self) -> model.Lab:
@@ -45,12 +54,7 @@ class Subject:
     @property
     def running(self) -> Running:
         """The same lab, as tests use it."""
-        return Running(self.name)
-
-    @property
-    def overlay(self) -> Overlay:
-        """What the file says; it must be valid."""
-        return load(self.file)
+        return Known(self.name, self.overlay)
 
     @property
     def hosts(self) -> tuple[str, ...]:
@@ -162,7 +166,7 @@ class Subject:
 @contextmanager
 def brought_up(name: str, file: Path, *, central: bool, keep: Callable[[], bool]) -> Iterator[Subject]:
     """Bring the lab up, and take it down in the end, unless it is to be kept."""
-    subject = Subject(name, central, file)
+    subject = Subject(name, central, file, load(file))
     lifecycle.up(name, file, lambda _: None)
     try:
         if not central:

@@ -6,10 +6,12 @@ Each is proven by traffic: a port that is there and has its number may still rec
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from statistics import median
 
 import pytest
 
+from sdnapp.lab import services
 from tests.netns.conftest import Running, until
 from tests.netns.test_loss import witness
 
@@ -83,6 +85,24 @@ def test_frames_pass_again_by_themselves(running: Running, case: str) -> None:
     until(lambda: whole(running), WHOLE, "it was broken before")
     running.run("host1", "sh", "-ec", DISTURBANCES[case])
     until(lambda: whole(running), WHOLE, f"{case}: no frame passes")
+
+
+def test_a_host_where_something_else_stays_wrong_is_mended_as_fast(running: Running) -> None:
+    """Here an interface that cannot be made: the agent tries again ever more seldom, 16 s apart at last."""
+    file = Path(running.lab.file)
+    running.run("host1", "ip", "link", "add", "taken", "type", "veth")
+    file.write_text(TEXT + "  taken: {host: host1, network: red/web, address: 10.1.1.9/24}\n")
+    log = running.lab.log("host1", services.AGENT)
+    until(lambda: "taken" in log.read_text(), WHOLE, "nothing is wrong")
+    try:
+        for _ in range(5):
+            until(lambda: whole(running), WHOLE, "it was broken before")
+            running.run("host1", "ip", "link", "del", "red1")
+            until(lambda: whole(running), WHOLE / 2, "no frame passes")
+    finally:
+        running.run("host1", "ip", "link", "del", "taken")
+        file.write_text(TEXT)
+    until(lambda: whole(running), WHOLE)
 
 
 @pytest.mark.alone
