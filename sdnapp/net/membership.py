@@ -1,6 +1,8 @@
-"""What a frame says about multicast groups: IGMP (v1 to v3) and MLD (v1, v2).
+"""Messages about multicast groups: IGMP (v1 to v3) and MLD (v1, v2).
 
-Times are in seconds. What is malformed says nothing: ``decode`` never raises.
+A query that hosts ignore must not count, as no listener answers it: ``decode`` demands of one all that
+RFC 3376, RFC 3810 and Linux demand. A report changes only what its own port receives. Times are in seconds;
+``decode`` never raises.
 """
 
 from __future__ import annotations
@@ -11,19 +13,38 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from struct import error, iter_unpack, unpack_from
 from typing import Literal
 
+from sdnapp.frames import packet
+from sdnapp.frames.packet import Packet
+
 Family = Literal[4, 6]
 
 ROBUSTNESS = 2
 QUERY_INTERVAL = 125.0
 """Defaults where a query does not say (RFC 3376 §8.1 and §8.2, RFC 3810 §9.1 and §9.2)."""
 
-_ETHERNET = 14
+LONGEST = 4 * (ROBUSTNESS * QUERY_INTERVAL + 10.0)
+"""A querier and the reports to it count no longer than this, whatever it says: four times the Group
+Membership Interval with its defaults (RFC 3376 section 8.4). The fields allow 2.6 days.
+"""
+
 _IGMP, _ICMPV6, _HOP_BY_HOP = 2, 58, 0
+_ALERT = bytes.fromhex("94040000")
+"""The router alert option of IPv4 (RFC 2113 section 2.1)."""
+_ALERT_OF_MLD = bytes.fromhex("05020000")
+_ALERTS = frozenset(
+    before + _ALERT_OF_MLD + behind
+    for before, behind in [(b"", b"\1\0"), (b"", bytes(2)), (b"\1\0", b""), (bytes(2), b""), (b"\0", b"\0")]
+)
+"""Options of a hop-by-hop header of 8 bytes with the router alert of MLD (RFC 2711) and padding. Others may
+have hosts drop the packet (RFC 8200 section 4.2).
+"""
+_ALL_HOSTS, _ALL_NODES = IPv4Address("224.0.0.1"), IPv6Address("ff02::1")
 
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A router asks who listens. ``source``: its MAC. ``general``: it asks about all groups.
+    """A router asks who listens. ``source``: its MAC; ``address``: its IP address. ``general``: it asks about
+    all groups.
 
     ``response``: how long hosts may take to answer; ``interval``: how long it waits between general queries;
     ``robustness``: how many of them may be lost.
@@ -31,6 +52,7 @@ class Query:
 
     family: Family
     source: str
+    address: str
     general: bool
     response: float
     interval: float = QUERY_INTERVAL
@@ -39,12 +61,12 @@ class Query:
     @property
     def membership(self) -> float:
         """So long after its last report a host counts as a listener (RFC 3376 §8.4, RFC 3810 §9.4)."""
-        return self.robustness * self.interval + self.response
+        return min(self.robustness * self.interval + self.response, LONGEST)
 
     @property
     def presence(self) -> float:
         """So long after its last query a querier counts as there (RFC 3376 §8.5, RFC 3810 §9.5)."""
-        return self.robustness * self.interval + self.response / 2
+        return min(self.robustness * self.interval + self.response / 2, LONGEST)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,24 +89,45 @@ def decode(frame: bytes) -> Query | Report | None:
 
 
 def _decode(frame: bytes) -> Query | Report | None:
-    source, ethertype = frame[6:12].hex(":"), frame[12:14]
-    if ethertype == b"\x08\x00":
-        length = 4 * (frame[_ETHERNET] & 0xF)
-        (total,) = unpack_from("!H", frame, _ETHERNET + 2)
-        message = frame[_ETHERNET + length : _ETHERNET + total]
-        if frame[_ETHERNET] >> 4 == 4 and frame[_ETHERNET + 9] == _IGMP and not _sum(message):
-            return _igmp(source, message)
-    elif ethertype == b"\x86\xdd":
-        (payload,) = unpack_from("!H", frame, _ETHERNET + 4)
-        end, at, following = _ETHERNET + 40 + payload, _ETHERNET + 40, frame[_ETHERNET + 6]
-        if following == _HOP_BY_HOP:  # it carries the router alert (RFC 3810 §5)
-            following, at = frame[at], at + 8 * (frame[at + 1] + 1)
-        message = frame[at:end]
-        addresses = frame[_ETHERNET + 8 : _ETHERNET + 40]
-        pseudo_header = addresses + len(message).to_bytes(4, "big") + bytes([0, 0, 0, _ICMPV6])
-        if following == _ICMPV6 and not _sum(pseudo_header + message):
-            return _mld(source, message)
-    return None
+    found = packet.read(frame)
+    if found is None or not found.whole:
+        return None
+    if found.src.version == 4:
+        message = found.payload
+        return _igmp(found, message) if found.protocol == _IGMP and not _sum(message) else None
+    return _behind_alert(found)
+
+
+def _behind_alert(found: Packet) -> Query | Report | None:
+    """MLD is sent with hop limit 1, behind a router alert, from a link-local address or, of hosts, from none
+    (RFC 3810 sections 5, 6.2 and 7.4).
+    """
+    header, message = found.payload[:8], found.payload[8:]
+    pseudo_header = found.data[8:40] + len(message).to_bytes(4, "big") + bytes([0, 0, 0, _ICMPV6])
+    sound = (
+        found.protocol == _HOP_BY_HOP
+        and header[:2] == bytes([_ICMPV6, 0])
+        and header[2:] in _ALERTS
+        and found.data[7] == 1
+        and (found.src.is_link_local or found.src.is_unspecified)
+    )
+    return _mld(found, message) if sound and not _sum(pseudo_header + message) else None
+
+
+def _reaches_hosts(query: Packet, group: bytes) -> bool:
+    """Whether hosts receive the query: its IP and MAC address are those of all, or of the group."""
+    everybody = _ALL_HOSTS if query.src.version == 4 else _ALL_NODES
+    to = ip_address(group) if any(group) else everybody
+    return query.dst == to and query.eth_dst == mac_of(str(to))
+
+
+def _is_sound(query: Packet, code: int) -> bool:
+    """RFC 3376 section 4: TTL 1 and, but for version 1, which has no code, the router alert. From an address
+    that a host may have, or from none, as a proxy's (RFC 4541 section 2.1.1).
+    """
+    options, source = query.data[20 : len(query.data) - len(query.payload)], query.src
+    foreign = source.is_multicast or source.is_loopback or source.is_reserved
+    return query.data[8] == 1 and (options == _ALERT or (not options and not code)) and not foreign
 
 
 def _sum(data: bytes) -> int:
@@ -95,15 +138,13 @@ def _sum(data: bytes) -> int:
     return total ^ 0xFFFF
 
 
-def _igmp(source: str, message: bytes) -> Query | Report | None:
-    """RFC 1112 appendix I, RFC 2236 §2, RFC 3376 §4."""
+def _igmp(found: Packet, message: bytes) -> Query | Report | None:
+    """RFC 1112 appendix I, RFC 2236 section 2, RFC 3376 section 4."""
     kind, code = message[0], message[1]
     group = str(IPv4Address(message[4:8])) if len(message) >= 8 else ""
     if kind == 0x11:
-        general = message[4:8] == bytes(4)
-        if len(message) < 12:
-            return Query(4, source, general, code / 10 if code else 10.0)
-        return Query(4, source, general, _float(code) / 10, *_rhythm(message[8], message[9]))
+        sound = _is_sound(found, code) and _reaches_hosts(found, message[4:8])
+        return _query(found, message[4:], code / 10 if code else 10.0, _float(code) / 10) if sound else None
     if kind in {0x12, 0x16}:
         return _report(4, [(group, True)])
     if kind == 0x17:
@@ -113,17 +154,15 @@ def _igmp(source: str, message: bytes) -> Query | Report | None:
     return None
 
 
-def _mld(source: str, message: bytes) -> Query | Report | None:
-    """RFC 2710 §3, RFC 3810 §5."""
+def _mld(found: Packet, message: bytes) -> Query | Report | None:
+    """RFC 2710 section 3, RFC 3810 section 5."""
     kind = message[0]
     group = str(IPv6Address(message[8:24])) if len(message) >= 24 else ""
     if kind == 130:
         (code,) = unpack_from("!H", message, 4)
-        general = message[8:24] == bytes(16)
-        if len(message) < 28:
-            return Query(6, source, general, code / 1000)
-        response = code if code < 0x8000 else (code & 0xFFF | 0x1000) << ((code >> 12 & 7) + 3)
-        return Query(6, source, general, response / 1000, *_rhythm(message[24], message[25]))
+        longer = code if code < 0x8000 else (code & 0xFFF | 0x1000) << ((code >> 12 & 7) + 3)
+        sound = found.src.is_link_local and _reaches_hosts(found, message[8:24])
+        return _query(found, message[8:], code / 1000, longer / 1000) if sound else None
     if kind == 131:
         return _report(6, [(group, True)])
     if kind == 132:
@@ -131,6 +170,23 @@ def _mld(source: str, message: bytes) -> Query | Report | None:
     if kind == 143:
         return _report(6, _records(message, 16))
     return None
+
+
+def _query(found: Packet, asked: bytes, older: float, newer: float) -> Query | None:
+    """The query with this group, and what the newer version has behind it; response times of both versions.
+
+    Other lengths are neither, and a general query is about no sources (RFC 3376 sections 7.1 and 4.1.8).
+    """
+    family: Family = 4 if found.src.version == 4 else 6
+    width = len(found.src.packed)
+    general = not any(asked[:width])
+    head = (family, found.eth_src, str(found.src), general)
+    if len(asked) == width:
+        return Query(*head, older)
+    flags, code, sources = unpack_from("!BBH", asked, width)
+    if (sources and general) or len(asked) < width + 4 + width * sources:
+        return None
+    return Query(*head, newer, *_rhythm(flags, code))
 
 
 def _float(code: int) -> int:
@@ -164,6 +220,20 @@ def _records(message: bytes, width: int) -> Iterator[tuple[str, bool]]:
 
 def _address(group: bytes) -> str:
     return str(IPv4Address(group) if len(group) == 4 else IPv6Address(group))
+
+
+def mac_of(group: str) -> str:
+    """The MAC of frames to a group (RFC 1112 section 6.4, RFC 2464 section 7); a MAC is its own.
+
+    >>> mac_of("239.129.2.3"), mac_of("ff05::1:3")
+    ('01:00:5e:01:02:03', '33:33:00:01:00:03')
+    """
+    if group.count(":") == 5 and len(group) == 17:
+        return group
+    packed = ip_address(group).packed
+    if len(packed) == 4:
+        return bytes([1, 0, 0x5E, packed[1] & 0x7F, *packed[2:]]).hex(":")
+    return (b"\x33\x33" + packed[12:]).hex(":")
 
 
 def _report(family: Family, said: Iterable[tuple[str, bool]]) -> Report | None:

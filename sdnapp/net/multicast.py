@@ -10,11 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
-from ipaddress import ip_address
 from typing import NamedTuple
 
 from sdnapp.net.learning import Place, with_same
-from sdnapp.net.membership import QUERY_INTERVAL, ROBUSTNESS, Family, Query, Report
+from sdnapp.net.membership import QUERY_INTERVAL, ROBUSTNESS, Family, Query, Report, mac_of
 
 MARGIN = 2.0
 """Added to the time that hosts may take to answer the first query."""
@@ -84,25 +83,17 @@ class Recollection(NamedTuple):
     places: tuple[Place, ...]
 
 
-def mac_of(group: str) -> str:
-    """The MAC of frames to a group (RFC 1112 §6.4, RFC 2464 §7); a MAC is its own.
-
-    >>> mac_of("239.129.2.3"), mac_of("ff05::1:3")
-    ('01:00:5e:01:02:03', '33:33:00:01:00:03')
-    """
-    if group.count(":") == 5 and len(group) == 17:
-        return group
-    packed = ip_address(group).packed
-    if len(packed) == 4:
-        return bytes([1, 0, 0x5E, packed[1] & 0x7F, *packed[2:]]).hex(":")
-    return (b"\x33\x33" + packed[12:]).hex(":")
-
-
 def heard(before: Multicast, network: str, place: Place, message: Query | Report, now: float) -> Multicast:
-    """After a message that came in at this place."""
+    """After a message that came in at this place.
+
+    Groups go to their listeners alone once all have had the time to answer a general query (RFC 4541 section
+    2.1.1): one about a single group begins nothing.
+    """
     key = (network, message.family)
     listening = before.listening.get(key)
     if isinstance(message, Query):
+        if listening is None and not message.general:
+            return before
         if listening is None:
             pending = now + message.response + MARGIN
             listening = Listening(pending, message.membership, {}, {}, {})
@@ -115,12 +106,13 @@ def heard(before: Multicast, network: str, place: Place, message: Query | Report
 
 
 def _queried(before: Listening, place: Place, query: Query, now: float) -> Listening:
+    """One query never shortens what another allowed: its sender may not be the only querier."""
     until = now + query.presence
-    queriers = {**before.queriers, query.source: until}
+    queriers = {**before.queriers, query.source: max(until, before.queriers.get(query.source, until))}
     if len(queriers) > QUERIERS:
         queriers.pop(min(queriers, key=queriers.__getitem__))
-    membership = query.membership if query.general else before.membership
-    routers = {**before.routers, place: until}
+    membership = max(query.membership, before.membership) if query.general else before.membership
+    routers = {**before.routers, place: max(until, before.routers.get(place, until))}
     return replace(before, routers=routers, queriers=queriers, membership=membership)
 
 

@@ -31,9 +31,11 @@ from sdnapp.net.events import (
     Thawed,
 )
 from sdnapp.net.learning import Learned, Place, Told, with_same
+from sdnapp.net.membership import Query
 from sdnapp.net.model import Overlay
 from sdnapp.net.moving import meanwhile
 from sdnapp.net.multicast import Multicast, Recollection
+from sdnapp.net.querying import may_ask
 from sdnapp.net.renaming import renamed, with_names
 from sdnapp.net.state import Ports, State, place_at
 
@@ -230,6 +232,8 @@ def _hear_groups(state: State, event: GroupsHeard | GroupsAged) -> Multicast:
         return multicast.aged(state.multicast, event.now)
     network, place = state.paths.get(event.vni), place_at(state, event.host, event.ofport)
     if network is None or place is None or not _snoops(state, network, place):
+        return state.multicast
+    if isinstance(event.message, Query) and not may_ask(state, network, place, event.message):
         return state.multicast
     return multicast.heard(state.multicast, network, place, event.message, event.now)
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from sdnapp.net.learning import Place
-from sdnapp.net.membership import Query, Report
+from sdnapp.net.membership import LONGEST, Query, Report, mac_of
 from sdnapp.net.multicast import (
     LAST_MEMBER,
     LISTENERS,
@@ -17,14 +19,13 @@ from sdnapp.net.multicast import (
     Recollection,
     aged,
     heard,
-    mac_of,
     recalled,
     sound,
 )
 
 RED = "red/web"
 ROUTER, HERE, THERE = Place("host1", "router"), Place("host1", "red1"), Place("host2", "red2")
-ASKED = Query(4, "02:00:00:00:00:fe", general=True, response=10.0)
+ASKED = Query(4, "02:00:00:00:00:fe", "10.1.1.254", general=True, response=10.0)
 GROUP, TWIN = "239.1.2.3", "238.129.2.3"
 MAC = "01:00:5e:01:02:03"
 YOUNG = True
@@ -104,10 +105,35 @@ def test_a_querier_that_falls_silent_is_the_end_of_it() -> None:
 
 
 def test_a_querier_says_how_long_to_believe() -> None:
-    fast = Query(4, "02:00:00:00:00:fe", general=True, response=1.0, interval=10.0)
+    fast = Query(4, "02:00:00:00:00:fe", "10.1.1.254", general=True, response=1.0, interval=10.0)
     state = heard(heard(NO_MULTICAST, RED, ROUTER, fast, 0.0), RED, HERE, report(GROUP), 0.5)
 
     assert members(aged(heard(state, RED, ROUTER, fast, 20.0), 21.5)) == {}
+
+
+def test_a_question_about_one_group_begins_nothing() -> None:
+    """Listeners to others do not answer it."""
+    about = replace(ASKED, general=False)
+
+    assert heard(NO_MULTICAST, RED, ROUTER, about, 0.0) is NO_MULTICAST
+    assert members(heard(snooping(), RED, ROUTER, about, 20.0)) == {MAC: {HERE, THERE}}
+
+
+def test_a_hasty_querier_shortens_nothing_that_another_allowed() -> None:
+    hasty = replace(ASKED, source="02:00:00:00:00:66", response=0.1, interval=1.0, robustness=1)
+    state = heard(snooping(), RED, HERE, hasty, 20.0)
+    state = heard(state, RED, THERE, report(GROUP), 20.1)
+    state = heard(state, RED, ROUTER, replace(hasty, source=ASKED.source), 21.0)
+
+    assert members(aged(state, 120.0)) == {MAC: {HERE, THERE}}
+
+
+def test_a_querier_is_forgotten_whatever_it_says() -> None:
+    forged = replace(ASKED, interval=31744.0, robustness=7)
+    state = heard(NO_MULTICAST, RED, ROUTER, forged, 0.0)
+
+    assert aged(state, LONGEST - 1).known
+    assert aged(state, LONGEST).known == {}
 
 
 def test_too_many_listeners_are_flooded_to() -> None:
