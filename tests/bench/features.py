@@ -62,7 +62,11 @@ FEATURES = (
     Setting("security: strict", port={"security": "strict"}),
     Setting("may: dhcp-server", port={"may": "dhcp-server"}),
     Setting("dhcp: true", network={"dhcp": "true"}),
-    Setting("multicast: snoop, one group", network={"multicast": "snoop"}),
+    Setting(
+        "multicast: snoop, one group",
+        network={"multicast": "snoop"},
+        port={"may": "[dhcp-server, router]"},  # with port security, a querier needs the role
+    ),
     Setting("unknown_unicast: drop", network={"unknown_unicast": "drop"}),
     Setting("broadcast_rate", port={"broadcast_rate": "100"}),
     Setting("rate, each way", port={"rate": "{send: 100G, receive: 100G}"}),
