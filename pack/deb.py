@@ -15,6 +15,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import zipfile
 from collections.abc import Iterator
 from importlib.metadata import version as installed_version
 from pathlib import Path
@@ -85,26 +86,38 @@ def _release() -> str:
 
 def _wheels(scratch: Path) -> Path:
     """Return a directory of wheels: sdnapp, made now, and all that it needs, from the cache or PyPI."""
-    requirements = (ROOT / "setup.py").read_bytes() + _run(PYTHON, "-VV").encode()
-    cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "sdnapp" / "wheels"
-    kept = cache / hashlib.blake2b(requirements, digest_size=8).hexdigest()
-    source, venv = scratch / "source", scratch / "build"
+    source, venv, wheels = scratch / "source", scratch / "build", scratch / "wheels"
     for name in SOURCES:
         shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ALONE:
         shutil.copy(ROOT / name, source)
     _run(PYTHON, "-m", "venv", str(venv))
-    pip = (str(venv / "bin/python"), "-m", "pip", "--disable-pip-version-check")
+    wheel = (str(venv / "bin/python"), "-m", "pip", "--disable-pip-version-check", "wheel", "--quiet")
+    _run(*wheel, "--no-deps", "--wheel-dir", str(wheels), str(source))
+    (own,) = wheels.glob("sdnapp-*.whl")
+    kept = _cache() / "wheels" / _digest(own)
     if not kept.exists():
-        draft = Path(tempfile.mkdtemp(prefix=f"{kept.name}.", dir=_made(cache)))
-        _run(*pip, "wheel", "--quiet", "--wheel-dir", str(draft), str(source))
-        for own in draft.glob("sdnapp-*.whl"):
-            own.unlink()
+        draft = Path(tempfile.mkdtemp(prefix=f"{kept.name}.", dir=_made(kept.parent)))
+        _run(*wheel, "--wheel-dir", str(draft), str(own))
+        (draft / own.name).unlink(missing_ok=True)
         draft.rename(kept)
-    wheels = scratch / "wheels"
-    shutil.copytree(kept, wheels)
-    _run(*pip, "wheel", "--quiet", "--no-deps", "--wheel-dir", str(wheels), str(source))
+    shutil.copytree(kept, wheels, dirs_exist_ok=True)
     return wheels
+
+
+def _digest(wheel: Path) -> str:
+    """Name what a wheel needs, for the Python that it is to run on."""
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+        metadata = archive.read(name).decode()
+    needs = sorted(
+        line for line in metadata.splitlines() if line.startswith("Requires-Dist") and "extra" not in line
+    )
+    return hashlib.blake2b("\n".join([*needs, _run(PYTHON, "-VV")]).encode(), digest_size=8).hexdigest()
+
+
+def _cache() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "sdnapp"
 
 
 def _environment(home: Path, wheels: Path) -> None:

@@ -84,6 +84,7 @@ class Switch:
         self._sent = range(0)
         self._answers: Any = None
         self._bundle = 0
+        self._closed = False
 
     def reply(self, message: Any) -> None:
         """Hand a reply or an error to whoever waits for its xid. Called by the event handlers."""
@@ -92,7 +93,8 @@ class Switch:
             queue.put(message)
 
     def close(self) -> None:
-        """The connection ended: everybody who waits hears of it."""
+        """The connection ended: all requests that wait end, and later ones fail at once."""
+        self._closed = True
         for queue in [*self._waiting.values(), *([self._answers] if self._sent else [])]:
             queue.put(None)
 
@@ -244,7 +246,12 @@ class Switch:
         yield encode.barrier(xid)
 
     def _reserve(self, number: int) -> int:
-        """The first of so many consecutive xids that os-ken will not use."""
+        """The first of so many consecutive xids that os-ken will not use.
+
+        ``ConnectionError`` once the connection has ended: no reply would come, until the wait for it is over.
+        """
+        if self._closed:
+            raise ConnectionError("the bridge disconnected")
         first: int = self.datapath.xid + 1
         if first + number > ofproto.MAX_XID:
             first = 1

@@ -1,0 +1,1 @@
+"""Tests in virtual machines: Debian, its kernel's datapath, systemd, the package. ``sudo ./run vm``."""

@@ -1,0 +1,77 @@
+"""What tests look at on a machine."""
+
+from __future__ import annotations
+
+import json
+import re
+
+from tests.vm.machine import Machine, Site, until
+
+_CONDITION = {
+    "links": "ip -d link | sed 's/^[0-9]*: //'",
+    "addresses": "ip -o address | sed 's/^[0-9]*: //; s/valid_lft.*//'",
+    "routes": "ip route; ip -6 route",
+    "namespaces": "ip netns",
+    "open vswitch": "ovs-vsctl show | tail -n +2",
+    "sysctls": "sysctl -a 2> /dev/null | grep -E '^(net|vm|fs[.]inotify)[.]'",
+}
+_LIVELY = re.compile(
+    r"nf_conntrack_count|fib_info|neigh.*gc_|dentry|random|tcp_mem|inet_peer|qdisc|drop_caches|stat_refresh|"
+    r"router_solicitation|stable_secret|base_reachable|tcp_available|ip_local_reserved"
+)
+
+
+def condition(machine: Machine) -> dict[str, str]:
+    """Return what a machine has, by kind, in the order of its words, without what changes by itself."""
+    seen = {kind: machine.run(command) for kind, command in _CONDITION.items()}
+    return {
+        kind: "\n".join(sorted(line.rstrip() for line in text.splitlines() if not _LIVELY.search(line)))
+        for kind, text in seen.items()
+    }
+
+
+def reaches(machine: Machine, namespace: str, address: str) -> bool:
+    """Say whether one ping is answered."""
+    return machine.attempt(f"ip netns exec {namespace} ping -c 1 -W 5 {address}").returncode == 0
+
+
+def tunnels(machine: Machine) -> set[str]:
+    """Return the types of the tunnels of Open vSwitch."""
+    types = machine.run("ovs-vsctl --bare --columns=type find interface").split()
+    return set(types) & {"gre", "vxlan", "geneve"}
+
+
+def devices(machine: Machine) -> set[str]:
+    """Return the tunnel devices that the kernel's datapath has: gre_sys, vxlan_sys_4789, genev_sys_6081."""
+    return set(re.findall(r"(?:gre|vxlan|genev)_sys\w*", machine.run("ovs-dpctl show system@ovs-system")))
+
+
+def flows(machine: Machine) -> list[str]:
+    """Return the programmed flows of br-int by cookie and table, without learned ones and counters."""
+    done = machine.attempt("ovs-ofctl -O OpenFlow13 --no-stats dump-flows br-int")
+    return sorted(
+        line.strip() for line in done.stdout.splitlines() if "table=" in line and "timeout" not in line
+    )
+
+
+def problems(machine: Machine) -> list[str] | None:
+    """Return what the controller there says is wrong; None while it does not answer."""
+    done = machine.attempt("curl -s -m 60 http://127.0.0.1:8080/healthz")
+    try:
+        found = json.loads(done.stdout)["problems"]
+    except (ValueError, KeyError):
+        return None
+    return [str(problem) for problem in found]
+
+
+def healthy(machine: Machine) -> None:
+    """Wait until its controller finds nothing wrong."""
+    until(lambda: problems(machine) == [], f"the controller on {machine.name} finds nothing wrong")
+
+
+def settled(site: Site, encapsulation: str) -> None:
+    """Wait until both hosts have tunnels of this kind and no other, and each tenant reaches itself."""
+    for machine in site.machines:
+        until(lambda m=machine: tunnels(m) == {encapsulation}, f"{machine.name} has {encapsulation} alone")  # type: ignore[misc]
+    for namespace in ("red1", "blue1"):
+        until(lambda n=namespace: reaches(site.host1, n, "10.1.1.2"), f"{namespace} reaches its tenant")  # type: ignore[misc]
