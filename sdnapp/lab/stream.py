@@ -94,6 +94,14 @@ class Stream:
             self._listen(end, end.voice)
         self._threads = [threading.Thread(target=work, daemon=True) for work in (self._flow, self._follow)]
 
+    @property
+    def marks(self) -> dict[tuple[str, str], bytes]:
+        """What every packet of a direction begins with, by the ports that it leads from and to."""
+        return {
+            (route.source.at.port, route.destination.at.port): _TOKEN.pack(self._run, number, 0)[:-4]
+            for number, route in enumerate(self._routes)
+        }
+
     def start(self) -> None:
         """Begin to count once a packet has come through in each direction. Raises LabError if none does."""
         deadline = time.monotonic() + WARM_UP

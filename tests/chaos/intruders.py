@@ -81,6 +81,20 @@ def unknown_bridges(subject: Subject, random: Random) -> Iterator[Scope]:
         yield Scope(f"{number} unknown bridges ({where})")
 
 
+@fault("intruder")
+def impostor(subject: Subject, random: Random) -> Iterator[Scope]:
+    """A second bridge with the datapath id of one of ours, which says that it holds nothing."""
+    where, times = random.choice(subject.controllers), random.choice([1, 5])
+    host = random.choice(subject.hosts) if subject.central else where
+    with ExitStack() as stack:
+        for _ in range(times):
+            with suppress(OSError):
+                link = stack.enter_context(_dial(subject, where))
+                stack.enter_context(_answering(link, subject.overlay.hosts[host].datapath_id))
+                time.sleep(0.2)
+        yield Scope(f"{times} impostors of {host} ({where})")
+
+
 @contextmanager
 def _answering(link: socket.socket, dpid: int) -> Iterator[None]:
     """Answer what a controller asks in its handshake, in a thread of its own, until the block ends."""
