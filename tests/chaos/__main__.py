@@ -42,7 +42,7 @@ def chaos(**given: Any) -> None:
     """
     if given["listed"]:
         for name, one in sorted(FAULTS.items()):
-            click.echo(f"{name} ({one.part})")
+            click.echo(f"{name}: may lose {one.loses}")
         return
     with on_labs(), interrupted_by_sigterm():
         services.require("ovs-vswitchd", "ovs-vsctl", "ping", "nsenter")
@@ -99,7 +99,9 @@ def _disturbed(given: dict[str, Any]) -> bool:
 
 def _faults(outcomes: list[Outcome]) -> Table:
     """Return what came of each kind of fault; a step of several counts for each of them."""
-    table = Table("fault", "steps", "packets lost", "longest gap (ms)", "right after (s)", "violated")
+    table = Table(
+        "fault", "steps", "may lose", "packets lost", "longest gap (ms)", "right after (s)", "violated"
+    )
     by_name: dict[str, list[Outcome]] = {}
     for outcome in outcomes:
         for name in (*outcome.step.faults, *(["change of the file"] if outcome.step.change else [])):
@@ -107,7 +109,8 @@ def _faults(outcomes: list[Outcome]) -> Table:
     for name, some in sorted(by_name.items()):
         lost, gap = sum(o.lost for o in some), max(o.gap_ms for o in some)
         slowest, violated = max(o.seconds for o in some), sum(bool(o.violations) for o in some)
-        table.add_row(name, str(len(some)), str(lost), f"{gap:.0f}", f"{slowest:.1f}", str(violated))
+        may = FAULTS[name].loses if name in FAULTS else "streams of moved ports"
+        table.add_row(name, str(len(some)), may, str(lost), f"{gap:.0f}", f"{slowest:.1f}", str(violated))
     return table
 
 

@@ -28,21 +28,21 @@ def _port(subject: Subject, random: Random) -> tuple[str, str]:
     return port.name, port.host
 
 
-@fault("openvswitch")
+@fault("openvswitch", loses="streams of its port")
 def veth_deleted(subject: Subject, random: Random) -> Iterator[Scope]:
     name, host = _port(subject, random)
     subject.run(host, "ip", "link", "del", subject.overlay.ports[name].interface, check=False)
     yield Scope(f"veth of {name} deleted", ports=frozenset([name]))
 
 
-@fault("openvswitch")
+@fault("openvswitch", loses="streams of its port")
 def namespace_deleted(subject: Subject, random: Random) -> Iterator[Scope]:
     name, host = _port(subject, random)
     subject.run(host, "ip", "netns", "del", str(subject.overlay.ports[name].namespace), check=False)
     yield Scope(f"namespace of {name} deleted", ports=frozenset([name]))
 
 
-@fault("openvswitch")
+@fault("openvswitch", loses="streams of its port")
 def port_deleted(subject: Subject, random: Random) -> Iterator[Scope]:
     name, host = _port(subject, random)
     interface = subject.overlay.ports[name].interface
@@ -50,7 +50,7 @@ def port_deleted(subject: Subject, random: Random) -> Iterator[Scope]:
     yield Scope(f"port {name} deleted from br-int", ports=frozenset([name]))
 
 
-@fault("openvswitch")
+@fault("openvswitch", loses="streams of its host")
 def tunnel_deleted(subject: Subject, random: Random) -> Iterator[Scope]:
     host = random.choice(subject.hosts)
     tunnels = subject.overlay.hosts[host].tunnels
@@ -59,14 +59,14 @@ def tunnel_deleted(subject: Subject, random: Random) -> Iterator[Scope]:
     yield of_host(f"{tunnel} deleted ({host})", host)
 
 
-@fault("openvswitch")
+@fault("openvswitch", loses="streams of its host")
 def bridge_deleted(subject: Subject, random: Random) -> Iterator[Scope]:
     host, bridge = random.choice(subject.hosts), random.choice(["br-int", "br-int", "br-phy"])
     subject.run(host, "ovs-vsctl", "--if-exists", "--timeout=5", "del-br", bridge)
     yield of_host(f"{bridge} deleted ({host})", host)
 
 
-@fault("openvswitch")
+@fault("openvswitch", loses="streams of its port")
 def device_down(subject: Subject, random: Random) -> Iterator[Scope]:
     """Somebody sets the bridge's end of a veth down; the agent sets it up."""
     name, host = _port(subject, random)
@@ -74,7 +74,7 @@ def device_down(subject: Subject, random: Random) -> Iterator[Scope]:
     yield Scope(f"veth of {name} set down", ports=frozenset([name]))
 
 
-@fault("openvswitch")
+@fault("openvswitch", loses="streams of its port")
 def guest_replugged(subject: Subject, _random: Random) -> Iterator[Scope]:
     """An external port leaves the bridge, and is put back by the agent."""
     host = subject.overlay.ports[GUEST].host
@@ -83,7 +83,7 @@ def guest_replugged(subject: Subject, _random: Random) -> Iterator[Scope]:
     yield Scope(f"port {GUEST} deleted from br-int", ports=frozenset([GUEST]))
 
 
-@fault("openvswitch")
+@fault("openvswitch", loses="streams of its host")
 def flows_by_hand(subject: Subject, random: Random) -> Iterator[Scope]:
     """Flows deleted, added, altered by somebody else."""
     host, table = random.choice(subject.hosts), random.choice([0, int(Table.FORWARD), int(Table.LEARN)])
@@ -100,7 +100,7 @@ def flows_by_hand(subject: Subject, random: Random) -> Iterator[Scope]:
     yield of_host(f"{' '.join(hand)} ({host})", host)
 
 
-@fault("openvswitch")
+@fault("openvswitch", loses="streams of its host")
 def groups_and_meters_by_hand(subject: Subject, random: Random) -> Iterator[Scope]:
     host = random.choice(subject.hosts)
     hand = random.choice(
@@ -122,7 +122,7 @@ def _cable(subject: Subject, host: str) -> tuple[list[str], str]:
     return inside(lab.underlay, []), f"host.{1 + sorted(lab.hosts).index(host)}"
 
 
-@fault("underlay")
+@fault("underlay", loses="streams of its host")
 def underlay_down(subject: Subject, random: Random) -> Iterator[Scope]:
     host = random.choice(subject.hosts)
     enter, cable = _cable(subject, host)
@@ -131,7 +131,7 @@ def underlay_down(subject: Subject, random: Random) -> Iterator[Scope]:
     run([*enter, "ip", "link", "set", cable, "up"])
 
 
-@fault("underlay")
+@fault("underlay", loses="streams of its host")
 def uplink_down(subject: Subject, random: Random) -> Iterator[Scope]:
     """The host's own end of the cable is set down, and up again."""
     host = random.choice(subject.hosts)
@@ -140,7 +140,7 @@ def uplink_down(subject: Subject, random: Random) -> Iterator[Scope]:
     subject.run(host, "ip", "link", "set", "eth0", "up")
 
 
-@fault("underlay")
+@fault("underlay", loses="streams of its host")
 def underlay_flaps(subject: Subject, random: Random) -> Iterator[Scope]:
     host, times = random.choice(subject.hosts), random.randrange(3, 12)
     enter, cable = _cable(subject, host)
@@ -149,7 +149,7 @@ def underlay_flaps(subject: Subject, random: Random) -> Iterator[Scope]:
     yield of_host(f"underlay of {host} flaps {times} times", host)
 
 
-@fault("underlay")
+@fault("underlay", loses="streams of its host")
 def underlay_lossy(subject: Subject, random: Random) -> Iterator[Scope]:
     """Frames to a host are lost at random, OpenFlow's and the tunnels'."""
     host, share = random.choice(subject.hosts), random.choice([0.02, 0.1, 0.3])
@@ -161,7 +161,7 @@ def underlay_lossy(subject: Subject, random: Random) -> Iterator[Scope]:
     run([*enter, "tc", "qdisc", "del", "dev", cable, "clsact"])
 
 
-@fault("underlay")
+@fault("underlay", loses="streams of its host")
 def underlay_slow(subject: Subject, random: Random) -> Iterator[Scope]:
     """Frames to a host queue up for as long as half a second."""
     host = random.choice(subject.hosts)

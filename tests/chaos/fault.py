@@ -17,12 +17,14 @@ Inflict = Callable[[Subject, Random], Iterator[Scope]]
 class Fault:
     """One kind of fault. Two that touch the same ``part`` are never inflicted at once.
 
+    ``loses``: which streams may lose packets meanwhile, in words; the ``Scope`` of each time says it exactly.
     ``inflict`` returns a context: the fault is there inside, and is over, but for what the product is to
     repair itself, when it ends.
     """
 
     name: str
     part: str
+    loses: str
     inflict: Callable[[Subject, Random], AbstractContextManager[Scope]]
 
 
@@ -30,12 +32,12 @@ FAULTS: dict[str, Fault] = {}
 """Every fault by its name."""
 
 
-def fault(part: str) -> Callable[[Inflict], Inflict]:
+def fault(part: str, *, loses: str) -> Callable[[Inflict], Inflict]:
     """Enter a function into the table, under its own name in words."""
 
     def enter(function: Inflict) -> Inflict:
         name = function.__name__.replace("_", " ")
-        FAULTS[name] = Fault(name, part, contextmanager(function))
+        FAULTS[name] = Fault(name, part, loses, contextmanager(function))
         return function
 
     return enter

@@ -75,7 +75,7 @@ def _spoiled(good: bytes, random: Random) -> tuple[str, bytes]:
         kind = "half of it"  # cut where the rest means something else by chance: cut elsewhere
 
 
-@fault("file")
+@fault("file", loses="nothing")
 def bad_file(subject: Subject, random: Random) -> Iterator[Scope]:
     good = subject.file.read_bytes()
     kind, bad = _spoiled(good, random)
@@ -84,7 +84,7 @@ def bad_file(subject: Subject, random: Random) -> Iterator[Scope]:
     write(subject.file, good, random)
 
 
-@fault("file")
+@fault("file", loses="nothing")
 def file_deleted(subject: Subject, random: Random) -> Iterator[Scope]:
     good = subject.file.read_bytes()
     subject.file.unlink()
@@ -96,7 +96,7 @@ def file_deleted(subject: Subject, random: Random) -> Iterator[Scope]:
     write(subject.file, good, random)
 
 
-@fault("file")
+@fault("file", loses="nothing")
 def half_written_file(subject: Subject, random: Random) -> Iterator[Scope]:
     """Somebody writes it slowly, and has not closed it yet."""
     good = subject.file.read_bytes()
@@ -112,7 +112,7 @@ def half_written_file(subject: Subject, random: Random) -> Iterator[Scope]:
         out.write(good[where:])
 
 
-@fault("file")
+@fault("file", loses="nothing")
 def file_written_again_and_again(subject: Subject, random: Random) -> Iterator[Scope]:
     good, times = subject.file.read_bytes(), random.randrange(5, 60)
     for number in range(times):
@@ -121,7 +121,7 @@ def file_written_again_and_again(subject: Subject, random: Random) -> Iterator[S
     write(subject.file, good, random)
 
 
-@fault("hangup")
+@fault("hangup", loses="nothing")
 def hangup_storm(subject: Subject, random: Random) -> Iterator[Scope]:
     """SIGHUP to controllers and agents, hundreds of times."""
     times = random.choice([3, 300])
@@ -133,7 +133,7 @@ def hangup_storm(subject: Subject, random: Random) -> Iterator[Scope]:
     yield Scope(f"SIGHUP {times} times")
 
 
-@fault("controller")
+@fault("controller", loses="nothing")
 def disk_full(subject: Subject, random: Random) -> Iterator[Scope]:
     """The file system of the state directory is full; sometimes the controller starts just then."""
     where = random.choice(subject.controllers)
@@ -149,7 +149,7 @@ def disk_full(subject: Subject, random: Random) -> Iterator[Scope]:
     run(inside(machine, ["umount", "--lazy", state]))
 
 
-@fault("controller")
+@fault("controller", loses="nothing")
 def clock_jumps(subject: Subject, random: Random) -> Iterator[Scope]:
     """The time of day of a controller jumps; so it does when the controller starts with another one.
 

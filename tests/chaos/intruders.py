@@ -37,7 +37,7 @@ def _dial(subject: Subject, controller: str) -> socket.socket:
         return socket.create_connection(address, timeout=_PATIENCE)
 
 
-@fault("intruder")
+@fault("intruder", loses="nothing")
 def garbage_connections(subject: Subject, random: Random) -> Iterator[Scope]:
     """Bytes of no protocol, of TLS, of HTTP, and messages that are none."""
     where, number = random.choice(subject.controllers), random.choice([5, 50, 200])
@@ -59,7 +59,7 @@ def garbage_connections(subject: Subject, random: Random) -> Iterator[Scope]:
     yield Scope(f"{sent} connections of garbage ({where})")
 
 
-@fault("intruder")
+@fault("intruder", loses="nothing")
 def silent_connections(subject: Subject, random: Random) -> Iterator[Scope]:
     where, number = random.choice(subject.controllers), random.choice([10, 100, 200])
     with ExitStack() as stack:
@@ -69,7 +69,7 @@ def silent_connections(subject: Subject, random: Random) -> Iterator[Scope]:
         yield Scope(f"{number} silent connections ({where})")
 
 
-@fault("intruder")
+@fault("intruder", loses="nothing")
 def unknown_bridges(subject: Subject, random: Random) -> Iterator[Scope]:
     """Bridges with datapath ids that the file does not have; they go through the handshake, then talk."""
     where, number = random.choice(subject.controllers), random.choice([1, 5, 20])
@@ -81,7 +81,7 @@ def unknown_bridges(subject: Subject, random: Random) -> Iterator[Scope]:
         yield Scope(f"{number} unknown bridges ({where})")
 
 
-@fault("intruder")
+@fault("intruder", loses="nothing")
 def impostor(subject: Subject, random: Random) -> Iterator[Scope]:
     """A second bridge with the datapath id of one of ours, which says that it holds nothing."""
     where, times = random.choice(subject.controllers), random.choice([1, 5])
@@ -135,7 +135,7 @@ def _whole(link: socket.socket, size: int) -> bytes:
     return data
 
 
-@fault("intruder")
+@fault("intruder", loses="nothing")
 def slow_rest_clients(subject: Subject, random: Random) -> Iterator[Scope]:
     """Clients that ask half a question, or do not take the answer."""
     where, number = random.choice(subject.controllers), random.choice([8, 48])
@@ -153,7 +153,7 @@ def slow_rest_clients(subject: Subject, random: Random) -> Iterator[Scope]:
         yield Scope(f"{number} slow clients of REST ({where})")
 
 
-@fault("workload")
+@fault("workload", loses="nothing")
 def mac_flaps(subject: Subject, random: Random) -> Iterator[Scope]:
     """One source address from two ports in turn, as with a loop or two machines of one address."""
     source = octets("02:cc:00:00:00:01")
@@ -168,7 +168,7 @@ def mac_flaps(subject: Subject, random: Random) -> Iterator[Scope]:
         yield Scope(f"a MAC flaps {times} times", alarms=frozenset(["frozen", "denied"]))
 
 
-@fault("workload")
+@fault("workload", loses="nothing")
 def storm(subject: Subject, random: Random) -> Iterator[Scope]:
     """Broken and strange frames, with sources of their own, or broadcasts, as fast as they go for a while.
 

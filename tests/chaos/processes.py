@@ -13,7 +13,7 @@ from tests.chaos.scope import Scope, of_host
 from tests.chaos.subject import Subject
 
 
-@fault("controller")
+@fault("controller", loses="nothing")
 def controller_killed(subject: Subject, random: Random) -> Iterator[Scope]:
     where = random.choice(subject.controllers)
     subject.end(where, services.CONTROLLER)
@@ -21,7 +21,7 @@ def controller_killed(subject: Subject, random: Random) -> Iterator[Scope]:
     subject.start(where, services.CONTROLLER)
 
 
-@fault("controller")
+@fault("controller", loses="nothing")
 def controller_terminated(subject: Subject, random: Random) -> Iterator[Scope]:
     where = random.choice(subject.controllers)
     subject.end(where, services.CONTROLLER, signal.SIGTERM)
@@ -29,7 +29,7 @@ def controller_terminated(subject: Subject, random: Random) -> Iterator[Scope]:
     subject.start(where, services.CONTROLLER)
 
 
-@fault("controller")
+@fault("controller", loses="nothing")
 def controller_stopped(subject: Subject, random: Random) -> Iterator[Scope]:
     """It may be for longer than a watchdog takes: then it ends itself, and its supervisor starts it."""
     where, seconds = random.choice(subject.controllers), random.choice([0.5, 2.0, 2.0, 7.0, 14.0])
@@ -43,7 +43,7 @@ def controller_stopped(subject: Subject, random: Random) -> Iterator[Scope]:
     subject.start(where, services.CONTROLLER)
 
 
-@fault("controller")
+@fault("controller", loses="nothing")
 def controller_killed_again_and_again(subject: Subject, random: Random) -> Iterator[Scope]:
     """It ends at any point of its start."""
     where, times = random.choice(subject.controllers), random.randrange(2, 6)
@@ -54,7 +54,7 @@ def controller_killed_again_and_again(subject: Subject, random: Random) -> Itera
     yield Scope(f"controller killed {times} times ({where})")
 
 
-@fault("agent")
+@fault("agent", loses="nothing")
 def agent_killed(subject: Subject, random: Random) -> Iterator[Scope]:
     host = random.choice(subject.hosts)
     subject.end(host, services.AGENT)
@@ -62,7 +62,7 @@ def agent_killed(subject: Subject, random: Random) -> Iterator[Scope]:
     subject.start(host, services.AGENT)
 
 
-@fault("agent")
+@fault("agent", loses="nothing")
 def agent_stopped(subject: Subject, random: Random) -> Iterator[Scope]:
     host, seconds = random.choice(subject.hosts), random.choice([0.5, 2.0, 5.0])
     subject.signal(host, services.AGENT, signal.SIGSTOP)
@@ -73,7 +73,7 @@ def agent_stopped(subject: Subject, random: Random) -> Iterator[Scope]:
         subject.signal(host, services.AGENT, signal.SIGCONT)
 
 
-@fault("agent")
+@fault("agent", loses="nothing")
 def agent_killed_again_and_again(subject: Subject, random: Random) -> Iterator[Scope]:
     host, times = random.choice(subject.hosts), random.randrange(2, 6)
     for _ in range(times):
@@ -83,7 +83,7 @@ def agent_killed_again_and_again(subject: Subject, random: Random) -> Iterator[S
     yield Scope(f"agent killed {times} times ({host})")
 
 
-@fault("openvswitch")
+@fault("openvswitch", loses="streams of its host")
 def switch_killed(subject: Subject, random: Random) -> Iterator[Scope]:
     host = random.choice(subject.hosts)
     subject.end(host, services.VSWITCHD)
@@ -91,7 +91,7 @@ def switch_killed(subject: Subject, random: Random) -> Iterator[Scope]:
     subject.start(host, services.VSWITCHD)
 
 
-@fault("openvswitch")
+@fault("openvswitch", loses="streams of its host")
 def switch_terminated(subject: Subject, random: Random) -> Iterator[Scope]:
     host = random.choice(subject.hosts)
     subject.end(host, services.VSWITCHD, signal.SIGTERM)
@@ -99,7 +99,7 @@ def switch_terminated(subject: Subject, random: Random) -> Iterator[Scope]:
     subject.start(host, services.VSWITCHD)
 
 
-@fault("openvswitch")
+@fault("openvswitch", loses="streams of its host")
 def switch_stopped(subject: Subject, random: Random) -> Iterator[Scope]:
     """Long enough, sometimes, for the controller to give its connection up."""
     host, seconds = random.choice(subject.hosts), random.choice([0.5, 2.0, 5.0, 12.0])
@@ -111,7 +111,7 @@ def switch_stopped(subject: Subject, random: Random) -> Iterator[Scope]:
         subject.signal(host, services.VSWITCHD, signal.SIGCONT)
 
 
-@fault("openvswitch")
+@fault("openvswitch", loses="streams of its host")
 def database_killed(subject: Subject, random: Random) -> Iterator[Scope]:
     """A userspace datapath forwards nothing without its database; see ``sdnapp.lab.sockets``."""
     host = random.choice(subject.hosts)
@@ -120,7 +120,7 @@ def database_killed(subject: Subject, random: Random) -> Iterator[Scope]:
     subject.start(host, services.OVSDB)
 
 
-@fault("openvswitch")
+@fault("openvswitch", loses="streams of its host")
 def database_stopped(subject: Subject, random: Random) -> Iterator[Scope]:
     host, seconds = random.choice(subject.hosts), random.choice([0.5, 2.0, 6.0])
     subject.signal(host, services.OVSDB, signal.SIGSTOP)
@@ -131,7 +131,7 @@ def database_stopped(subject: Subject, random: Random) -> Iterator[Scope]:
         subject.signal(host, services.OVSDB, signal.SIGCONT)
 
 
-@fault("openvswitch")
+@fault("openvswitch", loses="streams of its host")
 def open_vswitch_upgraded(subject: Subject, random: Random) -> Iterator[Scope]:
     """Both daemons end, and come back in order."""
     host = random.choice(subject.hosts)
