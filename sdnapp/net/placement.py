@@ -13,6 +13,23 @@ def remarks(overlay: Overlay) -> Iterator[str]:
     yield from mtu.remarks(overlay)
     if overlay.controller.per_host:
         yield from _out_of_reach(overlay)
+    else:
+        yield from _without_source(overlay)
+
+
+def _without_source(overlay: Overlay) -> Iterator[str]:
+    """Hosts that cannot be known by their address: they connect by an IP version of which they have none."""
+    scheme, _, target = overlay.controller.target.partition(":")
+    version = 6 if target.startswith("[") else 4
+    if scheme != "tcp":
+        return
+    for name, host in overlay.hosts.items():
+        own = (source for source in host.accept_from if not source.is_loopback)
+        if not any(source.version == version for source in own):
+            yield (
+                f"{name}: its bridge connects by IPv{version}, and the file gives it no such address: "
+                "it will be refused; add it to hosts.*.management"
+            )
 
 
 def _out_of_reach(overlay: Overlay) -> Iterator[str]:

@@ -32,3 +32,17 @@ def test_stations_that_other_hosts_do_not_know_are_not_reached_where_unknown_one
 )
 def test_there_is_nothing_to_say(text: str) -> None:
     assert not list(remarks(overlay(text)))
+
+
+def test_a_bridge_that_would_be_refused_for_its_ip_version_is_told() -> None:
+    by_v6 = TWO_HOSTS.replace("tcp:192.168.4.10:6653", "tcp:[fd00::10]:6653")
+    managed = by_v6.replace("202}", "202, management: fd00::2}")
+    secured = by_v6.replace("tcp:[", "ssl:[")
+
+    assert [remark.partition(":")[0] for remark in remarks(overlay(by_v6))] == ["host1", "host2"]
+    (remark,) = remarks(overlay(managed))
+    assert remark == (
+        "host1: its bridge connects by IPv6, and the file gives it no such address: it will be refused; "
+        "add it to hosts.*.management"
+    )
+    assert not list(remarks(overlay(secured)))
