@@ -6,7 +6,10 @@ import json
 import logging
 import sys
 from datetime import datetime, timezone
+from textwrap import indent
 from typing import Any
+
+from sdnapp.printable import printable, printable_lines
 
 
 def event(log: logging.Logger, name: str, *, level: int = logging.INFO, **fields: Any) -> None:
@@ -15,14 +18,19 @@ def event(log: logging.Logger, name: str, *, level: int = logging.INFO, **fields
 
 
 class TextFormatter(logging.Formatter):
-    """``2026-11-22 11:02:03.456 INFO bridge.up host=host1 …``."""
+    """``2026-11-22 11:02:03.456 INFO bridge.up host=host1 …``, with escapes for what is not printable.
+
+    A line that does not begin with a time belongs to the one above: a traceback, which is indented.
+    """
 
     def format(self, record: logging.LogRecord) -> str:
         """The line, and a traceback below it if there is one."""
         fields = "".join(f" {key}={_text(value)}" for key, value in _fields(record).items())
         stamp = f"{datetime.fromtimestamp(record.created):%Y-%m-%d %H:%M:%S}.{int(record.msecs):03d}"
-        line = f"{stamp} {record.levelname} {record.getMessage()}{fields}"
-        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+        line = f"{stamp} {record.levelname} {printable(record.getMessage())}{fields}"
+        if record.exc_info:
+            line += "\n" + indent(printable_lines(self.formatException(record.exc_info)), "  ")
+        return line
 
 
 class JsonFormatter(logging.Formatter):
@@ -59,4 +67,5 @@ def _fields(record: logging.LogRecord) -> dict[str, Any]:
 
 def _text(value: Any) -> str:
     text = str(value)
-    return json.dumps(text) if not text or any(c in text for c in ' "=\n') else text
+    bare = text and text.isprintable() and not any(c in text for c in ' "=')
+    return text if bare else json.dumps(text)

@@ -7,11 +7,13 @@ import sys
 
 import click
 
+from sdnapp.cli.output import echo
 from sdnapp.config import Invalid, parse
 from sdnapp.config.document import MAX_BYTES
 from sdnapp.config.schema import json_schema
 from sdnapp.net.build import build
 from sdnapp.net.placement import remarks
+from sdnapp.printable import printable_lines
 from sdnapp.source import read, unreadable
 
 
@@ -34,7 +36,7 @@ def _check(file: str) -> int:
         source = "<stdin>" if file == "-" else click.format_filename(file)
         config = parse(_standard_input(source) if file == "-" else read(file), source)
     except Invalid as error:
-        click.echo(str(error).encode("utf-8", "replace"))  # whatever the locale can show
+        click.echo(printable_lines(str(error)).encode())  # whatever the locale can show
         return len(error.problems)
     counts = {
         "tenant": len(config.tenants),
@@ -42,9 +44,9 @@ def _check(file: str) -> int:
         "host": len(config.hosts),
         "port": len(config.ports),
     }
-    click.echo(f"{source}: " + ", ".join(_count(number, word) for word, number in counts.items()))
+    echo(f"{source}: " + ", ".join(_count(number, word) for word, number in counts.items()))
     for remark in remarks(build(config)):
-        click.echo(f"{source}: remark: {remark}")
+        echo(f"{source}: remark: {remark}")
     return 0
 
 

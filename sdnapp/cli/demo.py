@@ -13,11 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
 from rich.table import Table
 
 from sdnapp.cli.story import Story, beside_us
-from sdnapp.cli.terminal import interrupted_by_sigterm, on_labs
+from sdnapp.cli.terminal import interrupted_by_sigterm, on_labs, screen
 from sdnapp.lab import lifecycle, model, services
 from sdnapp.lab.errors import LabError
 from sdnapp.lab.machine import environment
@@ -38,7 +37,7 @@ def demo(keep: bool, name: str) -> None:
 
     They have the same addresses, on two hosts that this machine runs as a lab.
     """
-    console = Console(highlight=False)
+    console = screen()
     began = time.monotonic()
     with on_labs(), interrupted_by_sigterm():
         services.require("ovs-vswitchd", "ovs-vsctl", "tcpdump", "iperf3", "ping", "nsenter")

@@ -9,6 +9,7 @@ import click
 from pydantic import TypeAdapter, ValidationError
 
 from sdnapp.cli.ask import ask, rest_options, rest_url
+from sdnapp.cli.output import echo
 from sdnapp.config import Invalid
 from sdnapp.net.compare import Difference, FlowDifference, differences, flow_differences
 from sdnapp.net.model import Overlay
@@ -37,7 +38,7 @@ def diff(
         new = load(files[-1])
         old = load(files[0]) if len(files) == 2 else _in_force(rest_url(rest, name))
     except Invalid as invalid:
-        click.echo(str(invalid), err=True)
+        echo(invalid, err=True)
         raise SystemExit(TROUBLE) from None
     except click.ClickException as error:
         error.show()
@@ -48,7 +49,7 @@ def diff(
         click.echo(json.dumps(_as_json(found, flows), indent=2))
     else:
         for difference in found:
-            click.echo(str(difference))
+            echo(difference)
         for of_host in flows:
             _show_flows(of_host)
     raise SystemExit(bool(found or flows))
@@ -65,7 +66,7 @@ def _show_flows(of_host: FlowDifference) -> None:
     click.echo(f"\n{of_host.host}: {len(of_host.add)} flows added, {len(of_host.remove)} removed")
     for sign, flows in (("-", of_host.remove), ("+", of_host.add)):
         for flow in flows:
-            click.echo(f"{sign} {flow}")
+            echo(f"{sign} {flow}")
 
 
 def _as_json(found: tuple[Difference, ...], flows: tuple[FlowDifference, ...]) -> dict[str, object]:

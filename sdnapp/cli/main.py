@@ -7,9 +7,11 @@ import sys
 from difflib import get_close_matches
 from importlib import import_module
 from io import TextIOWrapper
-from typing import TextIO
+from typing import Any, TextIO
 
 import click
+
+from sdnapp.printable import printable_lines
 
 COMMANDS = {
     "check": "sdnapp.cli.check:check",
@@ -63,6 +65,14 @@ class Commands(click.Group):
         except click.UsageError:
             for meant in get_close_matches(args[0], COMMANDS, 1):
                 ctx.fail(f"No such command '{args[0]}'. Did you mean '{meant}'?")
+            raise
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """As click does; what the error of a command quotes of others is printable."""
+        try:
+            return super().invoke(ctx)
+        except click.ClickException as error:
+            vars(error)["message"] = printable_lines(error.message)  # it is declared final
             raise
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:  # noqa: ARG002

@@ -11,6 +11,7 @@ from typing import NoReturn
 import click
 
 from sdnapp import log
+from sdnapp.cli.output import echo
 from sdnapp.config import Invalid
 from sdnapp.provision import linger
 from sdnapp.provision.agent import watch
@@ -56,7 +57,7 @@ def provision(
     try:
         overlay = load(file)
     except Invalid as error:
-        click.echo(str(error), err=True)
+        echo(error, err=True)
         sys.exit(2)
     name = host or socket.gethostname().partition(".")[0]
     if name not in overlay.hosts:
@@ -81,21 +82,21 @@ def _once(goal: Goal, remote: str, dry_run: bool) -> NoReturn:
         planned = plan(goal, look(database))
         steps = (*planned.steps, *planned.ends)
         for step in steps:
-            click.echo(str(step))
+            echo(step)
         outcome = Outcome(steps, planned.problems)
     else:
-        outcome = converge_patiently(goal, database, click.echo)
+        outcome = converge_patiently(goal, database, echo)
     for words in outcome.waiting:
-        click.echo(words)
+        echo(words)
     for words in linger.words(outcome.lingering):
-        click.echo(f"{words}; run again or use --watch")
+        echo(f"{words}; run again or use --watch")
     for problem in outcome.problems:
-        click.echo(problem, err=True)
+        echo(problem, err=True)
     if not outcome.steps and not outcome.lingering:
         click.echo("nothing to do")
     sys.exit(1 if outcome.problems else 0)
 
 
 def _refuse(words: str) -> NoReturn:
-    click.echo(f"Error: {words}", err=True)
+    echo(f"Error: {words}", err=True)
     sys.exit(2)

@@ -9,14 +9,13 @@ from typing import Any
 from urllib.parse import quote
 
 import click
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table as Grid
 
 from flows.render import table_named
 from flows.tables import Table
 from sdnapp.cli import words
 from sdnapp.cli.ask import ask, rest_options, rest_url
+from sdnapp.cli.terminal import escape, screen
 
 _UNBOUNDED = 10_000
 """Columns where no terminal cuts lines: whoever reads a pipe wants them whole."""
@@ -111,7 +110,7 @@ def _flows(host: str, rows: list[dict[str, Any]]) -> Grid:
         label = "" if row["table"] == before else row["table"]
         before = row["table"]
         cells = (row["priority"], row["match"], row["actions"], row["packets"], row["bytes"])
-        shown.add_row(label, *(escape(str(cell)) for cell in cells))
+        shown.add_row(label, *map(escape, cells))
     return shown
 
 
@@ -267,7 +266,7 @@ def _remarks(seen: dict[str, Any]) -> Iterator[str]:
 
 def _print(*parts: Grid | str) -> None:
     """Print what there is, with an empty line between two parts."""
-    console = Console(highlight=False)
+    console = screen()
     console.width = max(console.width, _NARROWEST) if console.is_terminal else _UNBOUNDED
     with console.capture() as captured:
         for part in filter(None, parts):
@@ -306,5 +305,5 @@ def _cell(cell: str | int | Iterable[str] | None) -> str:
     if cell is None:
         return "-"
     if isinstance(cell, (str, int)):
-        return escape(str(cell))
-    return escape("\n".join(cell)) or "-"
+        return escape(cell)
+    return "\n".join(map(escape, cell)) or "-"

@@ -7,19 +7,54 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from typing import NoReturn
 
 import click
-from rich.console import Console
-from rich.markup import escape
+from rich.console import Console, ConsoleOptions, ConsoleRenderable, RenderableType, RenderHook, RenderResult
+from rich.markup import escape as without_markup
+from rich.segment import Segment
 
+from sdnapp.cli.output import echo
 from sdnapp.config import Invalid
 from sdnapp.lab.errors import LabError
 from sdnapp.lab.in_force import in_force
 from sdnapp.lab.model import Lab
 from sdnapp.net.model import Overlay
+from sdnapp.printable import printable, printable_lines
 
-console = Console(highlight=False)
+
+class _Printable(RenderHook):
+    """Whatever is printed, no text of others has a terminal do anything; signs of rich itself are apart."""
+
+    def process_renderables(self, renderables: list[ConsoleRenderable]) -> list[ConsoleRenderable]:
+        """Each of them, with escapes."""
+        return [_Cleaned(each) for each in renderables]
+
+
+@dataclass(frozen=True)
+class _Cleaned:
+    inner: RenderableType
+    """What is printed, of which the text is cleaned."""
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        for segment in console.render(self.inner, options):
+            yield segment if segment.control else Segment(printable_lines(segment.text), segment.style)
+
+
+def screen() -> Console:
+    """A console for text of others."""
+    made = Console(highlight=False)
+    made.push_render_hook(_Printable())
+    return made
+
+
+def escape(text: object) -> str:
+    """One line of text of others, for markup of rich."""
+    return without_markup(printable(str(text)))
+
+
+console = screen()
 if not console.is_terminal and "COLUMNS" not in os.environ:
     console.width = 160  # for a file or a pipe nothing needs to be cut
 
@@ -40,7 +75,7 @@ def on_labs() -> Iterator[None]:
         yield
     except Invalid as invalid:
         for problem in invalid.problems:
-            click.echo(str(problem), err=True)
+            echo(problem, err=True)
         raise SystemExit(2) from None
     except LabError as error:
         raise click.ClickException(str(error)) from None
@@ -55,7 +90,7 @@ def overlay_of(lab: Lab) -> Overlay:
     """Return what a lab runs; when that is not what its file says, say so."""
     overlay, invalid = in_force(lab)
     if invalid is not None:
-        click.echo(f"{invalid.problems[0]}\nThe file is broken. The last good one is in force.", err=True)
+        echo(f"{invalid.problems[0]}\nThe file is broken. The last good one is in force.", err=True)
     return overlay
 
 

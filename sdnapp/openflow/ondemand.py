@@ -151,6 +151,19 @@ class _Experimenter(parser.OFPExperimenterMultipart):  # type: ignore[misc]  # o
         return body
 
 
+class _Description(parser.OFPDescStats):  # type: ignore[misc]
+    """What describes a bridge: any text (``dp-desc`` in ovs-vswitchd.conf.db(5)); os-ken wants ASCII."""
+
+    _TYPE: ClassVar[Any] = {"utf-8": parser.OFPDescStats._fields}
+
+    @classmethod
+    def parser(cls, buffer: bytes, offset: int) -> Any:
+        theirs = super().parser(buffer, offset)
+        body = cls(*(text.decode("utf-8", "replace").encode() for text in theirs))
+        body.length = theirs.length
+        return body
+
+
 def _body(reply: Any) -> Any:
     return reply.__dict__["body"]
 
@@ -168,7 +181,11 @@ def put(reply: Any, parts: type[Parts]) -> None:
 
 
 def install() -> None:
-    """Make os-ken parse groups and features of tables on demand, process-wide; again is harmless."""
+    """Make os-ken parse groups and features of tables on demand, process-wide; again is harmless.
+
+    And take any description of a bridge.
+    """
     put(parser.OFPGroupDescStatsReply, Groups)
     put(parser.OFPTableFeaturesStatsReply, Tables)
     parser.OFPExperimenterStatsReply.cls_stats_body_cls = _Experimenter
+    parser.OFPDescStatsReply.cls_stats_body_cls = _Description

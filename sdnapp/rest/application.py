@@ -87,9 +87,14 @@ def _responder(source: Source, route: Route) -> Responder:
             if request.method == "HEAD":  # falcon takes the stream and neither reads nor closes it
                 answer.close()
         else:
-            response.data = adapter.dump_json(answer)
+            response.data = _ascii(adapter.dump_json(answer))
 
     return respond
+
+
+def _ascii(body: bytes) -> bytes:
+    """The same JSON with escapes, for what is no ASCII may be a control character of a terminal."""
+    return body if body.isascii() else json.dumps(json.loads(body)).encode()
 
 
 def _read(request: falcon.Request, accepted: type[BaseModel]) -> BaseModel | None:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
+from struct import pack
 from types import SimpleNamespace
 from typing import Any
 
@@ -312,6 +313,19 @@ def test_a_failure_of_ours_is_a_500_without_a_traceback(
 
     assert result.status_code == 500
     assert "secret" not in refusal(result)
+
+
+def test_answers_are_ascii_whatever_a_bridge_says(
+    client: falcon.testing.TestClient, controller: Controller
+) -> None:
+    """A terminal that prints them may take C1 control characters and marks of direction."""
+    raw = pack("!I4x6s2x16sIIIIIIII", 1, b"\2\0\0\0\0\1", "\x9b2J\u202eü\x1b".encode(), *range(8))
+    controller.replies = [reply([parser.OFPPort.parser(raw, 0)])]
+
+    result = client.simulate_get(f"/stats/portdesc/{HOST1}")
+
+    assert result.content.isascii()
+    assert result.json[str(HOST1)][0]["name"] == "\x9b2J\u202eü\x1b"
 
 
 def test_hosts_say_how_they_fare(client: falcon.testing.TestClient) -> None:
