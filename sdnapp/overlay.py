@@ -48,6 +48,7 @@ from sdnapp.engine.messages import (
     PortChanged,
     Read,
     Rejection,
+    ReleaseAsked,
     Send,
     SourceSeen,
     SourceSilent,
@@ -134,13 +135,13 @@ class OverlayApp(OSKenApp):  # type: ignore[misc]  # os-ken has no types
                 raise
             self._inbox.put(_broken(invalid))
             self._settings = before.controller
-            return Engine(before, held=True)
+            return Engine(before, held=True, key=os.urandom(16))
         self._settings = overlay.controller
         if (before := self._kept.other_than(self._loader.text)) is None:
             self._keep(self._loader.text)
-            return Engine(overlay)
+            return Engine(overlay, key=os.urandom(16))
         self._inbox.put(FileChanged(overlay, self._loader.text))
-        return Engine(before, held=True)
+        return Engine(before, held=True, key=os.urandom(16))
 
     def start(self) -> None:
         """Begin to serve: the engine, REST, and the eye on the file. ``OSError`` if a port is taken."""
@@ -193,6 +194,10 @@ class OverlayApp(OSKenApp):  # type: ignore[misc]  # os-ken has no types
     def thaw(self, network: str, mac: str) -> None:
         """Let a frozen station move again."""
         self._inbox.put(ThawAsked(network, mac))
+
+    def release(self, port: str) -> None:
+        """Release a port that is held down."""
+        self._inbox.put(ReleaseAsked(port))
 
     def resync(self, datapath: Any) -> None:
         """Look at this bridge anew."""
@@ -337,7 +342,7 @@ class OverlayApp(OSKenApp):  # type: ignore[misc]  # os-ken has no types
         vni, ofport = exact(match, "metadata"), exact(match, "in_port")
         if vni is None or ofport is None or len(data) < 12:
             return
-        if ev.msg.table_id == Table.LEARN:
+        if ev.msg.table_id == Table.LEARN and data[6:12] != self._engine.probe_source:
             self._inbox.put(SourceSeen(dpid, Sighting(vni, data[6:12].hex(":"), ofport), time.time()))
         elif ev.msg.table_id in TABLES:
             self._inbox.put(Heard(dpid, Table(ev.msg.table_id), vni, ofport, data, time.time()))

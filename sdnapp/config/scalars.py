@@ -152,6 +152,29 @@ Bfd = Annotated[
     ),
 ]
 
+LOOP_HOLD = 60
+"""Seconds, where the file names no number."""
+
+
+def _hold(text: str) -> int | None:
+    """Seconds; 0 where the text says false."""
+    if text in {"true", "false"}:
+        return LOOP_HOLD if text == "true" else 0
+    number = int(text) if NUMBER.fullmatch(text) and text.isdecimal() else 0
+    return number if 1 <= number <= 960 else None
+
+
+LoopHold = Annotated[
+    int,
+    read("true, false or seconds", "Write true, false, or seconds from 1 to 960.", _hold),
+    WithJsonSchema(
+        {
+            "anyOf": [{"type": "boolean"}, {"type": "integer", "minimum": 1, "maximum": 960}],
+            "$comment": "`true`, `false`, or 1 to 960",
+        }
+    ),
+]
+
 Security = Annotated[
     Literal["strict", "learn"],
     choice("a kind of security", "strict", "learn"),

@@ -85,6 +85,13 @@ class Settings(Section):
         description="The DSCP of the outer IP header: a number, or `inherit` for that of the frame inside.",
     )
     flap: Flap = Field(default_factory=Flap, description="How often a MAC address may move between ports.")
+    loop_protect: s.LoopHold = Field(
+        default=s.LOOP_HOLD,
+        description="Whether ports that are not strict send probes, and one of two ports is held down where "
+        "the probe of one comes in at the other: `true` for 60 seconds, or for how many. Each time the loop "
+        "is back, twice as long, 960 seconds at most. `sdnapp thaw --port` ends that by hand.",
+        examples=[30],
+    )
 
 
 class ControllerTls(Section):
@@ -368,6 +375,12 @@ class Port(Section):
         default=None,
         description="Frames per second from its workload that are flooded: broadcast, multicast, and those "
         "for unknown stations. Default: no limit.",
+    )
+
+    loop_protect: s.Switch | None = Field(
+        default=None,
+        description="Whether it sends probes and may be held down, if it is not strict. Default: what "
+        "`overlay` says.",
     )
 
     @property

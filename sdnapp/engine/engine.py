@@ -22,6 +22,7 @@ from sdnapp.config.names import is_note
 from sdnapp.engine.binding import binding_alarms, binding_notes
 from sdnapp.engine.claims import claim_alarms, claim_notes
 from sdnapp.engine.health import health_alarms, health_notes
+from sdnapp.engine.loops import Probes, elsewhere, loop_alarms, loop_notes
 from sdnapp.engine.messages import (
     AddressSilent,
     Connected,
@@ -42,6 +43,7 @@ from sdnapp.engine.messages import (
     PortChanged,
     Read,
     Rejection,
+    ReleaseAsked,
     Send,
     SourceSeen,
     SourceSilent,
@@ -64,23 +66,28 @@ from sdnapp.net.events import (
     Faded,
     GroupsAged,
     GroupsHeard,
+    LoopFound,
+    LoopsAged,
+    PortReleased,
     PortsFound,
     PortsLost,
     Recalled,
     Seen,
     Settled,
+    Sighting,
     Silent,
     Thawed,
 )
 from sdnapp.net.hearing import Said, follow, give_back, grant, hear, miss, recall
 from sdnapp.net.knowledge import Archive
+from sdnapp.net.learning import Place
 from sdnapp.net.leases import Word
 from sdnapp.net.membership import decode
 from sdnapp.net.model import Host, Overlay
 from sdnapp.net.project import Memo
 from sdnapp.net.service import Spoken
 from sdnapp.net.speaking import presumed
-from sdnapp.net.state import State
+from sdnapp.net.state import State, place_at
 from sdnapp.net.step import step
 
 TAKEN = 0.5
@@ -102,8 +109,11 @@ ATTEMPTS = 3
 class Engine:
     """Keeps every connected bridge at what the state asks of it."""
 
-    def __init__(self, overlay: Overlay, *, held: bool = False) -> None:
-        """``held``: the bridges hold what the overlay asks for, as far as anybody knows."""
+    def __init__(self, overlay: Overlay, *, held: bool = False, key: bytes = bytes(16)) -> None:
+        """``held``: the bridges hold what the overlay asks for, as far as anybody knows.
+
+        ``key``: of the probes for loops, known to nothing else.
+        """
         self._state = presumed(overlay) if held else State.of(overlay)
         self._sessions: dict[int, Session] = {}
         self._away: dict[str, tuple[Memo, Compiled]] = {}  # by host, what its bridge will need on its return
@@ -116,11 +126,17 @@ class Engine:
         self._archive = Archive()
         self._clock = 0.0
         self._looking = False
+        self._probes, self._probing = Probes(key), False
 
     @property
     def state(self) -> State:
         """What is known of the world."""
         return self._state
+
+    @property
+    def probe_source(self) -> bytes:
+        """The source MAC of probes for loops: their data counts, not that they were seen."""
+        return self._probes.source
 
     def start(self) -> list[Effect]:
         """What is to be done before anything happened, and again with each new configuration."""
@@ -145,6 +161,7 @@ class Engine:
         yield from learning_effects(before, self._state)
         yield from claim_notes(before, self._state)
         yield from multicast_notes(before, self._state)
+        yield from loop_notes(before, self._state)
         yield from self._look_again()
         reconciled: State | None = None
         while reconciled is not self._state:  # what one bridge confirms may be what its peers wait for
@@ -158,6 +175,9 @@ class Engine:
         if self._state.multicast.listening and not self._looking:
             self._looking = True
             yield Later(TICK, Elapsed(GroupsAged(self._clock + TICK)))
+        if self._probes.follow(self._state.overlay) and self._sessions and not self._probing:
+            self._probing = True
+            yield Later(TICK, Elapsed(LoopsAged(self._clock + TICK)))
 
     def _take(self, event: Event) -> list[Effect]:
         match event:
@@ -166,6 +186,16 @@ class Engine:
             case Elapsed(GroupsAged(now) as later):
                 self._clock, self._looking = now, False
                 self._state = step(self._state, later)
+                return []
+            case Elapsed(LoopsAged(now)):
+                now = max(now, self._clock)  # events that came meanwhile had the time of day
+                self._clock, self._probing = now, False
+                self._state = step(self._state, LoopsAged(now))
+                there = {session.host: dpid for dpid, session in self._sessions.items()}
+                return [*self._probes.due(self._state, there, now)]
+            case ReleaseAsked(name):
+                if (port := self._state.overlay.ports.get(name)) is not None:
+                    self._state = step(self._state, PortReleased(Place(port.host, port.interface)))
                 return []
             case Elapsed(later):
                 if isinstance(later, Gathered):
@@ -193,7 +223,9 @@ class Engine:
         match events:
             case [SourceSeen(now=now), *_]:
                 sightings = tuple(event.sighting for event in events if isinstance(event, SourceSeen))
-                self._state = step(self._state, Seen(host, sightings, now))
+                before = self._state
+                self._state, self._clock = step(before, Seen(host, sightings, now)), now
+                self._probes.suspect(elsewhere(before, host, sightings), now)
             case [PortChanged(), *_]:
                 yield from self._see_ports(host, [e for e in events if isinstance(e, PortChanged)])
 
@@ -260,9 +292,22 @@ class Engine:
                     for word in leases.decode(data)
                     for note in self._lease(Said(host, vni, ofport, word.claim, word.lease), word, now)
                 ]
+            case Heard(_, Table.LEARN, vni, ofport, data, now):
+                self._clock = now
+                self._probe_returned(host, vni, ofport, data, now)
+                return []
             case Heard(dpid, _, vni, ofport, data):
                 return self._answer(dpid, ofport, service.hear(self._state, host, vni, ofport, data))
         return []
+
+    def _probe_returned(self, host: str, vni: int, ofport: int, data: bytes, now: float) -> None:
+        """A frame from the source of probes: one of ours that came in, or of a station that is called so."""
+        sender, place = self._probes.returned(data), place_at(self._state, host, ofport)
+        if sender is None:
+            sighting = Sighting(vni, data[6:12].hex(":"), ofport)
+            self._state = step(self._state, Seen(host, (sighting,), now))
+        elif place is not None and self._state.paths.get(vni) == sender.network:
+            self._state = step(self._state, LoopFound(sender.network, (sender.place, place), now))
 
     def _lease(self, said: Said, word: Word, now: float) -> Iterator[Effect]:
         """A server, or a client, said this of a lease."""
@@ -443,6 +488,7 @@ class Engine:
                 *health_alarms(self._state),
                 *learning_alarms(self._state),
                 *claim_alarms(self._state),
+                *loop_alarms(self._state),
             ),
             multicast=multicast_status(self._state),
             spoken=_by_network(self._spoken),

@@ -16,6 +16,7 @@ from sdnapp.net.events import (
     Faded,
     GroupMemory,
     GroupsAged,
+    LoopsAged,
     Memory,
     Settled,
     Sighting,
@@ -168,7 +169,7 @@ class Gathered:
 class Elapsed:
     """The time that ``Later`` asked for is over."""
 
-    event: Gathered | Faded | Settled | Confirmed | Thawed | Eased | GroupsAged
+    event: Gathered | Faded | Settled | Confirmed | Thawed | Eased | GroupsAged | LoopsAged
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,10 +180,17 @@ class ThawAsked:
     mac: str
 
 
+@dataclass(frozen=True, slots=True)
+class ReleaseAsked:
+    """An operator wants a port that is held down to be released."""
+
+    port: str
+
+
 FromBridge = (
     PortChanged | SourceSeen | Heard | SourceSilent | AddressSilent | WasRead | WasSent | FlowsAltered
 )
-Event = FromBridge | Connected | Disconnected | FileChanged | FileBroken | Elapsed | ThawAsked
+Event = FromBridge | Connected | Disconnected | FileChanged | FileBroken | Elapsed | ThawAsked | ReleaseAsked
 
 
 @dataclass(frozen=True, slots=True)

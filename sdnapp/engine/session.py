@@ -107,7 +107,7 @@ class Session:
         self.followed = state
         speaking = _speaking(state, self.host)
         taught = (state.learned, state.multicast.known, state.addresses)
-        world = (state.members, state.networks, state.mac_age, *taught)
+        world = (state.members, state.networks, state.mac_age, state.loops.held, *taught)
         inputs = (*speaking, *world)
         if _same(inputs, self.inputs):
             return

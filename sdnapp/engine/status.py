@@ -57,10 +57,10 @@ class Alarm:
     ``frozen``: a MAC moves too often; two stations have it, or there is a loop. ``denied``: frames from where
     their source does not live, which are dropped. ``crowded``: a port shows more MACs than it may. ``twice``:
     a port that is in several places. ``down``: a tunnel to a peer that is not heard. ``address``: a port
-    claims one that the file gives to another.
+    claims one that the file gives to another. ``loop``: a port is held down, as its frames come in again.
     """
 
-    kind: Literal["frozen", "denied", "crowded", "twice", "down", "address"]
+    kind: Literal["frozen", "denied", "crowded", "twice", "down", "address", "loop"]
     text: str
     network: str | None = None
     mac: str | None = None

@@ -5,7 +5,7 @@ A ``Config`` that ``parse`` has returned makes sense as a whole, so nothing here
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from ipaddress import (
     IPv4Address,
     IPv4Interface,
@@ -22,6 +22,7 @@ from sdnapp.config import Config, Results, names, schema
 from sdnapp.config.addresses import homes
 from sdnapp.config.devices import device_of, iface_id_of, mac_of
 from sdnapp.config.inet import Endpoint, Written
+from sdnapp.config.scalars import LOOP_HOLD
 from sdnapp.config.security import is_strict
 from sdnapp.config.strangers import kind_of
 from sdnapp.net.mesh import DST_PORT, Mesh, Tunnels
@@ -64,7 +65,8 @@ def build(config: Config, results: Results | None = None) -> Overlay:
     reached = {host: results.of(host, _reached, ports) for host, ports in attached.items()}
     peers = results.of("peers", _peers, reached)
     mesh = results.of("mesh", Mesh, config.overlay, config.hosts)
-    rest = _Rest(config.overlay, written, config.hosts, mesh, config.controller)
+    guarded = config.overlay.loop_protect > 0
+    rest = _Rest(config.overlay, written, config.hosts, mesh, config.controller, guarded)
     hosts = {
         name: results.parts(name, _on_host, name, attached[name], peers[name], rest)
         for name in sorted(config.hosts)
@@ -79,13 +81,14 @@ def build(config: Config, results: Results | None = None) -> Overlay:
         bfd=config.overlay.bfd or 0,
         dscp=config.overlay.dscp,
         flap=_flap(config.overlay.flap),
+        loop_hold=config.overlay.loop_protect or _hold_of(config.ports.values()),
         controller=_controller(config.controller),
         tenants=tuple(sorted(config.tenants)),
         networks={path: results.of(path, _network, path, written[path]) for path in sorted(written)},
         hosts=hosts,
         ports={name: ports[name] for name in sorted(ports)},
         bound={
-            name: results.of(name, _bound, name, bound[name], _of(bound[name], written))
+            name: results.of(name, _bound, name, bound[name], _of(bound[name], written), guarded)
             for name in sorted(bound)
         },
     )
@@ -103,6 +106,8 @@ class _Rest(NamedTuple):
     hosts: Mapping[str, schema.Host]
     mesh: Mesh
     controller: schema.Controller
+    guarded: bool
+    """Whether ports are protected from loops that say nothing of it."""
 
 
 def _of(port: schema.Port, written: _Networks) -> _Networks:
@@ -122,7 +127,7 @@ def _on_host(
         port = attached[each]
         if isinstance(port, schema.Port):
             own = _of(port, rest.networks)
-            ports.append(results.of(each, _port, each, port, own, host.vlans, ofport))
+            ports.append(results.of(each, _port, each, port, own, host.vlans, ofport, rest.guarded))
         else:
             kind = kind_of(rest.settings, port)
             ports.append(results.of(each, _stranger, each, port, kind, host.vtep, ofport))
@@ -179,7 +184,14 @@ def _limits(port: schema.Port) -> Limits:
     return Limits(rate("send"), rate("receive"), None if frames is None else Rate(frames, frames))
 
 
-def _port(name: str, port: schema.Port, networks: _Networks, vlans: Mapping[str, int], ofport: int) -> Port:
+def _port(  # noqa: PLR0917  # all that it depends on
+    name: str,
+    port: schema.Port,
+    networks: _Networks,
+    vlans: Mapping[str, int],
+    ofport: int,
+    guarded: bool,
+) -> Port:
     assert port.host is not None
     inside = port.attach == "namespace"
     return Port(
@@ -193,12 +205,12 @@ def _port(name: str, port: schema.Port, networks: _Networks, vlans: Mapping[str,
         attachments=_attachments(port, networks, vlans),
         max_macs=port.max_macs,
         limits=_limits(port),
-        security=_security(name, port, networks),
+        security=_security(name, port, networks, guarded=guarded),
         asks=port.assign == "dhcp",
     )
 
 
-def _bound(name: str, port: schema.Port, networks: _Networks) -> Bound:
+def _bound(name: str, port: schema.Port, networks: _Networks, guarded: bool) -> Bound:
     return Bound(
         name=name,
         host=port.host,
@@ -207,13 +219,14 @@ def _bound(name: str, port: schema.Port, networks: _Networks) -> Bound:
         attachments=_attachments(port, networks, {}),
         max_macs=port.max_macs,
         limits=_limits(port),
-        security=_security(name, port, networks),
+        security=_security(name, port, networks, guarded=guarded),
     )
 
 
-def _security(name: str, port: schema.Port, networks: _Networks) -> Security:
+def _security(name: str, port: schema.Port, networks: _Networks, *, guarded: bool) -> Security:
     only = mac_of(name, port) if is_strict(name, port, networks) else None
-    return Security(only, frozenset(port.may))
+    looped = only is None and (guarded if port.loop_protect is None else port.loop_protect)
+    return Security(only, frozenset(port.may), looped)
 
 
 def _attachments(port: schema.Port, networks: _Networks, vlans: Mapping[str, int]) -> tuple[Attachment, ...]:
@@ -289,6 +302,11 @@ def _peers(reached: Mapping[str | None, frozenset[str]]) -> dict[str, frozenset[
             members.setdefault(path, set()).add(host)
     met = {paths: frozenset().union(*(members[path] for path in paths)) for paths in {*of_host.values()}}
     return {host: met[paths] for host, paths in of_host.items()}
+
+
+def _hold_of(ports: Iterable[schema.Port]) -> int:
+    """Seconds where only ports say that they are protected."""
+    return LOOP_HOLD if any(port.loop_protect for port in ports) else 0
 
 
 def _flap(written: schema.Flap) -> Flap:

@@ -105,6 +105,7 @@ def _things(overlay: Overlay) -> Iterator[tuple[Name, Fields]]:
             "bfd": f"{overlay.bfd} ms" if overlay.bfd else None,
             "dscp": str(overlay.dscp),
             "flap": f"{flap.moves} moves in {flap.seconds} s, frozen for {flap.freeze} s",
+            "loop protection": f"held for {overlay.loop_hold} s" if overlay.loop_hold else None,
         },
     )
     controller = overlay.controller
@@ -189,7 +190,11 @@ def _bound(port: Bound) -> Fields:
 
 
 def _security(security: Security) -> Fields:
-    return {"security": "strict" if security.only else "learn", "may": _words(sorted(security.may))}
+    return {
+        "security": "strict" if security.only else "learn",
+        "may": _words(sorted(security.may)),
+        "loop protection": "yes" if security.looped else None,
+    }
 
 
 def _limits(limits: Limits) -> Fields:

@@ -117,6 +117,29 @@ class Thawed:
 
 
 @dataclass(frozen=True, slots=True)
+class LoopFound:
+    """A probe that left by the first of these ports came in at the second. ``now``: in seconds."""
+
+    network: str
+    ends: tuple[Place, Place]
+    now: float
+
+
+@dataclass(frozen=True, slots=True)
+class LoopsAged:
+    """It is so late now, in seconds: ports may have been held down for long enough."""
+
+    now: float
+
+
+@dataclass(frozen=True, slots=True)
+class PortReleased:
+    """A port that is held down is not to be any more."""
+
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
 class Eased:
     """A crowded place was left alone for long enough."""
 
@@ -173,6 +196,9 @@ Event = (
     | Recalled
     | Thawed
     | Eased
+    | LoopFound
+    | LoopsAged
+    | PortReleased
     | GroupsHeard
     | GroupsAged
     | Confirmed

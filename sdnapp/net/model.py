@@ -130,6 +130,8 @@ class Security:
 
     only: str | None = None
     may: frozenset[Role] = frozenset()
+    looped: bool = False
+    """It is probed for loops, and may be held down."""
 
 
 OPEN = Security()
@@ -233,6 +235,11 @@ class Host:
         return {port.interface: frozenset(a.network for a in port.attachments) for port in self.ports}
 
     @cached_property
+    def protected(self) -> frozenset[str]:
+        """Interfaces of the ports that may be held down where a loop is found."""
+        return frozenset(port.interface for port in self.ports if port.security.looped)
+
+    @cached_property
     def room(self) -> Mapping[str, int]:
         """By interface, how many MACs may be learned there."""
         return {port.interface: port.max_macs - (port.mac is not None) for port in self.ports}
@@ -307,6 +314,8 @@ class Overlay:
     dscp: int | Literal["inherit"]
     """Of the outer header: a number, or that of the frame inside."""
     flap: Flap
+    loop_hold: int
+    """Seconds for which a port is held down where a loop is found; 0: no port is protected."""
     controller: Controller
     tenants: tuple[str, ...]
     networks: Mapping[str, Network]

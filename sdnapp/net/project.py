@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Generator, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain, compress, count, repeat
 from operator import attrgetter, is_not
 from typing import NamedTuple
@@ -37,6 +37,7 @@ from sdnapp.net.knowledge import (
 )
 from sdnapp.net.learning import Denied, Place
 from sdnapp.net.limits import limits
+from sdnapp.net.loop_protection import Held
 from sdnapp.net.model import Host, Network
 from sdnapp.net.mtu import ETHERNET
 from sdnapp.net.multicast import Known as Groups
@@ -99,7 +100,8 @@ def projection(state: State, host: str, speech: Dialect, memo: Memo) -> Generato
     ``STEP`` MACs, for those who have other things to do meanwhile.
     """
     looked_at = 0
-    ports, here, of_bridge = state.ports(host), state.here[host], memo.bridge.of
+    here, of_bridge = state.here[host], memo.bridge.of
+    ports = of_bridge(_without_held, host, state.ports(host), state.loops.held)
     for path in memo.networks.keys() - here:
         del memo.networks[path]
     spoken = of_bridge(_spoken, speech)
@@ -129,6 +131,16 @@ def projection(state: State, host: str, speech: Dialect, memo: Memo) -> Generato
 
 
 _NO_WAYS: Mapping[str, Way] = {}
+
+
+def _without_held(host: str, ports: Ports, held: Mapping[Place, Held]) -> Ports:
+    """Leave out the ports that are held down: nothing is admitted from there, and nothing leads there."""
+    down = {place.interface for place in held if place.host == host}
+    if not down:
+        return ports
+    number = {name: number for name, number in ports.number.items() if name not in down}
+    at = {name: number for name, number in ports.at.items() if name not in down}
+    return replace(ports, number=number, at=at)
 
 
 def _in_order(paths: Collection[str]) -> tuple[str, ...]:

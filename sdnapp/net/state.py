@@ -16,6 +16,7 @@ from sdnapp.net.addresses import NO_ADDRESSES, Addresses
 from sdnapp.net.binding import roaming
 from sdnapp.net.dialect import Dialect, Speech
 from sdnapp.net.learning import NOBODY, NOTHING_LEARNED, PEER_MACS, Learned, Place, Station, Stations
+from sdnapp.net.loop_protection import NO_LOOPS, Loops
 from sdnapp.net.model import Attachment, Encapsulation, Flap, Host, Network, Overlay, Port
 from sdnapp.net.multicast import NO_MULTICAST, Multicast
 
@@ -110,7 +111,8 @@ class State:
     network, and where these are.
 
     ``bridges``: the ports of each host heard of. ``learned``: what traffic taught us; ``multicast``: who
-    listens to what; ``addresses``: whose is whose (``sdnapp.net.hearing``). ``read``: hosts whose bridge has
+    listens to what; ``addresses``: whose is whose (``sdnapp.net.hearing``); ``loops``: the ports that are
+    held down. ``read``: hosts whose bridge has
     told what it holds, so that its word on what was learned is the last one. ``claims``: what each tunnel
     key means; an older claim keeps a newer one waiting, so that no key ever means two networks.
     ``confirmed``: the dialect that each bridge has in force. ``fading``: what nobody says any more, but may
@@ -133,6 +135,7 @@ class State:
     learned: Learned = NOTHING_LEARNED
     multicast: Multicast = NO_MULTICAST
     addresses: Addresses = NO_ADDRESSES
+    loops: Loops = NO_LOOPS
     read: frozenset[str] = frozenset()
     moving: bool = False
     claims: Mapping[int, str] = field(default_factory=dict)
@@ -201,12 +204,20 @@ class State:
         return None if station is None else station.place
 
     def exists(self, network: str, place: Place) -> bool:
-        """Whether the network is at this place."""
+        """Whether the network is at this place. A port that is held down is as good as gone."""
         if place.interface is None:
             return network in self.here.get(place.host, ())
+        if place in self.loops.held:
+            return False
         host = self.overlay.hosts.get(place.host)
         there = () if host is None else host.attached.get(place.interface, ())
         return network in there and place.interface in self.ports(place.host).number
+
+    def may_hold(self, place: Place) -> bool:
+        """Whether there is a port that may be held down where a loop is found."""
+        host = self.overlay.hosts.get(place.host)
+        there = host is not None and place.interface in self.ports(place.host).number
+        return there and place.interface in (host.protected if host else ())
 
     def limit(self, place: Place) -> int | None:
         """How many MACs may be learned there; None if there is no such place.

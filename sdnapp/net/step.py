@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 
-from sdnapp.net import learning, multicast
+from sdnapp.net import learning, loop_protection, multicast
 from sdnapp.net.binding import bind
 from sdnapp.net.dialect import Dialect, Speech
 from sdnapp.net.events import (
@@ -21,6 +21,9 @@ from sdnapp.net.events import (
     Faded,
     GroupsAged,
     GroupsHeard,
+    LoopFound,
+    LoopsAged,
+    PortReleased,
     PortsFound,
     PortsLost,
     Recalled,
@@ -64,6 +67,8 @@ def step(state: State, event: Event) -> State:
             groups = _recall_groups(state, event) if isinstance(event, Recalled) else state.multicast
             same = learned is state.learned and groups is state.multicast and read == state.read
             return state if same else replace(state, learned=learned, multicast=groups, read=read)
+        case LoopFound() | LoopsAged() | PortReleased():
+            return _hold(state, event)
         case GroupsHeard() | GroupsAged():
             groups = _hear_groups(state, event)
             return state if groups is state.multicast else replace(state, multicast=groups)
@@ -84,6 +89,7 @@ def _configure(state: State, wanted: Overlay) -> State:
     names = renamed(state, fresh)
     known = replace(
         fresh,
+        loops=state.loops,
         wanted=wanted,
         moving=unbound is not wanted,
         bridges={h: _same_ports(state, overlay, h) for h in state.bridges if h in overlay.hosts},
@@ -95,6 +101,7 @@ def _configure(state: State, wanted: Overlay) -> State:
         fading=frozenset(speech for speech in state.fading if speech.listener in overlay.hosts),
         settled=state.settled and wanted is state.wanted,
     )
+    known = _without_gone(known)
     learned = learning.seeded(learning.sound(state.learned, known), known, _unfixed(state, known))
     groups = multicast.sound(state.multicast, partial(_snoops, known))
     return _renew_claims(replace(known, learned=learned, multicast=groups, addresses=state.addresses))
@@ -198,6 +205,32 @@ def _set_ports(state: State, host: str, number: Mapping[str, int], dead: frozens
     if state.moving or first or ports.noted != before.noted:  # a port that moves may have arrived
         return _configure(known, state.wanted)
     if not gone:
+        return known
+    known = _without_gone(known)
+    groups = multicast.sound(state.multicast, partial(_snoops, known))
+    return replace(known, learned=learning.sound(state.learned, known), multicast=groups)
+
+
+def _without_gone(state: State) -> State:
+    """A port that is gone or not protected any more is not held down."""
+    loops = loop_protection.sound(state.loops, state.may_hold)
+    return state if loops is state.loops else replace(state, loops=loops)
+
+
+def _hold(state: State, event: LoopFound | LoopsAged | PortReleased) -> State:
+    """What was learned behind a port that is held down, or heard of groups, is forgotten."""
+    match event:
+        case LoopFound(network, ends, now):
+            hold = float(state.overlay.loop_hold)
+            loops = loop_protection.found(state.loops, network, ends, state.may_hold, hold, now)
+        case LoopsAged(now):
+            loops = loop_protection.aged(state.loops, now)
+        case PortReleased(place):
+            loops = loop_protection.released(state.loops, place)
+    if loops is state.loops:
+        return state
+    known = replace(state, loops=loops)
+    if loops.held.keys() <= state.loops.held.keys():
         return known
     groups = multicast.sound(state.multicast, partial(_snoops, known))
     return replace(known, learned=learning.sound(state.learned, known), multicast=groups)

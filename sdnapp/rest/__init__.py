@@ -1,1 +1,1 @@
-"""REST: what the controller knows, over HTTP. It changes nothing; thawing a MAC is all that it asks for."""
+"""REST: what the controller knows, over HTTP. It changes nothing but to thaw a MAC or release a port."""

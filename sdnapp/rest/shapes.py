@@ -143,7 +143,7 @@ class Alarm(_Read):
     file gives to another, and is not believed. ``since``: Unix time, where known.
     """
 
-    kind: Literal["frozen", "denied", "crowded", "twice", "down", "address"]
+    kind: Literal["frozen", "denied", "crowded", "twice", "down", "address", "loop"]
     text: str
     network: str | None
     mac: str | None
@@ -158,6 +158,12 @@ class Frozen(BaseModel):
 
     network: str
     mac: str
+
+
+class HeldPort(BaseModel):
+    """A port that is held down as a loop was found."""
+
+    port: str
 
 
 class Stranger(BaseModel):

@@ -19,6 +19,9 @@ class Source(Protocol):
     def thaw(self, network: str, mac: str) -> None:
         """Let a frozen MAC move again."""
 
+    def release(self, port: str) -> None:
+        """Release a port that is held down."""
+
     def counted(self, dpid: int) -> Mapping[FlowKey, Count]:
         """The flows of this bridge whose counters are worth telling; none while it is not connected."""
 

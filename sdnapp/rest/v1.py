@@ -14,6 +14,7 @@ from sdnapp.rest.shapes import (
     Alarm,
     Frozen,
     Health,
+    HeldPort,
     Host,
     Location,
     Multicast,
@@ -147,6 +148,17 @@ def _thaw(source: Source, call: Call) -> Frozen:
     return Frozen(network=asked.network, mac=mac)
 
 
+def _release(source: Source, call: Call) -> HeldPort:
+    asked = call.body
+    if not isinstance(asked, HeldPort):
+        raise Problem(400, "the body is empty", "an object with port")
+    held = [alarm.port for alarm in source.status().alarms if alarm.kind == "loop" and alarm.port]
+    if asked.port not in held:
+        raise Problem(404, f"port {asked.port} is not held down", f"there are {', '.join(held) or 'none'}")
+    source.release(asked.port)
+    return HeldPort(port=asked.port)
+
+
 def _status(source: Source, _: Call) -> Status:
     status = source.status()
     bridges = status.bridges.values()
@@ -201,4 +213,13 @@ ROUTES = (
     Route("GET", "/v1/locations", "Where each known MAC lives", _locations, list[Location]),
     Route("GET", "/v1/alarms", "What somebody should look at", _alarms, list[Alarm]),
     Route("POST", "/v1/thaw", "Let a frozen MAC move again", _thaw, Frozen, Frozen, scope="operate"),
+    Route(
+        "POST",
+        "/v1/release",
+        "Release a port that is held down",
+        _release,
+        HeldPort,
+        HeldPort,
+        scope="operate",
+    ),
 )

@@ -76,6 +76,7 @@ class Controller:
         )
         self.asked: list[Any] = []
         self.thawed: list[tuple[str, str]] = []
+        self.released: list[str] = []
         self.replies: list[Any] | Exception = []
         self.counts: dict[FlowKey, Count] = {}
 
@@ -90,6 +91,9 @@ class Controller:
 
     def thaw(self, network: str, mac: str) -> None:
         self.thawed.append((network, mac))
+
+    def release(self, port: str) -> None:
+        self.released.append(port)
 
     def switches(self) -> list[int]:
         return [HOST1, 7]
@@ -131,6 +135,20 @@ def refusal(result: falcon.testing.Result) -> str:
 
 def test_switches_are_a_list_of_datapath_ids(client: falcon.testing.TestClient) -> None:
     assert client.simulate_get("/stats/switches").json == [7, HOST1]
+
+
+def test_a_port_that_is_held_down_is_released_by_hand(
+    client: falcon.testing.TestClient, controller: Controller
+) -> None:
+    refused = client.simulate_post("/v1/release", json={"port": "red1"})
+    assert refused.status_code == 404
+    assert "there are none" in refusal(refused)
+    assert client.simulate_post("/v1/release", body="").status_code == 400
+
+    held = Alarm("loop", "port red1 is held down", "red/web", None, "host1", "red1", 7.0)
+    controller.picture = replace(controller.status(), alarms=(held,))
+    assert client.simulate_post("/v1/release", json={"port": "red1"}).json == {"port": "red1"}
+    assert controller.released == ["red1"]
 
 
 def test_stats_have_the_shape_that_ryu_clients_know(
