@@ -28,7 +28,7 @@ from os_ken.ofproto import ofproto_v1_3 as ofproto
 from flows.counters import Count
 from flows.flow import FlowKey
 from flows.tables import TABLES, Table
-from sdnapp import source
+from sdnapp import renewal, source
 from sdnapp.config import Invalid
 from sdnapp.engine import Engine
 from sdnapp.engine.messages import (
@@ -159,7 +159,7 @@ class OverlayApp(OSKenApp):  # type: ignore[misc]  # os-ken has no types
         bridges = (CONF.ofp_listen_host, CONF.ofp_tcp_listen_port)
         log_event(LOG, "controller.listening", bridges=shown(bridges), rest=shown(listening.getsockname()))
         serve(application(self, self._door), listening, tls=self._door.credentials)
-        self._door.follow()
+        renewal.follow(self._door.files)
         hub.spawn(self._run)
         hub.spawn(self._follow_file)
 
@@ -210,7 +210,7 @@ class OverlayApp(OSKenApp):  # type: ignore[misc]  # os-ken has no types
 
         So it is with the files that it names.
         """
-        self._door.renew()
+        renewal.renew(self._door.files)
         with self._loading:  # one at a time: an older content never comes after a newer one
             try:
                 self._inbox.put(FileChanged(self._loader.load_aside(), self._loader.text))

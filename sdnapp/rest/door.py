@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass
 from ipaddress import ip_address
 
-from os_ken.lib import hub
-
-from sdnapp.log import event
 from sdnapp.net.model import Rest, TlsFiles
+from sdnapp.renewal import Renewable
 from sdnapp.rest import access
 from sdnapp.rest.access import Access, Entry, Scope
 from sdnapp.rest.routes import Problem
-from sdnapp.source import Watch
-from sdnapp.tls import Credentials, Unusable
-
-LOG = logging.getLogger("sdnapp.rest")
+from sdnapp.tls import Credentials
 
 OPEN_ON_LOOPBACK = "/healthz"
 """Answered without credentials on the machine itself: probes there need none."""
@@ -62,32 +56,17 @@ class Door:
         remedy = "send Authorization: Bearer TOKEN; 'sdnapp token new' makes one, --token-file uses it"
         raise Problem(401, "this needs a token", remedy)
 
-    def renew(self) -> None:
-        """Read the files again; those that cannot be used are told, and what was read before counts."""
-        for what, renew in (("tls", self._renew_tls), ("access", self._renew_access)):
-            try:
-                renew()
-            except Unusable as error:
-                event(LOG, f"rest.{what}_kept", level=logging.WARNING, reason=str(error))
+    @property
+    def files(self) -> tuple[Renewable, ...]:
+        """What may be renewed while it serves."""
+        secure, path = self.credentials, self._path
+        tls = () if secure is None else (Renewable("TLS of REST", secure.paths, secure.renew),)
+        return tls if path is None else (*tls, Renewable("access to REST", (path,), self._renew_access))
 
-    def follow(self) -> None:
-        """Read the files again whenever they change, from now on, in the background."""
-        paths = [*(self.credentials.paths if self.credentials else ()), *([self._path] if self._path else [])]
-        for path in paths:
-            hub.spawn(self._follow, Watch(path))
-
-    def _follow(self, watch: Watch) -> None:
-        while True:
-            if watch.changed(None):
-                self.renew()
-
-    def _renew_tls(self) -> None:
-        if self.credentials is not None:
-            self.credentials.renew()
-
-    def _renew_access(self) -> None:
-        if self._path is not None:
-            self._access = access.read(self._path)
+    def _renew_access(self) -> bool:
+        assert self._path is not None
+        before, self._access = self._access, access.read(self._path)
+        return self._access != before
 
 
 def demand(entry: Entry | None, scope: Scope) -> None:

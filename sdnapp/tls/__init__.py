@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import ssl
+from hashlib import sha256
 from typing import Any, Literal, NoReturn
 
 from sdnapp.net.model import TlsFiles
@@ -16,6 +17,8 @@ ClientCertificate = Literal["required", "optional", "none"]
 """Whether a client must present a certificate of the CA, may, or is not asked for one."""
 
 _MODES = {"required": ssl.CERT_REQUIRED, "optional": ssl.CERT_OPTIONAL, "none": ssl.CERT_NONE}
+_MOST = 1_000_000
+"""Bytes of a file that are looked at."""
 _PERMISSION = "let the service read it (group, or LoadCredential= of systemd.exec(5))"
 
 
@@ -62,11 +65,20 @@ class Credentials:
         """Read the files. Raises ``Unusable``."""
         self.files = files
         self._client = client
+        self._digest = self._contents()
         self.context = server_context(files, client=client)
 
-    def renew(self) -> None:
-        """Read the files again. Raises ``Unusable``: what was read before stays in force."""
-        self.context = server_context(self.files, client=self._client)
+    def renew(self) -> bool:
+        """Read the files again; whether they changed. Raises ``Unusable``: what was read before counts."""
+        digest = self._contents()  # first: what changes meanwhile is found the next time
+        context = server_context(self.files, client=self._client)
+        changed = digest != self._digest
+        if changed:
+            self.context, self._digest = context, digest
+        return changed
+
+    def _contents(self) -> bytes:
+        return b"".join(sha256(_read(path)).digest() for path in self.paths)
 
     @property
     def paths(self) -> tuple[str, ...]:
@@ -95,16 +107,16 @@ def _load(context: ssl.SSLContext, files: TlsFiles, *, ca: bool) -> None:
 
 
 def _load_ca(context: ssl.SSLContext, path: str) -> None:
-    _readable(path)
+    _read(path)
     try:
         context.load_verify_locations(path)
-    except ssl.SSLError:
+    except (ssl.SSLError, OSError):
         raise Unusable(f"{path} holds no certificate in PEM: is it the right file?") from None
 
 
 def _load_chain(context: ssl.SSLContext, certificate: str, key: str) -> None:
-    _readable(certificate)
-    _readable(key)
+    _read(certificate)
+    _read(key)
 
     def refuse() -> NoReturn:
         raise Unusable(f"{key} is encrypted: nobody is there to type its password; decrypt it")
@@ -115,22 +127,23 @@ def _load_chain(context: ssl.SSLContext, certificate: str, key: str) -> None:
         if "MISMATCH" in (error.reason or ""):
             raise Unusable(f"{key} is not the key of {certificate}: replace both together") from None
         raise Unusable(_unread(certificate, key)) from None
+    except OSError as error:  # gone since
+        raise Unusable(f"cannot read {certificate} or {key}: {(error.strerror or '').lower()}") from None
 
 
 def _unread(certificate: str, key: str) -> str:
     """Which of the two files OpenSSL could not read; it does not say."""
     for path, mark in ((certificate, b"-----BEGIN CERTIFICATE"), (key, b"PRIVATE KEY-----")):
-        with open(path, "rb") as file:
-            if mark not in file.read():
-                what = "certificate" if path == certificate else "private key"
-                return f"{path} holds no {what} in PEM: is it the right file?"
+        if mark not in _read(path):
+            what = "certificate" if path == certificate else "private key"
+            return f"{path} holds no {what} in PEM: is it the right file?"
     return f"{certificate} and {key} cannot be used: OpenSSL refuses them (a broken file, or a key too short)"
 
 
-def _readable(path: str) -> None:
+def _read(path: str) -> bytes:
     try:
         with open(path, "rb") as file:
-            file.read(1)
+            return file.read(_MOST)
     except PermissionError:
         raise Unusable(f"cannot read {path}: permission denied; {_PERMISSION}") from None
     except OSError as error:

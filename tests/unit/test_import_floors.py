@@ -15,7 +15,7 @@ FLOORS = (
     {"flows", "sdnapp.config", "sdnapp.frames", "sdnapp.log", "sdnapp.shipped", "sdnapp.signals"},
     {"sdnapp.net"},
     {"sdnapp.source", "sdnapp.tls", "sdnapp.pki"},
-    {"sdnapp.provision", "sdnapp.engine", "sdnapp.openflow"},
+    {"sdnapp.provision", "sdnapp.engine", "sdnapp.openflow", "sdnapp.renewal"},
     {"sdnapp.lab", "sdnapp.rest", "sdnapp.manager"},
     {"sdnapp.cli", "sdnapp.overlay"},
     {"sdnapp.__main__"},

@@ -11,6 +11,7 @@ from click.testing import CliRunner, Result
 
 from sdnapp.cli.main import main
 from sdnapp.net.model import Rest, TlsFiles
+from sdnapp.renewal import renew
 from sdnapp.rest.access import Access, Entry, digest_of, parse, read
 from sdnapp.rest.application import application
 from sdnapp.rest.door import Door
@@ -121,7 +122,7 @@ def test_the_file_is_read_again_and_a_broken_one_changes_nothing(file: Path) -> 
     client = falcon.testing.TestClient(application(Controller(), at))
 
     def status(token: str) -> int:
-        at.renew()
+        renew(at.files)
         headers = {"Authorization": f"Bearer {token}"}
         code: int = client.simulate_get("/v1/hosts", headers=headers, remote_addr="10.0.0.1").status_code
         return code

@@ -229,7 +229,7 @@ def test_a_renewed_certificate_counts_for_new_connections_and_old_ones_live_on(s
     living.close()
 
     secured.key.write_text("nothing")
-    secured.says("rest.tls_kept")
+    secured.says('files.kept what="TLS of REST"')
     assert secured.serial() == after
     secured.install(secured.pki.make("controller", "controller"))
     os.kill(secured.process.pid, signal.SIGHUP)
@@ -258,4 +258,4 @@ def test_a_controller_without_its_files_does_not_start_and_says_which(tmp_path: 
 
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 2
-    assert "cannot read /none.crt: no such file or directory" in done.stderr
+    assert "cannot read /none.key: no such file or directory" in done.stderr

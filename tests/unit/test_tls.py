@@ -13,6 +13,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
@@ -220,7 +221,11 @@ def test_new_files_count_for_new_connections_and_broken_ones_change_nothing(pki:
     assert credentials.context is first
 
     shutil.copy(own.key, files.key)
-    credentials.renew()
+    assert not credentials.renew()
+    assert credentials.context is first
+    for new, path in zip(astuple(pki.make("controller", "controller")), astuple(files), strict=True):
+        shutil.copy(new, path)
+    assert credentials.renew()
     assert credentials.context is not first
     assert credentials.paths == (files.key, files.certificate, files.ca)
 
