@@ -12,6 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 FLOORS = (
+    {"sdnapp.printable"},
     {"flows", "sdnapp.config", "sdnapp.frames", "sdnapp.log", "sdnapp.shipped", "sdnapp.signals"},
     {"sdnapp.net"},
     {"sdnapp.source", "sdnapp.tls", "sdnapp.pki"},
