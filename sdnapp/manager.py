@@ -56,6 +56,12 @@ CONF.register_cli_opts(
             help="answer REST by http and to anyone, whatever the file says: for labs (sdnapp.overlay)",
         ),
         cfg.StrOpt(
+            "tls-dir",
+            default=None,
+            help="where the controller's key and certificates are, instead of where the file says "
+            "(sdnapp.overlay)",
+        ),
+        cfg.StrOpt(
             "state-dir",
             default=os.environ.get("STATE_DIRECTORY", "").split(":")[0] or None,  # systemd.exec(5)
             help="keep the overlay that is in force here, for the next start (sdnapp.overlay)",

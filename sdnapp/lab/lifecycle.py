@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from sdnapp.lab import services, underlay
+from sdnapp.lab import identity, services, underlay
 from sdnapp.lab.errors import LabError
 from sdnapp.lab.machine import Birth, Machine
 from sdnapp.lab.model import Lab, claim, directory, erase, read, save
@@ -49,19 +49,15 @@ def up(name: str, file: Path, report: Report) -> Lab:
 def _up(
     name: str, file: Path, overlay: Overlay, segments: tuple[underlay.Segment, ...], report: Report
 ) -> Lab:
+    as_in_file = underlay.as_in_file(overlay, segments)
     listener = services.listen(overlay.controller.rest.port)
     with listener:
         lab = Lab(
             name=name,
             file=str(file.absolute()),
             rest=f"http://127.0.0.1:{listener.getsockname()[1]}",
-            listen=str(segments[0].controller) if len(segments) == 1 else "::",
-            targets={
-                host.name: underlay.target(
-                    underlay.controller_for(host.vtep, segments), services.OPENFLOW_PORT
-                )
-                for host in overlay.hosts.values()
-            },
+            listen=None if as_in_file else str(segments[0].controller) if len(segments) == 1 else "::",
+            targets={} if as_in_file else _targets(overlay, segments),
             uplinks={host: underlay.uplink(overlay, host) for host in overlay.hosts},
         )
         lab = _machines(lab, overlay)
@@ -104,6 +100,20 @@ def get(lab: Lab, path: str, patience: float = 10.0) -> Any:
         connection.close()
 
 
+def target(lab: Lab, host: str) -> str:
+    """Return where the bridge of a host connects."""
+    return lab.targets.get(host) or load(lab.file).controller.target
+
+
+def _targets(overlay: Overlay, segments: tuple[underlay.Segment, ...]) -> dict[str, str]:
+    """Where each bridge connects, instead of where the file says: the first of the listeners."""
+    port, tls = services.OPENFLOW_PORT, overlay.controller.listens[0].tls
+    return {
+        host.name: underlay.target(underlay.controller_for(host.vtep, segments), port, tls=tls)
+        for host in overlay.hosts.values()
+    }
+
+
 def _machines(lab: Lab, overlay: Overlay) -> Lab:
     """Start all machines at once, write them down, then let them live on without us."""
     with _births() as births:
@@ -112,7 +122,9 @@ def _machines(lab: Lab, overlay: Overlay) -> Lab:
         for host in overlay.hosts:
             for part in ("openvswitch", "etc"):
                 (lab.home(host) / part).mkdir(parents=True)
-            births.append(Birth(host, lab.home(host)))
+        if identity.wanted(overlay):
+            identity.make(lab, overlay)
+        births += [Birth(host, lab.home(host)) for host in overlay.hosts]
         segment, controller, *hosts = [birth.machine() for birth in births]
         lab = replace(lab, underlay=segment, controller=controller, hosts={m.name: m for m in hosts})
         save(lab)
@@ -151,7 +163,7 @@ def _wait(lab: Lab, patience: float, report: Report) -> None:
             state = answer.get(host, {})
             if state.get("connected") and state.get("in_sync"):
                 ready.add(host)
-                report(f"{host} is provisioned, connected to {lab.targets[host]} and in sync")
+                report(f"{host} is provisioned, connected to {target(lab, host)} and in sync")
                 for problem in _problems(lab, host):
                     report(f"but {host} lacks something: {problem}")
         if time.monotonic() > deadline:

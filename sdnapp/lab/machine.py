@@ -41,6 +41,10 @@ if [ -n "$2" ]; then
     mkdir -p /etc/openvswitch /var/log/openvswitch /var/lib/dhcp
     mount -c --bind openvswitch /run/openvswitch
     mount -c --bind etc /etc/openvswitch
+    if [ -d etc/tls ]; then
+        mkdir -p /etc/sdnapp/tls
+        mount -c --bind etc/tls /etc/sdnapp/tls
+    fi
     mount -t tmpfs tmpfs /var/log/openvswitch
     cd /
 fi

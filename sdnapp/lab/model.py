@@ -30,13 +30,13 @@ class Lab:
     """A lab: ``file`` is the configuration it follows, ``rest`` the URL where its controller answers.
 
     ``listen`` is the address where the controller waits for bridges, ``targets`` where those of each host
-    connect; ``uplinks`` is the underlay device of each host.
+    connect; None and ``{}``: as the file says. ``uplinks`` is the underlay device of each host.
     """
 
     name: str
     file: str
     rest: str
-    listen: str
+    listen: str | None
     targets: Mapping[str, str] = field(default_factory=dict)
     uplinks: Mapping[str, str] = field(default_factory=dict)
     underlay: Machine | None = None

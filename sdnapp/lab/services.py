@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+from sdnapp.lab import identity
 from sdnapp.lab.errors import LabError
 from sdnapp.lab.machine import Machine, environment, serve
 from sdnapp.lab.model import Lab, directory
@@ -91,7 +92,8 @@ def start_switch(lab: Lab, host: Machine) -> Process:
 def start_agent(lab: Lab, host: Machine) -> Process:
     """Start the agent that provisions a host and follows the file."""
     command = [script("sdnapp"), "provision", lab.file, "--host", host.name, "--watch"]
-    command += ["--controller", lab.targets[host.name], "--userspace"]
+    command += ["--controller", lab.targets[host.name]] if lab.targets else []
+    command += ["--userspace"]
     return serve(host, command, lab.log(host.name, AGENT))
 
 
@@ -99,7 +101,10 @@ def start_controller(lab: Lab, listener: socket.socket) -> Process:
     """Start the controller, as users do; REST answers on ``listener``, a socket of this machine."""
     assert lab.controller is not None
     command = [script("osken-manager"), "sdnapp.overlay", "--overlay-config", lab.file]
-    command += ["--ofp-listen-host", lab.listen, "--ofp-tcp-listen-port", str(OPENFLOW_PORT)]
+    if lab.listen is not None:
+        command += ["--ofp-listen-host", lab.listen, "--ofp-tcp-listen-port", str(OPENFLOW_PORT)]
+    if identity.controller_files(lab).exists():
+        command += ["--tls-dir", str(identity.controller_files(lab))]
     command += ["--state-dir", str(directory(lab.name)), "--rest-open"]
     return serve(lab.controller, command, lab.log(CONTROLLER, CONTROLLER), listener=listener)
 

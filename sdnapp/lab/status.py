@@ -59,7 +59,7 @@ def _host(lab: Lab, machine: Machine, overlay: Overlay, seen: dict[str, Any]) ->
         "bridge": host and host.bridge,
         "datapath_id": host and f"{host.datapath_id:016x}",
         "ovsdb": lab.database(machine.name),
-        "target": lab.targets[machine.name],
+        "target": lab.targets.get(machine.name) or overlay.controller.target,
         "connected": seen.get("connected"),
         "in_sync": seen.get("in_sync"),
     }

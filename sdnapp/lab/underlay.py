@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
@@ -52,9 +52,22 @@ def controller_for(host_vtep: Address, segments: Iterable[Segment]) -> Address:
     return next(s.controller for s in segments if s.controller.version == host_vtep.version)
 
 
-def target(address: Address, port: int) -> str:
+def as_in_file(overlay: Overlay, segments: Sequence[Segment]) -> bool:
+    """Whether bridges connect as the file says: where it has TLS, and the controller the target's address."""
+    controller, (segment, *others) = overlay.controller, segments
+    places = {str(segment.controller), "0.0.0.0", "::"}
+    return (
+        not others
+        and any(listen.tls for listen in controller.listens)
+        and _address(controller.target) == segment.controller
+        and all(listen.host in places for listen in controller.listens)
+    )
+
+
+def target(address: Address, port: int, *, tls: bool = False) -> str:
     """Return an OpenFlow target such as ``tcp:192.168.4.10:6653`` (ovs-vswitchd.conf.db(5))."""
-    return f"tcp:[{address}]:{port}" if address.version == 6 else f"tcp:{address}:{port}"
+    host = f"[{address}]" if address.version == 6 else str(address)
+    return f"{'ssl' if tls else 'tcp'}:{host}:{port}"
 
 
 def wire(
@@ -156,4 +169,4 @@ def _address(target: str) -> Address | None:
         address = ip_address(rest.rpartition(":")[0].strip("[]"))
     except ValueError:
         return None
-    return None if scheme != "tcp" or address.is_loopback or address.is_unspecified else address
+    return None if scheme not in {"tcp", "ssl"} or address.is_loopback or address.is_unspecified else address

@@ -29,6 +29,7 @@ from tests.bench import (
     programs,
     provision,
     scale,
+    tls,
     traffic,
 )
 from tests.bench.figure import Curve, Effort, Figure, flat, table
@@ -46,10 +47,11 @@ FAMILIES: dict[str, Family] = {
     "scale": scale.figures,
     "learning": learning.figures,
     "ports": ports.figures,
+    "tls": tls.figures,
 }
 """Figures that are measured together."""
 
-SLOW = {"features"}
+SLOW = {"features", "tls"}
 """Families that are no part of a quick run, unless they are named."""
 
 PEERS: dict[str, Family] = {"learning": faucet.learning_beside, "ports": ports.beside_ovn}

@@ -20,7 +20,7 @@ from pathlib import Path
 from signal import SIGKILL
 from typing import Any
 
-from sdnapp.net.model import Host, Overlay
+from sdnapp.net.model import Host, Overlay, TlsFiles
 from sdnapp.source import load
 from tests.bench import ovsdb
 from tests.bench.ground import until
@@ -105,7 +105,7 @@ class Fleet:
             hosts = [
                 h for h in self.overlay.hosts.values() if self._home[h.name] is switch and h.name in wanted
             ]
-            transact(switch, [*_creation(hosts, self._target, without), _NEXT])
+            transact(switch, [*_creation(hosts, self.target, without), _NEXT])
         for switch in self._switches:
             until(partial(_is_through, switch), "Open vSwitch is not through with its database", PATIENCE)
 
@@ -118,8 +118,14 @@ class Fleet:
         )
 
     @property
-    def _target(self) -> str:
+    def target(self) -> str:
+        """Where bridges connect in clear text."""
         return f"tcp:127.0.0.1:{self.controller.openflow}"
+
+    @property
+    def secured(self) -> str:
+        """Where they connect by TLS, if the controller has files for that."""
+        return f"ssl:127.0.0.1:{self.controller.secured}"
 
     def start(self) -> float:
         """Start the controller; return when that was."""
@@ -191,9 +197,17 @@ class Fleet:
             ],
         )
 
-    def employ(self, name: str, *, controlled: bool) -> None:
+    def secure(self, files: TlsFiles) -> None:
+        """Give every Open vSwitch what it needs for ``ssl:``."""
+        row = {"private_key": files.key, "certificate": files.certificate, "ca_cert": files.ca}
+        for switch in self._switches:
+            insert = {"op": "insert", "table": "SSL", "uuid-name": "files", "row": row}
+            own = {"ssl": ["named-uuid", "files"]}
+            transact(switch, [insert, {"op": "update", "table": "Open_vSwitch", "where": [], "row": own}])
+
+    def employ(self, name: str, *, controlled: bool, target: str | None = None) -> None:
         """Give the bridge of this host its controller, or take it away; then it is empty."""
-        row = {"target": self._target, "max_backoff": 1000}
+        row = {"target": target or self.target, "max_backoff": 1000}
         new = {"op": "insert", "table": "Controller", "uuid-name": "controller", "row": row}
         controllers = {"controller": ["named-uuid", "controller"] if controlled else ["set", []]}
         where = [["name", "==", name]]
@@ -210,7 +224,7 @@ class Fleet:
 
 
 @contextmanager
-def fleet(written: str, switches: int) -> Iterator[Fleet]:
+def fleet(written: str, switches: int, tls: TlsFiles | None = None) -> Iterator[Fleet]:
     """Open vSwitches for the hosts of this file, without bridges yet; all ends with the block."""
     with ExitStack() as ends:
         directory = Path(ends.enter_context(tempfile.TemporaryDirectory()))
@@ -218,7 +232,7 @@ def fleet(written: str, switches: int) -> Iterator[Fleet]:
         for home in homes:
             home.mkdir()
         running = [ends.enter_context(private_ovs(home)) for home in homes]
-        controller = Controller(directory, "eventlet", written)
+        controller = Controller(directory, "eventlet", written, tls)
         controller.log.touch()
         made = Fleet(running, controller, load(controller.file))
         ends.callback(made.kill)

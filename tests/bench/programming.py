@@ -85,8 +85,8 @@ def _measure(fleet: Fleet, networks: int, rounds: int) -> Found:
     """Let the first host's bridge have so many networks, and take the time of each way."""
     name = bridges.host(0)
     fleet.kill()
-    fleet.controller.write(_text(networks))
-    _empty(fleet)
+    fleet.controller.write(text(networks))
+    empty(fleet)
     fleet.employ(name, controlled=True)
     lines, wait_programmed = _start(fleet)
     flows = next(int(line.fields["flows"]) for line in lines if line.event == "bridge.in_sync")
@@ -108,14 +108,15 @@ def _start(fleet: Fleet) -> tuple[list[Line], float]:
         return lines, felt.longest(*_span(lines))
 
 
-def _text(networks: int) -> str:
+def text(networks: int) -> str:
+    """Write the file with so many networks."""
     ports = [(host, network) for network in range(networks) for host in range(HOSTS)]
     return bridges.text(HOSTS, networks, ports + [at for at in ports if at[0] for _ in range(PORTS - 1)])
 
 
 def _program(fleet: Fleet) -> float:
     """Return how long the controller takes, from the bridge's handshake to its last barrier."""
-    _empty(fleet)
+    empty(fleet)
     fleet.news()
     fleet.employ(bridges.host(0), controlled=True)
     began, ended = _span(fleet.in_sync(1))
@@ -124,7 +125,7 @@ def _program(fleet: Fleet) -> float:
 
 def _add(fleet: Fleet, written: str) -> float:
     """Return how long ovs-ofctl takes."""
-    _empty(fleet)
+    empty(fleet)
     return _timed(lambda: _ofctl(fleet, "--bundle", "add-flows", written))
 
 
@@ -142,7 +143,8 @@ def _dump(fleet: Fleet) -> float:
     return _timed(lambda: _ofctl(fleet, "dump-flows"))
 
 
-def _empty(fleet: Fleet) -> None:
+def empty(fleet: Fleet) -> None:
+    """Take the first host's bridge its controller and its flows."""
     name = bridges.host(0)
     fleet.employ(name, controlled=False)
     fleet.ovs(name).ofctl("del-flows", name)

@@ -7,6 +7,7 @@ controller's event loop did nothing else, or the sum of what it did before it ca
 from __future__ import annotations
 
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Iterator
@@ -34,7 +35,8 @@ class Wait:
 class Pulse:
     """What was heard so far."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, context: ssl.SSLContext | None = None) -> None:
+        self._context = context
         self.waits: list[Wait] = []
         self._port = port
         self._over = threading.Event()
@@ -58,12 +60,18 @@ class Pulse:
         """Who is not heard yet may refuse or reset: it looks whether it can listen before it does."""
         while not self._over.wait(EVERY):
             try:
-                with socket.create_connection(("127.0.0.1", self._port), timeout=30) as controller:
+                with self._connect() as controller:
                     controller.sendall(pack("!BBHI", VERSION, _HELLO, 8, 0))
                     self._ask(controller)
             except OSError:
                 if self.waits:
                     return
+
+    def _connect(self) -> socket.socket:
+        plain = socket.create_connection(("127.0.0.1", self._port), timeout=30)
+        if self._context is None:
+            return plain
+        return self._context.wrap_socket(plain, server_hostname="localhost")
 
     def _ask(self, controller: socket.socket) -> None:
         while not self._over.wait(EVERY):
@@ -76,10 +84,9 @@ class Pulse:
 
 def _answered(controller: socket.socket) -> bool:
     """Wait for an answer, with an answer to all that the controller asks; False when it hangs up."""
-    while head := controller.recv(8, socket.MSG_WAITALL):
+    while head := _received(controller, 8):
         _, kind, length, xid = unpack("!BBHI", head)
-        if length > 8:
-            controller.recv(length - 8, socket.MSG_WAITALL)
+        _received(controller, length - 8)
         if kind == _ECHO_REPLY:
             return True
         if kind == _ECHO_REQUEST:
@@ -87,10 +94,18 @@ def _answered(controller: socket.socket) -> bool:
     return False
 
 
+def _received(controller: socket.socket, size: int) -> bytes:
+    """So many bytes, or fewer when the controller hangs up. TLS knows no MSG_WAITALL."""
+    held = b""
+    while len(held) < size and (piece := controller.recv(size - len(held))):
+        held += piece
+    return held
+
+
 @contextmanager
-def pulse(port: int) -> Iterator[Pulse]:
-    """Feel it at the controller that listens, or will listen, on this port."""
-    felt = Pulse(port)
+def pulse(port: int, context: ssl.SSLContext | None = None) -> Iterator[Pulse]:
+    """Feel it at the controller that listens, or will listen, on this port; by TLS with a context."""
+    felt = Pulse(port, context)
     felt.start()
     try:
         yield felt

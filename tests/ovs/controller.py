@@ -15,15 +15,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from sdnapp.net.model import TlsFiles
+
 
 class Controller:
     """The controller's process, its file, its log."""
 
-    def __init__(self, directory: Path, hub: str, text: str) -> None:
+    def __init__(self, directory: Path, hub: str, text: str, tls: TlsFiles | None = None) -> None:
+        """With ``tls`` bridges may connect to ``secured``, too."""
         self.file = directory / "overlay.yaml"
         self.log = directory / "controller.log"
         self.hub = hub
-        self.openflow, rest = free_port(), free_port()
+        self.openflow, self.secured, rest = free_port(), free_port(), free_port()
+        self.tls = tls
         self.rest = f"http://127.0.0.1:{rest}"
         self.write(text)
         self.process: subprocess.Popen[bytes] | None = None
@@ -31,7 +35,11 @@ class Controller:
     def write(self, text: str) -> None:
         """Replace the file, as an editor does."""
         target = "target: "
-        ours = f'listen: "tcp:127.0.0.1:{self.openflow}", rest: "{self.rest}", {target}'
+        listen = f'"tcp:127.0.0.1:{self.openflow}"'
+        if self.tls is not None:
+            files = f"key: {self.tls.key}, certificate: {self.tls.certificate}, ca: {self.tls.ca}"
+            listen = f'[{listen}, "ssl:127.0.0.1:{self.secured}"], tls: {{{files}}}'
+        ours = f'listen: {listen}, rest: "{self.rest}", {target}'
         new = self.file.with_suffix(".new")
         new.write_text(text.replace(target, ours, 1), encoding="utf-8")
         new.rename(self.file)

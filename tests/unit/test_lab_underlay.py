@@ -7,8 +7,9 @@ from ipaddress import ip_address, ip_network
 import pytest
 
 from sdnapp.config import parse
+from sdnapp.lab import identity
 from sdnapp.lab.errors import LabError
-from sdnapp.lab.underlay import controller_for, plan, target
+from sdnapp.lab.underlay import as_in_file, controller_for, plan, target
 from sdnapp.net.build import build
 from sdnapp.net.model import Overlay
 
@@ -55,3 +56,35 @@ def test_vteps_without_a_common_subnet_are_refused() -> None:
 def test_targets_are_as_open_vswitch_writes_them() -> None:
     assert target(ip_address("10.0.0.1"), 6653) == "tcp:10.0.0.1:6653"
     assert target(ip_address("fd00::1"), 6653) == "tcp:[fd00::1]:6653"
+
+
+@pytest.mark.parametrize(
+    ("controller", "same"),
+    [
+        ("ssl:192.168.4.10:6653", True),
+        ("tcp:192.168.4.10:6653", False),  # as it always was: port 6653, whatever the file says
+        ("ssl:192.168.4.202:6653", False),
+        ("ssl:127.0.0.1:6653", False),
+    ],
+)
+def test_with_tls_bridges_connect_as_the_file_says_where_the_lab_has_its_target(
+    controller: str, same: bool
+) -> None:
+    secure = overlay("192.168.4.201", "192.168.4.202", controller=controller)
+
+    assert as_in_file(secure, plan(secure)) is same
+    assert identity.wanted(secure) is controller.startswith("ssl:")
+
+
+def test_a_target_may_have_tls() -> None:
+    assert target(ip_address("fd00::1"), 6653, tls=True) == "ssl:[fd00::1]:6653"
+
+
+def test_a_file_that_names_its_own_tls_files_gets_no_certificates() -> None:
+    text = b"""
+controller: {target: "ssl:192.168.4.10:6653", bridge_tls: {key: "/pki/{host}.key"}}
+tenants: {red: {networks: {web: {vni: 1}}}}
+hosts: {h1: {vtep: 192.168.4.201}}
+ports: {}
+"""
+    assert not identity.wanted(build(parse(text, "test.yaml")))
