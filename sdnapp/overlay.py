@@ -64,6 +64,7 @@ from sdnapp.net.learning import HEARSAY
 from sdnapp.net.model import Rest
 from sdnapp.openflow import connection, flowstats, monitor, neighbours, ondemand
 from sdnapp.openflow.connection import shown
+from sdnapp.openflow.matchshape import Malformed
 from sdnapp.openflow.oxm import exact
 from sdnapp.openflow.switch import LearnedFlow, Switch
 from sdnapp.rest.application import application
@@ -287,6 +288,10 @@ class OverlayApp(OSKenApp):  # type: ignore[misc]  # os-ken has no types
         while (task := tasks.get()) is not None:
             try:
                 self._inbox.put(_do(switch, task))
+            except Malformed as error:
+                connection.refuse(switch.datapath, error)
+                switch.datapath.close()
+                return
             except (ConnectionError, TimeoutError, ValueError) as error:
                 fields = {"dpid": f"{switch.datapath.id:016x}", "reason": str(error)}
                 log_event(LOG, "bridge.lost", level=logging.WARNING, **fields)

@@ -65,7 +65,7 @@ def _receive(datapath: controller.Datapath) -> None:
             if number % TURN == 0:
                 hub.sleep(0)
     except Malformed as error:
-        _refuse(datapath, error)
+        refuse(datapath, error)
     finally:
         with suppress(OSError):
             datapath.socket.close()
@@ -73,7 +73,7 @@ def _receive(datapath: controller.Datapath) -> None:
         datapath.send(b"", close_socket=True)  # wakes the sending thread, which finds the connection dead
 
 
-def _refuse(datapath: controller.Datapath, error: Malformed) -> None:
+def refuse(datapath: controller.Datapath, error: Malformed) -> None:
     """Say why this connection ends."""
     malformed[error.message] += 1
     dpid = {} if datapath.id is None else {"dpid": f"{datapath.id:016x}"}

@@ -11,10 +11,13 @@ from struct import Struct
 from os_ken.ofproto import ofproto_v1_3_parser as parser
 
 from sdnapp.openflow import ondemand, partshape
+from sdnapp.openflow.matchshape import Malformed
 from sdnapp.openflow.ondemand import Number, Part, Parts
 
 _FIXED = 48
 """Bytes before the match."""
+_SHORTEST = 56
+"""A flow with an empty match and no instruction."""
 _u16 = Struct("!H")
 _head = Struct("!HB21xQ")
 """The length of an entry, its table and its cookie."""
@@ -62,12 +65,29 @@ class Entries(Parts):
     of = FlowStats
 
     def heads(self) -> Iterator[tuple[int, int, int]]:
-        """Of each flow, where it lies, its table and its cookie."""
-        buffer, at, end, read = self.buffer, self.offset, len(self.buffer), _head.unpack_from
-        while at < end:
+        """Of each flow, where it lies, its table and its cookie.
+
+        ``Malformed`` for a length that no flow can have: to go through them twice would take too long.
+        """
+        buffer, at, read = self.buffer, self.offset, _head.unpack_from
+        last = len(buffer) - _SHORTEST
+        while at <= last:
             length, table, cookie = read(buffer, at)
+            if length < _SHORTEST:
+                raise _malformed(f"a flow of {length} bytes")
             yield at, table, cookie
             at += length
+        if at != len(buffer):
+            raise _malformed(f"flows that end {len(buffer) - at} bytes before their reply")
+
+    def __iter__(self) -> Iterator[FlowStats]:
+        return (FlowStats(self.buffer, at) for at, _, _ in self.heads())
+
+
+def _malformed(reason: str) -> Malformed:
+    error = Malformed(reason)
+    error.message = "MULTIPART_REPLY"
+    return error
 
 
 def install() -> None:

@@ -134,6 +134,11 @@ def frame(data: bytes) -> None:
 
 
 def _parts(body: Any, clock: Clock) -> None:
+    with suppress(Malformed):
+        _each(body, clock)
+
+
+def _each(body: Any, clock: Clock) -> None:
     if isinstance(body, Entries):
         list(body.heads())
     for part in body if isinstance(body, ondemand.Parts) else ():
