@@ -11,7 +11,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -259,3 +260,37 @@ def test_a_controller_without_its_files_does_not_start_and_says_which(tmp_path: 
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "cannot read /none.key: no such file or directory" in done.stderr
+
+
+def test_a_controller_on_every_host_listens_on_one_loopback_address_alone(tmp_path: Path) -> None:
+    """Other machines, and workloads in their namespaces, reach neither OpenFlow nor REST."""
+    openflow, rest = free_port(), free_port()
+    settings_of = f"{{target: 'tcp:127.0.0.1:{openflow}', rest: 'http://127.0.0.1:{rest}'}}"
+    file = tmp_path / "overlay.yaml"
+    file.write_text(TWO_HOSTS.replace('{target: "tcp:192.168.4.10:6653"}', settings_of))
+    command = [str(MANAGER), "sdnapp.overlay", "--overlay-config", str(file)]
+    with (tmp_path / "log").open("wb") as log:
+        process = subprocess.Popen(command, stderr=log)
+    try:
+        until(lambda: "controller.listening" in (tmp_path / "log").read_text())
+        for port in (openflow, rest):
+            until(partial(accepts, "127.0.0.1", port))
+            assert not accepts("127.0.0.2", port), "it listens on every address"
+    finally:
+        process.kill()
+        process.wait()
+
+
+def until(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def accepts(address: str, port: int) -> bool:
+    try:
+        socket.create_connection((address, port), timeout=5).close()
+    except ConnectionRefusedError:
+        return False
+    return True
