@@ -125,7 +125,7 @@ def test_a_station_that_flaps_between_hosts_is_frozen_by_each(running: Running) 
             time.sleep(0.3)
             other.send(frame)
             time.sleep(0.3)
-    until(lambda: all(frozen(running, host) for host in running.lab.hosts), 5)
+    until(lambda: all(frozen(running, host) for host in running.lab.hosts), 60)
     where = {station(running, host, FLAPPER)["host"] for host in running.lab.hosts}
     assert len(where) == 1
     until(lambda: not any(frozen(running, host) for host in running.lab.hosts), 30)
