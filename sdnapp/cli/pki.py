@@ -83,8 +83,8 @@ def _making(days: int) -> Callable[[Command], Command]:
 def pki() -> None:
     """Make and inspect the certificates of bridges, controllers and operators.
 
-    Run it on one machine that is neither: the keys of the authorities in its 'ca' folder are needed only to
-    make certificates.
+    Run it on a machine that is neither host nor controller: the keys of the authorities, in the folder
+    'ca', are needed only to make certificates.
     """
 
 

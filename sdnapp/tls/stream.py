@@ -32,6 +32,7 @@ class Stream:
     """A connected socket with TLS: the part of the interface of ``socket.socket`` that servers here use.
 
     Any error of TLS is a ``ConnectionError``, silence for longer than the time-out a ``TimeoutError``.
+    select(2) does not tell whether ``recv`` would wait: it may have bytes that came with others.
     """
 
     def __init__(self, plain: Any, context: ssl.SSLContext) -> None:
@@ -84,9 +85,11 @@ class Stream:
 
     def sendall(self, data: bytes) -> None:
         """Send all of it."""
+        rest = memoryview(data)
         try:
             with self._lock:
-                self._engine.write(data) if data else 0
+                while rest:  # OpenSSL may take a part of it
+                    rest = rest[self._engine.write(rest) :]
         except ssl.SSLError as error:
             raise ConnectionError(_words(error)) from None
         self._flush()
