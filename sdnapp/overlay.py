@@ -112,7 +112,7 @@ class OverlayApp(OSKenApp):  # type: ignore[misc]  # os-ken has no types
         super().__init__(*args, **kwargs)
         self.config_path = Path(CONF.overlay_config).absolute()
         self._file = source.Watch(self.config_path)
-        self._loader = source.Loader(self.config_path)
+        self._loader = source.Loader(self.config_path, self._file)
         self._kept = source.Kept(CONF.state_dir)
         self._inbox: Any = hub.Queue()
         self._engine = self._begin()

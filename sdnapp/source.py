@@ -33,17 +33,18 @@ _libc = ctypes.CDLL(None, use_errno=True)
 class Loader:
     """Loads a file again and again: what is the same as last time is not worked out again.
 
-    ``text`` is what it held when it was last loaded and good.
+    ``text`` is what it held when it was last loaded and good. ``watch``, of the same file, is told of it.
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(self, path: str | os.PathLike[str], watch: Watch | None = None) -> None:
         self.text = b""
         self._path = path
+        self._watch = watch
         self._known: Known | None = None
 
     def load(self) -> Overlay:
         """The overlay that the file describes; raises ``Invalid`` for whatever is wrong with it."""
-        return self._understand(read(self._path))
+        return self._understand(self._read())
 
     def load_aside(self) -> Overlay:
         """The same in a thread of the operating system, so that the other hub threads go on meanwhile.
@@ -52,7 +53,7 @@ class Loader:
         is ``os.open``: in that thread it would make a hub, and when a thread with greenlets ends, greenlet
         looks through all memory for what may still refer to them. Hence the file is read here.
         """
-        data = read(self._path)
+        data = self._read()
         outcome: list[Overlay | Exception] = []
         done, finish = os.pipe()
 
@@ -73,6 +74,9 @@ class Loader:
         if isinstance(loaded, Exception):
             raise loaded
         return loaded
+
+    def _read(self) -> bytes:
+        return read(self._path) if self._watch is None else self._watch.read()
 
     def _understand(self, data: bytes) -> Overlay:
         results = Results(self._known)
@@ -148,23 +152,25 @@ class Watch:
     """Says when the content of a file has changed, however it was changed.
 
     It follows symbolic links, also where a link on the way is replaced (as Kubernetes does), and waits for
-    what does not exist yet. Make the watch first and load the file afterwards; then no change is missed.
+    what does not exist yet. Make the watch first and load the file afterwards; then no change is missed. To
+    read a file that may be written just then, as on SIGHUP, use ``read``: what follows differs from that.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
+        self._given = path
         self._path = os.path.abspath(path)
         self._fd = _checked(_libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC))
         self._watched: set[int] = set()
         self._complete = False
         self._renew()
-        self._seen = self._content()
+        self._seen: bytes | None = self._content()
 
     def fileno(self) -> int:
         """The file descriptor that becomes readable when something may have changed."""
         return self._fd
 
     def changed(self, timeout: float | None) -> bool:
-        """Wait until the content differs from what it was when last asked; False after ``timeout`` seconds.
+        """Wait until the content differs from what was last seen or read; False after ``timeout`` seconds.
 
         A file that vanishes or becomes unreadable has changed, too. Waits in ``select.select``, which
         eventlet makes green.
@@ -179,6 +185,24 @@ class Watch:
                 self._seen = content
                 return True
         return False
+
+    def read(self) -> bytes:
+        """Read the file, as ``read`` of this module does: what differs from that has changed.
+
+        While it is read, whatever happens to it is a change.
+        """
+        self._seen = None
+        try:
+            data = read(self._given)
+        except Invalid as error:
+            self._note(str(error).encode())
+            raise
+        self._note(_digest(data))
+        return data
+
+    def _note(self, content: bytes) -> None:
+        if self._seen is None:
+            self._seen = content
 
     def close(self) -> None:
         """Stop watching."""
@@ -206,7 +230,7 @@ class Watch:
 
     def _content(self) -> bytes:
         try:
-            return blake2b(read(self._path)).digest()
+            return _digest(read(self._given))
         except Invalid as error:
             return str(error).encode()
 
@@ -219,6 +243,10 @@ class Watch:
 
     def _add(self, place: str) -> int:
         return int(_libc.inotify_add_watch(self._fd, os.fsencode(place), _EVENTS))
+
+
+def _digest(data: bytes) -> bytes:
+    return blake2b(data).digest()
 
 
 def _places(path: str) -> list[str]:

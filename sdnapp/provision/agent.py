@@ -65,7 +65,7 @@ def watch(path: str, goal: Goal, remote: str) -> None:
     signal.signal(signal.SIGHUP, _go_on)
     goal = replace(goal, noting=False)
     with Watch(path) as file:
-        devices, loader = _Devices(), Loader(path)
+        devices, loader = _Devices(), Loader(path, file)
         goal = _reload(loader, goal)  # it may have changed before it was watched
         database = _connect(remote)
         keeper, notetaker = Keeper(database.directory), Notetaker(remote, goal.host)

@@ -202,8 +202,9 @@ def _left_behind(subject: Subject, overlay: Overlay, host: str, before: Footing)
     if (qdiscs := _qdiscs(subject, host, "eth0")) != before.qdiscs:
         yield f"qdiscs of eth0 of {host}: {sorted(qdiscs)}, before: {sorted(before.qdiscs)}"
     spaces = {port.namespace for port in overlay.hosts[host].ports if port.namespace is not None}
-    if (mounts := _mounts(subject, host)) != len(spaces):
-        yield f"{mounts} mounts of namespaces on {host}, which has {len(spaces)}"
+    for name, times in sorted(_mounts(subject, host).items()):
+        if name in spaces and times > 1:
+            yield f"namespace {name} of {host} is mounted {times} times"
 
 
 def _processes(subject: Subject, host: str) -> Counter[str]:
@@ -222,10 +223,11 @@ def _qdiscs(subject: Subject, host: str, device: str) -> frozenset[str]:
     return frozenset(qdisc["kind"] for qdisc in listed)
 
 
-def _mounts(subject: Subject, host: str) -> int:
-    """How many network namespaces are mounted on a host."""
+def _mounts(subject: Subject, host: str) -> Counter[str]:
+    """How often each network namespace is mounted on a host; also what the machine had when it was made."""
     mounts = Path(f"/proc/{subject.machine(host).anchor.pid}/mounts").read_text().splitlines()
-    return sum(line.split()[1].startswith("/run/netns/") for line in mounts)
+    places = (Path(line.split()[1]) for line in mounts)
+    return Counter(place.name for place in places if place.parent == Path("/run/netns"))
 
 
 def _promises(subject: Subject, overlay: Overlay) -> Iterator[str]:

@@ -195,6 +195,34 @@ def test_half_a_file_is_not_seen_before_the_writer_closes_it(watch: Watch, path:
     assert load(path)
 
 
+def test_what_was_read_half_is_read_again_once_it_is_whole(path: Path) -> None:
+    """As on SIGHUP in the midst of a write, though the file then holds just what it held before."""
+    whole = path.read_text()
+    with Watch(path) as watch:
+        loader = Loader(path, watch)
+        loader.load()
+        for half in ("", whole[: len(whole) // 2]):
+            with path.open("w") as writer:
+                writer.write(half)
+                writer.flush()
+                with pytest.raises(Invalid):
+                    loader.load()
+                writer.write(whole[len(half) :])
+
+            assert watch.changed(1)
+            loader.load()
+            assert loader.text == whole.encode()
+        assert not watch.changed(0.2)
+
+
+def test_what_was_read_is_no_change(path: Path) -> None:
+    with Watch(path) as watch:
+        path.write_text(path.read_text() + "# more\n")
+        Loader(path, watch).load()
+
+        assert not watch.changed(0.2)
+
+
 def test_many_changes_at_once_are_one(watch: Watch, path: Path) -> None:
     for i in range(100):
         path.write_text(TEXT.replace("201", str(100 + i)))
