@@ -66,6 +66,7 @@ from sdnapp.net.events import (
     Faded,
     GroupsAged,
     GroupsHeard,
+    KeysReleased,
     LoopFound,
     LoopsAged,
     PortReleased,
@@ -102,6 +103,11 @@ GATHER = 3.0
 """Seconds in which every bridge that is there connects to a controller that has started."""
 SETTLE = 30.0
 """Seconds after a new configuration until bridges that were never heard of do not count any more."""
+RELEASE = 10.0
+"""Seconds more until a key that another network had is used, where each host has its own controller.
+
+So much later than another may a host read the file, and still no frame comes out in the wrong network.
+"""
 ATTEMPTS = 3
 """How often in a row a bridge is read anew after it refused a whole plan, before it is left alone."""
 
@@ -140,7 +146,10 @@ class Engine:
 
     def start(self) -> list[Effect]:
         """What is to be done before anything happened, and again with each new configuration."""
-        later: list[Effect] = [Later(SETTLE, Elapsed(Settled(self._state.wanted)))]
+        wanted = self._state.wanted
+        later: list[Effect] = [Later(SETTLE, Elapsed(Settled(wanted)))]
+        if wanted.controller.per_host:
+            later.append(Later(SETTLE + RELEASE, Elapsed(KeysReleased(wanted))))
         return [*later, Later(GATHER, Elapsed(Gathered()))] if self._gathering else later
 
     def handle(self, events: Iterable[Event]) -> Iterator[Effect | None]:

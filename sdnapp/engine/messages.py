@@ -16,6 +16,7 @@ from sdnapp.net.events import (
     Faded,
     GroupMemory,
     GroupsAged,
+    KeysReleased,
     LoopsAged,
     Memory,
     Settled,
@@ -169,7 +170,7 @@ class Gathered:
 class Elapsed:
     """The time that ``Later`` asked for is over."""
 
-    event: Gathered | Faded | Settled | Confirmed | Thawed | Eased | GroupsAged | LoopsAged
+    event: Gathered | Faded | Settled | KeysReleased | Confirmed | Thawed | Eased | GroupsAged | LoopsAged
 
 
 @dataclass(frozen=True, slots=True)

@@ -186,6 +186,13 @@ class Settled:
     overlay: Overlay
 
 
+@dataclass(frozen=True, slots=True)
+class KeysReleased:
+    """Long enough after ``Settled``: hosts that are not heard of use no key as it was before, either."""
+
+    overlay: Overlay
+
+
 Event = (
     Configured
     | BridgeFound
@@ -204,4 +211,5 @@ Event = (
     | Confirmed
     | Faded
     | Settled
+    | KeysReleased
 )

@@ -21,6 +21,7 @@ from sdnapp.net.events import (
     Faded,
     GroupsAged,
     GroupsHeard,
+    KeysReleased,
     LoopFound,
     LoopsAged,
     PortReleased,
@@ -41,6 +42,9 @@ from sdnapp.net.multicast import Multicast, Recollection
 from sdnapp.net.querying import may_ask
 from sdnapp.net.renaming import renamed, with_names
 from sdnapp.net.state import Ports, State, place_at
+
+NO_NETWORK = ""
+"""Claims a key that means nothing now."""
 
 MAX_KEY = 2**24 - 1
 """Of VXLAN and Geneve; GRE has more (RFC 7348 §5, RFC 8926 §3.4, RFC 2890 §2.1)."""
@@ -78,6 +82,8 @@ def step(state: State, event: Event) -> State:
             return _fade(state, speeches)
         case Settled(overlay):
             return _renew_claims(replace(state, settled=True)) if overlay is state.wanted else state
+        case KeysReleased(overlay):
+            return _released(state) if overlay is state.wanted else state
 
 
 def _configure(state: State, wanted: Overlay) -> State:
@@ -143,6 +149,8 @@ def _renew_claims(state: State) -> State:
     """A claim ends when the file no longer makes it and nobody speaks by it; then its key is free."""
     if state.claims is state.paths:
         return state
+    if state.overlay.controller.per_host:
+        return _renew_alone(state)
     in_use = {(way.key, path) for said in state.confirmed.values() for (path, _), way in said.speaks.items()}
     in_use |= {(speech.way.key, speech.network) for speech in state.fading}
     unheard = not state.settled and not state.overlay.hosts.keys() <= state.confirmed.keys()
@@ -156,6 +164,27 @@ def _renew_claims(state: State) -> State:
     claims = state.paths if claims == state.paths else _with_spares(state, claims)
     same = claims is state.claims or (claims is not state.paths and claims == state.claims)
     return state if same else replace(state, claims=claims)
+
+
+def _renew_alone(state: State) -> State:
+    """The same where no other host is heard of: time tells what they do.
+
+    A key means what it did before until others have surely read the file. One that another network has then
+    means nothing for a while: no host sends it for one network while another host takes it for the other.
+    """
+    claims = dict(state.paths)
+    for key, path in state.claims.items():
+        if not state.settled:
+            claims[key] = path
+        elif state.paths.get(key, path) != path:
+            claims[key] = NO_NETWORK
+    same = claims == state.paths
+    return replace(state, claims=state.paths if same else state.claims if claims == state.claims else claims)
+
+
+def _released(state: State) -> State:
+    """Every key means what the file says, or still what it did where others may yet have to read the file."""
+    return replace(state, claims=state.paths) if state.settled else state
 
 
 def _with_spares(state: State, claims: Mapping[int, str]) -> Mapping[int, str]:

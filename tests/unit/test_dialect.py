@@ -9,7 +9,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sdnapp.net.dialect import SILENT, Dialect, Speech, Way
-from sdnapp.net.events import BridgeFound, Configured, Confirmed, Event, Faded, PortsFound, PortsLost, Settled
+from sdnapp.net.events import (
+    BridgeFound,
+    Configured,
+    Confirmed,
+    Event,
+    Faded,
+    KeysReleased,
+    PortsFound,
+    PortsLost,
+    Settled,
+)
 from sdnapp.net.model import Encapsulation, Overlay
 from sdnapp.net.speaking import dialect
 from sdnapp.net.state import State
@@ -217,3 +227,36 @@ def test_a_key_of_a_removed_network_stays_closed_until_nobody_sends_it() -> None
 
     world.finish()
     assert world.in_force("host1").understands == {("red/web", 5020)}
+
+
+def alone(story: list[Event], host: str) -> Dialect:
+    """The dialect of a host whose controller has heard of its own bridge only, after all this."""
+    before = overlay(PER_HOST)
+    state = step(State.of(before), BridgeFound(host, numbers(before.hosts[host])))
+    state = step(state, Settled(before))
+    for event in story:
+        state = step(state, Confirmed(host, dialect(state, host)))
+        state = step(state, event)
+    return dialect(step(state, Confirmed(host, dialect(state, host))), host)
+
+
+PER_HOST = TWO_HOSTS.replace('controller: {target: "tcp:192.168.4.10:6653"}', "")
+EXCHANGED = overlay(PER_HOST.replace("5010", "RED").replace("5020", "5010").replace("RED", "5020"))
+TAKEN = overlay(PER_HOST.replace("5010", "7000").replace("5020", "5010"))
+
+
+@pytest.mark.parametrize("wanted", [EXCHANGED, TAKEN], ids=["exchanged", "taken"])
+def test_with_a_controller_on_every_host_no_key_means_two_networks_at_once(wanted: Overlay) -> None:
+    """Though one host is a whole step behind the other."""
+    story: list[Event] = [Configured(wanted), Settled(wanted), KeysReleased(wanted)]
+    for behind, ahead in [(0, 1), (1, 1), (1, 2), (2, 2), (2, 3), (3, 3)]:
+        for host, peer in (HOSTS, HOSTS[::-1]):
+            for first, second in ((behind, ahead), (ahead, behind)):
+                says, hears = alone(story[:first], host), alone(story[:second], peer)
+                meant = {key: path for path, key in hears.understands}
+                sent = {(path, way.key) for (path, to), way in says.speaks.items() if to == peer}
+                assert all(meant.get(key, path) == path for path, key in sent)
+    for host in HOSTS:
+        done = alone(story, host)
+        assert done.understands == {(path, network.vni) for path, network in wanted.networks.items()}
+        assert {(path, way.key) for (path, _), way in done.speaks.items()} == done.understands
