@@ -61,7 +61,7 @@ from sdnapp.frames.packet import LONGEST
 from sdnapp.log import event as log_event
 from sdnapp.net.events import Memory, Sighting
 from sdnapp.net.learning import HEARSAY
-from sdnapp.net.model import Rest
+from sdnapp.net.model import Rest, TlsFiles
 from sdnapp.openflow import connection, flowstats, monitor, neighbours, ondemand
 from sdnapp.openflow.connection import shown
 from sdnapp.openflow.matchshape import Malformed
@@ -155,7 +155,7 @@ class OverlayApp(OSKenApp):  # type: ignore[misc]  # os-ken has no types
         with _named("REST", "rest", host, port):
             listening = listener(host, port)
         rest = _open(self._settings.rest) if CONF.rest_open else self._settings.rest
-        self._door = Door(rest, self._settings.tls)
+        self._door = Door(rest, _tls_files(self._settings.tls))
         super().start()
         bridges = (CONF.ofp_listen_host, CONF.ofp_tcp_listen_port)
         log_event(LOG, "controller.listening", bridges=shown(bridges), rest=shown(listening.getsockname()))
@@ -445,6 +445,14 @@ def _do(switch: Switch, task: Read | Send) -> Event:
 def _memory(flow: LearnedFlow) -> Memory:
     moves = HEARSAY if flow.moves is None else flow.moves
     return Memory(Sighting(flow.vni, flow.mac, flow.ofport), moves, flow.denied)
+
+
+def _tls_files(named: TlsFiles) -> TlsFiles:
+    """Where the controller's files are: as the file says, or by these names in ``--tls-dir``."""
+    if CONF.tls_dir is None:
+        return named
+    paths = (named.key, named.certificate, named.ca)
+    return TlsFiles(*(str(Path(CONF.tls_dir, Path(path).name)) for path in paths))
 
 
 def _open(rest: Rest) -> Rest:

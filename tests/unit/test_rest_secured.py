@@ -262,6 +262,24 @@ def test_a_controller_without_its_files_does_not_start_and_says_which(tmp_path: 
     assert "cannot read /none.key: no such file or directory" in done.stderr
 
 
+def test_files_may_be_in_a_directory_that_the_command_line_names(tmp_path: Path) -> None:
+    pki, port = Pki.begin(tmp_path / "pki"), free_port()
+    place = str(Path(pki.make("controller", "controller").key).parent)
+    file, log = tmp_path / "overlay.yaml", tmp_path / "log"
+    rest = f"{{target: 'tcp:127.0.0.1:{free_port()}', rest: 'https://127.0.0.1:{port}'}}"
+    file.write_text(TWO_HOSTS.replace('{target: "tcp:192.168.4.10:6653"}', rest))
+    command = [str(MANAGER), "sdnapp.overlay", "--overlay-config", str(file), "--tls-dir", place]
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, stderr=output)
+    try:
+        until(lambda: "controller.listening" in log.read_text())
+        asked = run("show", "--rest", f"https://127.0.0.1:{port}", "--cacert", pki.ca("controller-ca"))
+        assert asked.exit_code == 0, asked.output
+    finally:
+        process.kill()
+        process.wait()
+
+
 def test_a_controller_on_every_host_listens_on_one_loopback_address_alone(tmp_path: Path) -> None:
     """Other machines, and workloads in their namespaces, reach neither OpenFlow nor REST."""
     openflow, rest = free_port(), free_port()
