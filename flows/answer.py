@@ -27,6 +27,7 @@ SOLICITED_NODES = "33:33:ff:00:00:00/ff:ff:ff:00:00:00"
 REQUEST = Header(ARP, arp_op=1)
 SOLICITATION = Header(IPV6, ICMPV6, icmpv6_type=135, icmpv6_code=0)
 ADVERTISEMENT = Header(IPV6, ICMPV6, icmpv6_type=136, icmpv6_code=0)
+ROUTER_SOLICITATION = Header(IPV6, ICMPV6, icmpv6_type=133)
 
 INVALID = (Header(ARP, arp_op=0), ADVERTISEMENT._replace(nd_target=UNSPECIFIED))
 """Claims of an address that Linux takes and Open vSwitch has zeros for (lib/flow.c): ARP of another hardware
@@ -102,7 +103,7 @@ def claims(view: BridgeView, vni: int, answers: Iterable[Answer]) -> Iterator[Fl
     for ip, mac, port, learned, _, lease in answers:
         if port is not None:
             kind, idle = (Kind.LEARNED, 0 if lease else view.mac_age) if learned else (Kind.FIXED, 0)
-            for said in _said(ip, mac if learned else None):
+            for said in _said(ip, mac) if learned else _claims(ip):
                 here = Match(in_port=port, network=vni, header=said)
                 yield Flow(Table.ADDRESS, EXCEPTION, here, _KNOWN, idle, kind, lease)
 
@@ -111,15 +112,18 @@ def given(network: NetworkView, answers: Iterable[Answer]) -> Iterator[Flow]:
     """What the file gives one port, no other may claim: it ends here, and the controller hears of it.
 
     Who announces it first asks everybody for it (RFC 5227 §2.3): he is told who has it, and nobody else is.
-    No address is looked at here that the table does not look at anyway.
+    No address is looked at here that the table does not look at anyway. A router solicitation is a claim as
+    well: its option changes the neighbour caches of routers (RFC 4861 §6.2.6). An announcement to one station
+    is dropped: the table that answers those to everyone does not see it.
     """
     if network.anybody_speaks:
         said_here = Match(source=Source.LOCAL, network=network.vni)
         for ip in (known.ip for known in answers if not known.learned):
-            for said in _said(ip, None):
+            for said in _claims(ip):
                 yield Flow(Table.ADDRESS, GIVEN, said_here._replace(header=said), _TOLD)
             if ":" not in ip:
-                announced = said_here._replace(header=REQUEST._replace(arp_spa=ip, arp_tpa=ip))
+                question = REQUEST._replace(arp_spa=ip, arp_tpa=ip)
+                announced = said_here._replace(eth_dst=EVERYONE, header=question)
                 yield Flow(Table.ADDRESS, ANNOUNCED, announced, (*_TOLD, *_KNOWN))
 
 
@@ -138,6 +142,12 @@ def _said(ip: str, mac: str | None) -> tuple[Header, ...]:
         SOLICITATION._replace(ipv6_src=ip, nd_sll=mac),
         ADVERTISEMENT._replace(nd_target=ip, nd_tll=mac),
     )
+
+
+def _claims(ip: str) -> tuple[Header, ...]:
+    """All messages that give an address a MAC, whichever."""
+    solicits = (ROUTER_SOLICITATION._replace(ipv6_src=ip),) if ":" in ip else ()
+    return (*_said(ip, None), *solicits)
 
 
 def reply(network: NetworkView, members: Iterable[Member]) -> Iterator[Flow]:

@@ -82,17 +82,36 @@ _UNREADABLE = (
     Header(IPV4, UDP, udp_dst=0, ip_frag="not_later"),
     Header(IPV6, UDP, udp_dst=0, ip_frag="not_later"),
     Header(IPV6, ICMPV6, icmpv6_type=0),
+    *(Header(IPV6, ICMPV6, icmpv6_type=kind, ip_frag="yes") for kind in (133, 135, 136)),
 )
 """IP packets in which Open vSwitch cannot read what guards compare: it has zeros there (lib/flow.c).
 
 IP headers that are broken, or extension headers that do not end in the first fragment (RFC 7112, RFC 7113
-section 3); UDP and ICMPv6 that begin in a later one (RFC 1858 section 3). With OFPC_FRAG_NORMAL every first
-fragment of these is among them.
+section 3); UDP and ICMPv6 that begin in a later one (RFC 1858 section 3); fragments of neighbour discovery,
+whose options may be in another one (RFC 6980). With OFPC_FRAG_NORMAL every first fragment of these is among
+them.
 """
 _TAGS = (Match(vlan=TAGGED), *(Match(header=Header(kind)) for kind in (VLAN, SERVICE_VLAN, OLD_SERVICE_VLAN)))
 """A tag behind that of the network: whether the bridge reads it depends on ``vlan-limit`` of Open vSwitch."""
-_QUERIES = (Header(IPV4, IGMP, ipv4_dst="224.0.0.1"), Header(IPV6, ICMPV6, icmpv6_type=130))
-"""General queries of IGMP (RFC 3376 section 4.1.12), all queries of MLD (RFC 3810 section 5.1)."""
+_QUERIES = (
+    Header(IPV4, IGMP, ipv4_dst="224.0.0.1"),
+    *(
+        Header(IPV4, IGMP, ipv4_dst=no_group)
+        for no_group in (
+            "0.0.0.0/128.0.0.0",
+            "128.0.0.0/192.0.0.0",
+            "192.0.0.0/224.0.0.0",
+            "240.0.0.0/240.0.0.0",
+        )
+    ),
+    Header(IPV4, IGMP, ip_frag="yes"),
+    Header(IPV6, ICMPV6, icmpv6_type=130),
+)
+"""General queries of IGMP (RFC 3376 section 4.1.12), all queries of MLD (RFC 3810 section 5.1).
+
+OpenFlow has no field for the type of IGMP. All of it is dropped to what is no group, and in fragments:
+reports are sent to groups, and are small.
+"""
 _BAD_NEIGHBOURS = (
     SOLICITATION._replace(nd_target=UNSPECIFIED),
     SOLICITATION._replace(ip_frag="yes"),

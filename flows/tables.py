@@ -139,8 +139,8 @@ TABLES: Mapping[Table, Declaration] = {
     ),
     Table.SENDER: _declare(
         "from which addresses a strict port may speak, in IP and in ARP",
-        "in_port network eth_type ip_proto ipv4_src ipv4_dst ipv6_src udp_src udp_dst icmpv6_type arp_op "
-        "arp_spa arp_sha false_arp false_ip6",
+        "in_port network eth_type ip_proto ip_frag ipv4_src ipv4_dst ipv6_src udp_src udp_dst icmpv6_type "
+        "arp_op arp_spa arp_sha false_arp false_ip6",
         Table.NEIGHBOUR,
         miss=Table.LEARN,
         only=Feature.STRICT,
@@ -165,8 +165,8 @@ TABLES: Mapping[Table, Declaration] = {
     Table.ADDRESS: _declare(
         "what ARP and neighbour discovery say of addresses: is it known? If not, the controller hears of it; "
         "what the file gives somebody else ends here",
-        "in_port source network eth_type ip_proto ipv6_src icmpv6_type icmpv6_code arp_op arp_spa arp_tpa "
-        "arp_sha nd_target nd_sll nd_tll",
+        "in_port source network eth_dst eth_type ip_proto ipv6_src icmpv6_type icmpv6_code arp_op arp_spa "
+        "arp_tpa arp_sha nd_target nd_sll nd_tll",
         miss=Table.ANSWER,
     ),
     Table.ANSWER: _declare(

@@ -23,13 +23,13 @@ HOSTS, PORTS = 5, 2
 
 NETWORKS = (1, 2, 50, 500)
 
-FIXED, PER_NETWORK, PER_PORT, PER_LOCATION = 15 + 7 + 1, 12, 5, 1
+FIXED, PER_NETWORK, PER_PORT, PER_LOCATION = 15 + 10 + 1, 12, 5, 1
 """Flows that a bridge should need: in all, and for each network, local port and remote location.
 
-Of those in all, 7 drop headers that guards cannot read, and 1 is the miss of ``multicast``, which is there
+Of those in all, 10 drop headers that guards cannot read, and 1 is the miss of ``multicast``, which is there
 before the first query.
 """
-QUESTIONS = 3 * 32 + 2 * 48 + 3 + 6 + 7 + 4 + 2 + 3
+QUESTIONS = 3 * 32 + 2 * 48 + 3 + 6 + 7 + 4 + 7 + 3
 """And, in all, where any port is strict: the questions of ``flows.security`` about each bit of a sender, the
 misses of the tables for strict ports, what has no sender yet, and drops: of second tags, of queries for
 listeners to groups, of neighbour messages that hosts must ignore.
