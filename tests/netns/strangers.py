@@ -66,7 +66,7 @@ class Strangers:
         self, name: str, kind: str, remote: str, vtep: str, ports: Mapping[str, tuple[int | None, str]]
     ) -> None:
         """A host with a bridge that learns, ports with a tag each or None, and a tunnel without a key."""
-        machine = self._machine(name, vtep)
+        machine = self.machine(name, vtep)
         services.start_database(self.lab.lab, machine)
         services.start_switch(self.lab.lab, machine)
         words = [word for port, (tag, address) in ports.items() for word in (port, str(tag or ""), address)]
@@ -75,7 +75,7 @@ class Strangers:
 
     def kernel(self, name: str, remote: str, vtep: str, keys: Mapping[int, str]) -> None:
         """A host without Open vSwitch: for each VNI a vxlan device, in a namespace of its own."""
-        machine = self._machine(name, vtep)
+        machine = self.machine(name, vtep)
         for key, address in keys.items():
             _script(machine, _KERNEL, str(key), remote, vtep, address)
             self.places[f"vni{key}"] = (machine, f"vni{key}")
@@ -100,7 +100,7 @@ class Strangers:
     def _at(self, place: str) -> Place:
         return self.places.get(place) or self.lab.place(place)
 
-    def _machine(self, name: str, vtep: str) -> Machine:
+    def machine(self, name: str, vtep: str) -> Machine:
         lab = self.lab.lab
         assert lab.underlay is not None
         for part in ("openvswitch", "etc"):
