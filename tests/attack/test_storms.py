@@ -85,8 +85,9 @@ def lost(there: Arena) -> int:
     return sum(PINGS - int(found.group(1)) for found in answered if found)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "vtep"])
 def test_a_storm_of_forged_sources_starves_no_bystander(there: Arena, kind: str) -> None:
+    """A peer's is left out: its frames wait in the queue of the uplink, with those of other hosts."""
     of = sender(there.ground, kind)
     found = {"quiet": lost(there)}
     for what, forged in FORGED.items():
