@@ -21,10 +21,12 @@ from sdnapp.net.model import Overlay
 _SETTLE, _SETTLE_COMPLETE = 0.05, 0.002
 """Seconds without an event after which a burst of them is over: in doubt, and once the file is complete."""
 
-# <sys/inotify.h>: attributes, close after writing, moved from, moved to, created, deleted, and the watched
-# directory itself deleted or moved. Writes that have not been closed are left out: they are half a file.
-_EVENTS = 0x004 | 0x008 | 0x040 | 0x080 | 0x100 | 0x200 | 0x400 | 0x800
-_COMPLETE, _AWAY = 0x008 | 0x080, 0x040 | 0x100 | 0x200
+# <sys/inotify.h>: modified, attributes, close after writing, moved from, moved to, created, deleted, and the
+# watched directory itself deleted or moved. What was modified and is not closed yet is half a file.
+_EVENTS = 0x002 | 0x004 | 0x008 | 0x040 | 0x080 | 0x100 | 0x200 | 0x400 | 0x800
+_MODIFIED, _COMPLETE, _AWAY = 0x002, 0x008 | 0x080, 0x040 | 0x100 | 0x200
+_ANOTHER = _AWAY | 0x080
+_EXCL_UNLINK = 0x04000000  # not those of a file that has lost its name
 _EVENT = struct.Struct("=iIII")  # struct inotify_event of inotify(7), less the name: its length is the last
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -161,7 +163,9 @@ class Watch:
         self._path = os.path.abspath(path)
         self._fd = _checked(_libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC))
         self._watched: set[int] = set()
-        self._complete = False
+        self._complete = self._writing = self._touched = False
+        self._file = -1
+        self._fresh: bytes | Invalid | None = None
         self._renew()
         self._seen: bytes | None = self._content()
 
@@ -176,33 +180,37 @@ class Watch:
         eventlet makes green.
         """
         end = None if timeout is None else time.monotonic() + timeout
-        while self._event(None if end is None else max(0.0, end - time.monotonic())):
+        again = False
+        while again or self._event(None if end is None else max(0.0, end - time.monotonic())):
             settled = time.monotonic() + 10 * _SETTLE
             while self._event(_SETTLE_COMPLETE if self._complete else _SETTLE) and time.monotonic() < settled:
                 pass
             self._renew()
-            if (content := self._content()) != self._seen:
-                self._seen = content
+            again = False
+            if self._writing:
+                continue
+            self._touched = False
+            held, content = self._held()
+            again = self._event(0.0) and self._touched  # while it was read
+            if not again and content != self._seen:
+                self._seen, self._fresh = content, held
                 return True
         return False
 
     def read(self) -> bytes:
-        """Read the file, as ``read`` of this module does: what differs from that has changed.
+        """Return the file as ``changed`` saw it, once; otherwise as it is now, by ``read`` of this module.
 
-        While it is read, whatever happens to it is a change.
+        While it is read, whatever happens to it is a change; afterwards, whatever differs from what was read.
         """
-        self._seen = None
-        try:
-            data = read(self._given)
-        except Invalid as error:
-            self._note(str(error).encode())
-            raise
-        self._note(_digest(data))
-        return data
-
-    def _note(self, content: bytes) -> None:
-        if self._seen is None:
-            self._seen = content
+        held, self._fresh = self._fresh, None
+        if held is None:
+            self._seen = None
+            held, content = self._held()
+            if self._seen is None:
+                self._seen = content
+        if isinstance(held, Invalid):
+            raise held
+        return held
 
     def close(self) -> None:
         """Stop watching."""
@@ -222,31 +230,39 @@ class Watch:
             return False
         position, events, own = 0, os.read(self._fd, 65536), os.fsencode(os.path.basename(self._path))
         while position < len(events):
-            _, mask, _, length = _EVENT.unpack_from(events, position)
+            watch, mask, _, length = _EVENT.unpack_from(events, position)
             position += _EVENT.size + length
-            if events[position - length : position].rstrip(b"\0") in (b"", own):
+            named = events[position - length : position].rstrip(b"\0") == own
+            if named or (length == 0 and watch == self._file):
+                self._touched = True
+                self._writing = bool(mask & _MODIFIED) or (self._writing and not mask & (_COMPLETE | _AWAY))
+            if named or length == 0:
                 self._complete = bool(mask & _COMPLETE) or (self._complete and not mask & _AWAY)
+            if named and mask & _ANOTHER:
+                self._file = -1  # until it is known which file has the name now
         return True
 
     def _content(self) -> bytes:
+        return self._held()[1]
+
+    def _held(self) -> tuple[bytes | Invalid, bytes]:
+        """What the file holds, or why it cannot be read; and what tells that from anything else."""
         try:
-            return _digest(read(self._given))
+            data = read(self._given)
         except Invalid as error:
-            return str(error).encode()
+            return error, str(error).encode()
+        return data, blake2b(data).digest()
 
     def _renew(self) -> None:
         """Watch the file and every directory where replacing an entry would put another file in its place."""
-        wanted = {self._add(place) for place in _places(self._path)} - {-1}
+        added = [self._add(place) for place in _places(self._path)]
+        self._file, wanted = added[0], set(added) - {-1}
         for stale in self._watched - wanted:
             _libc.inotify_rm_watch(self._fd, stale)
         self._watched = wanted
 
     def _add(self, place: str) -> int:
-        return int(_libc.inotify_add_watch(self._fd, os.fsencode(place), _EVENTS))
-
-
-def _digest(data: bytes) -> bytes:
-    return blake2b(data).digest()
+        return int(_libc.inotify_add_watch(self._fd, os.fsencode(place), _EVENTS | _EXCL_UNLINK))
 
 
 def _places(path: str) -> list[str]:

@@ -215,6 +215,46 @@ def test_what_was_read_half_is_read_again_once_it_is_whole(path: Path) -> None:
         assert not watch.changed(0.2)
 
 
+def test_a_file_that_is_written_again_at_once_is_not_read_half(watch: Watch, path: Path) -> None:
+    path.write_text(OTHER)
+    with path.open("w") as writer:
+        writer.write(TEXT[:30])
+        writer.flush()
+        assert not watch.changed(0.3)
+        writer.write(TEXT[30:] + "# more\n")
+
+    assert watch.changed(1)
+    assert watch.read() == f"{TEXT}# more\n".encode()
+
+
+def test_what_is_read_is_what_was_whole_when_it_changed(watch: Watch, path: Path) -> None:
+    path.write_text(OTHER)
+    assert watch.changed(1)
+    with path.open("w") as writer:
+        writer.write(TEXT[:30])
+        writer.flush()
+
+        assert watch.read() == OTHER.encode()
+        assert not watch.changed(0.2)
+        writer.write(TEXT[30:])
+
+    assert watch.changed(1)
+    assert watch.read() == TEXT.encode()
+
+
+def test_a_file_that_is_replaced_while_somebody_writes_the_old_one(watch: Watch, path: Path) -> None:
+    with path.open("a") as writer:
+        writer.write("#")
+        writer.flush()
+        path.with_name("new").write_text(OTHER)
+        path.with_name("new").rename(path)
+        writer.write("#")
+        writer.flush()
+
+        assert watch.changed(1)
+        assert watch.read() == OTHER.encode()
+
+
 def test_what_was_read_is_no_change(path: Path) -> None:
     with Watch(path) as watch:
         path.write_text(path.read_text() + "# more\n")
