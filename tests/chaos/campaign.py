@@ -14,7 +14,7 @@ from pathlib import Path
 from sdnapp.cli.terminal import console
 from sdnapp.lab import model
 from tests.chaos.catalogue import FAULTS
-from tests.chaos.document import text
+from tests.chaos.document import text, without_ghost
 from tests.chaos.plan import Step, steps, variant
 from tests.chaos.resources import Ledger
 from tests.chaos.run import Outcome, Run, keep_evidence
@@ -74,11 +74,12 @@ class Campaign:
             stack.callback(lambda: None if self.kept else shutil.rmtree(directory))
             file = directory / "etc" / "overlay.yaml"
             file.parent.mkdir()
-            file.write_text(text(step.before))
+            file.write_text(text(without_ghost(step.before)))
             central = variant(options.seed).central
             subject = stack.enter_context(
                 brought_up(options.name, file, central=central, keep=lambda: self.kept)
             )
+            subject.put(text(step.before))
             run = Run(subject, stack, self.ledger)
             if complaints := run.begin():
                 self._note(Outcome(step, "the lab comes up", violations=complaints), run)

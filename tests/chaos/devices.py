@@ -32,14 +32,14 @@ def _port(subject: Subject, random: Random) -> tuple[str, str]:
 def veth_deleted(subject: Subject, random: Random) -> Iterator[Scope]:
     name, host = _port(subject, random)
     subject.run(host, "ip", "link", "del", subject.overlay.ports[name].interface, check=False)
-    yield Scope(f"veth of {name} deleted", ports=frozenset([name]))
+    yield Scope(f"veth of {name} deleted", ports=frozenset([name]), blips=frozenset([host]))
 
 
 @fault("openvswitch", loses="streams of its port")
 def namespace_deleted(subject: Subject, random: Random) -> Iterator[Scope]:
     name, host = _port(subject, random)
     subject.run(host, "ip", "netns", "del", str(subject.overlay.ports[name].namespace), check=False)
-    yield Scope(f"namespace of {name} deleted", ports=frozenset([name]))
+    yield Scope(f"namespace of {name} deleted", ports=frozenset([name]), blips=frozenset([host]))
 
 
 @fault("openvswitch", loses="streams of its port")
@@ -47,7 +47,7 @@ def port_deleted(subject: Subject, random: Random) -> Iterator[Scope]:
     name, host = _port(subject, random)
     interface = subject.overlay.ports[name].interface
     subject.run(host, "ovs-vsctl", "--if-exists", "--timeout=5", "del-port", "br-int", interface)
-    yield Scope(f"port {name} deleted from br-int", ports=frozenset([name]))
+    yield Scope(f"port {name} deleted from br-int", ports=frozenset([name]), blips=frozenset([host]))
 
 
 @fault("openvswitch", loses="streams of its host")
@@ -71,7 +71,7 @@ def device_down(subject: Subject, random: Random) -> Iterator[Scope]:
     """Somebody sets the bridge's end of a veth down; the agent sets it up."""
     name, host = _port(subject, random)
     subject.run(host, "ip", "link", "set", subject.overlay.ports[name].interface, "down", check=False)
-    yield Scope(f"veth of {name} set down", ports=frozenset([name]))
+    yield Scope(f"veth of {name} set down", ports=frozenset([name]), blips=frozenset([host]))
 
 
 @fault("openvswitch", loses="streams of its port")
@@ -80,7 +80,7 @@ def guest_replugged(subject: Subject, _random: Random) -> Iterator[Scope]:
     host = subject.overlay.ports[GUEST].host
     interface = subject.overlay.ports[GUEST].interface
     subject.run(host, "ovs-vsctl", "--if-exists", "--timeout=5", "del-port", "br-int", interface)
-    yield Scope(f"port {GUEST} deleted from br-int", ports=frozenset([GUEST]))
+    yield Scope(f"port {GUEST} deleted from br-int", ports=frozenset([GUEST]), blips=frozenset([host]))
 
 
 @fault("openvswitch", loses="streams of its host")

@@ -25,7 +25,7 @@ from sdnapp.net.model import Host, Overlay
 from sdnapp.net.project import project
 from sdnapp.net.speaking import dialect, presumed
 from sdnapp.net.step import step
-from tests.chaos.document import GUEST, GUEST_ADDRESS
+from tests.chaos.document import GHOST, GUEST, GUEST_ADDRESS
 from tests.chaos.subject import Subject
 from tests.netns.raw import device, heard
 
@@ -108,9 +108,7 @@ def _health(subject: Subject, overlay: Overlay, allowed: frozenset[str]) -> Iter
             told = set(subject.get("/healthz", controller)["problems"])
             alarms = subject.get("/v1/alarms", controller)
             told -= absent | {alarm["text"] for alarm in alarms if alarm["kind"] in allowed}
-            told -= {
-                alarm["text"] for alarm in alarms if alarm["kind"] == "down" and "host9" in alarm["text"]
-            }
+            told -= {alarm["text"] for alarm in alarms if alarm["kind"] == "down" and GHOST in alarm["text"]}
             yield from (f"healthz of {controller}: {words}" for words in sorted(told))
 
 

@@ -66,6 +66,11 @@ class Subject:
         """The machines on which a controller runs."""
         return (CENTRAL,) if self.central else self.hosts
 
+    def put(self, written: str) -> None:
+        """Have this in force from now on."""
+        self.file.write_text(written)
+        self.overlay = load(self.file)
+
     def machine(self, name: str) -> Machine:
         """Return a machine by its name."""
         lab = self.lab
