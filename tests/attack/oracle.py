@@ -19,6 +19,8 @@ from tests.attack.linux import Fact, Receiver
 _NAMELESS4 = ("ipv4 protocol 17 port 67", "ipv4 protocol 2")
 _NAMELESS6 = tuple(f"ipv6 protocol 58 type {kind}" for kind in (131, 132, 133, 135, 143))
 """What has no source address yet: DHCP, group membership (RFC 3590), solicitations, duplicate detection."""
+_UNREAD6 = ("ipv6 fragment", "ipv6 protocol 51")
+"""Of these Linux reads no more, and an unspecified source is the address of no other."""
 _TO_ALL = "224.0.0.1"
 
 
@@ -116,7 +118,7 @@ def _like_a_report(fact: Fact) -> bool:
 def _nameless(fact: Fact) -> bool:
     if fact.ip == "0.0.0.0":
         return fact.how.startswith(_NAMELESS4)
-    return fact.ip == "::" and fact.how.startswith((*_NAMELESS6, "ipv6 fragment"))
+    return fact.ip == "::" and fact.how.startswith((*_NAMELESS6, *_UNREAD6))
 
 
 @dataclass(frozen=True)

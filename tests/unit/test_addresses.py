@@ -88,9 +88,9 @@ def with_liar() -> State:
     return hear(up(), said(Claim("10.1.1.2", GUEST)), 0.0)
 
 
-def lie(state: State, ip: str = "10.1.1.2", to: str = "10.1.1.99") -> Walk:
+def lie(state: State, ip: str = "10.1.1.2", to: str = "10.1.1.99", at: str = BROADCAST) -> Walk:
     claim = Header(ARP, arp_op=1, arp_spa=ip, arp_tpa=to, arp_sha=GUEST)
-    frame = Frame(RED1.ofport, RED1.mac or "", BROADCAST, header=claim)
+    frame = Frame(RED1.ofport, RED1.mac or "", at, header=claim)
     return walk(compile_bridge(view_of(state, "host1")), frame)
 
 
@@ -106,6 +106,13 @@ def test_who_announces_it_is_told_who_has_it_the_first_time() -> None:
 
     assert (copy.port, dict(copy.rewritten)["arp_sha"]) == (RED1.ofport, RED2.mac)
     assert not lie(with_liar(), to="10.1.1.2").copies
+
+
+def test_an_announcement_to_one_station_of_what_the_file_gives_another_ends() -> None:
+    """No table answers it, so it would reach the station, whose neighbour cache it changes."""
+    ended = lie(up(), to="10.1.1.2", at=RED2.mac or "")
+
+    assert (ended.ports, ended.dropped_in) == (frozenset(), Table.ADDRESS)
 
 
 def test_lies_are_forgotten_with_silence_with_the_port_and_when_they_become_true() -> None:

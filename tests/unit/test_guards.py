@@ -53,6 +53,9 @@ HIDDEN = {
     "IPv4 whose length is wrong": Header(IPV4, ipv4_src=OWN),
     "ARP of another hardware type": Header(ARP),
     "advertisement with an option twice": ND._replace(icmpv6_type=136),
+    "advertisement in fragments": ND._replace(icmpv6_type=136, nd_target=OWN6, ip_frag="first"),
+    "solicitation in fragments": ND._replace(icmpv6_type=135, nd_target="fe80::2", ip_frag="first"),
+    "router solicitation in fragments": ND._replace(icmpv6_type=133, ip_frag="first"),
 }
 """Where a fragment hides a protocol, or Open vSwitch takes a packet for malformed, it has zeros."""
 
@@ -142,6 +145,17 @@ def test_queries_for_listeners_come_from_routers_where_there_is_port_security(na
     for may_ask in (LEARNING, ROUTING):
         assert walk(may_ask, frame).ports == {TUNNEL, TRUNK}
         assert walk(may_ask, frame).punted
+
+
+@pytest.mark.parametrize("to", ["10.1.1.2", "255.255.255.255", "0.0.0.0"])
+def test_igmp_to_what_is_no_group_leaves_no_port_with_port_security(to: str) -> None:
+    """OpenFlow has no field for its type, and reports are sent to groups."""
+    said = Header(IPV4, IGMP, ipv4_src=OWN, ipv4_dst=to)
+    report = said._replace(ipv4_dst="239.1.2.3")
+
+    assert sent(STRICT, said).dropped_in is Table.SENDER
+    assert sent(STRICT, report._replace(ip_frag="first")).dropped_in is Table.SENDER
+    assert sent(STRICT, report).ports == {TUNNEL, TRUNK}
 
 
 def test_a_query_is_heard_behind_all_that_may_keep_listeners_from_it() -> None:
