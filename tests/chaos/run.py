@@ -124,6 +124,7 @@ class Run:
     ) -> tuple[list[str], str, float]:
         began, waited = time.monotonic(), ""
         while True:
+            self.subject.supervise()
             try:
                 found = judge.complaints(self.subject, overlay, self._footings, allowed)
                 found = found or list(self.ledger.files(self.subject))

@@ -97,6 +97,17 @@ class Subject:
         if alive(process):
             os.kill(process.pid, number)
 
+    def supervise(self) -> None:
+        """Start agents and controllers again that ended because they found no file to start with.
+
+        So do their units (``Restart=`` in systemd.service(5)). Who ends for another reason stays ended.
+        """
+        for (machine, service), process in self.processes().items():
+            if service in (services.AGENT, services.CONTROLLER) and not alive(process):
+                log = self.lab.log(machine, service).read_text(errors="replace").splitlines()
+                if log and log[-1].removeprefix("osken-manager: ").startswith(f"{self.file}:"):
+                    self.start(machine, service)
+
     def start(self, machine: str, service: str) -> None:
         """Start a service, unless it runs."""
         lab = self.lab
