@@ -1,8 +1,9 @@
 """The os-ken application: ``osken-manager sdnapp.overlay``.
 
 It carries events from os-ken, from the file and from signals to the engine, and the engine's effects to the
-bridges and to the log. It decides nothing. One hub thread feeds the engine; each bridge has one that talks to
-it, so that a slow bridge holds up nobody.
+bridges and to the log. It decides nothing. One hub thread feeds the engine, and never waits for anything but
+events (``sdnapp.inbox`` has the rule); each bridge has one that talks to it, so that a slow bridge holds up
+no other.
 """
 
 from __future__ import annotations
@@ -21,20 +22,19 @@ from typing import Any
 from os_ken.base.app_manager import OSKenApp
 from os_ken.cfg import CONF
 from os_ken.controller import ofp_event
+from os_ken.controller.controller import DEFAULT_OFP_HOST
 from os_ken.controller.handler import DEAD_DISPATCHER, MAIN_DISPATCHER, set_ev_cls
 from os_ken.lib import hub
 from os_ken.ofproto import ofproto_v1_3 as ofproto
+from os_ken.ofproto import ofproto_v1_3_parser as parser
 
 from flows.counters import Count
 from flows.flow import FlowKey
-from flows.tables import TABLES, Table
 from sdnapp import renewal, source
+from sdnapp.bridges import Bridges
 from sdnapp.config import Invalid
 from sdnapp.engine import Engine
 from sdnapp.engine.messages import (
-    AddressSilent,
-    Connected,
-    Disconnected,
     Effect,
     Emit,
     Event,
@@ -45,31 +45,26 @@ from sdnapp.engine.messages import (
     Keep,
     Later,
     Note,
-    PortChanged,
-    Read,
-    Rejection,
     ReleaseAsked,
     Send,
-    SourceSeen,
-    SourceSilent,
     ThawAsked,
-    WasRead,
-    WasSent,
 )
-from sdnapp.engine.status import Status
-from sdnapp.frames.packet import LONGEST
+from sdnapp.engine.status import Alarm, Status
+from sdnapp.files import raise_file_limit
+from sdnapp.inbox import Inbox
 from sdnapp.log import event as log_event
-from sdnapp.net.events import Memory, Sighting
-from sdnapp.net.learning import HEARSAY
-from sdnapp.net.model import Rest, TlsFiles
-from sdnapp.openflow import connection, flowstats, monitor, neighbours, ondemand
+from sdnapp.net.model import Overlay, Rest, TlsFiles
+from sdnapp.openflow import connection, flowstats, ondemand, server
 from sdnapp.openflow.connection import shown
-from sdnapp.openflow.matchshape import Malformed
-from sdnapp.openflow.oxm import exact
-from sdnapp.openflow.switch import LearnedFlow, Switch
+from sdnapp.openflow.limits import LIMITS
+from sdnapp.openflow.server import Server
+from sdnapp.openflow.server import listening as listening_on
+from sdnapp.renewal import Renewable
 from sdnapp.rest.application import application
 from sdnapp.rest.door import Door
 from sdnapp.rest.server import listener, serve
+from sdnapp.tls import Credentials
+from sdnapp.translation import report
 
 LOG = logging.getLogger("sdnapp")
 
@@ -82,7 +77,7 @@ share processors with it, or with each other, wake less often.
 
 flowstats.install()
 ondemand.install()
-connection.install()
+server.install()
 
 
 def guarded(handler: Callable[[OverlayApp, Any], None]) -> Callable[[OverlayApp, Any], None]:
@@ -114,18 +109,16 @@ class OverlayApp(OSKenApp):  # type: ignore[misc]  # os-ken has no types
         self._file = source.Watch(self.config_path)
         self._loader = source.Loader(self.config_path, self._file)
         self._kept = source.Kept(CONF.state_dir)
-        self._inbox: Any = hub.Queue()
-        self._engine = self._begin()
-        listen = self._settings.listens[0]
-        CONF.set_default("ofp_listen_host", listen.host)
-        CONF.set_default("ofp_tcp_listen_port", listen.port)
+        self._inbox: Inbox[Event] = Inbox(hub.Queue(), LIMITS.share)
+        self._engine, overlay = self._begin()
+        self._settings = overlay.controller
+        self._bridges = Bridges(self._inbox, LIMITS, overlay)
         self._loading: Any = hub.Semaphore()
-        self._switches: dict[int, Switch] = {}
-        self._tasks: dict[Switch, Any] = {}
 
-    def _begin(self) -> Engine:
-        """Bridges hold what was in force when a controller last ran; the file may say something else by now.
+    def _begin(self) -> tuple[Engine, Overlay]:
+        """The engine, and the overlay by which bridges are let in: that of the file, if it is good.
 
+        Bridges hold what was in force when a controller last ran; the file may say something else by now.
         Then it has changed, as if it had done so while we ran. Raises ``Invalid`` if it is no good, unless
         there is what was in force.
         """
@@ -135,38 +128,74 @@ class OverlayApp(OSKenApp):  # type: ignore[misc]  # os-ken has no types
             if (before := self._kept.other_than(b"")) is None:
                 raise
             self._inbox.put(_broken(invalid))
-            self._settings = before.controller
-            return Engine(before, held=True, key=os.urandom(16))
-        self._settings = overlay.controller
+            return Engine(before, held=True, key=os.urandom(16)), before
         if (before := self._kept.other_than(self._loader.text)) is None:
             self._keep(self._loader.text)
-            return Engine(overlay, key=os.urandom(16))
+            return Engine(overlay, key=os.urandom(16)), overlay
         self._inbox.put(FileChanged(overlay, self._loader.text))
-        return Engine(before, held=True, key=os.urandom(16))
+        return Engine(before, held=True, key=os.urandom(16)), overlay
 
-    def start(self) -> None:
-        """Begin to serve: the engine, REST, and the eye on the file. ``OSError`` if a port is taken."""
-        host, port = CONF.ofp_listen_host, CONF.ofp_tcp_listen_port
-        with _named(
-            "bridges", "listen", host, port
-        ):  # os-ken would only log that it cannot listen, and live on deaf
-            socket.create_server((host, port), family=_family(host)).close()
+    def start(self) -> Any:
+        """Begin to serve: the engine, bridges, REST, and the eye on the file; the thread that takes bridges.
+
+        ``OSError`` if a port is taken, ``Unusable`` for files of TLS.
+        """
+        self._check_files(raise_file_limit())
+        self._doors = self._listen()
         host, port = self._settings.rest.host, self._settings.rest.port
         with _named("REST", "rest", host, port):
             listening = listener(host, port)
         rest = _open(self._settings.rest) if CONF.rest_open else self._settings.rest
         self._door = Door(rest, _tls_files(self._settings.tls))
+        tls = (credentials for _, credentials in self._doors if credentials is not None)
+        openflow = (Renewable("TLS of bridges", each.paths, each.renew) for each in tls)
+        self._renewable = (*self._door.files, *openflow)
         super().start()
-        bridges = (CONF.ofp_listen_host, CONF.ofp_tcp_listen_port)
-        log_event(LOG, "controller.listening", bridges=shown(bridges), rest=shown(listening.getsockname()))
+        bridges = ", ".join(shown(sock.getsockname()) for sock, _ in self._doors)
+        log_event(LOG, "controller.listening", bridges=bridges, rest=shown(listening.getsockname()))
         serve(application(self, self._door), listening, tls=self._door.credentials)
-        renewal.follow(self._door.files)
+        renewal.follow(self._renewable)
         hub.spawn(self._run)
         hub.spawn(self._follow_file)
+        doors = Server(self._doors, LIMITS, self._bridges.homes, self._bridges.refused_tls)
+        return hub.spawn(doors.run)
+
+    def _check_files(self, most: int) -> None:
+        """Warn, and keep an alarm, where fewer files may be open than the bridges of all hosts need."""
+        self._few_files: tuple[Alarm, ...] = ()
+        needed = LIMITS.files(self._bridges.homes("")[1])
+        if 0 <= most < needed:
+            text = f"{most} files may be open, the hosts of the file need {needed}: raise LimitNOFILE"
+            self._few_files = (Alarm("files", text),)
+            log_event(LOG, "files.few", level=logging.WARNING, limit=most, needed=needed)
+
+    def _listen(self) -> list[tuple[socket.socket, Credentials | None]]:
+        """A socket for each address where bridges connect; options of the command line change the first."""
+        first, *others = self._settings.listens
+        host = CONF.ofp_listen_host if CONF.ofp_listen_host != DEFAULT_OFP_HOST else first.host
+        first = replace(first, host=host, port=CONF.ofp_tcp_listen_port or first.port)
+        doors = []
+        for listen in (first, *others):
+            files = _tls_files(self._settings.tls)
+            credentials = Credentials(files, client="required") if listen.tls else None
+            with _named("bridges", "listen", listen.host, listen.port):
+                doors.append((listening_on(listen.host, listen.port), credentials))
+        return doors
 
     def status(self) -> Status:
         """What the controller knows now."""
-        return self._engine.status(str(self.config_path))
+        status = self._engine.status(str(self.config_path))
+        alarms = (*status.alarms, *self._bridges.refusals.alarms(time.time()), *self._few_files)
+        return replace(status, alarms=alarms)
+
+    def _send_event(self, ev: Any, state: Any) -> None:
+        """Handle an event in the hub thread of the connection that it is about.
+
+        os-ken would put it into a queue with room for 128, and wait for room, for a loop of its own to
+        handle it.
+        """
+        for handler in self.get_handlers(ev, state):
+            handler(ev)
 
     def counted(self, dpid: int) -> Mapping[FlowKey, Count]:
         """The flows of this bridge whose counters are worth telling; none while it is not connected."""
@@ -178,16 +207,16 @@ class OverlayApp(OSKenApp):  # type: ignore[misc]  # os-ken has no types
 
     def switches(self) -> list[int]:
         """Datapath ids of the connected switches, ours or not."""
-        return sorted(self._switches)
+        return list(self._bridges)
 
     def datapath(self, dpid: int) -> Any:
         """os-ken's ``Datapath`` of a connected switch, else None."""
-        switch = self._switches.get(dpid)
+        switch = self._bridges.get(dpid)
         return None if switch is None else switch.datapath
 
     def request(self, dpid: int, message: Any) -> Iterator[Any]:
         """Send one os-ken request and yield its replies; ``Switch.request`` says what it raises."""
-        switch = self._switches.get(dpid)
+        switch = self._bridges.get(dpid)
         if switch is None:
             raise ConnectionError(f"switch {dpid} is not connected")
         return switch.request(message)
@@ -202,21 +231,24 @@ class OverlayApp(OSKenApp):  # type: ignore[misc]  # os-ken has no types
 
     def resync(self, datapath: Any) -> None:
         """Look at this bridge anew."""
-        for switch, tasks in self._tasks.items():
-            if switch.datapath is datapath:
-                tasks.put(Read(datapath.id))
+        switch = None if datapath is None else self._bridges.of(datapath)
+        if switch is not None:
+            self._inbox.put(FlowsAltered(datapath.id, 0, frozenset(), connection=switch.serial))
 
     def reload(self) -> None:
         """Read the file again: it changed, or SIGHUP. If it is no good, the last good one stays in force.
 
         So it is with the files that it names.
         """
-        renewal.renew(self._door.files)
+        renewal.renew(self._renewable)
         with self._loading:  # one at a time: an older content never comes after a newer one
             try:
-                self._inbox.put(FileChanged(self._loader.load_aside(), self._loader.text))
+                overlay = self._loader.load_aside()
             except Invalid as invalid:
                 self._inbox.put(_broken(invalid))
+                return
+            self._inbox.put(FileChanged(overlay, self._loader.text))
+            self._bridges.configure(overlay)
 
     def _follow_file(self) -> None:
         while True:
@@ -228,15 +260,7 @@ class OverlayApp(OSKenApp):  # type: ignore[misc]  # os-ken has no types
         for effect in self._engine.start():
             self._perform(effect)
         while True:
-            self._handle(self._take_all())
-
-    def _take_all(self) -> list[Event]:
-        events = [self._inbox.get()]
-        while True:
-            try:
-                events.append(self._inbox.get(block=False))
-            except hub.QueueEmpty:
-                return events
+            self._handle(self._inbox.take())
 
     def _handle(self, events: list[Event]) -> None:
         turn = gathering = time.monotonic()
@@ -270,12 +294,12 @@ class OverlayApp(OSKenApp):  # type: ignore[misc]  # os-ken has no types
             self._keep(effect.text)
         elif isinstance(effect, Later):
             hub.spawn_after(effect.seconds, self._inbox.put, effect.event)
-        elif effect.dpid not in self._switches:
-            return
         elif isinstance(effect, Emit):
-            self._switches[effect.dpid].emit(effect.ofport, effect.data)
+            switch = self._bridges.get(effect.dpid)
+            if switch is not None and switch.serial == effect.connection:
+                switch.emit(effect.ofport, effect.data)
         else:
-            self._tasks[self._switches[effect.dpid]].put(effect)
+            self._bridges.put(effect.dpid, effect.connection, effect)
 
     def _keep(self, text: bytes) -> None:
         try:
@@ -283,113 +307,45 @@ class OverlayApp(OSKenApp):  # type: ignore[misc]  # os-ken has no types
         except OSError as error:
             log_event(LOG, "config.unkept", level=logging.WARNING, reason=str(error))
 
-    def _serve(self, switch: Switch, tasks: Any) -> None:
-        """Do what the engine asks of one bridge, in order, until the connection ends."""
-        while (task := tasks.get()) is not None:
-            try:
-                self._inbox.put(_do(switch, task))
-            except Malformed as error:
-                connection.refuse(switch.datapath, error)
-                switch.datapath.close()
-                return
-            except (ConnectionError, TimeoutError, ValueError) as error:
-                fields = {"dpid": f"{switch.datapath.id:016x}", "reason": str(error)}
-                log_event(LOG, "bridge.lost", level=logging.WARNING, **fields)
-                switch.datapath.close()
-                return
-
     @set_ev_cls(ofp_event.EventOFPStateChange, [MAIN_DISPATCHER, DEAD_DISPATCHER])
     @guarded
     def on_state_change(self, ev: Any) -> None:
-        """A bridge finished its handshake, or its connection ended."""
-        datapath = ev.datapath
+        """A connection finished its handshake, or it ended."""
         if ev.state == MAIN_DISPATCHER:
-            self._connect(datapath)
-        elif datapath.id is not None:
-            switch = self._switches.get(datapath.id)
-            if switch is not None and switch.datapath is datapath:
-                self._disconnect(switch)
-                self._inbox.put(Disconnected(datapath.id))
+            self._bridges.connect(ev.datapath)
+        elif ev.datapath.id is not None:
+            self._bridges.disconnect(ev.datapath)
 
-    def _connect(self, datapath: Any) -> None:
-        """Take over. An older connection with the same datapath id is dead, though nobody told us yet."""
-        older = self._switches.get(datapath.id)
-        if older is not None:
-            self._disconnect(older)
-            older.datapath.close()
-        switch = self._switches[datapath.id] = Switch(datapath)
-        tasks = self._tasks[switch] = hub.Queue()
-        hub.spawn(self._serve, switch, tasks)
-        there = [port for port in datapath.ports.values() if port.port_no <= ofproto.OFPP_MAX]
-        ports = {_name(port): port.port_no for port in there}
-        dead = frozenset(_name(port) for port in there if _is_dead(port))
-        self._inbox.put(Connected(datapath.id, shown(datapath.address), ports, time.time(), dead))
-
-    def _disconnect(self, switch: Switch) -> None:
-        del self._switches[switch.datapath.id]
-        self._tasks.pop(switch).put(None)
-        switch.close()
-
-    @set_ev_cls(ofp_event.EventOFPPortStatus, MAIN_DISPATCHER)
+    @set_ev_cls(
+        [
+            ofp_event.EventOFPPortStatus,
+            ofp_event.EventOFPPacketIn,
+            ofp_event.EventOFPFlowRemoved,
+            ofp_event.EventOFPExperimenter,
+            ofp_event.EventOFPExperimenterStatsReply,
+        ],
+        MAIN_DISPATCHER,
+    )
     @guarded
-    def on_port_status(self, ev: Any) -> None:
-        """A port was added, removed or modified."""
-        port = ev.msg.desc
-        if port.port_no <= ofproto.OFPP_MAX:
-            number = None if ev.msg.reason == ofproto.OFPPR_DELETE else port.port_no
-            self._inbox.put(PortChanged(ev.msg.datapath.id, _name(port), number, _is_dead(port)))
-
-    @set_ev_cls(ofp_event.EventOFPPacketIn, MAIN_DISPATCHER)
-    @guarded
-    def on_packet_in(self, ev: Any) -> None:
-        """A frame with an unknown source, or one that says something."""
-        match, data, dpid = ev.msg.match, ev.msg.data[:LONGEST], ev.msg.datapath.id
-        vni, ofport = exact(match, "metadata"), exact(match, "in_port")
-        if vni is None or ofport is None or len(data) < 12:
+    def on_report(self, ev: Any) -> None:
+        """A bridge says something that was not asked for, or agrees to do so."""
+        message = ev.msg
+        switch = self._bridges.of(message.datapath)
+        if switch is None:
             return
-        if ev.msg.table_id == Table.LEARN and data[6:12] != self._engine.probe_source:
-            self._inbox.put(SourceSeen(dpid, Sighting(vni, data[6:12].hex(":"), ofport), time.time()))
-        elif ev.msg.table_id in TABLES:
-            self._inbox.put(Heard(dpid, Table(ev.msg.table_id), vni, ofport, data, time.time()))
-
-    @set_ev_cls(ofp_event.EventOFPFlowRemoved, MAIN_DISPATCHER)
-    @guarded
-    def on_flow_removed(self, ev: Any) -> None:
-        """The flow of something learned expired: nobody was heard, or its lease has ended."""
-        match, dpid, gone = ev.msg.match, ev.msg.datapath.id, (ev.msg.table_id, ev.msg.cookie)
-        if ev.msg.reason not in {ofproto.OFPRR_IDLE_TIMEOUT, ofproto.OFPRR_HARD_TIMEOUT}:
-            return
-        if ev.msg.table_id == Table.ADDRESS:
-            if (memory := neighbours.remembered(ev.msg)) is not None:
-                self._inbox.put(AddressSilent(dpid, memory, gone))
-            return
-        vni, mac, ofport = (exact(match, name) for name in ("metadata", "eth_src", "in_port"))
-        if vni is not None and mac is not None and ofport is not None:
-            self._inbox.put(SourceSilent(dpid, Sighting(vni, mac, ofport), gone))
-
-    @set_ev_cls(ofp_event.EventOFPExperimenterStatsReply, MAIN_DISPATCHER)
-    @guarded
-    def on_monitor(self, ev: Any) -> None:
-        """Somebody else changed flows; or the bridge agrees to tell of that."""
-        if ev.msg.xid:
-            self.on_reply(ev)
-            return
-        changes = list(monitor.decode(ev.msg.body))
-        if changes:
-            there = frozenset((c.table, c.cookie) for c in changes if c.event is not monitor.Event.DELETED)
-            self._inbox.put(FlowsAltered(ev.msg.datapath.id, len(changes), there))
-
-    @set_ev_cls(ofp_event.EventOFPExperimenter, MAIN_DISPATCHER)
-    @guarded
-    def on_forwarded(self, ev: Any) -> None:
-        """Somebody else changed a meter or a group."""
-        if monitor.is_forwarded(ev.msg):
-            self._inbox.put(FlowsAltered(ev.msg.datapath.id, 1, frozenset()))
+        if isinstance(message, parser.OFPExperimenterStatsReply) and message.xid:
+            switch.reply(message)
+        elif switch.known:
+            event = report(message, switch.serial, time.time(), self._engine.probe_source)
+            if event is not None:
+                size = len(event.data) if isinstance(event, Heard) else 0
+                self._inbox.bring(event, message.datapath.backlog, size)
 
     @set_ev_cls(
         [
             ofp_event.EventOFPErrorMsg,
             ofp_event.EventOFPBarrierReply,
+            ofp_event.EventOFPEchoReply,
             ofp_event.EventOFPRoleReply,
             ofp_event.EventOFPDescStatsReply,
             ofp_event.EventOFPFlowStatsReply,
@@ -412,39 +368,13 @@ class OverlayApp(OSKenApp):  # type: ignore[misc]  # os-ken has no types
     @guarded
     def on_reply(self, ev: Any) -> None:
         """The answer to a request of ours, or an error."""
-        switch = self._switches.get(ev.msg.datapath.id)
+        switch = self._bridges.of(ev.msg.datapath)
         if switch is not None:
             switch.reply(ev.msg)
 
 
 def _broken(invalid: Invalid) -> FileBroken:
     return FileBroken("; ".join(map(str, invalid.problems)))
-
-
-def _do(switch: Switch, task: Read | Send) -> Event:
-    """Carry out what the engine asks for; what came of it is an event."""
-    dpid = switch.datapath.id
-    if isinstance(task, Read):
-        contents = switch.read()
-        return WasRead(
-            dpid,
-            contents.flows,
-            contents.meters,
-            tuple(_memory(flow) for flow in contents.learned),
-            contents.crowded,
-            contents.groups,
-            time.time(),
-            monitored=switch.monitored,
-            addresses=contents.addresses,
-            foreign=contents.foreign,
-        )
-    refused = switch.apply(task.plan, task.known_meters)
-    return WasSent(dpid, tuple(Rejection(r.what, r.reason) for r in refused))
-
-
-def _memory(flow: LearnedFlow) -> Memory:
-    moves = HEARSAY if flow.moves is None else flow.moves
-    return Memory(Sighting(flow.vni, flow.mac, flow.ofport), moves, flow.denied)
 
 
 def _tls_files(named: TlsFiles) -> TlsFiles:
@@ -460,10 +390,6 @@ def _open(rest: Rest) -> Rest:
     return replace(rest, tls=False, access=None, client_ca=None)
 
 
-def _family(host: str) -> socket.AddressFamily:
-    return socket.AF_INET6 if ":" in host else socket.AF_INET
-
-
 @contextmanager
 def _named(what: str, key: str, host: str, port: int) -> Iterator[None]:
     """Say what could not listen, and where; ``key`` of the file's controller is what to change."""
@@ -474,13 +400,3 @@ def _named(what: str, key: str, host: str, port: int) -> Iterator[None]:
         raise OSError(
             f"cannot listen for {what} on {host} port {port}: {why}. controller.{key} of the file says where"
         ) from None
-
-
-def _name(port: Any) -> str:
-    name: bytes = port.name
-    return name.decode("utf-8", "replace")
-
-
-def _is_dead(port: Any) -> bool:
-    """Whether Open vSwitch says of a port that nothing can go there; with BFD, that it hears no peer."""
-    return not port.state & ofproto.OFPPS_LIVE

@@ -53,8 +53,9 @@ from sdnapp.engine.messages import (
 )
 from sdnapp.engine.mobility import learning_alarms, learning_effects
 from sdnapp.engine.multicast import multicast_notes, multicast_status
+from sdnapp.engine.report import bridge_status
 from sdnapp.engine.session import Session
-from sdnapp.engine.status import BridgeStatus, Status, locations
+from sdnapp.engine.status import Status, locations
 from sdnapp.net import leases, service
 from sdnapp.net.addresses import AddressMemory
 from sdnapp.net.addresses import decode as claimed
@@ -162,8 +163,8 @@ class Engine:
             if many is None:
                 for event in run:
                     yield from self._take(event)
-            elif many[0] in self._sessions:
-                yield from self._take_many(self._sessions[many[0]].host, list(run))
+            elif (session := self._session(*many[:2])) is not None:
+                yield from self._take_many(session.host, list(run))
         self._state = follow(before, self._state)
         yield from binding_notes(before, self._state)
         yield from health_notes(before, self._state)
@@ -201,7 +202,8 @@ class Engine:
                 self._clock, self._probing = now, False
                 self._state = step(self._state, LoopsAged(now))
                 there = {session.host: dpid for dpid, session in self._sessions.items()}
-                return [*self._probes.due(self._state, there, now)]
+                probes = self._probes.due(self._state, there, now)
+                return [replace(each, connection=self._sessions[each.dpid].connection) for each in probes]
             case ReleaseAsked(name):
                 if (port := self._state.overlay.ports.get(name)) is not None:
                     self._state = step(self._state, PortReleased(Place(port.host, port.interface)))
@@ -222,10 +224,15 @@ class Engine:
                 return []
             case Connected():
                 return self._connect(event)
-            case Disconnected(dpid):
-                return self._disconnect(dpid)
-        session = self._sessions.get(event.dpid)
+            case Disconnected():
+                return self._disconnect(event)
+        session = self._session(event.dpid, event.connection)
         return [] if session is None else self._hear(session, event)
+
+    def _session(self, dpid: int, connection: int) -> Session | None:
+        """The session that an event belongs to; None for events of a connection that was replaced."""
+        session = self._sessions.get(dpid)
+        return None if session is None or session.connection != connection else session
 
     def _take_many(self, host: str, events: Sequence[Event]) -> Iterator[Effect]:
         """Many of a kind from one bridge of ours: what follows from them is worked out once."""
@@ -281,7 +288,7 @@ class Engine:
                 if session.reads > 1:  # the last of these begins when one before it has ended: it sees this
                     return []
                 session.reads += 1
-                return [*_drifted(session), Read(dpid)]
+                return [*_drifted(session), Read(dpid, connection=session.connection)]
             case WasSent(dpid, rejections):
                 return self._confirm(dpid, session, rejections)
         return []
@@ -305,8 +312,9 @@ class Engine:
                 self._clock = now
                 self._probe_returned(host, vni, ofport, data, now)
                 return []
-            case Heard(dpid, _, vni, ofport, data):
-                return self._answer(dpid, ofport, service.hear(self._state, host, vni, ofport, data))
+            case Heard(_, _, vni, ofport, data):
+                spoken = service.hear(self._state, host, vni, ofport, data)
+                return self._answer(said, spoken)
         return []
 
     def _probe_returned(self, host: str, vni: int, ofport: int, data: bytes, now: float) -> None:
@@ -328,13 +336,14 @@ class Engine:
             fields = {"network": network, "ip": ip, "mac": mac, "seconds": said.lease}
             yield Note(f"lease.{what}", fields)
 
-    def _answer(self, dpid: int, ofport: int, spoken: Spoken | None) -> list[Effect]:
+    def _answer(self, asked: Heard, spoken: Spoken | None) -> list[Effect]:
         """Count what a network said; have it leave on the port that the question came in on."""
         if spoken is None:
             return []
         self._spoken[spoken.network, spoken.what] += 1
-        effects: list[Effect] = [] if spoken.frame is None else [Emit(dpid, ofport, spoken.frame)]
-        return effects
+        if spoken.frame is None:
+            return []
+        return [Emit(asked.dpid, asked.ofport, spoken.frame, connection=asked.connection)]
 
     def _configure(self, event: FileChanged) -> list[Effect]:
         overlay = event.overlay
@@ -353,7 +362,14 @@ class Engine:
             if host is None or host.name != session.host:
                 ports = self._state.ports(session.host)
                 del self._sessions[dpid]
-                again = Connected(dpid, session.address, ports.number, session.since, ports.dead)
+                again = Connected(
+                    dpid,
+                    session.address,
+                    ports.number,
+                    session.since,
+                    ports.dead,
+                    connection=session.connection,
+                )
                 effects += self._connect(again)
         for dpid, stranger in list(self._strangers.items()):
             if self._host_of(dpid) is not None:
@@ -367,20 +383,33 @@ class Engine:
     def _connect(self, event: Connected) -> list[Effect]:
         host = self._host_of(event.dpid)
         fields = {"dpid": f"{event.dpid:016x}", "address": event.address}
+        older = self._sessions.get(event.dpid) or self._strangers.get(event.dpid)
+        if older is not None and older.connection > event.connection:
+            return []
         if host is None:
             self._strangers[event.dpid] = event
             return [Note("bridge.unknown", fields, warning=True)]
         self._leave(event.dpid)  # it may be back before it was known to be gone
         memo, compiled = self._away.pop(host.name, (Memo(self._archive), NOTHING))
-        session = Session(host.name, event.address, event.now, memo, compiled=compiled)
+        session = Session(
+            host.name, event.address, event.now, memo, compiled=compiled, connection=event.connection
+        )
         self._sessions[event.dpid] = session
         self._state = step(self._state, BridgeFound(host.name, event.ports, event.dead))
-        return [Note("bridge.up", {"host": host.name, **fields}), Read(event.dpid)]
+        return [
+            Note("bridge.up", {"host": host.name, **fields}),
+            Read(event.dpid, connection=event.connection),
+        ]
 
-    def _disconnect(self, dpid: int) -> list[Effect]:
-        self._strangers.pop(dpid, None)
-        session = self._leave(dpid)
-        return [] if session is None else [Note("bridge.down", {"host": session.host}, warning=True)]
+    def _disconnect(self, event: Disconnected) -> list[Effect]:
+        stranger = self._strangers.get(event.dpid)
+        if stranger is not None and stranger.connection == event.connection:
+            del self._strangers[event.dpid]
+        session = self._session(event.dpid, event.connection)
+        if session is None:
+            return []
+        self._leave(event.dpid)
+        return [Note("bridge.down", {"host": session.host}, warning=True)]
 
     def _leave(self, dpid: int) -> Session | None:
         session = self._sessions.pop(dpid, None)
@@ -418,7 +447,7 @@ class Engine:
             session.failure = rejection.reason
             return []
         session.reads += 1
-        return [Read(dpid)]
+        return [Read(dpid, connection=session.connection)]
 
     def _is_guessing(self) -> bool:
         """Whether there are bridges of which, since the controller started, nobody knows what they remember.
@@ -451,7 +480,8 @@ class Engine:
             whole = first is plan or session.host not in self._state.confirmed
             session.sending = plan if whole else first
             session.sent_dialect = session.dialect if whole else self._state.confirmed[session.host]
-            yield Send(dpid, session.sending, frozenset(meter.id for meter in session.meters))
+            meters = frozenset(meter.id for meter in session.meters)
+            yield Send(dpid, session.sending, meters, connection=session.connection)
         else:
             session.doubtful = set()
             yield from _greet(session)
@@ -487,7 +517,7 @@ class Engine:
             config_path=config_path,
             config_error=self._config_error,
             bridges={
-                host.name: _bridge_status(self._state, host, by_host.get(host.name), self._drift)
+                host.name: bridge_status(self._state, host, by_host.get(host.name), self._drift)
                 for host in self._state.overlay.hosts.values()
             },
             unknown={dpid: stranger.address for dpid, stranger in self._strangers.items()},
@@ -504,13 +534,13 @@ class Engine:
         )
 
 
-def _alike(event: Event) -> tuple[int, type, bool] | None:
+def _alike(event: Event) -> tuple[int, int, type, bool] | None:
     """What can be taken in together when it comes in a row; None: this event stands alone."""
     match event:
         case SourceSeen(dpid):
-            return dpid, SourceSeen, True
+            return dpid, event.connection, SourceSeen, True
         case PortChanged(dpid, _, ofport):
-            return dpid, PortChanged, ofport is None
+            return dpid, event.connection, PortChanged, ofport is None
     return None
 
 
@@ -534,24 +564,3 @@ def _greet(session: Session) -> list[Effect]:
         return []
     session.greeted = True
     return [Note("bridge.in_sync", {"host": session.host, "flows": len(session.program.flows)})]
-
-
-def _bridge_status(
-    state: State, host: Host, session: Session | None, drift: Mapping[str, int]
-) -> BridgeStatus:
-    failures = [] if session is None else [f"{what}: {why}" for what, why in session.rejected.items()]
-    if session is not None and session.failure is not None:
-        failures.append(session.failure)
-    return BridgeStatus(
-        host=host.name,
-        datapath_id=host.datapath_id,
-        connected=session is not None,
-        in_sync=session is not None and session.in_sync,
-        flows=0 if session is None else len(session.program.flows),
-        address=None if session is None else session.address,
-        since=None if session is None else session.since,
-        ports=state.ports(host.name).number,
-        down=state.ports(host.name).dead if state.overlay.bfd else frozenset(),
-        failures=tuple(failures),
-        drift=drift.get(host.name, 0),
-    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
 from flows.diff import Plan
@@ -27,12 +27,24 @@ from sdnapp.net.model import Overlay
 
 
 @dataclass(frozen=True, slots=True)
-class Connected:
+class OfConnection:
+    """Something that one connection of a bridge said, or that is for it alone.
+
+    ``connection``: its serial, which no later connection has, of this bridge or another. What does not belong
+    to the connection that the bridge has now counts for nothing.
+    """
+
+    dpid: int
+    _: KW_ONLY
+    connection: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Connected(OfConnection):
     """A bridge said hello and named its ports. ``now``: seconds since the epoch. ``dead``: the ports behind
     which it hears nobody.
     """
 
-    dpid: int
     address: str
     ports: Mapping[str, int]
     now: float
@@ -40,41 +52,36 @@ class Connected:
 
 
 @dataclass(frozen=True, slots=True)
-class Disconnected:
+class Disconnected(OfConnection):
     """The connection of a bridge ended."""
-
-    dpid: int
 
 
 @dataclass(frozen=True, slots=True)
-class PortChanged:
+class PortChanged(OfConnection):
     """A port was added or modified; ``ofport`` is None when it was removed. ``dead``: the bridge hears nobody
     behind it.
     """
 
-    dpid: int
     interface: str
     ofport: int | None
     dead: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class SourceSeen:
+class SourceSeen(OfConnection):
     """A frame with an unknown source reached the controller. ``now``: seconds since the epoch."""
 
-    dpid: int
     sighting: Sighting
     now: float
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class Heard(OfConnection):
     """A frame that a table handed to the controller, for what it says rather than for its source.
 
     ``vni``: the network that it belongs to. ``now``: seconds since the epoch.
     """
 
-    dpid: int
     table: Table
     vni: int
     ofport: int
@@ -83,25 +90,23 @@ class Heard:
 
 
 @dataclass(frozen=True, slots=True)
-class SourceSilent:
+class SourceSilent(OfConnection):
     """The flow of a source expired, and so is gone."""
 
-    dpid: int
     sighting: Sighting
     gone: FlowKey
 
 
 @dataclass(frozen=True, slots=True)
-class AddressSilent:
+class AddressSilent(OfConnection):
     """The flow of a claim to an address expired; it was ``gone``."""
 
-    dpid: int
     memory: AddressMemory
     gone: FlowKey
 
 
 @dataclass(frozen=True, slots=True)
-class WasRead:
+class WasRead(OfConnection):
     """All that a bridge holds: identities of its flows, its meters, what it remembers of sources, the ports
     of which it does not look at them any more, what it remembers of multicast and of addresses.
 
@@ -109,7 +114,6 @@ class WasRead:
     ``foreign``: groups of OpenFlow.
     """
 
-    dpid: int
     flows: frozenset[FlowKey]
     meters: frozenset[Meter]
     memories: tuple[Memory, ...]
@@ -130,18 +134,16 @@ class Rejection:
 
 
 @dataclass(frozen=True, slots=True)
-class WasSent:
+class WasSent(OfConnection):
     """The barrier behind a plan came back. With rejections, none of its flows took effect."""
 
-    dpid: int
     rejections: tuple[Rejection, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class FlowsAltered:
+class FlowsAltered(OfConnection):
     """Somebody else changed flows, meters or groups; ``altered`` are flows that keep their old identity."""
 
-    dpid: int
     count: int
     altered: frozenset[FlowKey]
 
@@ -195,26 +197,22 @@ Event = FromBridge | Connected | Disconnected | FileChanged | FileBroken | Elaps
 
 
 @dataclass(frozen=True, slots=True)
-class Read:
+class Read(OfConnection):
     """Read back what the bridge holds, and have it say from then on what others do to it."""
-
-    dpid: int
 
 
 @dataclass(frozen=True, slots=True)
-class Send:
+class Send(OfConnection):
     """Send the plan, in one piece. ``known_meters``: ids of meters that the bridge has already."""
 
-    dpid: int
     plan: Plan
     known_meters: frozenset[int]
 
 
 @dataclass(frozen=True, slots=True)
-class Emit:
+class Emit(OfConnection):
     """A frame leaves the bridge on this port."""
 
-    dpid: int
     ofport: int
     data: bytes
 

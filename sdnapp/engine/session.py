@@ -23,7 +23,7 @@ class Session:
     what their identity says: they count as missing. ``due``: something is new since the bridge was last
     compared, and none but ``doubtful`` flows can differ; None: any may. ``untold``: changes by others not
     logged yet. ``greeted``: it was in sync since it connected. ``inherited``: it came with flows of ours.
-    ``foreign``: groups, which no program has.
+    ``foreign``: groups, which no program has. ``connection``: the serial of its connection.
     """
 
     host: str
@@ -49,6 +49,7 @@ class Session:
     suspect: frozenset[FlowKey] = frozenset()
     failures: int = 0
     failure: str | None = None
+    connection: int = 0
 
     @property
     def in_sync(self) -> bool:

@@ -50,6 +50,11 @@ class LocationStatus:
     frozen: bool = False
 
 
+AlarmKind = Literal[
+    "frozen", "denied", "crowded", "twice", "down", "address", "loop", "impostor", "contested", "files"
+]
+
+
 @dataclass(frozen=True, slots=True)
 class Alarm:
     """Somebody should look at this; ``text`` says so in a sentence. ``since``: epoch seconds, where known.
@@ -58,9 +63,11 @@ class Alarm:
     their source does not live, which are dropped. ``crowded``: a port shows more MACs than it may. ``twice``:
     a port that is in several places. ``down``: a tunnel to a peer that is not heard. ``address``: a port
     claims one that the file gives to another. ``loop``: a port is held down, as its frames come in again.
+    ``impostor``: a connection that may not be the bridge which it claims to be; ``contested``: two have one
+    datapath id. ``files``: too few may be open for all bridges.
     """
 
-    kind: Literal["frozen", "denied", "crowded", "twice", "down", "address", "loop"]
+    kind: AlarmKind
     text: str
     network: str | None = None
     mac: str | None = None

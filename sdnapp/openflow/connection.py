@@ -5,36 +5,41 @@ is there is taken at once, and what only says that a bridge did as it was told e
 
 Each message is checked before os-ken parses it (``shapes``). One that is malformed ends its connection.
 
-When the receiving thread of an os-ken connection ends, it kills the sending one and waits for it. Threads
-of the native hub cannot be killed: it would wait forever, and nobody would hear that the bridge went.
+A connection has two hub threads: one reads, tells applications and os-ken's handlers, and may wait for them;
+one sends. Each ends when the connection does. os-ken kills its sending thread, and threads of the native hub
+cannot be killed: it would wait forever, and nobody would hear that the bridge went.
 """
 
 from __future__ import annotations
 
 import logging
 import socket
-import ssl
+import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from struct import Struct
 from typing import Any
 
 from os_ken.controller import controller, ofp_event
-from os_ken.controller.handler import DEAD_DISPATCHER
+from os_ken.controller.handler import DEAD_DISPATCHER, MAIN_DISPATCHER
 from os_ken.lib import hub
 from os_ken.ofproto import ofproto_v1_3_parser as parser
 
+from sdnapp.inbox import Backlog
 from sdnapp.log import event as log_event
 from sdnapp.openflow import monitor, shapes
+from sdnapp.openflow.limits import LIMITS, Limits
 from sdnapp.openflow.matchshape import Malformed, Unreadable
 
 LOG = logging.getLogger("sdnapp")
 
 PIECE = 64 * 1024
 """Bytes that are taken at once, if there are as many: no message is longer."""
-TURN = 2048
-"""Messages after which others have a turn, as in os-ken."""
+_WAITED = 0.0005
+"""Seconds that no ``recv`` takes but one that waits."""
+_REST = 0.01
+"""Seconds until a connection that is read more slowly is looked at again."""
 _header = Struct("!BBHI")
 
 malformed: Counter[str] = Counter()
@@ -55,33 +60,161 @@ def expect_life(connection: Any) -> None:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, SILENCE * 1000)
 
 
-def _receive(datapath: controller.Datapath) -> None:
+class Ended(Exception):
+    """The connection ends because of a limit; the text says which."""
+
+
+class Connection(controller.Datapath):  # type: ignore[misc]  # os-ken has no types
+    """os-ken's ``Datapath``, whose receiving and sending threads are ours.
+
+    ``names``: those of its verified certificate; None without TLS. ``backlog``: its events that the engine
+    has not taken in. ``begin``: when it was accepted, by ``time.monotonic``.
+    """
+
+    def __init__(
+        self,
+        sock: Any,
+        address: Any,
+        limits: Limits = LIMITS,
+        *,
+        names: frozenset[str] | None = None,
+        begin: float | None = None,
+        established: Callable[[], None] = lambda: None,
+    ) -> None:
+        """``established`` is called once it is admitted: it no longer counts among those that wait."""
+        self.limits = limits
+        self.names = names
+        self.backlog = Backlog()
+        self.established = established
+        self.heard = 0
+        self.turn = 0.0
+        self.dropped = 0
+        self._begin = time.monotonic() if begin is None else begin
+        self._slow = False
+        self._outgoing: Any = hub.Queue()
+        self._room: Any = hub.Semaphore(limits.room)
+        self._offers = Backlog()
+        self._over = False
+        super().__init__(sock, address)
+
+    def serve(self) -> None:
+        """Converse until the connection ends."""
+        sender = hub.spawn(self._send_loop)
+        self.send_msg(self.ofproto_parser.OFPHello(self))
+        try:
+            _receive(self)
+        finally:
+            hub.joinall([sender])
+            with suppress(OSError):
+                self.socket.close()
+
+    def close(self) -> None:
+        """End the connection, at once and without waiting: its threads find it dead."""
+        self.set_state(DEAD_DISPATCHER)
+        with suppress(OSError):
+            self.socket.shutdown(socket.SHUT_RDWR)
+        self._outgoing.put((b"", True, None))
+
+    def send(self, buf: bytes, close_socket: bool = False) -> bool:
+        """Send soon; wait while too much waits already. Not for the event loop, which waits for nothing."""
+        self._room.acquire()
+        if self._over:
+            self._room.release()  # the next one that waits
+            return False
+        self._outgoing.put((buf, close_socket, self._room.release))
+        return True
+
+    def offer(self, message: Any) -> bool:
+        """Send one message soon, or drop it where too much waits already; never wait."""
+        if self._over or self._offers.events >= self.limits.offers:
+            self.dropped += 1
+            return False
+        if message.xid is None:
+            self.set_xid(message)
+        message.serialize()
+        self._offers.come(0)
+        self._outgoing.put((message.buf, False, lambda: self._offers.leave(0)))
+        return True
+
+    def _send_loop(self) -> None:
+        last = False
+        try:
+            while self.state != DEAD_DISPATCHER and not last:
+                data, last, taken = self._outgoing.get()
+                if taken is not None:
+                    taken()
+                self.socket.sendall(data)
+        except OSError as error:
+            LOG.debug("%s: sending failed: %s", shown(self.address), error)
+        finally:
+            self._over = True
+            self._room.release()
+            if last:
+                self._close_write()  # what was sent last may still arrive; the deadline ends the rest
+            else:
+                self.close()
+
+    def patience(self) -> float:
+        """Seconds to wait for the next bytes. ``Ended`` when they come too late, or are too many."""
+        if self.state == MAIN_DISPATCHER:
+            return float(controller.CONF.socket_timeout)
+        left = self._begin + self.limits.handshake - time.monotonic()
+        if left <= 0:
+            raise Ended(f"no OpenFlow handshake within {self.limits.handshake:g} s")
+        if self.heard > self.limits.handshake_bytes:
+            raise Ended(f"more than {self.limits.handshake_bytes} bytes before the end of the handshake")
+        return left
+
+    def rest(self) -> None:
+        """Let others have a turn; while the engine has too much from this connection, read nothing."""
+        hub.sleep(0)
+        limits = self.limits
+        if not self._crowded(limits.backlog, limits.backlog_bytes):
+            return
+        if not self._slow:
+            self._slow = True
+            log_event(LOG, "connection.slowed", level=logging.WARNING, **_whose(self))
+        while self.state != DEAD_DISPATCHER and self._crowded(limits.backlog // 2, limits.backlog_bytes // 2):
+            hub.sleep(_REST)
+
+    def _crowded(self, events: int, size: int) -> bool:
+        """Whether more than this is on its way to the engine."""
+        return self.backlog.events > events or self.backlog.bytes > size
+
+
+def _receive(datapath: Any) -> None:
     """What os-ken's ``Datapath._recv_loop`` does: until the connection ends, events for all that it says."""
+    limits = datapath.limits
     try:
         expect_life(datapath.socket)
-        for number, message in enumerate(messages(datapath), 1):
+        for message in messages(datapath):
             if not message.startswith(monitor.DONE):
                 _tell(datapath, message)
-            if number % TURN == 0:
-                hub.sleep(0)
+            if datapath.backlog.events > limits.backlog or time.monotonic() > datapath.turn:
+                datapath.rest()
+                datapath.turn = time.monotonic() + limits.turn
     except Malformed as error:
         refuse(datapath, error)
+    except Ended as error:
+        log_event(LOG, "connection.ended", level=logging.WARNING, **_whose(datapath), reason=str(error))
     finally:
-        with suppress(OSError):
-            datapath.socket.close()
         datapath.close()
-        datapath.send(b"", close_socket=True)  # wakes the sending thread, which finds the connection dead
 
 
-def refuse(datapath: controller.Datapath, error: Malformed) -> None:
+def refuse(datapath: Any, error: Malformed) -> None:
     """Say why this connection ends."""
     malformed[error.message] += 1
-    dpid = {} if datapath.id is None else {"dpid": f"{datapath.id:016x}"}
-    fields = {"address": shown(datapath.address), **dpid, "message": error.message, "reason": str(error)}
+    fields = {**_whose(datapath), "message": error.message, "reason": str(error)}
     log_event(LOG, "connection.malformed", level=logging.WARNING, **fields)
 
 
-def messages(datapath: controller.Datapath) -> Iterator[bytearray]:
+def _whose(datapath: Any) -> dict[str, str]:
+    """The fields of a log line that say which connection it is about."""
+    dpid = {} if datapath.id is None else {"dpid": f"{datapath.id:016x}"}
+    return {"address": shown(datapath.address), **dpid}
+
+
+def messages(datapath: Any) -> Iterator[bytearray]:
     """Each message as it comes. ``Malformed`` at a header that no message of a switch has."""
     held = bytearray()
     while piece := _piece(datapath):
@@ -97,20 +230,25 @@ def messages(datapath: controller.Datapath) -> Iterator[bytearray]:
         del held[:start]
 
 
-def _piece(datapath: controller.Datapath) -> bytes:
+def _piece(datapath: Any) -> bytes:
     """What there is, as soon as there is something; nothing when the connection has ended."""
     while datapath.state != DEAD_DISPATCHER:
+        datapath.socket.settimeout(datapath.patience())
+        asked = time.monotonic()
         try:
             received: bytes = datapath.socket.recv(PIECE)
-        except (TimeoutError, ssl.SSLError):  # eventlet says SSLError when a TLS connection is silent
+        except TimeoutError:
             continue
         except OSError:
             break
+        if (now := time.monotonic()) > asked + _WAITED:  # meanwhile others had their turn
+            datapath.turn = now + datapath.limits.turn
+        datapath.heard += len(received)
         return received
     return b""
 
 
-def _tell(datapath: controller.Datapath, message: bytearray) -> None:
+def _tell(datapath: Any, message: bytearray) -> None:
     """The event of a message, to whoever is to hear of it now: applications, then os-ken's own handlers.
 
     Of an error, os-ken's own handler does nothing but spell it out for a debug log, which takes 0.4 ms.
@@ -125,7 +263,7 @@ def _tell(datapath: controller.Datapath, message: bytearray) -> None:
             handler(event)
 
 
-def parse(datapath: controller.Datapath, message: bytearray) -> Any:
+def parse(datapath: Any, message: bytearray) -> Any:
     """os-ken's message of these bytes; None for what it cannot read. ``Malformed`` for what no switch sends.
 
     HELLO and errors, which may be of any version, are parsed as those of OpenFlow 1.3: they are the same.
@@ -145,8 +283,3 @@ def shown(address: str | tuple[Any, ...]) -> str:
         return address
     host, port = address[:2]
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
-def install() -> None:
-    """Mend os-ken's ``Datapath``, process-wide; again is harmless."""
-    controller.Datapath._recv_loop = _receive

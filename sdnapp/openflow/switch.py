@@ -6,6 +6,7 @@ is for, or what a reply means to the overlay, is not its business.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from sdnapp.net.events import GroupMemory
 from sdnapp.openflow import encode, monitor, neighbours
 from sdnapp.openflow.flowstats import FlowStats
 from sdnapp.openflow.groups import remembered
+from sdnapp.openflow.limits import LIMITS, Limits
 from sdnapp.openflow.matchshape import Unreadable
 from sdnapp.openflow.oxm import exact
 
@@ -74,13 +76,30 @@ class Refused:
     reason: str
 
 
-class Switch:
-    """The connection to one bridge, as long as it lasts."""
+@dataclass(slots=True)
+class _Reply:
+    """A request that waits: where its replies go, when it began, and bytes that came."""
 
-    def __init__(self, datapath: Any) -> None:
+    queue: Any
+    begin: float
+    size: int = 0
+
+
+class Switch:
+    """The connection to one bridge, as long as it lasts.
+
+    ``serial``: no other has it. ``known``: the file has its datapath id.
+    """
+
+    _serials = count(1)
+
+    def __init__(self, datapath: Any, *, known: bool = True, limits: Limits = LIMITS) -> None:
+        self.serial = next(self._serials)
+        self.known = known
         self.datapath = datapath
+        self._limits = limits
         self.monitored = False
-        self._waiting: dict[int, Any] = {}
+        self._waiting: dict[int, _Reply] = {}
         self._sent = range(0)
         self._answers: Any = None
         self._bundle = 0
@@ -88,14 +107,43 @@ class Switch:
 
     def reply(self, message: Any) -> None:
         """Hand a reply or an error to whoever waits for its xid. Called by the event handlers."""
-        queue = self._answers if message.xid in self._sent else self._waiting.get(message.xid)
-        if queue is not None:
-            queue.put(message)
+        if message.xid in self._sent:
+            self._answers.put(message)
+            return
+        reply = self._waiting.get(message.xid)
+        if reply is None:
+            return
+        reply.size += message.msg_len
+        limits = self._limits
+        if reply.size > limits.reply_bytes:
+            reply.queue.put(ValueError(f"a reply of more than {limits.reply_bytes} bytes"))
+        elif time.monotonic() > reply.begin + limits.reply_seconds:
+            reply.queue.put(ValueError(f"a reply that takes more than {limits.reply_seconds:g} s"))
+        else:
+            reply.queue.put(message)
+            return
+        self._waiting.pop(message.xid, None)  # what else comes of it is dropped
+
+    def answers(self, seconds: float) -> bool:
+        """Whether the bridge answers an echo in so many seconds."""
+        if self._closed:
+            return False
+        xid, echo = self._reserve(1), parser.OFPEchoRequest(self.datapath, b"")
+        echo.set_xid(xid)
+        queue = hub.Queue()
+        self._waiting[xid] = _Reply(queue, time.monotonic())
+        try:
+            return bool(self.datapath.offer(echo)) and queue.get(timeout=seconds) is not None
+        except hub.QueueEmpty:
+            return False
+        finally:
+            self._waiting.pop(xid, None)
 
     def close(self) -> None:
         """The connection ended: all requests that wait end, and later ones fail at once."""
         self._closed = True
-        for queue in [*self._waiting.values(), *([self._answers] if self._sent else [])]:
+        waiting = [reply.queue for reply in list(self._waiting.values())]
+        for queue in [*waiting, *([self._answers] if self._sent else [])]:
             queue.put(None)
 
     def request(self, message: Any) -> Iterator[Any]:
@@ -110,14 +158,17 @@ class Switch:
         """The same, but it is sent at once: others may follow before the first reply."""
         xid = self._reserve(1)
         message.set_xid(xid)
-        self._waiting[xid] = hub.Queue()
+        queue = hub.Queue()
+        self._waiting[xid] = _Reply(queue, time.monotonic())
         self.datapath.send_msg(message)
-        return self._replies(xid)
+        if self._closed:
+            queue.put(None)
+        return self._replies(xid, queue)
 
-    def _replies(self, xid: int) -> Iterator[Any]:
+    def _replies(self, xid: int, queue: Any) -> Iterator[Any]:
         try:
             while True:
-                reply = self._next(self._waiting[xid])
+                reply = self._next(queue)
                 if isinstance(reply, parser.OFPErrorMsg):
                     raise ValueError(_reason(reply))
                 yield reply
@@ -163,6 +214,8 @@ class Switch:
                         groups += filter(None, [remembered(entry)])
                     else:
                         learned += filter(None, [_learned_flow(entry)])
+            if len(keys) > self._limits.reply_flows:
+                raise ValueError(f"more than {self._limits.reply_flows} flows")
             hub.sleep(0)
         return Contents(
             flows=frozenset(keys),
@@ -185,6 +238,8 @@ class Switch:
         first = self._reserve(len(plan) + 2 * len(together) * bundled + 1)
         self._sent = range(first, self.datapath.xid)
         self._answers = hub.Queue()
+        if self._closed:
+            self._answers.put(None)
         blame: dict[int, Flow | Meter] = {}
         try:
             for chunk in _chunks(self._messages(plan, known_meters, together, blame, bundled=bundled)):
@@ -201,10 +256,10 @@ class Switch:
             self._sent = range(0)
 
     def emit(self, ofport: int, data: bytes) -> None:
-        """Have a frame leave on this port, soon: it waits for nothing but the connection's queue."""
+        """Have a frame leave on this port, soon; it is dropped where too many wait already. Never waits."""
         out = [parser.OFPActionOutput(ofport, 0)]
         controller, none = ofproto.OFPP_CONTROLLER, ofproto.OFP_NO_BUFFER
-        self.datapath.send_msg(parser.OFPPacketOut(self.datapath, none, controller, out, data))
+        self.datapath.offer(parser.OFPPacketOut(self.datapath, none, controller, out, data))
 
     def _messages(
         self,
@@ -265,6 +320,8 @@ class Switch:
             raise TimeoutError(f"no reply for {TIMEOUT:g} s") from None
         if reply is None:
             raise ConnectionError("the bridge disconnected")
+        if isinstance(reply, ValueError):
+            raise reply
         return reply
 
 

@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from sdnapp.engine.status import AlarmKind
 from sdnapp.net import model
 
 
@@ -143,7 +144,7 @@ class Alarm(_Read):
     file gives to another, and is not believed. ``since``: Unix time, where known.
     """
 
-    kind: Literal["frozen", "denied", "crowded", "twice", "down", "address", "loop"]
+    kind: AlarmKind
     text: str
     network: str | None
     mac: str | None

@@ -78,7 +78,7 @@ def free_port() -> int:
         return port
 
 
-def until(condition: Callable[[], Any], seconds: float = 10) -> None:
+def until(condition: Callable[[], Any], seconds: float = 40) -> None:
     """Wait for what an event will bring about; fail after ``seconds``."""
     deadline = time.monotonic() + seconds
     while not condition():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TypeVar
 
 import pytest
@@ -74,12 +75,12 @@ class Fake:
         held = self.flows.setdefault(effect.dpid, set())
         if isinstance(effect, Read):
             meters = self.meters.get(effect.dpid, frozenset())
-            return WasRead(effect.dpid, frozenset(held), meters, ())
+            return WasRead(effect.dpid, frozenset(held), meters, (), connection=effect.connection)
         held |= {flow.key for flow in effect.plan.add}
         held -= set(effect.plan.delete)
         kept = (m for m in self.meters.get(effect.dpid, ()) if m.id not in effect.plan.unused)
         self.meters[effect.dpid] = frozenset({m.id: m for m in (*kept, *effect.plan.meters)}.values())
-        return WasSent(effect.dpid, ())
+        return WasSent(effect.dpid, (), connection=effect.connection)
 
 
 def connected(host: Host) -> Connected:
@@ -453,3 +454,36 @@ def test_every_port_that_came_or_went_is_told_of_once() -> None:
         ("port.removed", "one", None),
         ("port.added", "one", 7),
     ]
+
+
+def test_what_a_replaced_connection_says_counts_for_nothing() -> None:
+    """A3: its events came after its successor had connected, and took ports from the state of that one."""
+    fake = Fake()
+    older, newer = (replace(connected(HOST1), connection=serial) for serial in (1, 2))
+    fake.tell(older)
+    fake.tell(newer)
+    before = fake.engine.state
+
+    dpid = HOST1.datapath_id
+    fake.tell(
+        PortChanged(dpid, "vxlan-host2", None, connection=1),
+        SourceSeen(dpid, Sighting(5010, GUEST, numbers(HOST1)["red1"]), 5.0, connection=1),
+        WasSent(dpid, (Rejection(None, "OFPBFC_TIMEOUT"),), connection=1),
+        Disconnected(dpid, connection=1),
+        older,
+    )
+
+    assert fake.engine.state is before
+    status = fake.engine.status("test.yaml").bridges["host1"]
+    assert status.connected
+    assert status.in_sync
+
+
+def test_what_is_for_a_connection_says_for_which() -> None:
+    engine = Engine(OVERLAY)
+    newer = replace(connected(HOST1), connection=7)
+
+    effects = handled(engine, newer)
+    effects += handled(engine, WasRead(HOST1.datapath_id, frozenset(), frozenset(), (), connection=7))
+
+    assert [effect.connection for effect in effects if isinstance(effect, Read | Send)] == [7, 7]

@@ -13,11 +13,16 @@ ROOT = Path(__file__).parents[2]
 
 FLOORS = (
     {"sdnapp.printable"},
-    {"flows", "sdnapp.config", "sdnapp.frames", "sdnapp.log", "sdnapp.shipped", "sdnapp.signals"},
+    {
+        *("flows", "sdnapp.config", "sdnapp.files", "sdnapp.frames", "sdnapp.inbox", "sdnapp.log"),
+        *("sdnapp.shipped", "sdnapp.signals"),
+    },
     {"sdnapp.net"},
     {"sdnapp.source", "sdnapp.tls", "sdnapp.pki"},
     {"sdnapp.provision", "sdnapp.engine", "sdnapp.openflow", "sdnapp.renewal"},
     {"sdnapp.lab", "sdnapp.rest", "sdnapp.manager"},
+    {"sdnapp.translation"},
+    {"sdnapp.bridges"},
     {"sdnapp.cli", "sdnapp.overlay"},
     {"sdnapp.__main__"},
 )
