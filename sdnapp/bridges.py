@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from os_ken.lib import hub
+from os_ken.ofproto import ofproto_v1_3 as ofproto
 
 from sdnapp.engine.messages import Disconnected, Event, Read, Send
 from sdnapp.engine.refusals import Kind, Refusals
@@ -27,6 +28,8 @@ from sdnapp.translation import carry_out, connected
 
 LOG = logging.getLogger("sdnapp")
 
+UNASKED = frozenset({ofproto.OFPT_PACKET_IN, ofproto.OFPT_PORT_STATUS, ofproto.OFPT_FLOW_REMOVED})
+"""What a bridge says without being asked: of no use where the file does not have the bridge."""
 ECHO = 2.0
 """Seconds in which a bridge must answer an echo, when a connection from elsewhere has its datapath id."""
 
@@ -125,6 +128,7 @@ class Bridges:
             tasks = self._tasks[switch] = hub.Queue()
             self._inbox.bring(connected(switch, time.time()), datapath.backlog)
         hub.spawn(self._serve, switch, tasks)
+        datapath.unread = frozenset() if switch.known else UNASKED
         datapath.established()
         if older is not None:
             older.datapath.close()

@@ -68,7 +68,8 @@ class Connection(controller.Datapath):  # type: ignore[misc]  # os-ken has no ty
     """os-ken's ``Datapath``, whose receiving and sending threads are ours.
 
     ``names``: those of its verified certificate; None without TLS. ``backlog``: its events that the engine
-    has not taken in. ``begin``: when it was accepted, by ``time.monotonic``.
+    has not taken in. ``begin``: when it was accepted, by ``time.monotonic``. ``unread``:
+    types of messages that are dropped as they come.
     """
 
     def __init__(
@@ -88,6 +89,7 @@ class Connection(controller.Datapath):  # type: ignore[misc]  # os-ken has no ty
         self.established = established
         self.heard = 0
         self.turn = 0.0
+        self.unread: frozenset[int] = frozenset()
         self.dropped = 0
         self._begin = time.monotonic() if begin is None else begin
         self._slow = False
@@ -188,7 +190,7 @@ def _receive(datapath: Any) -> None:
     try:
         expect_life(datapath.socket)
         for message in messages(datapath):
-            if not message.startswith(monitor.DONE):
+            if message[1] not in datapath.unread and not message.startswith(monitor.DONE):
                 _tell(datapath, message)
             if datapath.backlog.events > limits.backlog or time.monotonic() > datapath.turn:
                 datapath.rest()

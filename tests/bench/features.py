@@ -60,12 +60,12 @@ PLAIN = Setting("nothing", network={"multicast": "flood"}, port={"security": "le
 FEATURES = (
     Setting("addresses unknown", port={"address": None}),
     Setting("security: strict", port={"security": "strict"}),
-    Setting("may: dhcp-server", port={"may": "dhcp-server"}),
+    Setting("may: dhcp-server, router", port={"may": "[dhcp-server, router]"}),
     Setting("dhcp: true", network={"dhcp": "true"}),
     Setting(
         "multicast: snoop, one group",
         network={"multicast": "snoop"},
-        port={"may": "[dhcp-server, router]"},  # with port security, a querier needs the role
+        port={"may": "[dhcp-server, router]"},  # with port security, a querier needs the role router
     ),
     Setting("unknown_unicast: drop", network={"unknown_unicast": "drop"}),
     Setting("broadcast_rate", port={"broadcast_rate": "100"}),

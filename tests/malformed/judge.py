@@ -11,7 +11,7 @@ from operator import itemgetter
 from time import process_time
 from typing import Any
 
-from os_ken.controller import controller, ofp_event
+from os_ken.controller import ofp_event
 from os_ken.controller.handler import CONFIG_DISPATCHER, HANDSHAKE_DISPATCHER, MAIN_DISPATCHER
 from os_ken.controller.ofp_handler import OFPHandler
 from os_ken.ofproto import ofproto_v1_3 as ofproto
@@ -66,8 +66,8 @@ class _Socket:
         return lambda *_: None
 
 
-class Bridge(controller.Datapath):  # type: ignore[misc]  # os-ken has no types
-    """os-ken's own connection, to which this is said; what it would send is forgotten."""
+class Bridge(connection.Connection):
+    """A connection on which this arrives; what it would send is dropped."""
 
     supported_ofp_version = (ofproto.OFP_VERSION,)
 

@@ -111,7 +111,8 @@ class Rogue:
 
     def play(self, *, until: int | None = None) -> None:
         """Handshake, then answer as an empty bridge: until it is hung up on, or gets such a message."""
-        with suppress(OSError):
+        self.socket.settimeout(None)
+        with suppress(OSError):  # hung up on while it answers
             self.handshake()
             for kind, xid, body in self.hear():
                 self.answer(kind, xid, body)

@@ -41,6 +41,7 @@ class Bridge:
     """A host's bridge that holds nothing, in a thread."""
 
     def __init__(self, controller: Controller, host: Host) -> None:
+        self.controller, self.host = controller, host.name
         self.rogue = Rogue(("127.0.0.1", controller.openflow), host.datapath_id, numbers(host))
         self.thread = threading.Thread(target=self.rogue.play, daemon=True)
         self.thread.start()
@@ -52,13 +53,14 @@ class Bridge:
         until(lambda: (ECHO_REPLY, b"mark") in self.rogue.heard[mark:])
         return True
 
+    def in_sync(self) -> bool:
+        """Whether this connection, and not an earlier one, is that of its host."""
+        address = "{}:{}".format(*self.rogue.socket.getsockname())
+        host = self.controller.get(f"/v1/hosts/{self.host}")
+        return bool(host["address"] == address and host["in_sync"])
+
     def close(self) -> None:
         self.rogue.close()
-
-
-def in_sync(controller: Controller, name: str) -> bool:
-    host = controller.get(f"/v1/hosts/{name}")
-    return bool(host["connected"] and host["in_sync"])
 
 
 def test_bursts_of_changes_and_second_connections_do_not_wedge_it(
@@ -69,12 +71,12 @@ def test_bursts_of_changes_and_second_connections_do_not_wedge_it(
     earlier: list[Bridge] = []
     for _ in range(4):
         bridge = Bridge(controller, host)
-        until(lambda: in_sync(controller, "host1"))
+        until(bridge.in_sync)
         burst = b"".join(port_status(4000 + n, f"tap{n}", n % 2) for n in range(600))
         bridge.rogue.say(burst)
         earlier.append(bridge)
     last = Bridge(controller, host)
-    until(lambda: in_sync(controller, "host1"))
+    until(last.in_sync)
 
     assert last.echo()
     for bridge in earlier:
@@ -112,7 +114,7 @@ def test_four_talkative_unknown_bridges_and_one_that_comes_twice(
     assert twice[0].hung_up(30)
     twice[0].close()
     bridge = Bridge(controller, hosts["host2"])
-    until(lambda: in_sync(controller, "host2"))
+    until(bridge.in_sync)
     assert bridge.echo()
     stop.set()
     for talker in talkers:
@@ -129,12 +131,12 @@ def test_events_of_a_connection_that_was_replaced_change_nothing(
     host = hosts["host1"]
     (tunnel,) = [tunnel.interface for tunnel in host.tunnels]
     first = Bridge(controller, host)
-    until(lambda: in_sync(controller, "host1"))
+    until(first.in_sync)
     gone = b"".join(port_status(4000 + n, f"tap{n}", ADDED) for n in range(3000))
     first.rogue.say(gone + port_status(host.tunnels[0].ofport, tunnel, REMOVED))
     second = Bridge(controller, host)
     first.thread.join(30)
-    until(lambda: in_sync(controller, "host1"))
+    until(second.in_sync)
     assert second.echo()
 
     (found,) = controller.get("/v1/hosts/host1")["tunnels"]
@@ -149,7 +151,7 @@ def test_a_bridge_that_reads_nothing_holds_up_no_other(
     """Its questions are answered until its connection has no more room; then answers are dropped."""
     host = hosts["host1"]
     deaf = Bridge(controller, host)
-    until(lambda: in_sync(controller, "host1"))
+    until(deaf.in_sync)
     port = next(port for port in host.ports if port.interface == "red1")
     frame = bytes.fromhex("ffffffffffff02aa00000001") + b"\x08\x06" + bytes(46)
     many = b"".join(packet_in(5010, port.ofport, frame, Table.LEARN) for _ in range(50))
@@ -162,7 +164,7 @@ def test_a_bridge_that_reads_nothing_holds_up_no_other(
     except OSError:  # it is read no more
         pass
     other = Bridge(controller, hosts["host2"])
-    until(lambda: in_sync(controller, "host2"))
+    until(other.in_sync)
     assert other.echo()
     other.close()
     deaf.close()

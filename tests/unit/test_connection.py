@@ -37,6 +37,7 @@ class Bridge:
             family=socket.AF_UNIX, recv=self._recv, settimeout=lambda _: None, close=lambda: None
         )
         self.limits, self.backlog, self.heard, self.turn = LIMITS, Backlog(), 0, 0.0
+        self.unread: frozenset[int] = frozenset()
         self.ofp_brick = SimpleNamespace(send_event_to_observers=self._observe, get_handlers=self._handlers)
         self._pieces: Iterator[Received] = iter(pieces)
         self._hear = hear
