@@ -65,11 +65,14 @@ from sdnapp.rest.door import Door
 from sdnapp.rest.server import listener, serve
 from sdnapp.tls import Credentials
 from sdnapp.translation import report
+from sdnapp.watchdog import Watchdog
 
 LOG = logging.getLogger("sdnapp")
 
 TURN = 0.005
 """Seconds that the engine may take until others have a turn."""
+BEAT: Any = object()
+"""In the engine's queue: nothing but a sign that it is taken from."""
 TOGETHER = 0.05
 """Seconds in which what it has for many bridges is gathered, to reach them close together: switches that
 share processors with it, or with each other, wake less often.
@@ -114,6 +117,7 @@ class OverlayApp(OSKenApp):  # type: ignore[misc]  # os-ken has no types
         self._settings = overlay.controller
         self._bridges = Bridges(self._inbox, LIMITS, overlay)
         self._loading: Any = hub.Semaphore()
+        self._watchdog = Watchdog()
 
     def _begin(self) -> tuple[Engine, Overlay]:
         """The engine, and the overlay by which bridges are let in: that of the file, if it is good.
@@ -156,6 +160,8 @@ class OverlayApp(OSKenApp):  # type: ignore[misc]  # os-ken has no types
         serve(application(self, self._door), listening, tls=self._door.credentials)
         renewal.follow(self._renewable)
         hub.spawn(self._run)
+        hub.spawn(self._beat)
+        self._watchdog.start()
         hub.spawn(self._follow_file)
         doors = Server(self._doors, LIMITS, self._bridges.homes, self._bridges.refused_tls)
         return hub.spawn(doors.run)
@@ -200,6 +206,10 @@ class OverlayApp(OSKenApp):  # type: ignore[misc]  # os-ken has no types
     def counted(self, dpid: int) -> Mapping[FlowKey, Count]:
         """The flows of this bridge whose counters are worth telling; none while it is not connected."""
         return self._engine.counted(dpid)
+
+    def late(self) -> bool:
+        """Whether events have not been taken in for some seconds."""
+        return self._watchdog.late
 
     def malformed(self) -> Mapping[str, int]:
         """How many connections ended with a malformed message, by the type of that message."""
@@ -260,7 +270,16 @@ class OverlayApp(OSKenApp):  # type: ignore[misc]  # os-ken has no types
         for effect in self._engine.start():
             self._perform(effect)
         while True:
-            self._handle(self._inbox.take())
+            events = [event for event in self._inbox.take() if event is not BEAT]
+            self._watchdog.turns += 1
+            if events:
+                self._handle(events)
+
+    def _beat(self) -> None:
+        """See to it that the engine's thread turns each second, though nothing happens."""
+        while True:
+            self._inbox.put(BEAT)
+            hub.sleep(1)
 
     def _handle(self, events: list[Event]) -> None:
         turn = gathering = time.monotonic()
@@ -275,6 +294,7 @@ class OverlayApp(OSKenApp):  # type: ignore[misc]  # os-ken has no types
                     if now > gathering + TOGETHER:
                         self._send(gathered)
                         gathering = now
+                    self._watchdog.turns += 1
                     hub.sleep(0)
                     turn = time.monotonic()
         except Exception:

@@ -25,6 +25,9 @@ class Source(Protocol):
     def counted(self, dpid: int) -> Mapping[FlowKey, Count]:
         """The flows of this bridge whose counters are worth telling; none while it is not connected."""
 
+    def late(self) -> bool:
+        """Whether events have not been taken in for some seconds."""
+
     def malformed(self) -> Mapping[str, int]:
         """How many connections ended with a malformed message, by the type of that message."""
 

@@ -181,6 +181,8 @@ def _config(source: Source, _: Call) -> model.Overlay:
 
 
 def _health(source: Source, _: Call) -> Health:
+    if source.late():
+        raise Problem(503, "events are not taken in", "look at the log; the process ends soon, with a stack")
     problems = list(_problems(source.status()))
     return Health(status="degraded" if problems else "ok", problems=problems)
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import signal
+import socket
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -143,6 +145,22 @@ def test_events_of_a_connection_that_was_replaced_change_nothing(
     assert found["ofport"] == host.tunnels[0].ofport
     first.close()
     second.close()
+
+
+@pytest.mark.parametrize("hub", ["eventlet", "native"])
+def test_systemd_hears_that_it_is_ready_and_that_it_turns(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hub: str
+) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
+        listening.bind(str(tmp_path / "notify"))
+        listening.settimeout(40)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        controller = Controller(tmp_path, hub, LEARNING)
+        controller.start()
+        try:
+            assert [listening.recv(100) for _ in range(3)] == [b"READY=1", b"WATCHDOG=1", b"WATCHDOG=1"]
+        finally:
+            controller.end(signal.SIGKILL)
 
 
 def test_a_bridge_that_reads_nothing_holds_up_no_other(

@@ -20,7 +20,7 @@ FLOORS = (
     {"sdnapp.net"},
     {"sdnapp.source", "sdnapp.tls", "sdnapp.pki"},
     {"sdnapp.provision", "sdnapp.engine", "sdnapp.openflow", "sdnapp.renewal"},
-    {"sdnapp.lab", "sdnapp.rest", "sdnapp.manager"},
+    {"sdnapp.lab", "sdnapp.rest", "sdnapp.manager", "sdnapp.watchdog"},
     {"sdnapp.translation"},
     {"sdnapp.bridges"},
     {"sdnapp.cli", "sdnapp.overlay"},

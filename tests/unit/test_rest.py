@@ -76,12 +76,16 @@ class Controller:
         )
         self.asked: list[Any] = []
         self.thawed: list[tuple[str, str]] = []
+        self.is_late = False
         self.released: list[str] = []
         self.replies: list[Any] | Exception = []
         self.counts: dict[FlowKey, Count] = {}
 
     def counted(self, dpid: int) -> Mapping[FlowKey, Count]:
         return self.counts if dpid == HOST1 else {}
+
+    def late(self) -> bool:
+        return self.is_late
 
     def malformed(self) -> Mapping[str, int]:
         return {"HELLO": 3}
@@ -428,6 +432,16 @@ def test_status_and_health_tell_what_is_wrong(
 
     controller.picture = replace(controller.picture, config_error="line 3: no")
     assert "line 3: no" in client.simulate_get("/healthz").text
+
+
+def test_health_says_503_while_events_are_not_taken_in(
+    client: falcon.testing.TestClient, controller: Controller
+) -> None:
+    controller.is_late = True
+    answer = client.simulate_get("/healthz")
+
+    assert answer.status_code == 503
+    assert answer.json["error"] == "events are not taken in"
 
 
 def test_counters_are_told_by_what_they_mean(
