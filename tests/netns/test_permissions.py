@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -33,13 +34,17 @@ def user(group: int) -> Iterator[None]:
 
 
 @pytest.fixture
-def files(tmp_path: Path) -> TlsFiles:
+def target() -> Iterator[Path]:
+    """A directory that all may enter: pytest's own are root's alone."""
+    with TemporaryDirectory() as made:
+        Path(made).chmod(0o755)
+        yield Path(made)
+
+
+@pytest.fixture
+def files(tmp_path: Path, target: Path) -> TlsFiles:
     """A controller's files in a directory that all may enter."""
     made = Pki.begin(tmp_path / "pki").make("controller", "controller")
-    target = tmp_path / "tls"
-    target.mkdir(mode=0o755)
-    for directory in (tmp_path, *tmp_path.parents[:2]):
-        directory.chmod(0o711)
     paths = []
     for path in (made.key, made.certificate, made.ca):
         copy = target / Path(path).name

@@ -77,8 +77,8 @@ def test_a_broadcast_arrives_once_everywhere(ovs: PrivateOvs, tagged: bool, pace
     assert refused == []
     before = sent(ovs)
 
-    tag = "vlan(vid=10,pcp=0),encap(eth_type(0x0806))" if tagged else ""
-    kind = f"eth_type(0x8100),{tag}" if tagged else "eth_type(0x0806)"
+    tag = "vlan(vid=10,pcp=0),encap(eth_type(0x1234))" if tagged else ""
+    kind = f"eth_type(0x8100),{tag}" if tagged else "eth_type(0x1234)"
     frame = f"in_port(1),eth(src=02:00:00:00:00:01,dst={BROADCAST}),{kind}"
     for _ in range(BROADCASTS):
         ovs.appctl("netdev-dummy/receive", "p1", frame)

@@ -282,7 +282,7 @@ def test_a_dump_of_50000_flows_does_not_stall_openflow(
 
     assert status == 200
     assert len({flow["cookie"] for flow in json.loads(answer)[str(DPID)]}) == FLOWS
-    assert seen < 100_000
+    assert seen < len(answer) // 10
     assert len(switch.delays) > 50
     grown = controller.resident_bytes("VmHWM") - at_rest
     median, late, worst = (
