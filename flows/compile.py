@@ -194,6 +194,8 @@ def _apart(old: NetworkView, new: NetworkView) -> tuple[Part, Part]:
         answers = old.answers, new.answers
     if bool(old.answers) != bool(new.answers):  # somebody is answered now, or nobody is any more
         members = old.members, new.members
+    if old.nests != new.nests:  # what leads to local ports is not alike
+        was, now = old.locations, new.locations
     if ports:  # what leads there is not alike, though the location may be
         was, now = _with(was, old, ports), _with(now, new, ports)
     return (
@@ -255,6 +257,7 @@ def _anywhere(view: BridgeView, there: Set[Table]) -> Iterator[Flow]:
         pipeline.believe(view),
         answer.heard(),
         answer.everywhere(),
+        pipeline.nested(),
         flooding.storm(view, there),
         multicast.queries(view),
         flooding.pace(view),

@@ -19,7 +19,7 @@ from operator import attrgetter
 from flows.actions import Action, Goto, Limit, Output, Paced, PopVlan, PushVlan, SetKey
 from flows.flow import Flow
 from flows.match import Match, Source
-from flows.pipeline import EXACT, EXCEPTION, NO_LIMITS, key_of
+from flows.pipeline import EXACT, EXCEPTION, IS_NESTED, NO_LIMITS, key_of
 from flows.tables import Table, onward
 from flows.view import BridgeView, Member, NetworkView, Peer
 
@@ -51,9 +51,18 @@ def copies(peers: Iterable[Peer]) -> Iterator[Action]:
 
 
 def deliver(view: BridgeView, network: NetworkView) -> Iterator[Flow]:
-    """Every local port of the network; the bridge leaves out the one that the frame came in on."""
-    to_all = chain.from_iterable(copy(view, member) for member in network.members)
-    yield Flow(Table.DELIVER, EXACT, Match(network=network.vni), tuple(to_all))
+    """Every local port of the network, or each that takes frames with a second tag; the bridge leaves out the
+    one that the frame came in on.
+    """
+    here = Match(network=network.vni)
+    yield Flow(Table.DELIVER, EXACT, here, _to(view, network.members))
+    if network.nests:
+        nesting = (member for member in network.members if member.nests)
+        yield Flow(Table.DELIVER, EXCEPTION, here._replace(header=IS_NESTED), _to(view, nesting))
+
+
+def _to(view: BridgeView, members: Iterable[Member]) -> tuple[Action, ...]:
+    return tuple(chain.from_iterable(copy(view, member) for member in members))
 
 
 def pace(view: BridgeView) -> Iterator[Flow]:

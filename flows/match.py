@@ -54,7 +54,8 @@ class Header(NamedTuple):
     """What lies behind the Ethernet header, by the names of OpenFlow (1.3 §A.2.3.7); None matches anything.
 
     And what a bridge notes of a frame from a strict port, in registers: the bits that no MAC or address
-    of the port has (``foreign_mac`` and so on), and 1 where it lies (``false_mac`` and so on).
+    of the port has (``foreign_mac`` and so on), and 1 where it lies (``false_mac`` and so on). ``nested`` is
+    1 for a frame from any port with a tag behind that of its network.
 
     Addresses are text, ``value`` or ``value/mask`` with the mask written as an address. A field wants those
     that say that it is there: ``arp_tpa`` an ``eth_type`` of ARP, ``ipv4_src`` one of IPv4, and so on.
@@ -87,6 +88,7 @@ class Header(NamedTuple):
     false_arp: int | None = None
     false_ip6: int | None = None
     false_target: int | None = None
+    nested: int | None = None
 
     def said(self) -> Iterator[tuple[str, int | str]]:
         """The fields that are not wildcarded, with their values."""
@@ -109,7 +111,7 @@ NOTED: Mapping[str, int | str] = {
     "foreign_mac": NOBODY,
     "foreign_ip": "0.0.0.0",
     "foreign_ip6": UNSPECIFIED,
-    **dict.fromkeys(("false_mac", "false_arp", "false_ip6", "false_target"), 0),
+    **dict.fromkeys(("false_mac", "false_arp", "false_ip6", "false_target", "nested"), 0),
 }
 """Fields of registers, and what they are as long as nobody sets them."""
 NO_HEADER = Header()

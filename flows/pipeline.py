@@ -31,13 +31,14 @@ from flows.actions import (
     Punt,
     PushVlan,
     Remember,
+    SetField,
     SetKey,
     SetNetwork,
     SetSource,
     Teach,
 )
 from flows.flow import Flow, Flows, Kind, Meter, for_each
-from flows.match import TAGGED, UNTAGGED, Match, Source
+from flows.match import SERVICE_VLAN, TAGGED, UNTAGGED, VLAN, Header, Match, Source
 from flows.security import foreign
 from flows.tables import TABLES, Table, onward
 from flows.view import BridgeView, Limits, Location, Member, NetworkView
@@ -48,6 +49,7 @@ GENERAL = 50
 MISS = 0
 
 NO_LIMITS = Limits()
+NO_NESTED, IS_NESTED = Header(nested=0), Header(nested=1)
 
 PUNT_BYTES = 128
 """Enough for the Ethernet header and an ARP or ND message behind two tags."""
@@ -139,7 +141,8 @@ def key_to_network(view: BridgeView, network: NetworkView) -> Iterator[Flow]:
     Of the two ways to say "these peers of all", the shorter one is taken: a flow for each peer that may, or
     one flow for all and a drop for each peer that may not.
     """
-    after = Table.SECURITY if view.learn_from_tunnels else Table.FORWARD
+    onward = Table.NESTED if network.nests else Table.FORWARD
+    after = Table.SECURITY if view.learn_from_tunnels else onward
     admit = (SetNetwork(network.vni), Goto(after))
     others = sorted(frozenset(view.tunnels).difference(network.entrances))
     for key in network.keys:
@@ -177,6 +180,16 @@ def teach(view: BridgeView, network: NetworkView) -> Iterator[Flow]:
             yield Flow(Table.LEARN, GENERAL, unknown, (taught, Punt(PUNT_BYTES), *_AFTER_LEARN))
 
 
+def nested() -> Iterator[Flow]:
+    """Note a tag behind that of the network: guards read nothing behind it, and hosts do.
+
+    How many tags Open vSwitch itself takes off is a matter of its ``vlan-limit``.
+    """
+    tagged = (Match(header=Header(VLAN)), Match(header=Header(SERVICE_VLAN)), Match(vlan=TAGGED))
+    for match in tagged:
+        yield Flow(Table.NESTED, EXACT, match, (SetField("nested", 1), Goto(Table.FORWARD)))
+
+
 def learn(view: BridgeView, vni: int, locations: Iterable[Location]) -> Iterator[Flows]:
     """A source where we know it goes on.
 
@@ -200,6 +213,8 @@ def forward(view: BridgeView, network: NetworkView, locations: Collection[Locati
         match = Match(source=Source.LOCAL if remote else None, network=network.vni)
         paced = within(view.limits.get(port, NO_LIMITS).receive)
         there = (SetKey(key), Output(port)) if remote else (*paced, *_out(members[port]))
+        if network.nests and not remote and not members[port].nests:
+            match = match._replace(header=NO_NESTED)
         yield for_each(macs, "eth_dst", Table.FORWARD, EXACT, match, there, kind=_kind(learned))
 
 

@@ -19,7 +19,7 @@ from flows.match import (
     Match,
     Source,
 )
-from flows.tables import TABLES, Table
+from flows.tables import Table
 from flows.view import NetworkView
 
 RATE, BURST = 200, 1000
@@ -33,7 +33,7 @@ _QUOTED = 640
 """Enough of a frame that is too large to quote it (RFC 1812 §4.3.2.3)."""
 _EXACT, _GENERAL = 100, 50
 
-_ONWARD = tuple(Goto(table) for table in [TABLES[Table.SERVICE].miss] if table is not None)
+_ONWARD = (Goto(Table.FORWARD),)
 _SERVED: tuple[tuple[Header, tuple[Action, ...]], ...] = (
     (Header(IPV4, UDP, udp_src=DHCP_CLIENT, udp_dst=DHCP_SERVER), ()),
     (Header(IPV6, UDP, udp_src=DHCP6_CLIENT, udp_dst=DHCP6_SERVER), ()),

@@ -32,6 +32,7 @@ class Table(IntEnum):
     REPLY = 54
     SIZE = 56
     SERVICE = 58
+    NESTED = 59
     FORWARD = 60
     STORM = 62
     MULTICAST = 65
@@ -53,6 +54,7 @@ class Feature(Enum):
     ANSWERS_6 = "an IPv6 address is known"
     SIZE = "somebody else made the device of a port"
     SERVICE = "DHCP is served, or sizes are asked"
+    NESTED = "a trunk without port security has a network of the bridge"
     FLOOD_RATE = "a port has a `broadcast_rate`"
     RECEIVE_RATE = "a port has a rate to receive"
 
@@ -102,7 +104,7 @@ TABLES: Mapping[Table, Declaration] = {
     Table.KEY_TO_NETWORK: _declare(
         "the tunnel key, from a peer that may send it, becomes the network; what it vouches for is believed",
         "in_port key",
-        *(Table.SECURITY, Table.FORWARD),
+        *(Table.SECURITY, Table.NESTED, Table.FORWARD),
     ),
     Table.FOREIGN: _declare(
         "no second tag from a strict port; has a source a bit that its MAC has not? Then no more of it needs "
@@ -198,12 +200,18 @@ TABLES: Mapping[Table, Declaration] = {
     Table.SERVICE: _declare(
         "what the network itself answers: DHCP, router solicitations, frames that are too large",
         "source network eth_type ip_proto udp_src udp_dst icmpv6_type",
-        miss=Table.FORWARD,
+        miss=Table.NESTED,
         only=Feature.SERVICE,
+    ),
+    Table.NESTED: _declare(
+        "a second tag is noted: what it hides from guards reaches no port but trunks without port security",
+        "vlan eth_type",
+        miss=Table.FORWARD,
+        only=Feature.NESTED,
     ),
     Table.FORWARD: _declare(
         "known destinations: a local port, or a peer behind its tunnel",
-        "source network eth_dst",
+        "source network eth_dst nested",
         miss=Table.STORM,
     ),
     Table.STORM: _declare(
@@ -224,7 +232,7 @@ TABLES: Mapping[Table, Declaration] = {
     ),
     Table.DELIVER: _declare(
         "a flooded frame reaches the local ports of its network (all that a tunnel may reach)",
-        "network",
+        "network nested",
         whole=True,
     ),
     Table.PACE: _declare(

@@ -45,6 +45,11 @@ class Member:
     speaker: Speaker | None = None
     may: frozenset[Role] = frozenset()
 
+    @property
+    def nests(self) -> bool:
+        """Whether it may send, and so receives, frames with a second tag."""
+        return self.tagged and self.speaker is None
+
 
 class Location(NamedTuple):
     """A place and the MACs that live there: a local port, or the tunnel port of a peer (``remote``).
@@ -140,7 +145,8 @@ class NetworkView:
     router solicitations; ``leases``: somebody else may serve DHCP there. ``floods_unknown``: a unicast frame
     whose destination nobody knows goes everywhere, rather than nowhere. ``snooping``: by family, who listens
     to multicast; where nobody asks for that, there is none. ``answers``: the known addresses of MACs that
-    have a location, each once. ``lies``: claims that nobody needs to tell us any more.
+    have a location, each once. ``lies``: claims that nobody needs to tell us any more. ``nests``: frames
+    with a second tag may come, as a trunk without port security has the network, on this host or another.
     """
 
     vni: int
@@ -155,6 +161,7 @@ class NetworkView:
     answers: tuple[Answer, ...] = ()
     leases: bool = False
     lies: tuple[Lie, ...] = ()
+    nests: bool = False
 
     @property
     def anybody_speaks(self) -> bool:
@@ -192,6 +199,7 @@ class BridgeView:
             Feature.ANSWERS_6: any(":" in known.ip for network in networks for known in network.answers),
             Feature.SIZE: (sized := any(member.largest is not None for member in members)),
             Feature.SERVICE: sized or any(network.serves for network in networks),
+            Feature.NESTED: any(network.nests for network in networks),
             Feature.FLOOD_RATE: any(of_port.flood is not None for of_port in limits),
             Feature.RECEIVE_RATE: any(of_port.receive is not None for of_port in limits),
         }

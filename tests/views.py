@@ -325,6 +325,7 @@ def _network(
         snooping=tuple(_snooping(draw, sorted({m.port for m in members}), [peer.port for peer in peers])),
         answers=_answers(draw, locations),
         leases=draw(_yes_or_no),
+        nests=any(member.nests for member in members) or draw(_yes_or_no),
         lies=draw(_lies(sorted({m.port for m in members}))),
     )
 

@@ -22,6 +22,7 @@ _FIELDS = {
     **{"nw_proto": "ip_proto", "nw_src": "ipv4_src", "nw_dst": "ipv4_dst", "tp_src": "udp_src"},
     **{"tp_dst": "udp_dst", "ipv6_nd_target": "nd_target", "ipv6_nd_sll": "nd_sll", "ipv6_nd_tll": "nd_tll"},
     **{"reg4": "false_mac", "reg5": "false_arp", "reg6": "false_ip6", "reg7": "false_target"},
+    "reg12": "nested",
     "field_524290": "nd_options_type",
 }
 

@@ -118,6 +118,11 @@ class Home:
         """Whether a DHCP server may be among them."""
         return any("dhcp-server" in port.security.may for port in self.ports)
 
+    @cached_property
+    def nests(self) -> bool:
+        """Whether a port may send frames with a second tag: a trunk without port security."""
+        return any(seat.speaker is None and seat.attachment.tagged for seat in self.seats)
+
 
 NO_HOME = Home("", ())
 Homes = Mapping[str, Home]
@@ -158,6 +163,11 @@ class Knowledge:
     def leases(self) -> bool:
         """Whether a DHCP server may be among the ports."""
         return any(home.leases for home in self.homes.values())
+
+    @cached_property
+    def nests(self) -> bool:
+        """Whether a port may send frames with a second tag."""
+        return any(home.nests for home in self.homes.values())
 
     @cached_property
     def macs(self) -> int:

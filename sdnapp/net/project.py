@@ -206,6 +206,7 @@ def _network(kept: Kept, host: str, ports: Ports, ways: Ways, known: Knowledge) 
         answers=kept.of(_given, host, given, ways.behind, known.answering)
         + kept.of(_heard, host, ports, ways.behind, known.heard),
         leases=known.network.dhcp is None and known.leases,
+        nests=known.nests,
         lies=kept.of(_lies, host, ports, known.lies),
     )
 

@@ -42,6 +42,7 @@ _FIELDS_OF_OVS: Mapping[str, tuple[int, int, int]] = {
     "false_arp": (0x0001, 5, 4),
     "false_ip6": (0x0001, 6, 4),
     "false_target": (0x0001, 7, 4),
+    "nested": (0x0001, 12, 4),
     "foreign_ip6": (0x0001, 113, 16),
     "ip_frag": (0x0001, 26, 1),
     "foreign_mac": (0x8001, 1, 8),

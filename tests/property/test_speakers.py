@@ -116,3 +116,16 @@ def test_a_question_from_a_tunnel_is_for_local_ports_to_answer(view: BridgeView,
             asks = Header(ARP, arp_op=1, arp_spa="10.1.1.8", arp_tpa=ip, arp_sha=STRANGER)
             asked = Frame(tunnel, STRANGER, BROADCAST, key=key, header=asks)
             assert walk(compile_bridge(view), asked).ports == {member.port for member in network.members}
+
+
+@given(views(), frames)
+def test_a_second_tag_reaches_trunks_without_port_security_alone(view: BridgeView, frame: Frame) -> None:
+    """What it hides is not read by guards; whether the network has such trunks is told by the file."""
+    found = where(view, frame)
+    if found is None or len(frame.vlans) < 2 or not found[0].nests:
+        return
+    network, behind = found[0], frame.vlans[1:]
+    copies = walk(compile_bridge(view), frame).copies
+    ports = {member.port for member in network.members if member.nests}
+    assert {copy.port for copy in copies} <= ports | {peer.port for peer in network.peers}
+    assert all(copy.vlans[-len(behind) :] == behind for copy in copies)

@@ -119,6 +119,7 @@ FEATURES: dict[str, Callable[[Any], bool]] = {
     "NetworkView.lies": lambda found: found != "none",
     "NetworkView.floods_unknown": lambda found: not found,
     "NetworkView.leases": bool,
+    "NetworkView.nests": bool,
     "NetworkView.serves": bool,
     "Peer.up": lambda found: not found,
     "Snooping.groups": lambda found: found in {"one", "many"},

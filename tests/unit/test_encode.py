@@ -81,6 +81,7 @@ OS_KEN_NAMES = {
     "false_arp": "reg5",
     "false_ip6": "reg6",
     "false_target": "reg7",
+    "nested": "reg12",
     "nd_reserved": f"field_{0x1000 << 7 | 1}",
     "nd_options_type": f"field_{0x1000 << 7 | 2}",
 }

@@ -46,6 +46,7 @@ from tests.views import (
 )
 
 PROGRAM = compile_bridge(two_tenants())
+OTHER_TRUNK = 4
 
 
 def send(in_port: int, src: str, dst: str, *vlans: int, key: int = 0) -> Walk:
@@ -95,8 +96,30 @@ def test_a_trunk_keeps_networks_apart_by_tag() -> None:
     assert send(TRUNK, STRANGER, BLUE_MAC, 40).copies == (Copy(BLUE_PORT, (), 0),)
 
 
-def test_inner_tags_of_a_tenant_pass_untouched() -> None:
-    assert send(TRUNK, STRANGER, RED_MAC, 30, 77).copies == (Copy(RED_PORT, (77,), 0),)
+@pytest.mark.parametrize("inner", [(77,), (77, 0, 5)])
+def test_inner_tags_of_a_tenant_pass_untouched_between_trunks(inner: tuple[int, ...]) -> None:
+    red, blue = nesting(two_tenants()).networks
+    there = Location(OTHER_TRUNK, False, True, (STRANGER,))
+    members = (*red.members, Member(OTHER_TRUNK, 31, tagged=True))
+    view = replace(
+        two_tenants(),
+        networks=(replace(red, members=members, locations=(*red.locations, there)), blue),
+    )
+    program = compile_bridge(view)
+
+    def sent(port: int, to: str, *vlans: int, key: int = 0) -> set[Copy]:
+        return set(walk(program, Frame(port, BLUE_MAC, to, vlans, key)).copies)
+
+    assert sent(TRUNK, STRANGER, 30, *inner) == {Copy(OTHER_TRUNK, (31, *inner), 0)}
+    assert sent(TRUNK, RED_FAR, 30, *inner) == {Copy(TUNNEL, inner, RED)}
+    assert sent(TUNNEL, STRANGER, *inner, key=RED) == {Copy(OTHER_TRUNK, (31, *inner), RED)}
+    assert sent(TRUNK, BROADCAST, 30, *inner) == {
+        Copy(TUNNEL, inner, RED),
+        Copy(OTHER_TRUNK, (31, *inner), RED),
+    }
+    for to in (RED_MAC, BROADCAST):
+        assert all(copy.port != RED_PORT for copy in sent(TRUNK, to, 30, *inner))
+        assert all(copy.port != RED_PORT for copy in sent(TUNNEL, to, *inner, key=RED))
 
 
 @pytest.mark.parametrize(
@@ -184,6 +207,12 @@ def asked(view: BridgeView) -> BridgeView:
     return replace(view, networks=(replace(red, snooping=(snooping,)), blue))
 
 
+def nesting(view: BridgeView) -> BridgeView:
+    """The same, where frames of red may have a second tag."""
+    red, blue = view.networks
+    return replace(view, networks=(replace(red, nests=True), blue))
+
+
 def with_limits(view: BridgeView, limits: Limits) -> BridgeView:
     return replace(view, limits={RED_PORT: limits})
 
@@ -224,16 +253,16 @@ HAVING: dict[str, tuple[BridgeView, set[Table]]] = {
     "DHCP": (serving(PLAIN), {Table.SERVICE}),
     "an address": (known(PLAIN, "10.1.1.1"), {Table.REPLY}),
     "an IPv6 address": (known(PLAIN, "10.1.1.1", "fd00::1"), {Table.ADVERTISE, Table.REPLY}),
-    "a querier": (asked(PLAIN), {Table.MULTICAST}),
+    "a trunk without port security": (nesting(PLAIN), {Table.NESTED}),
+    "a querier": (asked(PLAIN), set()),
     "a rate of floods": (with_limits(PLAIN, Limits(flood=SOME)), {Table.STORM}),
     "a rate to receive": (with_limits(PLAIN, Limits(receive=SOME)), {Table.PACE}),
 }
 """Views with one thing each, and the tables that are there for it."""
 AFTER = {
-    Table.ANSWER: (Table.SIZE, Table.SERVICE, Table.FORWARD),
-    Table.SERVICE: (Table.FORWARD,),
-    Table.FORWARD: (Table.STORM, Table.MULTICAST, Table.FLOOD),
-    Table.STORM: (Table.MULTICAST, Table.FLOOD),
+    Table.ANSWER: (Table.SIZE, Table.SERVICE, Table.NESTED, Table.FORWARD),
+    Table.SERVICE: (Table.NESTED, Table.FORWARD),
+    Table.FORWARD: (Table.STORM, Table.MULTICAST),
 }
 """Where a miss leads: the first of these that is there."""
 
@@ -264,9 +293,10 @@ def test_every_table_says_what_happens_to_the_rest(what: str) -> None:
 def test_what_a_bridge_has_more_changes_no_flow_of_a_port_or_a_station(what: str) -> None:
     """It has the same flows and more, but for where the misses lead, and what is of the very thing."""
     before, now = set(PROGRAM.flows.values()), set(compile_bridge(HAVING[what][0]).flows.values())
+    very = {Table.KEY_TO_NETWORK} if HAVING[what][1] == {Table.NESTED} else set()
 
     for gone in before - now:
-        assert gone.match == Match() or RED_PORT in {gone.match.in_port, *outputs(gone)}
+        assert gone.match == Match() or gone.table in very or RED_PORT in {gone.match.in_port, *outputs(gone)}
 
 
 def outputs(flow: Flow) -> set[int]:
