@@ -71,6 +71,10 @@ class Wires:
         """How often a frame with this in it came in at each port."""
         return self._count(lambda data: said in data, seconds)
 
+    def ending(self, tails: tuple[bytes, ...], seconds: float = 0.5) -> Counter[str]:
+        """How often a frame that ends with one of these came in at each port."""
+        return self._count(lambda data: data.endswith(tails), seconds)
+
     def _count(self, wanted: Callable[[bytes], bool], seconds: float) -> Counter[str]:
         found: Counter[str] = Counter()
         time.sleep(seconds)
