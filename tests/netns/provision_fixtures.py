@@ -65,9 +65,9 @@ class BareHost:
         self.run("sh", "-c", f"kill -9 $(cat /run/openvswitch/{daemon}.pid)")
 
     @contextmanager
-    def agent(self) -> Iterator[Agent]:
-        """Keep this host as its file says, until the end of the block."""
-        command = self.command(SDNAPP, "provision", str(self.file), "--host", "host1", "--watch")
+    def agent(self, *through: str) -> Iterator[Agent]:
+        """Keep this host as its file says until the end of the block; ``through``: what runs the agent."""
+        command = self.command(*through, SDNAPP, "provision", str(self.file), "--host", "host1", "--watch")
         log = self.file.with_name("agent.log")
         with log.open("wb") as output:
             process = subprocess.Popen(command, stderr=output, env=environment())

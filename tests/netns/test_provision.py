@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import resource
 import signal
 import sys
@@ -14,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from sdnapp.provision.linger import PATIENCE
+from sdnapp.shipped import UNITS
 from tests.netns.conftest import until
 from tests.netns.provision_fixtures import DATABASE, ROOT, BareHost, bare_host
 from tests.overlays import TWO_HOSTS
@@ -346,6 +348,22 @@ def test_two_hundred_ports_take_one_transaction_and_less_than_five_seconds(host:
 
     host.provision("--remove")
     assert host.run("ip", "netns") == ""
+
+
+def test_the_agents_unit_leaves_it_the_capabilities_that_it_needs(host: BareHost) -> None:
+    """With those of CapabilityBoundingSet and no others it builds the host, follows it, and takes it down."""
+    unit = (UNITS / "sdnapp-provision.service").read_text(encoding="utf-8")
+    (allowed,) = re.findall("^CapabilityBoundingSet=(.+)$", unit, re.MULTILINE)
+    few = ",".join(f"+{name.removeprefix('CAP_').lower()}" for name in allowed.split())
+
+    with host.agent("setpriv", f"--bounding-set=-all,{few}", "--no-new-privs") as agent:
+        agent.says("ready")
+        host.run("ip", "link", "del", "red1")
+        agent.says("create  workload red1", times=2)
+        host.run("ip", "netns", "del", "blue1")
+        agent.says("create  workload blue1", times=2)
+        until(lambda: host.provision("--dry-run") == ["nothing to do"], otherwise="something is left to do")
+        assert agent.stop() == 0
 
 
 def test_the_agent_follows_the_file_and_the_host(host: BareHost) -> None:
