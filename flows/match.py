@@ -97,7 +97,7 @@ class Header(NamedTuple):
     def parsed(self) -> dict[str, int | str]:
         """The fields of a frame with this header as Open vSwitch extracts them (lib/flow.c).
 
-        A field whose protocol is there, and which the frame lacks or which cannot be read, is zero.
+        A field of a protocol that is there, which the frame lacks or which cannot be read, is zero.
         """
         fields = dict(self.said())
         for prerequisites, zeros in _ZEROS:

@@ -145,7 +145,7 @@ class NetworkView:
     router solicitations; ``leases``: somebody else may serve DHCP there. ``floods_unknown``: a unicast frame
     whose destination nobody knows goes everywhere, rather than nowhere. ``snooping``: by family, who listens
     to multicast; where nobody asks for that, there is none. ``answers``: the known addresses of MACs that
-    have a location, each once. ``lies``: claims that nobody needs to tell us any more. ``nests``: frames
+    have a location, each once. ``lies``: claims that need not be reported any more. ``nests``: frames
     with a second tag may come, as a trunk without port security has the network, on this host or another.
     """
 

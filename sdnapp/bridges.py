@@ -64,7 +64,7 @@ class Bridges:
         return self._admission.homes(ip), len(self._admission.overlay.hosts)
 
     def configure(self, overlay: Overlay) -> None:
-        """Go by this overlay: who would not be let in now, or is what nobody knew before, connects anew."""
+        """Apply this overlay: close connections that it refuses, and those of bridges that it adds."""
         self._admission = Admission(overlay)
         for switch in list(self._switches.values()):
             verdict = self._admission.admit(switch.datapath.id, _peer(switch.datapath))
@@ -74,7 +74,7 @@ class Bridges:
                 switch.datapath.close()
 
     def connect(self, datapath: Any) -> None:
-        """Let a connection in whose handshake is complete, or close it."""
+        """Admit a connection that has completed its handshake, or close it."""
         peer = _peer(datapath)
         verdict = self._admission.admit(datapath.id, peer)
         if isinstance(verdict, Refused):
@@ -148,8 +148,8 @@ class Bridges:
         names = refused_names(peer.names)
         fields = {"host": host or "-", "dpid": dpid, "address": shown(datapath.address), "names": names}
         log_event(LOG, f"bridge.{kind}", level=logging.WARNING, **fields, reason=why)
-        whose = f"the bridge of {host}" if host else f"bridge {dpid}"
-        text = f"{peer.ip} ({names}) was refused as {whose}: {why}"
+        claimed = f"the bridge of {host}" if host else f"bridge {dpid}"
+        text = f"{peer.ip} ({names}) was refused as {claimed}: {why}"
         self.refusals.add(kind, host=host, ip=peer.ip, names=names, text=text, now=time.time())
         datapath.close()
 

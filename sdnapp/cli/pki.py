@@ -7,12 +7,12 @@ import re
 import sys
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
-from functools import wraps
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
+from sdnapp.cli.output import refusing
 from sdnapp.pki.authority import AUTHORITIES, CA_DAYS, LEAF_DAYS, Kind, PkiError, make_authorities, make_leaf
 from sdnapp.pki.condition import Condition, conditions
 
@@ -24,21 +24,8 @@ HERE = ("localhost", "127.0.0.1", "::1")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _ADDRESS = re.compile(r"[A-Za-z0-9_.:-]{1,253}")
 
+
 Command = TypeVar("Command", bound=Callable[..., None])
-
-
-def _told(command: Command) -> Command:
-    """Have a command say why nothing was made, with exit status 2."""
-
-    @wraps(command)
-    def tell(*args: Any, **options: Any) -> None:
-        try:
-            command(*args, **options)
-        except PkiError as error:
-            click.echo(f"Error: {error}", err=True)
-            sys.exit(2)
-
-    return tell  # type: ignore[return-value]  # the same but for the exception
 
 
 def _names(_: click.Context, __: click.Parameter, value: Any) -> Any:
@@ -90,7 +77,7 @@ def pki() -> None:
 
 @pki.command()
 @_making(CA_DAYS)
-@_told
+@refusing(PkiError)
 def init(directory: Path, days: int, *, force: bool) -> None:
     """Make the authorities: one for controllers, one for bridges, one for operators."""
     folder = make_authorities(directory, now=_now(), days=days, force=force)
@@ -100,7 +87,7 @@ def init(directory: Path, days: int, *, force: bool) -> None:
 @pki.command()
 @click.argument("names", nargs=-1, required=True, callback=_names, metavar="NAME...")
 @_making(LEAF_DAYS)
-@_told
+@refusing(PkiError)
 def host(names: tuple[str, ...], directory: Path, days: int, *, force: bool) -> None:
     """Make a certificate for the bridge of each host NAME.
 
@@ -120,7 +107,7 @@ def host(names: tuple[str, ...], directory: Path, days: int, *, force: bool) -> 
     help="IP address or DNS name at which REST is asked; may be given several times.",
 )
 @_making(LEAF_DAYS)
-@_told
+@refusing(PkiError)
 def controller(name: str, addresses: tuple[str, ...], directory: Path, days: int, *, force: bool) -> None:
     """Make a certificate for a controller, which serves OpenFlow and REST."""
     _make(directory, "controller", name, (*HERE, *addresses), days, force=force)
@@ -129,7 +116,7 @@ def controller(name: str, addresses: tuple[str, ...], directory: Path, days: int
 @pki.command()
 @click.argument("name", callback=_names)
 @_making(LEAF_DAYS)
-@_told
+@refusing(PkiError)
 def operator(name: str, directory: Path, days: int, *, force: bool) -> None:
     """Make a certificate with which operator NAME asks the controller over REST."""
     _make(directory, "operator", name, (), days, force=force)

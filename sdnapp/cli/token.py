@@ -3,33 +3,15 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
-from functools import wraps
-from typing import Any, TypeVar
 
 import click
 
+from sdnapp.cli.output import refusing
 from sdnapp.rest.access import SCOPES, Entry, Scope, add, digest_of, new_token, read
 from sdnapp.rest.access import remove as remove_from
 from sdnapp.tls import Unusable
 
 FILE = "/etc/sdnapp/access"
-
-Command = TypeVar("Command", bound=Callable[..., None])
-
-
-def _told(command: Command) -> Command:
-    """Have a command say what is wrong with the file, with exit status 2."""
-
-    @wraps(command)
-    def tell(*args: Any, **options: Any) -> None:
-        try:
-            command(*args, **options)
-        except Unusable as error:
-            click.echo(f"Error: {error}", err=True)
-            sys.exit(2)
-
-    return tell  # type: ignore[return-value]  # the same but for the exception
 
 
 _file = click.option(
@@ -53,7 +35,7 @@ def token() -> None:
 @click.argument("name")
 @_scopes
 @_file
-@_told
+@refusing(Unusable)
 def new(name: str, scopes: tuple[Scope, ...], file: str) -> None:
     """Make a token for client NAME, and print it, once: keep it in a file of mode 0600."""
     made = new_token()
@@ -65,16 +47,16 @@ def new(name: str, scopes: tuple[Scope, ...], file: str) -> None:
 @click.argument("name")
 @_scopes
 @_file
-@_told
+@refusing(Unusable)
 def allow(name: str, scopes: tuple[Scope, ...], file: str) -> None:
-    """Answer the client whose certificate has this NAME; 'controller.rest_client_ca' must have signed it."""
+    """Answer the client with a certificate of this NAME, signed by 'controller.rest_client_ca'."""
     add(file, Entry(name, frozenset(scopes), None))
     click.echo(f"{file}: the certificate {name} may {' and '.join(sorted(scopes))}")
 
 
 @token.command(name="list")
 @_file
-@_told
+@refusing(Unusable)
 def list_(file: str) -> None:
     """List the clients, with their scopes."""
     for entry in read(file).entries:
@@ -85,7 +67,7 @@ def list_(file: str) -> None:
 @token.command()
 @click.argument("name")
 @_file
-@_told
+@refusing(Unusable)
 def remove(name: str, file: str) -> None:
     """Answer client NAME no more."""
     if not remove_from(file, name):

@@ -130,49 +130,49 @@ Assign = Annotated[
 ]
 
 
-def _interval(text: str) -> int | None:
-    """Milliseconds; 0 where the text says false."""
+def _switched(text: str, usual: int, numbers: range) -> int | None:
+    """One of the numbers; the usual one for true, 0 for false."""
     if text in {"true", "false"}:
-        return BFD_INTERVAL if text == "true" else 0
+        return usual if text == "true" else 0
     number = int(text) if NUMBER.fullmatch(text) and text.isdecimal() else 0
-    return number if 100 <= number <= 60_000 else None
+    return number if number in numbers else None
+
+
+def _switch_or(numbers: range) -> WithJsonSchema:
+    """The JSON Schema of that."""
+    least, most = numbers[0], numbers[-1]
+    number = {"type": "integer", "minimum": least, "maximum": most}
+    return WithJsonSchema(
+        {"anyOf": [{"type": "boolean"}, number], "$comment": f"`true`, `false`, or {least} to {most}"}
+    )
 
 
 BFD_INTERVAL = 1000
 """Milliseconds, where the file names no number."""
+_INTERVALS = range(100, 60_001)
 
 Bfd = Annotated[
     int,
-    read("true, false or an interval", "Write true, false, or milliseconds from 100 to 60000.", _interval),
-    WithJsonSchema(
-        {
-            "anyOf": [{"type": "boolean"}, {"type": "integer", "minimum": 100, "maximum": 60000}],
-            "$comment": "`true`, `false`, or 100 to 60000",
-        }
+    read(
+        "true, false or an interval",
+        "Write true, false, or milliseconds from 100 to 60000.",
+        lambda text: _switched(text, BFD_INTERVAL, _INTERVALS),
     ),
+    _switch_or(_INTERVALS),
 ]
 
 LOOP_HOLD = 60
 """Seconds, where the file names no number."""
-
-
-def _hold(text: str) -> int | None:
-    """Seconds; 0 where the text says false."""
-    if text in {"true", "false"}:
-        return LOOP_HOLD if text == "true" else 0
-    number = int(text) if NUMBER.fullmatch(text) and text.isdecimal() else 0
-    return number if 1 <= number <= 960 else None
-
+_HOLDS = range(1, 961)
 
 LoopHold = Annotated[
     int,
-    read("true, false or seconds", "Write true, false, or seconds from 1 to 960.", _hold),
-    WithJsonSchema(
-        {
-            "anyOf": [{"type": "boolean"}, {"type": "integer", "minimum": 1, "maximum": 960}],
-            "$comment": "`true`, `false`, or 1 to 960",
-        }
+    read(
+        "true, false or seconds",
+        "Write true, false, or seconds from 1 to 960.",
+        lambda text: _switched(text, LOOP_HOLD, _HOLDS),
     ),
+    _switch_or(_HOLDS),
 ]
 
 Security = Annotated[

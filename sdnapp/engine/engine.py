@@ -117,7 +117,7 @@ class Engine:
     """Keeps every connected bridge at what the state asks of it."""
 
     def __init__(self, overlay: Overlay, *, held: bool = False, key: bytes = bytes(16)) -> None:
-        """``held``: the bridges hold what the overlay asks for, as far as anybody knows.
+        """``held``: the bridges hold what the overlay asks for, as far as is known.
 
         ``key``: of the probes for loops, known to nothing else.
         """

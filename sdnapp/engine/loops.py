@@ -96,7 +96,7 @@ class Probes:
         return self._tokens.source
 
     def returned(self, data: bytes) -> Sender | None:
-        """Find whose probe a frame is; None where it is none."""
+        """Find the sender of a probe; None where the frame is no probe."""
         return self._tokens.sender(data)
 
     def _forget(self, places: Collection[Place]) -> None:

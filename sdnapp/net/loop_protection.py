@@ -45,7 +45,7 @@ _SHORTEST = 60
 
 
 class Held(NamedTuple):
-    """A port that is held down: ``peer`` is where its probe came in, or whose came in at it.
+    """A port that is held down. ``peer``: the port at the other end of the loop, as a probe told.
 
     ``seen``: when a probe came back last; ``until``: when it may be released, ``seconds`` after it was held.
     """
@@ -175,7 +175,7 @@ class Tokens:
         return (header + self.of(sender)).ljust(_SHORTEST, b"\0")
 
     def sender(self, data: bytes) -> Sender | None:
-        """Find whose probe an untagged frame is; None where it is none."""
+        """Find the sender of an untagged probe; None where the frame is no probe."""
         if len(data) < _HEADER.size + _TOKEN:
             return None
         if _HEADER.unpack_from(data) != (packed(PROBES), self.source, _ETHERTYPE, _MAGIC):

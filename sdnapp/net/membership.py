@@ -116,8 +116,8 @@ def _behind_alert(found: Packet) -> Query | Report | None:
 
 def _reaches_hosts(query: Packet, group: bytes) -> bool:
     """Whether hosts receive the query: its IP and MAC address are those of all, or of the group."""
-    everybody = _ALL_HOSTS if query.src.version == 4 else _ALL_NODES
-    to = ip_address(group) if any(group) else everybody
+    all_hosts = _ALL_HOSTS if query.src.version == 4 else _ALL_NODES
+    to = ip_address(group) if any(group) else all_hosts
     return query.dst == to and query.eth_dst == mac_of(str(to))
 
 

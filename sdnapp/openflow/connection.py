@@ -7,7 +7,7 @@ Each message is checked before os-ken parses it (``shapes``). One that is malfor
 
 A connection has two hub threads: one reads, tells applications and os-ken's handlers, and may wait for them;
 one sends. Each ends when the connection does. os-ken kills its sending thread, and threads of the native hub
-cannot be killed: it would wait forever, and nobody would hear that the bridge went.
+cannot be killed: it would wait forever, and the end of the connection would not be reported.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class Ended(Exception):
 
 
 class Connection(controller.Datapath):  # type: ignore[misc]  # os-ken has no types
-    """os-ken's ``Datapath``, whose receiving and sending threads are ours.
+    """os-ken's ``Datapath``, with receiving and sending threads of our own.
 
     ``names``: those of its verified certificate; None without TLS. ``backlog``: its events that the engine
     has not taken in. ``begin``: when it was accepted, by ``time.monotonic``. ``unread``:

@@ -23,11 +23,11 @@ class Limits:
     waiting_each: int = 32
     """The same from one address, beside one for each host of the file that may connect from there."""
     unknown: int = 64
-    """Connected bridges whose datapath id the file does not have. Beyond: refused."""
+    """Connected bridges with a datapath id that the file does not have. Beyond: refused."""
     room: int = 16
-    """Pieces that wait to be sent to a bridge; who has more to send to it waits."""
+    """Pieces that wait to be sent to a bridge; a thread with more to send waits."""
     offers: int = 256
-    """Frames that wait to be sent to a bridge. Beyond: dropped and counted; nobody waits."""
+    """Frames that wait to be sent to a bridge. Beyond: dropped and counted, without waiting."""
     backlog: int = 16 * 1024
     """Events of a connection that the engine has not taken in. Beyond: it is read more slowly."""
     backlog_bytes: int = 4 * 1024 * 1024

@@ -1,4 +1,4 @@
-"""Parts of multipart replies that are parsed when somebody asks for one: what makes large replies harmless.
+"""Parts of multipart replies that are parsed when one is read: what makes large replies harmless.
 
 os-ken builds a dozen objects for each flow of a reply, inside its receive loop, which does not yield while
 the switch keeps sending: at 10,000 flows a second a large dump silences every switch for seconds. Groups with

@@ -1,6 +1,6 @@
 """The shape of multipart replies of OpenFlow 1.3, and of what is in them, such as flows, groups and meters.
 
-os-ken parses most of them whole. Flows, groups and features of tables are parsed when somebody asks for one
+os-ken parses most of them whole. Flows, groups and features of tables are parsed when one is read
 (``ondemand``): until then only their lengths matter, and ``flow``, ``group`` and ``features`` check the rest.
 Sections are those of OpenFlow 1.3.5.
 """

@@ -33,7 +33,7 @@ _PAUSE = 0.1
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Waiting:
-    """A connection in its handshake. ``homes``: hosts of the file whose bridges may connect from there."""
+    """A connection in its handshake. ``homes``: how many hosts of the file may connect from there."""
 
     plain: Any
     ip: str
@@ -51,7 +51,7 @@ class Server:
         refused: Callable[[Any, str], None],
     ) -> None:
         """``homes``: how many hosts of the file may connect from an address, and how many there are.
-        ``refused`` is told of an address whose TLS handshake failed, and why.
+        ``refused`` gets each address with a TLS handshake that failed, and why.
         """
         self._sockets = sockets
         self._limits = limits
@@ -74,7 +74,7 @@ class Server:
                     hub.sleep(_PAUSE)
                 continue
             self._welcome(plain, address, credentials)
-            hub.sleep(0)  # who connects again and again does not hold up the others
+            hub.sleep(0)  # connections in rapid succession do not hold up others
 
     def _welcome(self, plain: Any, address: Any, credentials: Credentials | None) -> None:
         homes, hosts = self._homes(address[0])

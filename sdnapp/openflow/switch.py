@@ -205,7 +205,7 @@ class Switch:
                 if kind is not _CROWDED and kind is not _LEARNED:
                     continue
                 entry = FlowStats(reply.body.buffer, at)
-                with suppress(Unreadable):  # somebody else's flow, which passes for one of ours
+                with suppress(Unreadable):  # a foreign flow with a cookie like ours
                     if kind is _CROWDED:
                         crowded += filter(None, [exact(entry.match, "in_port")])
                     elif table in {Table.ADDRESS, Table.ANSWER}:

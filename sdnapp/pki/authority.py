@@ -65,21 +65,10 @@ def make_authorities(directory: Path, *, now: datetime, days: int = CA_DAYS, for
             key = ec.generate_private_key(ec.SECP256R1())
             # Distinct from those of an earlier set: peers look for an issuer by its name.
             subject = _name(f"sdnapp {name} {token_hex(4)}")
-            usage = x509.KeyUsage(
-                digital_signature=False,
-                content_commitment=False,
-                key_encipherment=False,
-                data_encipherment=False,
-                key_agreement=False,
-                key_cert_sign=True,
-                crl_sign=True,
-                encipher_only=False,
-                decipher_only=False,
-            )
             certificate = (
                 _begun(subject, subject, key.public_key(), now, days)
                 .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-                .add_extension(usage, critical=True)
+                .add_extension(_usage(signs_certificates=True), critical=True)
                 .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
                 .sign(key, hashes.SHA256())
             )
@@ -110,21 +99,10 @@ def make_leaf(  # all of them have names
             f"{role.signer}.crt ends in {left} days: make new authorities, or ask for fewer --days"
         )
     key = ec.generate_private_key(ec.SECP256R1())
-    usage = x509.KeyUsage(
-        digital_signature=True,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        key_cert_sign=False,
-        crl_sign=False,
-        encipher_only=False,
-        decipher_only=False,
-    )
     certificate = (
         _begun(_name(name), signer.subject, key.public_key(), now, days)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(usage, critical=True)
+        .add_extension(_usage(signs_certificates=False), critical=True)
         .add_extension(x509.ExtendedKeyUsage([role.usage]), critical=False)
         .add_extension(x509.SubjectAlternativeName([*map(_alternative, (name, *addresses))]), critical=False)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
@@ -140,6 +118,21 @@ def make_leaf(  # all of them have names
         for trusted in role.trusts:
             _write(draft / f"{trusted}.crt", (directory / "ca" / f"{trusted}.crt").read_bytes(), 0o644)
     return folder
+
+
+def _usage(*, signs_certificates: bool) -> x509.KeyUsage:
+    """The key usage of an authority, or of a leaf (RFC 5280 section 4.2.1.3)."""
+    return x509.KeyUsage(
+        digital_signature=not signs_certificates,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        key_cert_sign=signs_certificates,
+        crl_sign=signs_certificates,
+        encipher_only=False,
+        decipher_only=False,
+    )
 
 
 def _begun(

@@ -107,12 +107,12 @@ def _fault(files: TlsFiles) -> str | None:
 
 
 def _owner(port: Port | None) -> str | None:
-    """A veth whose other end was moved away belongs to the owner of its port."""
+    """A veth without its other end, which was moved away, belongs to the owner of its port."""
     return port.owner if port else None
 
 
 def _stale(switch: Switch, found: kernel.Kernel, database: Database) -> frozenset[str]:
-    """Find the ports and bridges whose device the userspace datapath has open although it is gone."""
+    """Find the ports and bridges of devices that are gone and that the userspace datapath has open."""
     bridges = [name for name, bridge in switch.bridges.items() if bridge.datapath_type == "netdev"]
     if not bridges:
         return frozenset()
@@ -189,7 +189,7 @@ def pause_between(steps: Iterable[Step], world: World) -> float:
 def _disturbances(step: Step) -> int:
     """How many changes of a device on the host it makes, or sockets it has closed."""
     match step:
-        case Change(old=None, new=Workload()):  # made, up, and with somebody behind it
+        case Change(old=None, new=Workload()):  # made, up, and with a workload behind it
             return 3
         case Change(old=Workload(), new=None):  # down, and gone
             return 2

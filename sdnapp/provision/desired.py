@@ -140,7 +140,7 @@ def _userspace_underlay(host: Host, world: World) -> _Underlay:
     existing = found if found and found.owner == host.name else None
     holder = _holder(host, world)
     record = world.taken_over(existing) if existing else None
-    if found is None and holder is None:  # somebody deleted the bridge, and the addresses with it
+    if found is None and holder is None:  # the bridge was deleted by hand, and the addresses with it
         record = world.records.get(host.name)
     if holder and holder.name != PHYSICAL_BRIDGE and holder.name in world.bridges:
         return _Underlay(holder.mtu)  # somebody's bridge holds the address already

@@ -158,7 +158,7 @@ def _outer_mtu(workload: Workload) -> int:
 
 
 def _delete_leftover(there: socket.socket, device: str) -> None:
-    """Delete the inner end of a veth of ours whose host's end was moved away: it has the name of the new."""
+    """Delete the inner end of a veth of ours without its end on the host: it has the name of the new."""
     for answer in netlink.dump(there, netlink.LINK, netlink.IFINFOMSG.pack(0, 0, 0, 0, 0)):
         named = netlink.text(answer.attributes[_NAME]) == device
         if named and netlink.number(answer.attributes.get(_GROUP)) == INNER:

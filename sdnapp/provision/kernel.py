@@ -24,7 +24,7 @@ DOOMED = GROUP + 1
 """The link group of those being deleted: the kernel deletes a group at once, 20 times faster."""
 
 INNER = GROUP + 2
-"""The link group of their other ends, to tell one that lost its host's end from a device of somebody else."""
+"""The link group of their other ends, to tell one that lost its host's end from a foreign device."""
 
 KEPT_PROTOCOLS = frozenset({3, 4, 16})
 """boot, static, dhcp (rtnetlink(7)): routes that somebody set. The kernel and daemons make theirs anew."""
@@ -97,7 +97,7 @@ def read() -> Kernel:
 
 
 def _cut_off(end: _Link) -> Workload:
-    """Describe the host's end of a veth of ours whose other end is in no namespace that has a name."""
+    """Describe the host's end of a veth of ours with its other end in no namespace that has a name."""
     return Workload(
         name=end.name,
         owner=None,

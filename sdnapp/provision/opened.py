@@ -39,10 +39,10 @@ class Opened:
 def stale(
     devices: Mapping[str, int], ports: Iterable[str], bridges: Iterable[str], process: int | None
 ) -> frozenset[str]:
-    """Name those of the ``ports`` and ``bridges`` whose device is another one than ovs-vswitchd has open.
+    """Name the ``ports`` and ``bridges`` that have another device than ovs-vswitchd has open.
 
-    ``devices`` holds the index of every device by its name. Of ports only those whose device exists count,
-    of bridges those whose device does not. ``process`` is that of ovs-vswitchd.
+    ``devices`` holds the index of every device by its name. Of ports, those with a device that
+    exists count, of bridges those without. ``process`` is that of ovs-vswitchd.
     """
     suspects = [bridge for bridge in bridges if bridge not in devices]
     bound = _packet_sockets()

@@ -186,7 +186,7 @@ class Workload:
     name: str
     owner: str | None
     namespace: str
-    """Empty where the other end is in no namespace that has a name: somebody moved or unnamed it."""
+    """Empty where the other end is in no namespace that has a name: it was moved, or lost the name."""
     device: str
     mac: str
     mtu: int

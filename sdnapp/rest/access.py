@@ -1,7 +1,7 @@
 """Which clients REST answers: bearer tokens and certificate names, each with its scopes, in a file of lines.
 
 A line is ``NAME SCOPES CREDENTIAL``: scopes with commas between them, and as the credential ``sha256:`` with
-the digest of a token in hexadecimal, or ``certificate`` for the client whose certificate has this name.
+the digest of a token in hexadecimal, or ``certificate`` for the client with a certificate of this name.
 Tokens are 256 random bits, which a plain digest protects as well as a slow one would.
 """
 
@@ -64,7 +64,7 @@ class Access:
         return found
 
     def of_names(self, names: frozenset[str]) -> Entry | None:
-        """The client whose verified certificate has one of these names."""
+        """The client with one of these names in its verified certificate."""
         return next((e for e in self.entries if e.digest is None and e.name in names), None)
 
 
@@ -132,7 +132,7 @@ def _entry(words: list[str], where: str) -> Entry:
             raise Unusable(f"{where}: {scope!r} is not a scope: use {' or '.join(SCOPES)}")
     digest = _DIGEST.fullmatch(credential)
     if digest is None and credential != _CERTIFICATE:
-        # Not quoted: it may be a token that somebody took for its digest.
+        # Not quoted: it may be a token in place of its digest.
         raise Unusable(f"{where}: the credential is neither sha256: with 64 digits nor certificate")
     return Entry(name, frozenset(_scopes(scopes)), digest[1] if digest else None)
 

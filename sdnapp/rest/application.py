@@ -38,7 +38,7 @@ ROUTES = (
 
 
 def application(source: Source, door: Door | None = None) -> falcon.App[falcon.Request, falcon.Response]:
-    """REST over what ``source`` knows, for those whom ``door`` admits; None: for anyone."""
+    """REST over what ``source`` knows, for clients that ``door`` admits; None: for all."""
     app = falcon.App(middleware=[] if door is None else [_Guard(door)])
     app.req_options.strip_url_path_trailing_slash = True
     app.set_error_serializer(_serialize)
