@@ -18,67 +18,15 @@ from sdnapp.provision.world import (
     Device,
     Namespace,
     Port,
-    Route,
     Thing,
-    Tls,
     Uplink,
     Workload,
-    World,
 )
 from sdnapp.source import load
-from tests.overlays import TWO_HOSTS, overlay
+from tests.hosts import DEFAULT_ROUTE, ETH0, after, found, lines, wanted, world
+from tests.overlays import TWO_HOSTS
 
 CONFIGS = Path(__file__).parents[2] / "configs"
-DEFAULT_ROUTE = Route("0.0.0.0/0", "192.168.4.1", None, 254, 0, 0, 3, onlink=False)
-ETH0 = Device(
-    "eth0", "02:00:00:00:00:99", 1500, True, False, ("192.168.4.201/24",), frozenset({DEFAULT_ROUTE})
-)
-
-
-def world(*things: Thing, devices: tuple[Device, ...] = (ETH0,), kernel_datapath: bool = False) -> World:
-    """A host that has these things."""
-
-    def of(kind: type[Thing]) -> dict[str, Thing]:
-        return {thing.name: thing for thing in things if isinstance(thing, kind)}
-
-    return World(
-        kernel_datapath=kernel_datapath,
-        bridges=of(Bridge),  # type: ignore[arg-type]
-        ports=of(Port),  # type: ignore[arg-type]
-        namespaces=of(Namespace),  # type: ignore[arg-type]
-        workloads=of(Workload),  # type: ignore[arg-type]
-        devices={device.name: device for device in devices},
-        tls=next((thing for thing in things if isinstance(thing, Tls)), None),
-    )
-
-
-def wanted(host: World, *, text: str = TWO_HOSTS, tls_fault: str | None = None) -> Wanted:
-    """What ``host1`` of the file should have there."""
-    meaning = overlay(text)
-    return desire(meaning, meaning.hosts["host1"], meaning.controller.target, host, tls_fault=tls_fault)
-
-
-def after(host: World, want: Wanted) -> World:
-    """The host once it has all that is wanted, its addresses on br-phy."""
-    bridge = next((t for t in want.things if isinstance(t, Bridge) and t.uplink), None)
-    if bridge is None or bridge.uplink is None:
-        return world(*want.things, devices=tuple(host.devices.values()))
-    uplink = replace(host.devices[bridge.uplink.device], addresses=(), routes=frozenset(), deaf=True)
-    moved = Device(
-        PHYSICAL_BRIDGE, uplink.mac, 1500, True, False, bridge.uplink.addresses, bridge.uplink.routes
-    )
-    return world(*want.things, devices=(uplink, moved))
-
-
-def lines(plan: Plan) -> list[str]:
-    """The plan, as it is printed."""
-    return [str(step) for step in (*plan.steps, *plan.ends)]
-
-
-def found(want: Wanted, kind: type[Thing], name: str) -> Thing:
-    """A thing that is wanted."""
-    (thing,) = (thing for thing in want.things if isinstance(thing, kind) and thing.name == name)
-    return thing
 
 
 def test_the_plan_of_a_bare_host_reads_as_it_will_be_done() -> None:
@@ -423,113 +371,6 @@ def test_the_ends_of_tunnels_watch_each_other_where_the_file_says_so() -> None:
     assert settings(watched) == {(("enable", "true"), ("min_rx", "300"), ("min_tx", "300"))}
 
 
-def test_a_port_whose_device_is_another_one_is_opened_anew() -> None:
-    done = replace(after(world(), wanted(world())), stale=frozenset({"red1", "br-phy"}))
-
-    assert lines(diff(wanted(done), done, "host1")) == [
-        "reopen  port br-phy on br-phy",
-        "reopen  port red1 on br-int",
-    ]
-
-
-def test_a_veth_that_is_made_anew_is_opened_anew_in_the_same_pass() -> None:
-    done = after(world(), wanted(world()))
-    host = replace(done, workloads={name: w for name, w in done.workloads.items() if name != "red1"})
-
-    made, opened = lines(diff(wanted(host), host, "host1"))
-    assert made.startswith("create  workload red1 in namespace red1")
-    assert opened == "reopen  port red1 on br-int"
-
-
-def test_the_datapath_of_the_kernel_opens_devices_by_itself() -> None:
-    bare = world(kernel_datapath=True)
-    done = replace(after(bare, wanted(bare)), kernel_datapath=True)
-    host = replace(done, workloads={name: w for name, w in done.workloads.items() if name != "red1"})
-
-    assert not any("reopen" in line for line in lines(diff(wanted(host), host, "host1")))
-
-
-def test_a_port_of_others_is_not_opened_anew() -> None:
-    done = after(world(), wanted(world()))
-    host = replace(
-        done, ports={**done.ports, "tap7": Port("tap7", None, "br-int")}, stale=frozenset({"tap7"})
-    )
-
-    assert diff(wanted(host), host, "host1") == Plan((), ())
-
-
-@pytest.mark.parametrize("owner", [None, "host1"])
-def test_a_veth_of_ours_whose_other_end_was_moved_away_is_made_anew(owner: str | None) -> None:
-    done = after(world(), wanted(world()))
-    cut_off = Workload("red1", owner, "", "", "", 1600, frozenset(), (), "neither", ready=False)
-    host = replace(done, workloads={**done.workloads, "red1": cut_off})
-
-    plan = diff(wanted(host), host, "host1")
-    assert [line.split(" (")[0] for line in lines(plan)] == [
-        "delete  workload red1 in no namespace",
-        "create  workload red1 in namespace red1",
-        "reopen  port red1 on br-int",
-    ]
-    assert plan.problems == ()
-
-
-def test_a_veth_of_others_whose_other_end_is_elsewhere_is_left_alone() -> None:
-    done = after(world(), wanted(world()))
-    others = Workload("other", "host2", "", "", "", 1600, frozenset(), (), "neither", ready=False)
-    host = replace(done, workloads={**done.workloads, "other": others, "none": replace(others, owner=None)})
-
-    assert diff(wanted(host), host, "host1") == Plan((), ())
-
-
-def test_a_veth_whose_host_end_was_renamed_goes_before_the_new_one_comes() -> None:
-    done = after(world(), wanted(world()))
-    renamed = replace(done.workloads["red1"], name="other")
-    host = replace(done, workloads={"blue1": done.workloads["blue1"], "other": renamed})
-
-    assert [line.split(" (")[0] for line in lines(diff(wanted(host), host, "host1"))] == [
-        "delete  workload other in namespace red1",
-        "create  workload red1 in namespace red1",
-        "reopen  port red1 on br-int",
-    ]
-
-
-def test_the_bridge_of_the_uplink_comes_back_with_its_addresses_when_it_was_deleted() -> None:
-    done = after(world(), wanted(world()))
-    record = done.bridges[PHYSICAL_BRIDGE].uplink
-    assert record
-    bridges = {name: bridge for name, bridge in done.bridges.items() if name != PHYSICAL_BRIDGE}
-    ports = {name: port for name, port in done.ports.items() if port.bridge != PHYSICAL_BRIDGE}
-    devices = {name: device for name, device in done.devices.items() if name != PHYSICAL_BRIDGE}
-    host = replace(done, bridges=bridges, ports=ports, devices=devices)
-
-    assert diff(wanted(host), host, "host1").problems == (
-        "no device of host1 has its vtep address 192.168.4.201",
-    )
-    remembered = replace(host, records={"host1": record})
-    assert lines(diff(wanted(remembered), remembered, "host1")) == [
-        "create  bridge br-phy (netdev, standalone, uplink eth0)",
-        "create  port eth0 on br-phy",
-        "move    192.168.4.201/24, default via 192.168.4.1 from eth0 to br-phy",
-    ]
-
-
-def test_addresses_that_are_on_a_device_again_are_not_those_of_the_record() -> None:
-    record = Uplink("eth1", ("192.168.4.201/24", "10.9.9.9/8"), frozenset())
-    host = replace(world(), records={"host1": record})
-
-    assert not any("10.9.9.9" in line for line in lines(diff(wanted(host), host, "host1")))
-
-
-def test_a_bridge_that_is_down_gets_back_the_routes_that_the_kernel_deleted() -> None:
-    done = after(world(), wanted(world()))
-    down = replace(done.devices[PHYSICAL_BRIDGE], up=False, routes=frozenset())
-    host = replace(done, devices={**done.devices, PHYSICAL_BRIDGE: down})
-
-    assert lines(diff(wanted(host), host, "host1")) == [
-        "move    192.168.4.201/24, default via 192.168.4.1 from eth0 to br-phy"
-    ]
-
-
 RED, RED_PORT = (found(wanted(world()), kind, "red1") for kind in (Workload, Port))
 TUNNEL = found(wanted(world()), Port, "gre-host2")
 MADE, GONE = [Change(None, RED)], [Change(RED_PORT, None), Change(RED, None)]
@@ -571,51 +412,3 @@ def test_a_pace_waits_for_what_is_left_of_its_seconds() -> None:
     time.sleep(0.15)
     pace.wait()
     assert 0.2 <= time.monotonic() - began < 0.35
-
-
-SECURED = TWO_HOSTS.replace("tcp:192.168.4.10:6653", "ssl:192.168.4.10:6653")
-FILES = "/etc/sdnapp/tls/host.key, /etc/sdnapp/tls/host.crt, /etc/sdnapp/tls/controller-ca.crt"
-OTHERS = Tls(None, "/k", "/c", "/ca")
-
-
-def bridge_target(want: Wanted) -> str:
-    bridge = found(want, Bridge, "br-int")
-    assert isinstance(bridge, Bridge)
-    return bridge.controllers[0].target
-
-
-def test_tls_files_come_before_the_target_that_needs_them_and_go_after_it() -> None:
-    plain, secured = after(world(), wanted(world())), after(world(), wanted(world(), text=SECURED))
-
-    assert lines(diff(wanted(plain, text=SECURED), plain, "host1")) == [
-        f"create  TLS files ({FILES})",
-        "change  bridge br-int: controllers tcp:192.168.4.10:6653 -> ssl:192.168.4.10:6653",
-    ]
-    assert lines(diff(wanted(secured), secured, "host1")) == [
-        "change  bridge br-int: controllers ssl:192.168.4.10:6653 -> tcp:192.168.4.10:6653",
-        "delete  TLS files",
-    ]
-    assert "delete  TLS files" in lines(diff(Wanted(), secured, "host1"))
-
-
-def test_a_bridge_keeps_its_controller_while_its_tls_files_cannot_be_used() -> None:
-    plain, secured = after(world(), wanted(world())), after(world(), wanted(world(), text=SECURED))
-
-    for host, target in ((plain, "tcp:192.168.4.10:6653"), (secured, "ssl:192.168.4.10:6653")):
-        want = wanted(host, text=SECURED, tls_fault="cannot read /k: no such file")
-        assert bridge_target(want) == target
-        assert want.problems[-1] == f"host1 keeps its controller {target}: cannot read /k: no such file"
-        assert diff(want, host, "host1").steps == ()
-
-
-def test_tls_files_of_others_stay_and_count_where_they_are_the_same() -> None:
-    plain = after(world(), wanted(world()))
-    want = wanted(replace(plain, tls=OTHERS), text=SECURED)
-    same = replace(OTHERS, **dict(zip(("key", "certificate", "ca"), FILES.split(", "), strict=True)))
-
-    assert bridge_target(want) == "tcp:192.168.4.10:6653"
-    assert "Open vSwitch has other TLS files (/k, /c, /ca)" in want.problems[-1]
-    assert diff(want, replace(plain, tls=OTHERS), "host1").steps == ()
-    want = wanted(replace(plain, tls=same), text=SECURED)
-    assert bridge_target(want) == "ssl:192.168.4.10:6653"
-    assert not [thing for thing in want.things if isinstance(thing, Tls)]
