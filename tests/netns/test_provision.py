@@ -414,9 +414,11 @@ def busy(pid: int) -> float:
 
 
 def test_the_agent_at_rest_does_nothing(host: BareHost) -> None:
+    """In two seconds it takes less than a fiftieth of what its start took on this machine."""
     with host.agent() as agent:
         agent.says("ready")
+        start = busy(agent.pid)
         time.sleep(3)  # until duplicate address detection on the host's own devices is over
         before = busy(agent.pid)
         time.sleep(2)
-        assert busy(agent.pid) - before < 0.01
+        assert busy(agent.pid) - before < start / 50
