@@ -113,12 +113,13 @@ OpenFlow has no field for the type of IGMP. All of it is dropped to what is no g
 reports are sent to groups, and are small.
 """
 _BAD_NEIGHBOURS = (
-    SOLICITATION._replace(nd_target=UNSPECIFIED),
+    SOLICITATION._replace(nd_target=UNSPECIFIED, false_target=0),
     SOLICITATION._replace(ip_frag="yes"),
     ADVERTISEMENT._replace(ip_frag="yes"),
 )
 """A solicitation that Open vSwitch finds invalid, such as one with an option twice; fragments (RFC 6980). An
-invalid advertisement is about no address of the port.
+invalid advertisement is about no address of the port. ``false_target`` is 0 in all solicitations: with it the
+lookup leaves this flow at the registers, and a forged advertisement costs no datapath entry for its target.
 """
 
 _CLIENTS = (Header(IPV4, UDP, udp_dst=DHCP_SERVER), Header(IPV6, UDP, udp_dst=DHCP6_SERVER))
