@@ -23,6 +23,7 @@ from sdnapp.net.model import (
     Rest,
     Security,
     TlsFiles,
+    Tunnel,
 )
 from sdnapp.net.project import project
 from sdnapp.net.speaking import dialect
@@ -167,16 +168,26 @@ def _placed(port: Port) -> Fields:
     tunnel = port.tunnel
     return {
         "host": port.host,
-        "tunnel": None if tunnel is None else f"{tunnel.encapsulation} to {tunnel.remote_ip}",
+        "tunnel": None if tunnel is None else _peer(tunnel),
         "interface": port.interface,
         "mac": port.mac,
         "namespace": port.namespace,
         "device": port.device,
+        "addresses": "by DHCP" if port.asks else None,
         **_limits(port.limits),
         "max_macs": str(port.max_macs),
-        **({} if tunnel else _security(port.security)),
+        **_security(port.security),
+        **({"security": None} if tunnel else {}),
         **_attachments(port.attachments),
     }
+
+
+def _peer(tunnel: Tunnel) -> str:
+    words = [f"{tunnel.encapsulation} to {tunnel.remote_ip}"]
+    words += [] if tunnel.dst_port is None else [f"UDP port {tunnel.dst_port}"]
+    words += ["with checksums"] if tunnel.csum else []
+    words += [] if tunnel.keyed else ["without a key"]
+    return " ".join(words)
 
 
 def _bound(port: Bound) -> Fields:
@@ -248,9 +259,8 @@ def _dhcp(dhcp: Dhcp | None) -> str | None:
 def _attachment(attachment: Attachment) -> str:
     tag = "untagged" if not attachment.tagged else "tagged"
     vlan = "" if attachment.vlan is None else f" {attachment.vlan}"
-    if attachment.key:
-        return f"key {attachment.key}"
-    return " ".join([f"{tag}{vlan}", *map(str, attachment.addresses)])
+    key = "" if attachment.key is None else f"key {attachment.key} "
+    return " ".join([f"{key}{tag}{vlan}", *map(str, attachment.addresses)])
 
 
 def _difference(name: Name, before: Fields | None, after: Fields | None) -> Difference | None:
