@@ -42,6 +42,7 @@ from sdnapp.engine.messages import (
     FileChanged,
     FlowsAltered,
     Heard,
+    Inject,
     Keep,
     Later,
     Note,
@@ -314,10 +315,11 @@ class OverlayApp(OSKenApp):  # type: ignore[misc]  # os-ken has no types
             self._keep(effect.text)
         elif isinstance(effect, Later):
             hub.spawn_after(effect.seconds, self._inbox.put, effect.event)
-        elif isinstance(effect, Emit):
+        elif isinstance(effect, Emit | Inject):
             switch = self._bridges.get(effect.dpid)
             if switch is not None and switch.serial == effect.connection:
-                switch.emit(effect.ofport, effect.data)
+                leave = switch.emit if isinstance(effect, Emit) else switch.inject
+                leave(effect.ofport, effect.data)
         else:
             self._bridges.put(effect.dpid, effect.connection, effect)
 

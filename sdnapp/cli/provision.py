@@ -60,7 +60,7 @@ def provision(
         echo(error, err=True)
         sys.exit(2)
     name = host or socket.gethostname().partition(".")[0]
-    if name not in overlay.hosts:
+    if name not in overlay.hosts and not (remove and host):
         remedy = "" if host else ". Name one with --host"
         _refuse(f"no host {name} in {file}: it has {', '.join(overlay.hosts)}{remedy}")
 

@@ -19,12 +19,15 @@ from flows.diff import urgent
 from flows.flow import FlowKey, Meter
 from flows.tables import Table
 from sdnapp.config.names import is_note
+from sdnapp.engine.announcing import TICK as ANNOUNCING
+from sdnapp.engine.announcing import Announcements
 from sdnapp.engine.binding import binding_alarms, binding_notes
 from sdnapp.engine.claims import claim_alarms, claim_notes
 from sdnapp.engine.health import health_alarms, health_notes
 from sdnapp.engine.loops import Probes, elsewhere, loop_alarms, loop_notes
 from sdnapp.engine.messages import (
     AddressSilent,
+    AnnouncementsDue,
     Connected,
     Disconnected,
     Effect,
@@ -134,6 +137,7 @@ class Engine:
         self._clock = 0.0
         self._looking = False
         self._probes, self._probing = Probes(key), False
+        self._announcements, self._announcing = Announcements(), False
 
     @property
     def state(self) -> State:
@@ -172,6 +176,8 @@ class Engine:
         yield from claim_notes(before, self._state)
         yield from multicast_notes(before, self._state)
         yield from loop_notes(before, self._state)
+        if self._state.overlay is not before.overlay:
+            self._announcements.follow(before.overlay.ports, self._state.overlay.ports)
         yield from self._look_again()
         reconciled: State | None = None
         while reconciled is not self._state:  # what one bridge confirms may be what its peers wait for
@@ -181,13 +187,16 @@ class Engine:
                     yield from self._reconcile(dpid, session)
 
     def _look_again(self) -> Iterator[Effect]:
-        """What was heard of multicast grows old."""
+        """What was heard of multicast grows old, ports are probed for loops, new addresses are announced."""
         if self._state.multicast.listening and not self._looking:
             self._looking = True
             yield Later(TICK, Elapsed(GroupsAged(self._clock + TICK)))
         if self._probes.follow(self._state.overlay) and self._sessions and not self._probing:
             self._probing = True
             yield Later(TICK, Elapsed(LoopsAged(self._clock + TICK)))
+        if self._announcements.pending and self._sessions and not self._announcing:
+            self._announcing = True
+            yield Later(ANNOUNCING, Elapsed(AnnouncementsDue()))
 
     def _take(self, event: Event) -> list[Effect]:
         match event:
@@ -212,6 +221,8 @@ class Engine:
                 if isinstance(later, Gathered):
                     self._gathering = False
                     return []
+                if isinstance(later, AnnouncementsDue):
+                    return self._announce()
                 superseded = isinstance(later, Confirmed) and later.dialect != self._latest[later.host]
                 self._state = self._state if superseded else step(self._state, later)
                 return []
@@ -325,6 +336,13 @@ class Engine:
             self._state = step(self._state, Seen(host, (sighting,), now))
         elif place is not None and self._state.paths.get(vni) == sender.network:
             self._state = step(self._state, LoopFound(sender.network, (sender.place, place), now))
+
+    def _announce(self) -> list[Effect]:
+        """Send what is to be announced now by bridges that hold what they should."""
+        self._announcing = False
+        ready = {session.host: dpid for dpid, session in self._sessions.items() if session.in_sync}
+        frames = self._announcements.due(self._state, ready)
+        return [replace(each, connection=self._sessions[each.dpid].connection) for each in frames]
 
     def _lease(self, said: Said, word: Word, now: float) -> Iterator[Effect]:
         """A server, or a client, said this of a lease."""

@@ -169,10 +169,30 @@ class Gathered:
 
 
 @dataclass(frozen=True, slots=True)
+class AnnouncementsDue:
+    """It is time to look at which addresses are to be announced."""
+
+
+Timed = Faded | Settled | KeysReleased | Confirmed | Thawed | Eased | GroupsAged | LoopsAged
+"""Events of the state that come of time alone."""
+
+
+@dataclass(frozen=True, slots=True)
 class Elapsed:
     """The time that ``Later`` asked for is over."""
 
-    event: Gathered | Faded | Settled | KeysReleased | Confirmed | Thawed | Eased | GroupsAged | LoopsAged
+    event: (
+        AnnouncementsDue
+        | Gathered
+        | Faded
+        | Settled
+        | KeysReleased
+        | Confirmed
+        | Thawed
+        | Eased
+        | GroupsAged
+        | LoopsAged
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,6 +238,14 @@ class Emit(OfConnection):
 
 
 @dataclass(frozen=True, slots=True)
+class Inject(OfConnection):
+    """A frame enters the bridge as if this port had received it: it goes through all tables."""
+
+    ofport: int
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Note:
     """One line for the log: what happened, to whom."""
 
@@ -241,4 +269,4 @@ class Keep:
     text: bytes
 
 
-Effect = Read | Send | Emit | Note | Later | Keep
+Effect = Read | Send | Emit | Inject | Note | Later | Keep

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import socket
-import struct
 import tempfile
 import time
 from contextlib import suppress
@@ -16,9 +15,8 @@ from pathlib import Path
 import yaml
 
 from sdnapp.config import parse
-from sdnapp.frames.neighbour import ALL_NODES, ALL_NODES_MAC
-from sdnapp.frames.packet import Ends, octets, with_icmp
-from sdnapp.lab.echo import BROADCAST, tagged
+from sdnapp.frames.announcement import announcement
+from sdnapp.lab.echo import tagged
 from sdnapp.lab.errors import LabError
 from sdnapp.lab.faults import machine_of
 from sdnapp.lab.lifecycle import get
@@ -26,13 +24,10 @@ from sdnapp.lab.machine import entered
 from sdnapp.lab.model import Lab
 from sdnapp.lab.promise import endpoints
 from sdnapp.net.build import build
-from sdnapp.net.model import Address
 from sdnapp.source import load, read
 
 PATIENCE = 15.0
 """Seconds until a port must be at its new place."""
-
-_OVERRIDE = 0x20000000
 
 
 def move(lab: Lab, port: str, host: str) -> None:
@@ -81,16 +76,6 @@ def announce(lab: Lab, port: str) -> None:
                 wire.bind((end.wire, 0))
                 for address in end.addresses:
                     wire.send(tagged(announcement(end.mac, address.ip), end.tag))
-
-
-def announcement(mac: str, address: Address) -> bytes:
-    """Return the frame that says whose address it is: RFC 5227 section 3, RFC 4861 section 7.2.6."""
-    if address.version == 4:
-        head = octets(BROADCAST) + octets(mac) + struct.pack("!HHHBBH", 0x0806, 1, 0x0800, 6, 4, 1)
-        return head + octets(mac) + address.packed + bytes(6) + address.packed
-    link_address = struct.pack("!BB", 2, 1) + octets(mac)
-    to_all = Ends(mac, ALL_NODES_MAC, address, ALL_NODES)
-    return with_icmp(to_all, 136, 0, rest=_OVERRIDE, payload=address.packed + link_address)
 
 
 def _arrived(lab: Lab, port: str, host: str) -> bool:

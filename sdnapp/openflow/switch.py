@@ -257,9 +257,15 @@ class Switch:
 
     def emit(self, ofport: int, data: bytes) -> None:
         """Have a frame leave on this port, soon; it is dropped where too many wait already. Never waits."""
+        self._packet_out(ofproto.OFPP_CONTROLLER, ofport, data)
+
+    def inject(self, ofport: int, data: bytes) -> None:
+        """Have a frame go through all tables as if it came in on this port; as ``emit`` otherwise."""
+        self._packet_out(ofport, ofproto.OFPP_TABLE, data)
+
+    def _packet_out(self, in_port: int, ofport: int, data: bytes) -> None:
         out = [parser.OFPActionOutput(ofport, 0)]
-        controller, none = ofproto.OFPP_CONTROLLER, ofproto.OFP_NO_BUFFER
-        self.datapath.offer(parser.OFPPacketOut(self.datapath, none, controller, out, data))
+        self.datapath.offer(parser.OFPPacketOut(self.datapath, ofproto.OFP_NO_BUFFER, in_port, out, data))
 
     def _messages(
         self,

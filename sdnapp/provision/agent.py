@@ -69,8 +69,7 @@ def watch(path: str, goal: Goal, remote: str) -> None:
         goal = _reload(loader, goal)  # it may have changed before it was watched
         database = _connect(remote)
         keeper, notetaker = Keeper(database.directory), Notetaker(remote, goal.host)
-        shown: tuple[str, ...] = ()
-        wrong, deaf = tuple[str, ...](), 0.0
+        outcome, deaf = Outcome(), 0.0
         since: dict[Port, float] = {}
         keys = _Keys()
         connected = ready = False
@@ -85,13 +84,13 @@ def watch(path: str, goal: Goal, remote: str) -> None:
                 time.sleep(PRECEDENCE if goal is not provisioned else 0)
                 provisioned = goal
                 now = time.monotonic()
-                outcome = _converge(goal, database, linger.overdue(since, now))
+                before, outcome = outcome, _converge(goal, database, linger.overdue(since, now))
                 since = {port: since.get(port, now) for port in outcome.lingering}
                 keeper.keep(_remotes(goal, database))
                 database.acquaint()
-                shown = _log_problems(outcome, shown)
-                same = outcome.problems and outcome.problems == wrong
-                wrong, deaf = outcome.problems, min(2 * deaf or 1.0, DEAF) if same else 0.0
+                _log_outcome(outcome, before)
+                same = outcome.problems and outcome.problems == before.problems
+                deaf = min(2 * deaf or 1.0, DEAF) if same else 0.0
                 if not ready:
                     log.info("ready")
                     ready = True
@@ -147,16 +146,17 @@ def _remotes(goal: Goal, database: Database) -> list[str]:
     return [str(tunnel.remote_ip) for tunnel in tunnels]
 
 
-def _log_problems(outcome: Outcome, shown: tuple[str, ...]) -> tuple[str, ...]:
-    """Log what was not wrong the last time; returns all that is."""
-    for problem in outcome.problems:
-        if problem not in shown:
-            log.error(problem)
-    waiting = (*outcome.waiting, *linger.words(outcome.lingering))
-    for words in waiting:
-        if words not in shown:
-            log.info(words)
-    return (*outcome.problems, *waiting)
+def _log_outcome(outcome: Outcome, before: Outcome) -> None:
+    """Log what is wrong or waits since the pass before, and what does so no more."""
+    lines = [(logging.ERROR, problem) for problem in outcome.problems if problem not in before.problems]
+    lines += [(logging.INFO, words) for words in outcome.waiting if words not in before.waiting]
+    lingering = linger.words(outcome.lingering - before.lingering)
+    lines += [(logging.INFO, words) for words in lingering]
+    now = {*outcome.problems, *outcome.waiting}
+    over = [words for words in (*before.problems, *before.waiting) if words not in now]
+    lines += [(logging.INFO, f"no more: {words}") for words in over]
+    for level, words in lines:
+        log.log(level, words)
 
 
 def _reload(loader: Loader, goal: Goal) -> Goal:
@@ -167,14 +167,22 @@ def _reload(loader: Loader, goal: Goal) -> Goal:
         for problem in error.problems:
             log.error("%s", problem)
         log.error("the file is invalid: going on with what it said before")
-        return goal
+        return replace(goal, outdated=True)
     if goal.host not in overlay.hosts:
-        log.error("no host %s in the file any more: going on with what it said before", goal.host)
-        return goal
+        log.error(
+            "no host %s in the file any more: going on with what it said before "
+            "('sdnapp provision FILE --host %s --remove' takes down what is here)",
+            goal.host,
+            goal.host,
+        )
+        return replace(goal, outdated=True)
     if overlay != goal.overlay:
         log.info("the file has changed")
-        return replace(goal, overlay=overlay)
-    return goal
+    elif goal.outdated:
+        log.info("the file is valid again, and says what it said before")
+    else:
+        return goal
+    return replace(goal, overlay=overlay, outdated=False)
 
 
 class _Keys:

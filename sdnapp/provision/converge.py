@@ -39,6 +39,8 @@ class Goal:
 
     noting: bool = True
     """Notes for the controller are written and removed; otherwise somebody else does that."""
+    outdated: bool = False
+    """The file that it is from says something else by now, which was refused."""
 
     @property
     def tls_files(self) -> tuple[str, ...]:

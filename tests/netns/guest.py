@@ -12,10 +12,10 @@ import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from sdnapp.frames.announcement import announcement
 from sdnapp.frames.packet import Ends, octets, read, with_icmp
 from sdnapp.lab.echo import BROADCAST, tagged
 from sdnapp.lab.machine import Machine, entered
-from sdnapp.lab.move import announcement
 from sdnapp.net.model import Address
 from tests.netns.answering import answering
 from tests.netns.conftest import Running, until

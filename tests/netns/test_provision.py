@@ -382,6 +382,7 @@ def test_the_agent_follows_the_file_and_the_host(host: BareHost) -> None:
         host.file.write_text("tenants: [")
         agent.says("the file is invalid: going on with what it said before")
         host.file.write_text(valid)
+        agent.says("the file is valid again, and says what it said before")
 
         host.run("ip", "link", "del", "red1")
         agent.says("create  workload red1", times=2)
@@ -390,6 +391,29 @@ def test_the_agent_follows_the_file_and_the_host(host: BareHost) -> None:
         host.run("ip", "netns", "del", "blue1")
         agent.says("create  workload blue1", times=2)
         until(lambda: host.provision("--dry-run") == ["nothing to do"], otherwise="something is left to do")
+        assert agent.stop() == 0
+
+
+def test_a_host_that_left_the_file_is_told_how_to_be_taken_down(host: BareHost) -> None:
+    with host.agent() as agent:
+        agent.says("ready")
+        host.file.write_text(host.file.read_text().replace("host1", "other1"))
+        agent.says("('sdnapp provision FILE --host host1 --remove' takes down what is here)")
+        assert agent.stop() == 0
+    host.provision("--remove")
+    assert host.run("ip", "netns") == ""
+
+
+def test_what_was_wrong_and_is_mended_is_taken_back_in_the_log(host: BareHost) -> None:
+    edit(
+        host,
+        "  blue1: {",
+        "  tap: {host: host1, network: red/web, attach: external, interface: tap0}\n  blue1: {",
+    )
+    with host.agent() as agent:
+        agent.says("port tap0 on br-int waits for its device")
+        host.run("ip", "tuntap", "add", "tap0", "mode", "tap")
+        agent.says("no more: port tap0 on br-int waits for its device")
         assert agent.stop() == 0
 
 

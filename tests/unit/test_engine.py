@@ -83,8 +83,8 @@ class Fake:
         return WasSent(effect.dpid, (), connection=effect.connection)
 
 
-def connected(host: Host) -> Connected:
-    return Connected(host.datapath_id, "192.0.2.1:4711", numbers(host), now=1.0)
+def connected(host: Host, connection: int = 0) -> Connected:
+    return Connected(host.datapath_id, "192.0.2.1:4711", numbers(host), now=1.0, connection=connection)
 
 
 def of(kind: type[E], effects: list[Effect]) -> list[E]:

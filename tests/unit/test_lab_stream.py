@@ -6,9 +6,10 @@ from ipaddress import ip_address
 
 import pytest
 
+from sdnapp.frames.announcement import announcement
 from sdnapp.lab.count import count
 from sdnapp.lab.errors import LabError
-from sdnapp.lab.move import announcement, moved
+from sdnapp.lab.move import moved
 from sdnapp.lab.stream import talking
 from tests.overlays import TWO_HOSTS, overlay
 
