@@ -205,12 +205,21 @@ def _tunnel_port(overlay: Overlay, host: Host, tunnel: Tunnel) -> Port:
         name=tunnel.interface,
         owner=host.name,
         bridge=host.bridge,
-        type=tunnel.encapsulation,
+        type=_interface_type(tunnel),
         options=pairs(options),
         ofport=tunnel.ofport,
         external_ids=pairs({"sdnapp-peer": tunnel.peer}),
         bfd=pairs(_bfd(overlay.bfd if tunnel.peer in overlay.hosts else 0)),
     )
+
+
+def _interface_type(tunnel: Tunnel) -> str:
+    """Return the type in OVSDB: GRE over IPv6 has one of its own (ovs-vswitchd.conf.db(5), Interface, type).
+
+    The userspace datapath takes ``gre`` for it, too; the kernel's sends nothing then.
+    """
+    over_ipv6 = tunnel.remote_ip.version == 6
+    return "ip6gre" if tunnel.encapsulation == "gre" and over_ipv6 else tunnel.encapsulation
 
 
 def _bfd(interval: int) -> dict[str, str]:

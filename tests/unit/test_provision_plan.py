@@ -82,6 +82,21 @@ def test_who_asks_by_dhcp_keeps_the_addresses_that_it_has_and_gets_none() -> Non
 
 
 @pytest.mark.parametrize(
+    ("encapsulation", "version", "kind"),
+    [("gre", 4, "gre"), ("gre", 6, "ip6gre"), ("vxlan", 6, "vxlan"), ("geneve", 6, "geneve")],
+)
+def test_gre_over_ipv6_has_a_type_of_its_own(encapsulation: str, version: int, kind: str) -> None:
+    """ovs-vswitchd.conf.db(5): ``gre`` is over IPv4; the kernel's datapath sends nothing over IPv6 by it."""
+    text = TWO_HOSTS.replace("gre", encapsulation, 1)
+    if version == 6:
+        text = text.replace("vtep: 192.168.4.20", "vtep: fd00:4::20")
+
+    port = found(wanted(world(), text=text), Port, f"{encapsulation}-host2")
+    assert isinstance(port, Port)
+    assert port.type == kind
+
+
+@pytest.mark.parametrize(
     ("encapsulation", "mtu"), [("gre", 8958), ("vxlan", 8950), ("geneve", 8950), ("gre, mtu: 1300", 1300)]
 )
 def test_workloads_get_what_the_encapsulation_leaves_of_the_uplinks_mtu(encapsulation: str, mtu: int) -> None:
