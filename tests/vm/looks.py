@@ -15,6 +15,7 @@ _CONDITION = {
     "open vswitch": "ovs-vsctl show | tail -n +2",
     "sysctls": "sysctl -a 2> /dev/null | grep -E '^(net|vm|fs[.]inotify)[.]'",
 }
+_ENCAPSULATIONS = {"gre": "gre", "ip6gre": "gre", "vxlan": "vxlan", "geneve": "geneve"}
 _LIVELY = re.compile(
     r"nf_conntrack_count|fib_info|neigh.*gc_|dentry|random|tcp_mem|inet_peer|qdisc|drop_caches|stat_refresh|"
     r"router_solicitation|stable_secret|base_reachable|tcp_available|ip_local_reserved"
@@ -36,14 +37,15 @@ def reaches(machine: Machine, namespace: str, address: str) -> bool:
 
 
 def tunnels(machine: Machine) -> set[str]:
-    """Return the types of the tunnels of Open vSwitch."""
+    """Return the encapsulations of the tunnels of Open vSwitch."""
     types = machine.run("ovs-vsctl --bare --columns=type find interface").split()
-    return set(types) & {"gre", "vxlan", "geneve"}
+    return {_ENCAPSULATIONS[kind] for kind in types if kind in _ENCAPSULATIONS}
 
 
 def devices(machine: Machine) -> set[str]:
     """Return the tunnel devices that the kernel's datapath has: gre_sys, vxlan_sys_4789, genev_sys_6081."""
-    return set(re.findall(r"(?:gre|vxlan|genev)_sys\w*", machine.run("ovs-dpctl show system@ovs-system")))
+    shown = machine.run("ovs-dpctl show system@ovs-system")
+    return set(re.findall(r"(?:ip6)?(?:gre|vxlan|genev)_sys\w*", shown))
 
 
 def flows(machine: Machine) -> list[str]:

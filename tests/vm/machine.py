@@ -104,24 +104,26 @@ iface eth1 inet6 static
             *("-append", _BOOT, "-drive", f"file={self.path('raw')},if=virtio,format=raw,cache=unsafe"),
             *(*devices, "-device", "virtio-rng-pci", "-display", "none"),
             *("-serial", f"file:{self.path('console')}", "-monitor", "none"),
+            *("-pidfile", str(self.path("pid")), *(() if ends_with_us else ("-daemonize",))),
         ]
-        self.process = subprocess.Popen(
-            [*_WHERE, "nice", "-n", "10", *command],
-            stdin=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        self.path("pid").write_text(f"{self.process.pid}\n", encoding="ascii")
+        words = [*_WHERE, "nice", "-n", "10", *command]
+        if ends_with_us:
+            self.process = subprocess.Popen(words, stdin=subprocess.DEVNULL, start_new_session=True)
+        else:
+            subprocess.run(words, stdin=subprocess.DEVNULL, check=True)
 
     def stop(self) -> None:
         """End it at once."""
-        with suppress(FileNotFoundError, ProcessLookupError):
-            number = int(self.path("pid").read_text())
-            os.kill(number, signal.SIGKILL)
-            if self.process is not None:
-                self.process.wait()
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+        elif self.running():
+            os.kill(int(self.path("pid").read_text()), signal.SIGKILL)
 
     def running(self) -> bool:
-        """Say whether its process is there."""
+        """Say whether its process is there: of this run, or of one that kept it."""
+        if self.process is not None:
+            return self.process.poll() is None
         with suppress(FileNotFoundError):
             number = int(self.path("pid").read_text())
             return str(self.directory) in Path(f"/proc/{number}/cmdline").read_text(encoding="utf-8")
@@ -139,7 +141,9 @@ iface eth1 inet6 static
 
     def console(self) -> str:
         """Return the end of what it printed on its console."""
-        return self.path("console").read_text(encoding="utf-8", errors="replace")[-2000:]
+        with suppress(FileNotFoundError):
+            return self.path("console").read_text(encoding="utf-8", errors="replace")[-2000:]
+        return "nothing was printed"
 
     def attempt(self, command: str, patience: float = PATIENCE) -> subprocess.CompletedProcess[str]:
         """Run a command of its shell."""

@@ -13,7 +13,10 @@ CENTRAL = f"tcp:{UNDERLAY}.201:6653"
 def tenants(
     encapsulation: str = "gre", *, vni: int = 5010, family: int = 4, datapath: str = "auto", more: str = ""
 ) -> str:
-    """Return two tenants with equal addresses, a port of each on either host."""
+    """Return two tenants with equal addresses, a port of each on either host.
+
+    ``family``: of the tunnels; the bridges find their controller by IPv4.
+    """
     vtep = {4: f"{UNDERLAY}.20", 6: f"{UNDERLAY6}:20"}[family]
     return f"""\
 overlay: {{encapsulation: {encapsulation}, datapath: {datapath}}}
@@ -22,8 +25,8 @@ tenants:
   red:  {{networks: {{web: {{vlan: 10, vni: {vni}, subnet: 10.1.1.0/24}}}}}}
   blue: {{networks: {{web: {{vlan: 10, vni: 5020, subnet: 10.1.1.0/24}}}}}}
 hosts:
-  host1: {{vtep: "{vtep}1"}}
-  host2: {{vtep: "{vtep}2"}}
+  host1: {{vtep: "{vtep}1", management: {UNDERLAY}.201}}
+  host2: {{vtep: "{vtep}2", management: {UNDERLAY}.202}}
 ports:
   red1:  {{host: host1, network: red/web,  address: 10.1.1.1/24}}
   red2:  {{host: host2, network: red/web,  address: 10.1.1.2/24}}
