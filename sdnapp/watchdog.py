@@ -11,14 +11,12 @@ from __future__ import annotations
 import faulthandler
 import logging
 import os
-import socket
 import sys
 import threading
 from collections.abc import Callable
-from contextlib import suppress
-from typing import Any
 
 from sdnapp.log import event
+from sdnapp.supervisor import tell
 
 LOG = logging.getLogger("sdnapp")
 
@@ -40,7 +38,7 @@ class Watchdog:
         self.turns = 0
         self._seen = -1
         self._missed = 0
-        self._notify = notify or notify_systemd
+        self._notify = notify or tell
         self._end = end or _end
 
     @property
@@ -70,16 +68,6 @@ class Watchdog:
                 self.look()
 
         threading.Thread(target=watch, name="watchdog", daemon=True).start()
-
-
-def notify_systemd(word: str) -> None:
-    """Tell the service manager, if there is one (sd_notify(3)); it may be gone."""
-    address: Any = os.environ.get("NOTIFY_SOCKET")
-    if not address:
-        return
-    with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock:
-        sock.setblocking(False)
-        sock.sendto(word.encode(), "\0" + address[1:] if address.startswith("@") else address)
 
 
 def _end() -> None:

@@ -27,6 +27,7 @@ from sdnapp.provision.ovs_library import Poller
 from sdnapp.provision.ovsdb import Conflict, Database, Unreachable
 from sdnapp.provision.world import Port, World
 from sdnapp.source import Loader, Watch, inotify
+from sdnapp.supervisor import Presence
 
 log = logging.getLogger(__name__)
 
@@ -65,9 +66,9 @@ def watch(path: str, goal: Goal, remote: str) -> None:
     signal.signal(signal.SIGHUP, _go_on)
     goal = replace(goal, noting=False)
     with Watch(path) as file:
-        devices, loader = _Devices(), Loader(path, file)
+        devices, loader, presence = _Devices(), Loader(path, file), Presence()
         goal = _reload(loader, goal)  # it may have changed before it was watched
-        database = _connect(remote)
+        database = _connect(remote, presence)
         keeper, notetaker = Keeper(database.directory), Notetaker(remote, goal.host)
         outcome, deaf = Outcome(), 0.0
         since: dict[Port, float] = {}
@@ -84,7 +85,8 @@ def watch(path: str, goal: Goal, remote: str) -> None:
                 time.sleep(PRECEDENCE if goal is not provisioned else 0)
                 provisioned = goal
                 now = time.monotonic()
-                before, outcome = outcome, _converge(goal, database, linger.overdue(since, now))
+                found = _converge(goal, database, linger.overdue(since, now), presence)
+                before, outcome = outcome, found
                 since = {port: since.get(port, now) for port in outcome.lingering}
                 keeper.keep(_remotes(goal, database))
                 database.acquaint()
@@ -95,10 +97,12 @@ def watch(path: str, goal: Goal, remote: str) -> None:
                     log.info("ready")
                     ready = True
                 devices.deafen(deaf, database)
+            presence.ready(_status(remote, connected=connected, problems=outcome.problems))
             keys.follow(goal)
             for pause in linger.pauses():
                 files = (file, *keys.watches)
-                if _wait(database, seen, files, devices, pause if since and connected else None):
+                timeout = pause if since and connected else None
+                if _wait(database, seen, files, devices, presence=presence, timeout=timeout):
                     break
                 if (
                     linger.overdue(since, time.monotonic())
@@ -118,7 +122,14 @@ def _go_on(_number: int, _frame: FrameType | None) -> None:
     """Read the file again, asks SIGHUP: it is watched anyway."""
 
 
-def _connect(remote: str) -> Database:
+def _status(remote: str, *, connected: bool, problems: Collection[str]) -> str:
+    """Return a line for ``systemctl status``."""
+    if not connected:
+        return f"waits for OVSDB at {remote}"
+    return f"{len(problems)} problems, see the journal" if problems else "the host is as the file says"
+
+
+def _connect(remote: str, presence: Presence) -> Database:
     said = False
     while True:
         try:
@@ -127,12 +138,18 @@ def _connect(remote: str) -> Database:
             if not said:
                 log.warning("%s Waiting for it", error)
                 said = True
+            presence.ready(_status(remote, connected=False, problems=()))
+            presence.beat()
             time.sleep(RETRY)
 
 
-def _converge(goal: Goal, database: Database, overdue: frozenset[Port]) -> Outcome:
+def _converge(goal: Goal, database: Database, overdue: frozenset[Port], presence: Presence) -> Outcome:
+    def done(step: str) -> None:
+        log.info(step)
+        presence.beat()
+
     try:
-        return converge(goal, database, log.info, overdue)
+        return converge(goal, database, done, overdue)
     except Unreachable as error:
         return Outcome(problems=(str(error),))
 
@@ -274,7 +291,13 @@ def _seen(database: Database) -> World | None:
 
 
 def _wait(
-    database: Database, seen: int, files: Collection[Watch], devices: _Devices, timeout: float | None
+    database: Database,
+    seen: int,
+    files: Collection[Watch],
+    devices: _Devices,
+    *,
+    presence: Presence,
+    timeout: float | None,
 ) -> bool:
     """Return True when OVSDB is another than ``seen``, or a device or a file has changed.
 
@@ -282,6 +305,7 @@ def _wait(
     """
     end = None if timeout is None else time.monotonic() + timeout
     while True:
+        presence.beat()
         poller = Poller()
         database.wait(poller)
         for file in files:
@@ -289,6 +313,8 @@ def _wait(
         devices.wait(poller)
         if end is not None:
             poller.timer_wait(max(0, round((end - time.monotonic()) * 1000)))
+        if presence.pause is not None:
+            poller.timer_wait(round(presence.pause * 1000))
         if database.generation == seen:
             poller.block()
         news = devices.changed(database)

@@ -15,7 +15,7 @@ FLOORS = (
     {"sdnapp.printable"},
     {
         *("flows", "sdnapp.config", "sdnapp.files", "sdnapp.frames", "sdnapp.inbox", "sdnapp.log"),
-        *("sdnapp.shipped", "sdnapp.signals"),
+        *("sdnapp.shipped", "sdnapp.signals", "sdnapp.supervisor"),
     },
     {"sdnapp.net"},
     {"sdnapp.source", "sdnapp.tls", "sdnapp.pki"},

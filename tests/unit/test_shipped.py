@@ -109,3 +109,11 @@ def test_the_controller_is_shut_in() -> None:
 
     assert exposure is not None, done.stderr
     assert float(exposure[1]) <= MOST_EXPOSED
+
+
+@pytest.mark.parametrize("name", ["sdnapp-provision", "sdnapp-controller"])
+def test_a_service_tells_that_it_has_started_and_that_it_goes_on(name: str) -> None:
+    service = unit(name)["Service"]
+
+    assert service["Type"] == "notify"
+    assert int(service["WatchdogSec"]) >= 30

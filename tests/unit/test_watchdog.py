@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from sdnapp.watchdog import LATE, PATIENCE, STATUS, Watchdog, notify_systemd
+from sdnapp.supervisor import Presence, tell
+from sdnapp.watchdog import LATE, PATIENCE, STATUS, Watchdog
 
 HANGS = """
 import os
@@ -116,13 +117,28 @@ def test_systemd_is_told_at_its_socket(
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
         listening.bind(address)
         monkeypatch.setenv("NOTIFY_SOCKET", address.replace("\0", "@"))
-        notify_systemd("READY=1")
+        tell("READY=1")
 
         assert listening.recv(100) == b"READY=1"
 
 
 def test_without_a_service_manager_nothing_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NOTIFY_SOCKET", "/nowhere/at/all")
-    notify_systemd("READY=1")
+    tell("READY=1")
     monkeypatch.delenv("NOTIFY_SOCKET")
-    notify_systemd("READY=1")
+    tell("READY=1")
+
+
+def test_a_process_beats_for_its_own_watchdog_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WATCHDOG_USEC", "3000000")
+    monkeypatch.setenv("WATCHDOG_PID", str(os.getpid()))
+    told: list[str] = []
+    presence = Presence(told.append)
+    presence.ready("well")
+    presence.beat()
+    assert (presence.pause, told) == (1.5, ["READY=1\nSTATUS=well", "WATCHDOG=1"])
+
+    monkeypatch.setenv("WATCHDOG_PID", "1")
+    presence = Presence(told.append)
+    presence.beat()
+    assert (presence.pause, told[2:]) == (None, [])
