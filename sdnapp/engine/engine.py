@@ -67,6 +67,7 @@ from sdnapp.net.events import (
     BridgeFound,
     Configured,
     Confirmed,
+    ContestOver,
     Faded,
     GroupsAged,
     GroupsHeard,
@@ -111,6 +112,10 @@ RELEASE = 10.0
 """Seconds more until a key that another network had is used, where each host has its own controller.
 
 So much later than another may a host read the file, and still no frame comes out in the wrong network.
+"""
+CONTESTED = 60.0
+"""Seconds after a connection replaced another that had not ended, in which it does not count what its bridge
+lacks of what was learned: it may be another bridge under the same datapath id.
 """
 ATTEMPTS = 3
 """How often in a row a bridge is read anew after it refused a whole plan, before it is left alone."""
@@ -407,16 +412,20 @@ class Engine:
         if host is None:
             self._strangers[event.dpid] = event
             return [Note("bridge.unknown", fields, warning=True)]
-        self._leave(event.dpid)  # it may be back before it was known to be gone
+        replaced = self._leave(event.dpid)
+        contested = None if replaced is None else event.now
         memo, compiled = self._away.pop(host.name, (Memo(self._archive), NOTHING))
         session = Session(
             host.name, event.address, event.now, memo, compiled=compiled, connection=event.connection
         )
         self._sessions[event.dpid] = session
-        self._state = step(self._state, BridgeFound(host.name, event.ports, event.dead))
+        self._state = step(self._state, BridgeFound(host.name, event.ports, event.dead, contested))
+        was = {} if replaced is None else {"replaced": replaced.address}
+        over = [] if contested is None else [Later(CONTESTED, Elapsed(ContestOver(host.name, contested)))]
         return [
-            Note("bridge.up", {"host": host.name, **fields}),
+            Note("bridge.up", {"host": host.name, **fields, **was}),
             Read(event.dpid, connection=event.connection),
+            *over,
         ]
 
     def _disconnect(self, event: Disconnected) -> list[Effect]:

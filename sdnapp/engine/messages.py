@@ -12,6 +12,7 @@ from flows.tables import Table
 from sdnapp.net.addresses import AddressMemory
 from sdnapp.net.events import (
     Confirmed,
+    ContestOver,
     Eased,
     Faded,
     GroupMemory,
@@ -173,7 +174,7 @@ class AnnouncementsDue:
     """It is time to look at which addresses are to be announced."""
 
 
-Timed = Faded | Settled | KeysReleased | Confirmed | Thawed | Eased | GroupsAged | LoopsAged
+Timed = Faded | Settled | KeysReleased | Confirmed | ContestOver | Thawed | Eased | GroupsAged | LoopsAged
 """Events of the state that come of time alone."""
 
 
@@ -181,18 +182,7 @@ Timed = Faded | Settled | KeysReleased | Confirmed | Thawed | Eased | GroupsAged
 class Elapsed:
     """The time that ``Later`` asked for is over."""
 
-    event: (
-        AnnouncementsDue
-        | Gathered
-        | Faded
-        | Settled
-        | KeysReleased
-        | Confirmed
-        | Thawed
-        | Eased
-        | GroupsAged
-        | LoopsAged
-    )
+    event: AnnouncementsDue | Gathered | Timed
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,11 +49,23 @@ class Configured:
 
 @dataclass(frozen=True, slots=True)
 class BridgeFound:
-    """A bridge connected and named its ports, and those of them behind which it hears nobody."""
+    """A bridge connected and named its ports, and those of them behind which it hears nobody.
+
+    ``contested``: when, in seconds, if it replaced a connection that had not ended.
+    """
 
     host: str
     ports: Mapping[str, int]
     dead: frozenset[str] = frozenset()
+    contested: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ContestOver:
+    """Long enough after the contested connection of that time: a bridge's word is the last one again."""
+
+    host: str
+    since: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +208,7 @@ class KeysReleased:
 Event = (
     Configured
     | BridgeFound
+    | ContestOver
     | PortsFound
     | PortsLost
     | Seen

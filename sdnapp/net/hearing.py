@@ -93,15 +93,16 @@ def miss(state: State, said: Said) -> State:
 def recall(state: State, host: str, memories: Iterable[AddressMemory], read: frozenset[str]) -> State:
     """The state, after a bridge told what it remembers; ``read``: those whose bridges told before.
 
-    Its word on its own ports is final; what it says of others is true of a station that is there.
+    Its word on its own ports is final, unless the bridge is contested; what it says of others is true of a
+    station that is there.
     """
-    changes: dict[str, dict[str, Binding | None]] = {
-        path: {ip: None for ip, of in bindings.items() if _is_on(state, path, of, host)}
-        for path, bindings in state.addresses.bound.items()
-    }
-    lies: dict[str, dict[tuple[str, Place], bool]] = {
-        path: {lie: False for lie in of if lie[1].host == host} for path, of in state.addresses.lies.items()
-    }
+    changes: dict[str, dict[str, Binding | None]] = {}
+    lies: dict[str, dict[tuple[str, Place], bool]] = {}
+    if host not in state.contested:
+        for path, bindings in state.addresses.bound.items():
+            changes[path] = {ip: None for ip, of in bindings.items() if _is_on(state, path, of, host)}
+        for path, told_of in state.addresses.lies.items():
+            lies[path] = {lie: False for lie in told_of if lie[1].host == host}
     for vni, claim, ofport, seconds in memories:
         network = state.paths.get(vni)
         if network is not None and not claim.mac and ofport is not None:

@@ -179,19 +179,23 @@ def recalled(
     read: frozenset[str],
     told: Iterable[Told],
     crowded: Iterable[Place],
+    final: bool = True,
 ) -> Learned:
     """A bridge told all that it holds. ``read``: the hosts that had told before, since we began.
 
     On its own ports its word is the last one: what it forgot is forgotten. On a peer it counts until the
     peer has spoken itself. Where two disagree, the later move wins (RFC 7432 §15), then the lower name. What
     it denies, and where it is crowded, is news only the first time; later we know better.
+
+    Not ``final``: nothing is forgotten. The flows that it lacks are put there, and age as any other does that
+    no traffic confirms.
     """
     draft = _Draft(learned)
     told = [each for each in told if each.place.host == host or each.place.host not in read]
-    _recall_stations(draft, ground, host, told)
+    _recall_stations(draft, ground, host if final else None, told)
     denied = {(each.network, each.mac, each.place) for each in told if each.denied}
     for gone in frozenset(_denials(learned)) - denied:
-        if gone[2].host == host:
+        if final and gone[2].host == host:
             draft.admit(*gone)
     if host not in read:
         draft.frozen |= {(n, mac): None for n, mac, _ in denied if (n, mac) not in draft.frozen}
@@ -202,7 +206,8 @@ def recalled(
     return draft.done()
 
 
-def _recall_stations(draft: _Draft, ground: Ground, host: str, told: Iterable[Told]) -> None:
+def _recall_stations(draft: _Draft, ground: Ground, final: str | None, told: Iterable[Told]) -> None:
+    """``final``: the host of whose stations those that are not told are forgotten."""
     claims: dict[tuple[str, str], Station] = {}
     for network, mac, place, moves, denied in told:
         if not denied and ground.fixed(network, mac) is None:
@@ -210,7 +215,7 @@ def _recall_stations(draft: _Draft, ground: Ground, host: str, told: Iterable[To
             claims[network, mac] = claim if other is None else min(claim, other, key=_rank)
     for network, stations in draft.was.stations.items():
         for mac, station in stations.items():
-            if station.place.host == host and (network, mac) not in claims:
+            if station.place.host == final and (network, mac) not in claims:
                 draft.forget(network, mac)
     for (network, mac), claim in claims.items():
         known = draft.station(network, mac)

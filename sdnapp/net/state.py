@@ -113,7 +113,9 @@ class State:
     ``bridges``: the ports of each host heard of. ``learned``: what traffic taught us; ``multicast``: who
     listens to what; ``addresses``: whose is whose (``sdnapp.net.hearing``); ``loops``: the ports that are
     held down. ``read``: hosts whose bridge has
-    told what it holds, so that its word on what was learned is the last one. ``claims``: what each tunnel
+    told what it holds, so that its word on what was learned is the last one. ``contested``: hosts whose
+    bridge replaced a connection that had not ended, and when, in seconds, lately: what it lacks may be there
+    all the same, on the bridge that had the other connection. ``claims``: what each tunnel
     key means; an older claim keeps a newer one waiting, so that no key ever means two networks.
     ``confirmed``: the dialect that each bridge has in force. ``fading``: what nobody says any more, but may
     still be on its way. ``settled``: enough time has passed since the last configuration that what was never
@@ -137,6 +139,7 @@ class State:
     addresses: Addresses = NO_ADDRESSES
     loops: Loops = NO_LOOPS
     read: frozenset[str] = frozenset()
+    contested: Mapping[str, float] = field(default_factory=dict)
     moving: bool = False
     claims: Mapping[int, str] = field(default_factory=dict)
     confirmed: Mapping[str, Dialect] = field(default_factory=dict)
@@ -204,14 +207,18 @@ class State:
         return None if station is None else station.place
 
     def exists(self, network: str, place: Place) -> bool:
-        """Whether the network is at this place. A port that is held down is as good as gone."""
+        """Whether the network is at this place. A port that is held down is as good as gone.
+
+        Of a contested bridge, the ports that the file has are taken for present.
+        """
         if place.interface is None:
             return network in self.here.get(place.host, ())
         if place in self.loops.held:
             return False
         host = self.overlay.hosts.get(place.host)
         there = () if host is None else host.attached.get(place.interface, ())
-        return network in there and place.interface in self.ports(place.host).number
+        present = place.interface in self.ports(place.host).number or place.host in self.contested
+        return network in there and present
 
     def may_hold(self, place: Place) -> bool:
         """Whether there is a port that may be held down where a loop is found."""

@@ -16,6 +16,7 @@ from sdnapp.net.events import (
     BridgeFound,
     Configured,
     Confirmed,
+    ContestOver,
     Eased,
     Event,
     Faded,
@@ -55,16 +56,10 @@ def step(state: State, event: Event) -> State:
     match event:
         case Configured(overlay):
             return _configure(state, overlay)
-        case BridgeFound(host, ports, dead):
-            return _set_ports(state, host, ports, dead)
-        case PortsFound(host, found, dead):
-            before = state.ports(host)
-            dead |= before.dead - {interface for interface, _ in found}
-            return _set_ports(state, host, _found(before, found), dead)
-        case PortsLost(host, gone):
-            before = state.ports(host)
-            number = {name: number for name, number in before.number.items() if name not in gone}
-            return _set_ports(state, host, number, before.dead)
+        case BridgeFound() | PortsFound() | PortsLost():
+            return _see_ports(state, event)
+        case ContestOver(host, since):
+            return _uncontested(state, host) if state.contested.get(host) == since else state
         case Seen() | Silent() | Recalled() | Thawed() | Eased():
             learned = _learn(state, event)
             read = state.read | {event.host} if isinstance(event, Recalled) else state.read
@@ -100,6 +95,7 @@ def _configure(state: State, wanted: Overlay) -> State:
         moving=unbound is not wanted,
         bridges={h: _same_ports(state, overlay, h) for h in state.bridges if h in overlay.hosts},
         read=state.read & overlay.hosts.keys(),
+        contested={host: since for host, since in state.contested.items() if host in overlay.hosts},
         claims={key: names.get(path, path) for key, path in state.claims.items()} if names else state.claims,
         confirmed={
             h: with_names(dialect, names) for h, dialect in state.confirmed.items() if h in overlay.hosts
@@ -214,6 +210,21 @@ def _fade(state: State, speeches: frozenset[Speech]) -> State:
     return _renew_claims(replace(state, fading=state.fading - speeches))
 
 
+def _see_ports(state: State, event: BridgeFound | PortsFound | PortsLost) -> State:
+    before = state.ports(event.host)
+    match event:
+        case BridgeFound(host, ports, dead, contested):
+            if contested is not None:
+                state = replace(state, contested={**state.contested, host: contested})
+            return _set_ports(state, host, ports, dead)
+        case PortsFound(host, found, dead):
+            dead |= before.dead - {interface for interface, _ in found}
+            return _set_ports(state, host, _found(before, found), dead)
+        case PortsLost(host, gone):
+            number = {name: number for name, number in before.number.items() if name not in gone}
+            return _set_ports(state, host, number, before.dead)
+
+
 def _found(before: Ports, found: Iterable[tuple[str, int]]) -> Mapping[str, int]:
     """No two ports have one number: that another has it now is news of the one that had it."""
     number, name = dict(before.number), dict(before.name)
@@ -233,11 +244,17 @@ def _set_ports(state: State, host: str, number: Mapping[str, int], dead: frozens
     first = bool(state.overlay.bound) and host not in state.bridges
     if state.moving or first or ports.noted != before.noted:  # a port that moves may have arrived
         return _configure(known, state.wanted)
-    if not gone:
-        return known
-    known = _without_gone(known)
-    groups = multicast.sound(state.multicast, partial(_snoops, known))
-    return replace(known, learned=learning.sound(state.learned, known), multicast=groups)
+    return _sound(_without_gone(known)) if gone else known
+
+
+def _uncontested(state: State, host: str) -> State:
+    return _sound(replace(state, contested={h: at for h, at in state.contested.items() if h != host}))
+
+
+def _sound(state: State) -> State:
+    """Without what was learned, or heard of groups, at places that are no more."""
+    groups = multicast.sound(state.multicast, partial(_snoops, state))
+    return replace(state, learned=learning.sound(state.learned, state), multicast=groups)
 
 
 def _without_gone(state: State) -> State:
@@ -259,10 +276,7 @@ def _hold(state: State, event: LoopFound | LoopsAged | PortReleased) -> State:
     if loops is state.loops:
         return state
     known = replace(state, loops=loops)
-    if loops.held.keys() <= state.loops.held.keys():
-        return known
-    groups = multicast.sound(state.multicast, partial(_snoops, known))
-    return replace(known, learned=learning.sound(state.learned, known), multicast=groups)
+    return known if loops.held.keys() <= state.loops.held.keys() else _sound(known)
 
 
 def _learn(state: State, event: Seen | Silent | Recalled | Thawed | Eased) -> Learned:
@@ -281,7 +295,10 @@ def _learn(state: State, event: Seen | Silent | Recalled | Thawed | Eased) -> Le
                 for located in _locate(state, host, (memory.sighting,))
             )
             places = filter(None, (place_at(state, host, ofport) for ofport in crowded))
-            return learning.recalled(learned, state, host, read=state.read, told=told, crowded=places)
+            final = host not in state.contested
+            return learning.recalled(
+                learned, state, host, read=state.read, told=told, crowded=places, final=final
+            )
         case Thawed(network, mac, since):
             frozen = (network, mac) in learned.frozen and learned.frozen[network, mac] == since
             return learning.thawed(learned, network, mac) if frozen else learned

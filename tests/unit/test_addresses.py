@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from ipaddress import ip_address
 
 import pytest
@@ -135,6 +136,7 @@ def test_a_bridge_remembers_lies() -> None:
     assert recall(up(), "host1", [memory], frozenset()).addresses == with_liar().addresses
     assert recall(with_liar(), "host1", [], frozenset()).addresses == NO_ADDRESSES
     assert recall(with_liar(), "host2", [], frozenset()).addresses.lies
+    assert recall(replace(with_liar(), contested={"host1": 5.0}), "host1", [], frozenset()).addresses.lies
     of_nobody = AddressMemory(RED, Claim("10.1.1.1", ""), RED1.ofport)
     assert recall(up(), "host1", [of_nobody], frozenset()).addresses == NO_ADDRESSES
 

@@ -15,6 +15,7 @@ from flows.flow import FlowKey, Kind, Meter, Unit, kind_of
 from flows.tables import Table
 from flows.view import BridgeView
 from sdnapp.engine import Engine
+from sdnapp.engine.engine import CONTESTED
 from sdnapp.engine.messages import (
     Connected,
     Disconnected,
@@ -37,10 +38,11 @@ from sdnapp.engine.messages import (
     WasRead,
     WasSent,
 )
-from sdnapp.net.events import Eased, Sighting, Thawed
+from sdnapp.net.events import ContestOver, Eased, Sighting, Thawed
+from sdnapp.net.learning import Place
 from sdnapp.net.limits import limits
 from sdnapp.net.model import Host, Overlay
-from tests.overlays import TWO_HOSTS, numbers, overlay, view_of
+from tests.overlays import LEARNING, TWO_HOSTS, numbers, overlay, view_of
 
 OVERLAY = overlay()
 HOST1, HOST2 = OVERLAY.hosts["host1"], OVERLAY.hosts["host2"]
@@ -477,6 +479,29 @@ def test_what_a_replaced_connection_says_counts_for_nothing() -> None:
     status = fake.engine.status("test.yaml").bridges["host1"]
     assert status.connected
     assert status.in_sync
+
+
+def test_a_bridge_that_replaced_another_is_sent_the_learned_flows_that_it_lacks() -> None:
+    """A7: what answered "no flows" under a known datapath id had its learned locations forgotten."""
+    fake = Fake(overlay(LEARNING))
+    dpid, place = HOST1.datapath_id, ("red/web", GUEST)
+    fake.tell(connected(HOST1))
+    fake.tell(SourceSeen(dpid, Sighting(5010, GUEST, numbers(HOST1)["red1"]), 5.0))
+    held = set(fake.flows[dpid])
+
+    fake.flows.clear()
+    fake.meters.clear()
+    effects = fake.tell(replace(connected(HOST1), connection=2, now=6.0))
+
+    assert fake.engine.state.place_of(*place) == Place("host1", "red1")
+    assert fake.flows[dpid] == held
+    (over,) = (each for each in of(Later, effects) if isinstance(each.event.event, ContestOver))
+    assert over.seconds == CONTESTED
+
+    fake.tell(Disconnected(dpid, connection=2), over.event)
+    fake.flows.clear()
+    fake.tell(replace(connected(HOST1), connection=3, now=6.0 + CONTESTED))
+    assert fake.engine.state.place_of(*place) is None
 
 
 def test_what_is_for_a_connection_says_for_which() -> None:

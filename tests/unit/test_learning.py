@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from sdnapp.net.events import (
     BridgeFound,
     Configured,
+    ContestOver,
     Eased,
     Event,
     Memory,
@@ -217,6 +218,28 @@ def test_a_bridge_that_was_away_does_not_bring_the_past_back() -> None:
     assert step(away, Recalled("host1", stale[1:], (RED1.ofport,))).learned == away.learned
 
 
+def test_what_a_contested_bridge_lacks_is_forgotten_once_the_contest_is_over() -> None:
+    """Its ports and flows may be those of another bridge under the same datapath id."""
+    before = after(up(), Recalled("host1", ()), on_red1(), on_red2(macs(1)[0]))
+    for ports in (numbers(HOST1), {}):
+        contested = after(before, BridgeFound("host1", ports, contested=5.0), Recalled("host1", ()))
+        again = after(contested, BridgeFound("host1", ports, contested=7.0), ContestOver("host1", 5.0))
+
+        assert contested.learned == again.learned == before.learned
+        over = step(again, ContestOver("host1", 7.0))
+        assert (station(over) is None) == (not ports)
+        assert station(step(over, Recalled("host1", ()))) is None
+
+
+def test_what_a_contested_bridge_tells_counts() -> None:
+    contested = after(up(), Recalled("host1", ()), BridgeFound("host1", numbers(HOST1), contested=5.0))
+    told = step(contested, Recalled("host1", (Memory(Sighting(5010, GUEST, RED1.ofport), 3),)))
+
+    assert station(told) == Station(AT_RED1, 3)
+    assert station(step(told, on_red2(now=6.0))) == Station(AT_RED2, 4, (6.0,))
+    assert station(step(told, Silent("host1", Sighting(5010, GUEST, RED1.ofport)))) is None
+
+
 memories = st.lists(
     st.tuples(
         *(st.sampled_from(["host1", "host2"]), st.sampled_from(macs(3)), st.integers(0, 3)),
@@ -268,7 +291,14 @@ stories = st.lists(
             *(st.sampled_from([GUEST, *macs(5)]), st.sampled_from(["host1", "host2"])),
         ),
         st.sampled_from(
-            [PortsLost("host2", {"red2"}), PortsFound("host2", [("red2", RED2.ofport)]), Eased(AT_RED1)]
+            [
+                PortsLost("host2", {"red2"}),
+                PortsFound("host2", [("red2", RED2.ofport)]),
+                BridgeFound("host2", {}, contested=5.0),
+                Recalled("host2", ()),
+                ContestOver("host2", 5.0),
+                Eased(AT_RED1),
+            ]
         ),
         st.just(Configured(overlay())),
         st.just(Configured(OVERLAY)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from ipaddress import IPv6Address
 
 import pytest
@@ -204,6 +205,8 @@ def test_a_bridge_remembers_leases_and_what_it_forgot_is_forgotten() -> None:
     assert view_of(again, "host1") == view_of(with_lease(), "host1")
     assert view_of(again, "host2") == view_of(with_lease(), "host2")
     assert binding(recall(with_lease(), "host1", [], frozenset({"host1"}))) is None
+    contested = replace(with_lease(), contested={"host1": 5.0})
+    assert recall(contested, "host1", [], frozenset({"host1"})) is contested
 
 
 def test_leases_that_ended_unseen_make_room(monkeypatch: pytest.MonkeyPatch) -> None:
