@@ -35,7 +35,7 @@ from os_ken import cfg
 from os_ken.base.app_manager import AppManager
 
 from sdnapp.config import Invalid
-from sdnapp.log import event, to_stderr
+from sdnapp.log import Limiter, event, to_stderr
 from sdnapp.shipped import examples
 from sdnapp.tls import Unusable
 
@@ -76,7 +76,8 @@ PLACE = Path("/etc/sdnapp/overlay.yaml")
 def main(args: list[str] | None = None) -> None:
     """Run until SIGTERM or SIGINT. Exit 2 if the command line, the file or a port does not let us start."""
     CONF(args=args, project="osken", prog="osken-manager", version=version("sdnapp"), default_config_files=[])
-    to_stderr(CONF.log_format, verbose=CONF.verbose)
+    limiter = Limiter()
+    to_stderr(CONF.log_format, verbose=CONF.verbose, limiter=limiter)
     path, why = overlay_config(CONF.overlay_config, os.environ.get("SDNAPP_CONFIG"))
     if OVERLAY in CONF.app:
         event(LOG, "config.file", path=path, chosen_by=why)
@@ -95,6 +96,7 @@ def main(args: list[str] | None = None) -> None:
     gc.freeze()
     gc.set_threshold(5_000, 400, 100)
     hub.spawn(_outlive, services, writer)
+    hub.spawn(_tell_suppressed, limiter)
     if CONF.pid_file:
         draft = Path(f"{CONF.pid_file}.new")  # whoever waits for the file finds a number in it
         draft.write_text(f"{os.getpid()}\n", encoding="ascii")
@@ -102,6 +104,7 @@ def main(args: list[str] | None = None) -> None:
     ended_by = _serve(reader)
     if CONF.pid_file:
         Path(CONF.pid_file).unlink(missing_ok=True)
+    limiter.tell(ending=True)
     event(LOG, "controller.stopped", reason=ended_by.name if ended_by else "the OpenFlow server ended")
     logging.shutdown()
     os._exit(0 if ended_by else 1)  # nothing of ours is left to be saved; native threads cannot be ended
@@ -150,6 +153,13 @@ def _outlive(services: list[Any], writer: int) -> None:
     """Without its OpenFlow server the process is of no use: end it, so that its supervisor can tell."""
     hub.joinall(services)
     os.write(writer, b"\0")
+
+
+def _tell_suppressed(limiter: Limiter) -> None:
+    """Have the log say once a second which lines it held back."""
+    while True:
+        hub.sleep(1)
+        limiter.tell()
 
 
 def _fail(reason: str) -> NoReturn:

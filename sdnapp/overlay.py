@@ -309,7 +309,8 @@ class OverlayApp(OSKenApp):  # type: ignore[misc]  # os-ken has no types
 
     def _perform(self, effect: Effect) -> None:
         if isinstance(effect, Note):
-            level = logging.WARNING if effect.warning else logging.INFO
+            usual = logging.DEBUG if effect.detail else logging.INFO
+            level = logging.WARNING if effect.warning else usual
             log_event(LOG, effect.event, level=level, **effect.fields)
         elif isinstance(effect, Keep):
             self._keep(effect.text)

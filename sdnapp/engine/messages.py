@@ -237,11 +237,12 @@ class Inject(OfConnection):
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """One line for the log: what happened, to whom."""
+    """One line for the log: what happened, to whom. ``detail``: for those alone that look for a fault."""
 
     event: str
     fields: Mapping[str, Any]
     warning: bool = False
+    detail: bool = False
 
 
 @dataclass(frozen=True, slots=True)

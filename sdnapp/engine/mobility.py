@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 from sdnapp.engine.messages import Effect, Elapsed, Later, Note
 from sdnapp.engine.status import Alarm, port_names
@@ -72,12 +73,12 @@ def _station_notes(before: State, after: State, network: str) -> Iterator[Note]:
     for mac, station in new.items():
         was = old.get(mac)
         if was is None:
-            yield Note("location.learned", {"network": network, "mac": mac, **_where(station.place)})
+            yield Note("location.learned", _station(network, mac, station.place), detail=True)
         elif was is not station and was.place != station.place:
-            fields = {"network": network, "mac": mac, **_where(station.place), "moves": station.moves}
+            fields = {**_station(network, mac, station.place), "moves": station.moves}
             yield Note("location.moved", fields)
     for mac in old.keys() - new.keys():
-        yield Note("location.forgotten", {"network": network, "mac": mac, **_where(old[mac].place)})
+        yield Note("location.forgotten", _station(network, mac, old[mac].place), detail=True)
 
 
 def _denial_notes(before: State, after: State, network: str) -> Iterator[Note]:
@@ -87,6 +88,10 @@ def _denial_notes(before: State, after: State, network: str) -> Iterator[Note]:
             for place in sorted(places - old.get(mac, frozenset()), key=str):
                 fields = {"network": network, "mac": mac, **_where(place)}
                 yield Note("location.denied", fields, warning=True)
+
+
+def _station(network: str, mac: str, place: Place) -> dict[str, Any]:
+    return {"network": network, "mac": mac, **_where(place)}
 
 
 def _where(place: Place | None) -> dict[str, str]:

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from struct import pack
 
 from sdnapp.openflow.encode import VERSION
 from tests.bench import bridges
-from tests.bench.bridges import Fleet
+from tests.bench.bridges import PATIENCE, Fleet
 from tests.bench.figure import Effort, Figure, at_least
+from tests.bench.flow_count import flow_count
+from tests.bench.ground import until
 
 BURST, FIRST = 20_000, 0x02AA00000000
+QUIET = 1.5
+"""Seconds without another flow after which all are there."""
 _HELLO, _PACKET_OUT = 0, 13
 _NO_BUFFER, _TABLE = 0xFFFFFFFF, 0xFFFFFFF9
 
@@ -40,14 +45,31 @@ def _burst() -> tuple[float, int]:
 
 def _learn(fleet: Fleet, sources: list[bytes]) -> tuple[float, int]:
     """Return the locations learned in a second, and how many of them there were."""
-    name = bridges.host(0)
-    fleet.news()
-    began = time.time()
-    send(fleet.ovs(name).directory / f"{name}.mgmt", fleet.overlay.hosts[name].ports[0].ofport, sources)
-    lines = fleet.quiet("bridge.programmed", seconds=1.5)
-    learned = sum(line.event == "location.learned" for line in lines)
-    ended = max(line.at for line in lines if line.event == "bridge.programmed")
+    first = fleet.overlay.hosts[bridges.host(0)]
+    managed = [fleet.ovs(each).directory / f"{each}.mgmt" for each in fleet.overlay.hosts]
+    with ExitStack() as ends:
+        counts = [ends.enter_context(flow_count(each)) for each in managed]
+        before = sum(count() for count in counts)
+        began = time.monotonic()
+        send(managed[0], first.ports[0].ofport, sources)
+        ended = _last_growth(lambda: sum(count() for count in counts), before)
+    learned = sum(location["kind"] == "learned" for location in fleet.controller.get("/v1/locations"))
     return learned / (ended - began), learned
+
+
+def _last_growth(count: Callable[[], int], before: int) -> float:
+    """Return the time after which so many flows became no more, for a while."""
+    flows, grown = before, time.monotonic()
+
+    def is_over() -> bool:
+        nonlocal flows, grown
+        now, was = time.monotonic(), flows
+        flows = count()
+        grown = now if flows > was else grown
+        return flows > before and now - grown > QUIET
+
+    until(is_over, "flows of what was learned go on and on", PATIENCE)
+    return grown
 
 
 def send(bridge: Path, port: int, sources: Iterable[bytes]) -> None:

@@ -212,7 +212,9 @@ def test_a_learned_source_is_programmed_where_it_is_and_where_its_network_is() -
         HOST1.datapath_id: [Table.LEARN, Table.FORWARD],
         HOST2.datapath_id: [Table.FORWARD],
     }
-    assert [note.event for note in of(Note, effects)][:1] == ["location.learned"]
+    notes = of(Note, effects)
+    assert [note.event for note in notes][:1] == ["location.learned"]
+    assert notes[0].detail, "a line for each learned MAC is for those that look for a fault"
 
 
 def many(count: int, now: float = 1.0) -> list[Event]:

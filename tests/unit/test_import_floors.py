@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 FLOORS = (
-    {"sdnapp.printable"},
+    {"sdnapp.printable", "sdnapp.throttle"},
     {
         *("flows", "sdnapp.config", "sdnapp.files", "sdnapp.frames", "sdnapp.inbox", "sdnapp.log"),
         *("sdnapp.shipped", "sdnapp.signals", "sdnapp.supervisor"),
@@ -28,7 +28,7 @@ FLOORS = (
 )
 FLOOR_OF = {room: height for height, rooms in enumerate(FLOORS) for room in rooms}
 
-PURE = {"flows", "sdnapp.config", "sdnapp.frames", "sdnapp.net"}
+PURE = {"flows", "sdnapp.config", "sdnapp.frames", "sdnapp.net", "sdnapp.throttle"}
 WORLD = {
     *("os_ken", "pyroute2", "ovs", "eventlet", "socket", "select", "threading", "asyncio", "subprocess"),
     *("time", "datetime", "random", "logging", "os", "sys", "pathlib", "shutil", "tempfile", "signal"),
