@@ -147,8 +147,8 @@ def arena(bring_up: Callable[[str], Running]) -> Iterator[Arena]:
             "stranger": strangers.machine("stranger", STRANGER),
         }
         _plug(running, of.stations["vm"])
-        until(lambda: all(port["ofport"] for port in running.get("/v1/ports")), 30)
-        running.settled(30)
+        until(lambda: all(port["ofport"] for port in running.get("/v1/ports")))
+        running.settled()
         places: dict[str, Place] = {
             name: (running.lab.hosts["host1"], "vm") if name == "vm" else running.place(name)
             for name in of.stations

@@ -53,7 +53,7 @@ def test_after_all_attacks_bridges_are_in_sync_and_the_controller_is_well(
     there: tuple[Arena, Services], held: list[int]
 ) -> None:
     running = there[0].running
-    running.settled(30)
+    running.settled()
 
     assert list(health.problems(running)) == []
     assert held[-1] <= held[0] + GROWTH

@@ -91,4 +91,4 @@ def test_a_storm_of_forged_sources_starves_no_bystander(there: Arena, kind: str)
 
     reference = max(found["quiet"], found["quiet again"])
     assert max(found.values()) <= reference + MORE, found
-    there.running.settled(30)
+    there.running.settled()

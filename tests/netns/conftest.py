@@ -26,6 +26,9 @@ from sdnapp.source import load
 CONFIGS = Path(__file__).parents[2] / "configs"
 SDNAPP = str(Path(sys.executable).parent / "sdnapp")
 
+PATIENCE = 60.0
+"""Seconds for what happens at once on a quiet machine: a test says what happens, and the bench how soon."""
+
 Place = tuple[Machine, str | None]
 """A machine, and the namespace in it where that is not its own."""
 
@@ -82,7 +85,7 @@ class Running:
         assert any(cell.promised for cell in cells.values())
         return {pair: cell.broken for pair, cell in cells.items() if cell.broken}
 
-    def settled(self, patience: float = 15.0) -> None:
+    def settled(self, patience: float = PATIENCE) -> None:
         """Wait until every host is connected and in sync, with every tunnel there."""
         until(
             lambda: all(
@@ -111,7 +114,7 @@ def run(command: Sequence[str], *, check: bool = True, timeout: float = 60) -> s
     return done.stdout
 
 
-def until(condition: Callable[[], bool], patience: float = 10.0, otherwise: str = "not in time") -> None:
+def until(condition: Callable[[], bool], patience: float = PATIENCE, otherwise: str = "not in time") -> None:
     """Wait for a condition; fail when it does not come true in time."""
     deadline = time.monotonic() + patience
     while not condition():

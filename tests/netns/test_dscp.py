@@ -56,5 +56,5 @@ def test_the_outer_header_has_the_dscp_that_the_file_says(
     file.write_text("\n".join(lines) + "\n")
 
     for address in ("10.1.1.2", "fd00:1::2"):
-        until(lambda address=address: on_the_wire(running, encapsulation, address) == {carried}, 15)  # type: ignore[misc]
+        until(lambda address=address: on_the_wire(running, encapsulation, address) == {carried})  # type: ignore[misc]
         assert on_the_wire(running, encapsulation, address) == {carried}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -32,7 +31,7 @@ FILE = (
   red2:   {host: host2, network: red/web, mac: "02:00:00:00:00:04", address: [10.1.1.2, "fd00:1::2"],
            may: dhcp-server}
   red3:   {host: host3, network: red/web, mac: "02:00:00:00:00:05", address: [10.1.1.3, "fd00:1::3"]}
-overlay: {flap: {moves: 3, freeze: 15}}
+overlay: {flap: {moves: 3, freeze: 30}}
 """
 )
 GUEST, FLAPPER = "02:aa:00:00:00:01", "02:aa:00:00:00:02"
@@ -119,16 +118,21 @@ def test_a_station_that_moves_to_another_host_is_found_by_all(running: Running) 
 
 def test_a_station_that_flaps_between_hosts_is_frozen_by_each(running: Running) -> None:
     frame = b"\xff" * 6 + octets(FLAPPER) + b"\x88\xb5" + bytes(50)
+    hosts = tuple(running.lab.hosts)
+
+    def followed(to: str) -> bool:
+        """Whether each controller has seen this move, or takes no more of them."""
+        seen = [station(running, host, FLAPPER) for host in hosts]
+        return all(at.get("frozen") or at.get("host") == to for at in seen)
+
     with device(running, "any1") as one, device(running, "any2") as other:
-        for _ in range(5):
-            one.send(frame)
-            time.sleep(0.3)
-            other.send(frame)
-            time.sleep(0.3)
-    until(lambda: all(frozen(running, host) for host in running.lab.hosts), 60)
-    where = {station(running, host, FLAPPER)["host"] for host in running.lab.hosts}
+        for _ in range(3):
+            for wire, host in ((one, "host1"), (other, "host2")):
+                until(lambda wire=wire, host=host: wire.send(frame) and followed(host))  # type: ignore[misc]
+    until(lambda: all(frozen(running, host) for host in hosts))
+    where = {station(running, host, FLAPPER)["host"] for host in hosts}
     assert len(where) == 1
-    until(lambda: not any(frozen(running, host) for host in running.lab.hosts), 30)
+    until(lambda: not any(frozen(running, host) for host in hosts))
 
 
 @pytest.mark.parametrize("version", [4, 6])
@@ -136,7 +140,7 @@ def test_groups_are_known_by_all(running: Running, version: int) -> None:
     """Reports go to every host there, so that each sends to the listeners of all."""
     with wires(running) as at, asking(running), listening(running, "red2", version) as red2:
         for host in running.lab.hosts:
-            until(lambda host=host: snooping(running, host, version), 30)  # type: ignore[misc]
+            until(lambda host=host: snooping(running, host, version))  # type: ignore[misc]
         running.followed()
         for source in ("red1", "red3"):
             said, seen = streamed(running, at, version, source)

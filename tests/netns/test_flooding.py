@@ -89,7 +89,7 @@ def test_groups_go_to_those_that_listen_once_somebody_asks(lab: Running) -> None
         before = {host: lab.flows(host) for host in lab.overlay.hosts}
         faults.kill_controller(lab.lab)
         faults.start_controller(lab.lab)
-        until(lambda: all(host["connected"] and host["in_sync"] for host in lab.get("/v1/hosts")), 20)
+        until(lambda: all(host["connected"] and host["in_sync"] for host in lab.get("/v1/hosts")))
         after = {host: lab.flows(host) for host in before}
         assert {host: after[host] ^ before[host] for host in before} == {host: set() for host in before}
         assert (state(lab), members(lab)) == ("snooping", {"red2"})

@@ -39,7 +39,7 @@ def known(lab: Running, version: int) -> tuple[str, set[str]]:
 
 def listens(lab: Running, version: int, *ports: str) -> None:
     """Wait until these are known to listen, and bridges send accordingly."""
-    until(lambda: known(lab, version) == ("snooping", set(ports)), 30)
+    until(lambda: known(lab, version) == ("snooping", set(ports)))
     lab.settled()
     lab.followed()
 

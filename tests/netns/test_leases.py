@@ -126,7 +126,7 @@ def test_a_lease_ends_where_it_is_given_back_or_runs_out(net: Strangers, tmp_pat
         renewed = time.monotonic()
         while time.monotonic() < began + 10:
             assert known(net, mac) == {"10.1.1.40"}
-        until(lambda: not known(net, mac), 10)
+        until(lambda: not known(net, mac))
         assert time.monotonic() - renewed < 12
 
 

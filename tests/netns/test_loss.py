@@ -107,7 +107,7 @@ class Witness:
             if self.log.stat().st_size != size:
                 size, since = self.log.stat().st_size, time.monotonic()
             time.sleep(0.05)
-        until(self._in_sync, 30)
+        until(self._in_sync)
 
     def _in_sync(self) -> bool:
         there = self.running.lab.hosts

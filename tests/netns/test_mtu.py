@@ -56,8 +56,8 @@ def test_what_fits_passes_and_one_byte_more_is_answered(running: Running, encaps
     file.write_text(re.sub("encapsulation: [a-z]+", f"encapsulation: {encapsulation}", file.read_text()))
     mtu = 1500 - OVERHEAD[encapsulation] - 20 * (running.overlay.hosts["host1"].vtep.version == 6)
 
-    until(lambda: f"mtu {mtu} " in running.run("red2", "ip", "link", "show", "eth0"), 15)
-    until(lambda: all(t["interface"].startswith(encapsulation) for t in tunnels(running)), 15)
+    until(lambda: f"mtu {mtu} " in running.run("red2", "ip", "link", "show", "eth0"))
+    until(lambda: all(t["interface"].startswith(encapsulation) for t in tunnels(running)))
     running.settled()
     for address, headers, complaint in (
         ("10.1.1.2", 28, rf"[Ff]rag needed.*mtu ?= ?{mtu}\b"),

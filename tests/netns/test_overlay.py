@@ -162,7 +162,7 @@ def test_a_killed_controller_costs_no_packet_and_its_successor_changes_nothing(t
             faults.kill_controller(two.lab)
             time.sleep(1.5)
             faults.start_controller(two.lab)
-            two.settled(60)
+            two.settled()
             report = ping.communicate(timeout=30)[0]
             ofctl = ("host1", "ovs-ofctl", "-O", "OpenFlow14")
             two.run(*ofctl, "add-flow", "br-int", "table=99,cookie=0xd0e,actions=drop")

@@ -130,8 +130,8 @@ def test_what_is_behind_a_stranger_is_known_by_its_host_and_forgotten_in_silence
     net.run("vni7010", "ip", "link", "set", "eth0", "down")
     try:
         file.write_text(before.replace("{encapsulation: geneve}", "{encapsulation: geneve, mac_age: 2}"))
-        until(lambda: mac not in {place["mac"] for place in net.lab.get("/v1/locations")}, 15)
-        until(lambda: mac not in _held(net, "host1") + _held(net, "host2"), 15)
+        until(lambda: mac not in {place["mac"] for place in net.lab.get("/v1/locations")})
+        until(lambda: mac not in _held(net, "host1") + _held(net, "host2"))
     finally:
         net.run("vni7010", "ip", "link", "set", "eth0", "up")
         file.write_text(before)
@@ -212,7 +212,7 @@ def test_strangers_come_and_go_with_the_file(net: Strangers) -> None:
 
     bare = "host: host2, vtep: 192.168.4.80, encapsulation: gre, network: red/web"
     file.write_text(f"{before}  old: {{{bare}}}\n")
-    until(lambda: reached(net, "old12", 1), 15)
+    until(lambda: reached(net, "old12", 1))
     assert reached(net, "old12", 7)
     assert not reached(net, "blue1", 12)
 

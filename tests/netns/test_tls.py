@@ -52,7 +52,7 @@ def serial(running: Running) -> str:
 
 
 def test_a_lab_by_tls_keeps_its_promises(secure: Running) -> None:
-    until(lambda: connected(secure, SSL), 15)
+    until(lambda: connected(secure, SSL))
     assert "/etc/sdnapp/tls/host.key" in secure.run("host1", "ovs-vsctl", "get-ssl")
     assert secure.broken() == {}
 
@@ -60,10 +60,10 @@ def test_a_lab_by_tls_keeps_its_promises(secure: Running) -> None:
 def test_bridges_change_over_to_tcp_and_back_without_loss(secure: Running) -> None:
     """As README says: the controller listens for both, and the target changes."""
     with witness(secure, *RED) as seen, edited(seen, (f'target: "{SSL}"', f'target: "{TCP}"')):
-        until(lambda: connected(secure, TCP), 30)
+        until(lambda: connected(secure, TCP))
         assert secure.run("host1", "ovs-vsctl", "get-ssl").strip() == ""
         seen.until_over()
-    until(lambda: connected(secure, SSL), 30)
+    until(lambda: connected(secure, SSL))
 
     assert seen.lost(*RED) == 0
     assert seen.sent == {}
@@ -101,7 +101,7 @@ def _reconnect(seen: Witness) -> None:
     for end in ("kill", "start"):
         done = sdnapp("lab", "controller", end, "--name", name)
         assert done.returncode == 0, done.stdout + done.stderr
-    until(lambda: connected(seen.running, SSL), 30)
+    until(lambda: connected(seen.running, SSL))
     assert seen.heard("bridge.impostor") == 0
 
 
@@ -114,6 +114,6 @@ def test_a_target_that_is_not_the_labs_is_replaced_by_one_that_has_tls_too(tmp_p
     try:
         running = Running(lab.name)
         assert set(running.lab.targets.values()) == {f"ssl:192.168.4.254:{services.OPENFLOW_PORT}"}
-        until(lambda: connected(running, f"ssl:192.168.4.254:{services.OPENFLOW_PORT}"), 15)
+        until(lambda: connected(running, f"ssl:192.168.4.254:{services.OPENFLOW_PORT}"))
     finally:
         lifecycle.down(name)

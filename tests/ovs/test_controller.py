@@ -338,7 +338,7 @@ def test_what_keeps_it_from_starting_is_said_in_a_line(world: World, tmp_path: P
     def start(controller: Controller) -> tuple[int, str]:
         controller.start()
         assert controller.process is not None
-        code = controller.process.wait(10)
+        code = controller.process.wait(60)
         return code, controller.log.read_text().splitlines()[-1]
 
     taken = Controller(tmp_path, world.controller.hub, LEARNING)
