@@ -14,7 +14,7 @@ from typing import Any
 from os_ken.lib import hub
 from os_ken.ofproto import ofproto_v1_3 as ofproto
 
-from sdnapp.engine.messages import Disconnected, Event, Read, Send
+from sdnapp.engine.messages import Disconnected, Event, Task
 from sdnapp.engine.refusals import Kind, Refusals
 from sdnapp.inbox import Inbox
 from sdnapp.log import event as log_event
@@ -109,7 +109,7 @@ class Bridges:
                 event = Disconnected(datapath.id, connection=switch.serial)
                 self._inbox.bring(event, datapath.backlog)
 
-    def put(self, dpid: int, connection: int, task: Read | Send) -> None:
+    def put(self, dpid: int, connection: int, task: Task) -> None:
         """Have this done to a bridge, if it still has the same connection. Never waits."""
         switch = self._switches.get(dpid)
         tasks = None if switch is None or switch.serial != connection else self._tasks.get(switch)

@@ -12,15 +12,17 @@ from flows.tables import TABLES, Table
 from sdnapp.engine.messages import (
     AddressSilent,
     Connected,
+    Describe,
+    Described,
     FlowsAltered,
     FromBridge,
     Heard,
     PortChanged,
     Read,
     Rejection,
-    Send,
     SourceSeen,
     SourceSilent,
+    Task,
     WasRead,
     WasSent,
 )
@@ -98,7 +100,7 @@ def _flow_removed(message: Any, dpid: int, connection: int) -> FromBridge | None
     return SourceSilent(dpid, Sighting(vni, mac, ofport), gone, connection=connection)
 
 
-def carry_out(switch: Switch, task: Read | Send, clock: Callable[[], float]) -> FromBridge:
+def carry_out(switch: Switch, task: Task, clock: Callable[[], float]) -> FromBridge:
     """Carry out what the engine asks for; what came of it is an event."""
     dpid = switch.datapath.id
     if isinstance(task, Read):
@@ -116,6 +118,8 @@ def carry_out(switch: Switch, task: Read | Send, clock: Callable[[], float]) -> 
             foreign=contents.foreign,
             connection=switch.serial,
         )
+    if isinstance(task, Describe):
+        return Described(dpid, switch.description(), connection=switch.serial)
     refused = switch.apply(task.plan, task.known_meters)
     return WasSent(dpid, tuple(Rejection(r.what, r.reason) for r in refused), connection=switch.serial)
 

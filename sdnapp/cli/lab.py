@@ -213,7 +213,8 @@ def _print_status(seen: dict[str, Any]) -> None:
     console.print(f"controller pid {seen['controller']['processes'].get('controller')}, REST {seen['rest']}")
     if seen["problem"]:
         console.print(seen["problem"], style="red", markup=False)
-    for line in _ended(seen):
+    reports = [f"{host['name']}: {host['problems']}" for host in seen["hosts"] if host["problems"]]
+    for line in (*_ended(seen), *reports):
         console.print(line, style="red", markup=False)
     hosts = Table("host", "vtep", "datapath id", "in sync", "anchor pid", "OVSDB")
     for host in seen["hosts"]:

@@ -23,12 +23,15 @@ from sdnapp.engine.announcing import TICK as ANNOUNCING
 from sdnapp.engine.announcing import Announcements
 from sdnapp.engine.binding import binding_alarms, binding_notes
 from sdnapp.engine.claims import claim_alarms, claim_notes
-from sdnapp.engine.health import health_alarms, health_notes
+from sdnapp.engine.health import agent_alarms, health_alarms, health_notes
 from sdnapp.engine.loops import Probes, elsewhere, loop_alarms, loop_notes
 from sdnapp.engine.messages import (
     AddressSilent,
     AnnouncementsDue,
     Connected,
+    Describe,
+    Described,
+    DescriptionsDue,
     Disconnected,
     Effect,
     Elapsed,
@@ -51,6 +54,7 @@ from sdnapp.engine.messages import (
     SourceSeen,
     SourceSilent,
     ThawAsked,
+    Timed,
     WasRead,
     WasSent,
 )
@@ -86,6 +90,7 @@ from sdnapp.net.events import (
 )
 from sdnapp.net.hearing import Said, follow, give_back, grant, hear, miss, recall
 from sdnapp.net.knowledge import Archive
+from sdnapp.net.lacks import problems
 from sdnapp.net.learning import Place
 from sdnapp.net.leases import Word
 from sdnapp.net.membership import decode
@@ -100,6 +105,8 @@ TAKEN = 0.5
 """Seconds after its barrier until a bridge surely takes what its flows say. By then Open vSwitch has revised
 what its datapath cached (ovs-vswitchd.conf.db(5), ``max-revalidator``); a barrier does not wait for that.
 """
+DESCRIBE, DESCRIBED = 5.0, 40
+"""Seconds between two looks at the descriptions of all bridges; of so many bridges a second at most."""
 TICK = 1.0
 """Seconds between two looks at what grows old."""
 FADE = 1.0
@@ -142,6 +149,7 @@ class Engine:
         self._clock = 0.0
         self._looking = False
         self._probes, self._probing = Probes(key), False
+        self._describing = False
         self._announcements, self._announcing = Announcements(), False
 
     @property
@@ -199,6 +207,9 @@ class Engine:
         if self._probes.follow(self._state.overlay) and self._sessions and not self._probing:
             self._probing = True
             yield Later(TICK, Elapsed(LoopsAged(self._clock + TICK)))
+        if self._sessions and not self._describing:
+            self._describing = True
+            yield Later(max(DESCRIBE, len(self._sessions) / DESCRIBED), Elapsed(DescriptionsDue()))
         if self._announcements.pending and self._sessions and not self._announcing:
             self._announcing = True
             yield Later(ANNOUNCING, Elapsed(AnnouncementsDue()))
@@ -207,29 +218,11 @@ class Engine:
         match event:
             case FileChanged():
                 return self._configure(event)
-            case Elapsed(GroupsAged(now) as later):
-                self._clock, self._looking = now, False
-                self._state = step(self._state, later)
-                return []
-            case Elapsed(LoopsAged(now)):
-                now = max(now, self._clock)  # events that came meanwhile had the time of day
-                self._clock, self._probing = now, False
-                self._state = step(self._state, LoopsAged(now))
-                there = {session.host: dpid for dpid, session in self._sessions.items()}
-                probes = self._probes.due(self._state, there, now)
-                return [replace(each, connection=self._sessions[each.dpid].connection) for each in probes]
+            case Elapsed(later):
+                return self._elapse(later)
             case ReleaseAsked(name):
                 if (port := self._state.overlay.ports.get(name)) is not None:
                     self._state = step(self._state, PortReleased(Place(port.host, port.interface)))
-                return []
-            case Elapsed(later):
-                if isinstance(later, Gathered):
-                    self._gathering = False
-                    return []
-                if isinstance(later, AnnouncementsDue):
-                    return self._announce()
-                superseded = isinstance(later, Confirmed) and later.dialect != self._latest[later.host]
-                self._state = self._state if superseded else step(self._state, later)
                 return []
             case FileBroken(reason):
                 self._config_error = reason
@@ -244,6 +237,36 @@ class Engine:
                 return self._disconnect(event)
         session = self._session(event.dpid, event.connection)
         return [] if session is None else self._hear(session, event)
+
+    def _elapse(self, event: AnnouncementsDue | DescriptionsDue | Gathered | Timed) -> list[Effect]:
+        """What is due, as it was asked for by ``Later``."""
+        match event:
+            case Gathered():
+                self._gathering = False
+            case AnnouncementsDue():
+                return self._announce()
+            case DescriptionsDue():
+                self._describing = False
+                return [Describe(dpid, connection=s.connection) for dpid, s in self._sessions.items()]
+            case GroupsAged(now):
+                self._clock, self._looking = now, False
+                self._state = step(self._state, event)
+            case LoopsAged(now):
+                return self._probe(now)
+            case Confirmed(host, dialect) if dialect != self._latest[host]:
+                pass  # another one has been sent since
+            case _:
+                self._state = step(self._state, event)
+        return []
+
+    def _probe(self, now: float) -> list[Effect]:
+        """Release ports that were held down for long enough; send the probes for loops that are due."""
+        now = max(now, self._clock)  # events that came meanwhile had the time of day
+        self._clock, self._probing = now, False
+        self._state = step(self._state, LoopsAged(now))
+        there = {session.host: dpid for dpid, session in self._sessions.items()}
+        probes = self._probes.due(self._state, there, now)
+        return [replace(each, connection=self._sessions[each.dpid].connection) for each in probes]
 
     def _session(self, dpid: int, connection: int) -> Session | None:
         """The session that an event belongs to; None for events of a connection that was replaced."""
@@ -305,6 +328,11 @@ class Engine:
                     return []
                 session.reads += 1
                 return [*_drifted(session), Read(dpid, connection=session.connection)]
+            case Described(_, text):
+                before, session.problems = session.problems, problems(text)
+                if session.problems != before:
+                    said = {"host": host, "problems": session.problems or "none"}
+                    return [Note("host.problems", said, warning=bool(session.problems))]
             case WasSent(dpid, rejections):
                 return self._confirm(dpid, session, rejections)
         return []
@@ -555,6 +583,7 @@ class Engine:
                 *learning_alarms(self._state),
                 *claim_alarms(self._state),
                 *loop_alarms(self._state),
+                *agent_alarms(self._sessions.values()),
             ),
             multicast=multicast_status(self._state),
             spoken=_by_network(self._spoken),

@@ -1,10 +1,11 @@
-"""Tunnels behind which nobody is heard: what the log says of it, and who should look at it."""
+"""Tunnels that are down, and what agents cannot do: log lines and alarms."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from sdnapp.engine.messages import Note
+from sdnapp.engine.session import Session
 from sdnapp.engine.status import Alarm
 from sdnapp.net.state import State
 
@@ -35,3 +36,12 @@ def health_alarms(state: State) -> Iterator[Alarm]:
     """What is wrong now."""
     for host, peer in sorted(down(state)):
         yield Alarm("down", f"the tunnel from {host} to {peer} is down", host=host)
+
+
+def agent_alarms(sessions: Iterable[Session]) -> Iterator[Alarm]:
+    """What the agents of hosts cannot do."""
+    for session in sorted(sessions, key=lambda session: session.host):
+        if session.problems:
+            yield Alarm(
+                "agent", f"the agent of {session.host} reports: {session.problems}", host=session.host
+            )

@@ -150,6 +150,13 @@ class FlowsAltered(OfConnection):
 
 
 @dataclass(frozen=True, slots=True)
+class Described(OfConnection):
+    """The description that a bridge has of itself."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class FileChanged:
     """There is a new good configuration; ``text`` is the file that says so."""
 
@@ -170,6 +177,11 @@ class Gathered:
 
 
 @dataclass(frozen=True, slots=True)
+class DescriptionsDue:
+    """It is time to ask bridges for their descriptions."""
+
+
+@dataclass(frozen=True, slots=True)
 class AnnouncementsDue:
     """It is time to look at which addresses are to be announced."""
 
@@ -182,7 +194,7 @@ Timed = Faded | Settled | KeysReleased | Confirmed | ContestOver | Thawed | Ease
 class Elapsed:
     """The time that ``Later`` asked for is over."""
 
-    event: AnnouncementsDue | Gathered | Timed
+    event: AnnouncementsDue | DescriptionsDue | Gathered | Timed
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +213,15 @@ class ReleaseAsked:
 
 
 FromBridge = (
-    PortChanged | SourceSeen | Heard | SourceSilent | AddressSilent | WasRead | WasSent | FlowsAltered
+    PortChanged
+    | SourceSeen
+    | Heard
+    | SourceSilent
+    | AddressSilent
+    | WasRead
+    | WasSent
+    | FlowsAltered
+    | Described
 )
 Event = FromBridge | Connected | Disconnected | FileChanged | FileBroken | Elapsed | ThawAsked | ReleaseAsked
 
@@ -209,6 +229,11 @@ Event = FromBridge | Connected | Disconnected | FileChanged | FileBroken | Elaps
 @dataclass(frozen=True, slots=True)
 class Read(OfConnection):
     """Read back what the bridge holds, and have it say from then on what others do to it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Describe(OfConnection):
+    """Ask the bridge for its description."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,4 +285,7 @@ class Keep:
     text: bytes
 
 
-Effect = Read | Send | Emit | Inject | Note | Later | Keep
+Task = Read | Send | Describe
+"""What a bridge is asked for, one after the other; each has an event for its answer."""
+
+Effect = Task | Emit | Inject | Note | Later | Keep

@@ -29,4 +29,5 @@ def bridge_status(
         down=state.ports(host.name).dead if state.overlay.bfd else frozenset(),
         failures=tuple(failures),
         drift=drift.get(host.name, 0),
+        problems="" if session is None else session.problems,
     )

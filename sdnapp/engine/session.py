@@ -24,6 +24,7 @@ class Session:
     compared, and none but ``doubtful`` flows can differ; None: any may. ``untold``: changes by others not
     logged yet. ``greeted``: it was in sync since it connected. ``inherited``: it came with flows of ours.
     ``foreign``: groups, which no program has. ``connection``: the serial of its connection.
+    ``problems``: what the agent of its host cannot do.
     """
 
     host: str
@@ -50,6 +51,7 @@ class Session:
     failures: int = 0
     failure: str | None = None
     connection: int = 0
+    problems: str = ""
 
     @property
     def in_sync(self) -> bool:

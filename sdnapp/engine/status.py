@@ -17,7 +17,8 @@ class BridgeStatus:
 
     ``address``: where it connects from; ``since``: epoch seconds; ``ports``: the number of each interface
     that it has; ``failures``: what it refused, a sentence each; ``drift``: how many changes by others were
-    healed since the controller started; ``down``: the tunnels that lead to nobody.
+    healed since the controller started; ``down``: the tunnels that lead to nobody. ``problems``: what the
+    agent of the host cannot do.
     """
 
     host: str
@@ -31,6 +32,7 @@ class BridgeStatus:
     failures: tuple[str, ...]
     drift: int = 0
     down: frozenset[str] = frozenset()
+    problems: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +53,17 @@ class LocationStatus:
 
 
 AlarmKind = Literal[
-    "frozen", "denied", "crowded", "twice", "down", "address", "loop", "impostor", "contested", "files"
+    "frozen",
+    "denied",
+    "crowded",
+    "twice",
+    "down",
+    "address",
+    "loop",
+    "impostor",
+    "contested",
+    "files",
+    "agent",
 ]
 
 
@@ -64,7 +76,7 @@ class Alarm:
     a port that is in several places. ``down``: a tunnel to a peer that is not heard. ``address``: a port
     claims one that the file gives to another. ``loop``: a port is held down, as its frames come in again.
     ``impostor``: a connection that may not be the bridge which it claims to be; ``contested``: two have one
-    datapath id. ``files``: too few may be open for all bridges.
+    datapath id. ``files``: too few may be open for all bridges. ``agent``: what a host's agent cannot do.
     """
 
     kind: AlarmKind

@@ -62,6 +62,7 @@ def _host(lab: Lab, machine: Machine, overlay: Overlay, seen: dict[str, Any]) ->
         "target": lab.targets.get(machine.name) or overlay.controller.target,
         "connected": seen.get("connected"),
         "in_sync": seen.get("in_sync"),
+        "problems": seen.get("problems", ""),
     }
 
 

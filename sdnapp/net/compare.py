@@ -259,7 +259,7 @@ def _dhcp(dhcp: Dhcp | None) -> str | None:
 def _attachment(attachment: Attachment) -> str:
     tag = "untagged" if not attachment.tagged else "tagged"
     vlan = "" if attachment.vlan is None else f" {attachment.vlan}"
-    key = "" if attachment.key is None else f"key {attachment.key} "
+    key = f"key {attachment.key} " if attachment.key else ""
     return " ".join([f"{key}{tag}{vlan}", *map(str, attachment.addresses)])
 
 

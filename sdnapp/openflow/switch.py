@@ -227,6 +227,12 @@ class Switch:
             foreign=tuple(group.group_id for reply in foreign for group in reply.body),
         )
 
+    def description(self) -> str:
+        """What describes the bridge, as its operator has set it (``dp-desc``); empty where nothing does."""
+        (reply,) = self.request(parser.OFPDescStatsRequest(self.datapath))
+        text: str = reply.body.dp_desc.rstrip(b"\0").decode("utf-8", "replace")
+        return "" if text == "None" else text
+
     def apply(self, plan: Plan, known_meters: frozenset[int]) -> tuple[Refused, ...]:
         """Send the plan and wait until the bridge is through with it.
 

@@ -19,6 +19,7 @@ from dataclasses import replace
 from types import FrameType
 
 from sdnapp.config import Invalid
+from sdnapp.net import lacks
 from sdnapp.provision import linger, netns
 from sdnapp.provision.converge import Goal, Outcome, converge, look
 from sdnapp.provision.neighbours import Keeper
@@ -91,6 +92,7 @@ def watch(path: str, goal: Goal, remote: str) -> None:
                 keeper.keep(_remotes(goal, database))
                 database.acquaint()
                 _log_outcome(outcome, before)
+                _tell_controller(goal, database, outcome.problems)
                 same = outcome.problems and outcome.problems == before.problems
                 deaf = min(2 * deaf or 1.0, DEAF) if same else 0.0
                 if not ready:
@@ -112,6 +114,12 @@ def watch(path: str, goal: Goal, remote: str) -> None:
             keys.take_in()
             if file.changed(0):
                 goal = _reload(loader, goal)
+
+
+def _tell_controller(goal: Goal, database: Database, problems: Collection[str]) -> None:
+    """Have the bridge show the controller what cannot be done here."""
+    if goal.overlay is not None:
+        database.describe(goal.overlay.hosts[goal.host].bridge, lacks.description(problems))
 
 
 def _stop(_number: int, _frame: FrameType | None) -> None:

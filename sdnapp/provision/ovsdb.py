@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from sdnapp.config.names import is_note
+from sdnapp.net import lacks
 from sdnapp.provision.ovs_library import (
     Connection,
     Idl,
@@ -38,6 +39,7 @@ RECORD = "sdnapp-record-"
 """Before an owner's name, the key under which Open_vSwitch has what the owner's bridge took over."""
 UPLINK_KEYS = frozenset({"sdnapp-uplink", "sdnapp-addresses", "sdnapp-routes"})
 BRIDGE_CONFIG = frozenset({"datapath-id", "disable-in-band", "hwaddr"})
+_DESCRIPTION = "dp-desc"
 INTERFACE_IDS = frozenset({"attached-mac", "iface-id", "sdnapp-binds", "sdnapp-peer"})
 BFD_KEYS = frozenset({"enable", "min_rx", "min_tx"})
 """Keys that are ours to set; others in the same map are left as they are."""
@@ -222,6 +224,22 @@ class Database:
         if connected - self._acquainted and self._look_again() is None:
             return
         self._acquainted = connected
+
+    def describe(self, bridge: str, text: str) -> None:
+        """Have the bridge show this description by OpenFlow; what others wrote there stays.
+
+        Does nothing where there is no such bridge, or where others make changes at the same time.
+        """
+        row = next((row for row in self._rows("Bridge") if row.name == bridge), None)
+        now = "" if row is None else row.other_config.get(_DESCRIPTION, "")
+        if row is None or now == text or not lacks.is_ours(now):
+            return
+        transaction = Transaction(self._idl)
+        if text:
+            row.setkey("other_config", _DESCRIPTION, text)
+        else:
+            row.delkey("other_config", _DESCRIPTION)
+        transaction.commit_block()
 
     def reconfigure(self) -> None:
         """Have ovs-vswitchd look at its configuration again, and wait until it has opened what is not open.

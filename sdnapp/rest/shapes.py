@@ -71,7 +71,7 @@ class Tunnel(_Read):
 
 class Host(BaseModel):
     """A machine with OVS. ``flows``: what its bridge must hold; ``since``: Unix time of its connection;
-    ``drift``: changes by somebody else's hand that were healed.
+    ``drift``: changes by somebody else's hand that were healed; ``problems``: what its agent cannot do.
     """
 
     name: str
@@ -87,6 +87,7 @@ class Host(BaseModel):
     tunnels: list[Tunnel]
     failures: list[str]
     drift: int
+    problems: str
 
 
 class Attachment(_Read):

@@ -100,6 +100,7 @@ def _host_of(host: model.Host, bridge: engine.BridgeStatus) -> Host:
         ],
         failures=list(bridge.failures),
         drift=bridge.drift,
+        problems=bridge.problems,
     )
 
 

@@ -124,7 +124,7 @@ def test_a_stranger_that_comes_is_told_with_all_that_is_known_of_it() -> None:
     said = [str(d) for d in differences(without, OVERLAY) if d.kind == "peer"]
 
     assert said[2] == (
-        "+ peer nas: host host2, tunnel vxlan to 192.168.4.79, interface vxlan-nas, max_macs 1024, "
-        "in red/web key 7010"
+        "+ peer nas: host host2, tunnel vxlan to 192.168.4.79 UDP port 4789, interface vxlan-nas, "
+        "max_macs 1024, may dhcp-server, in red/web key 7010 untagged"
     )
     assert said[1].endswith("in red/web tagged 10")
