@@ -281,4 +281,10 @@ def amend(flows: Flows, gone: Sequence[Flows], come: Sequence[Flows]) -> Flows:
         return collect(chain(stay, *(piece.values() for piece in come)))
     if (len(away) + len(more)) ** 2 <= len(base):
         return Amended(base, away, more)
-    return {**{key: flow for key, flow in base.items() if key not in away}, **more} if base else more
+    if not base:
+        return more
+    fresh = dict(base)  # copied in C, however many there are
+    for key in away:
+        del fresh[key]
+    fresh.update(more)
+    return fresh

@@ -181,7 +181,7 @@ class Engine:
                 for event in run:
                     yield from self._take(event)
             elif (session := self._session(*many[:2])) is not None:
-                yield from self._take_many(session.host, list(run))
+                yield from self._take_many(session, list(run))
         self._state = follow(before, self._state)
         yield from binding_notes(before, self._state)
         yield from health_notes(before, self._state)
@@ -273,14 +273,19 @@ class Engine:
         session = self._sessions.get(dpid)
         return None if session is None or session.connection != connection else session
 
-    def _take_many(self, host: str, events: Sequence[Event]) -> Iterator[Effect]:
+    def _take_many(self, session: Session, events: Sequence[Event]) -> Iterator[Effect]:
         """Many of a kind from one bridge of ours: what follows from them is worked out once."""
+        host = session.host
         match events:
             case [SourceSeen(now=now), *_]:
                 sightings = tuple(event.sighting for event in events if isinstance(event, SourceSeen))
                 before = self._state
                 self._state, self._clock = step(before, Seen(host, sightings, now)), now
                 self._probes.suspect(elsewhere(before, host, sightings), now)
+            case [SourceSilent(), *_]:
+                silent = [event for event in events if isinstance(event, SourceSilent)]
+                self._state = step(self._state, Silent(host, tuple(event.sighting for event in silent)))
+                session.lose({event.gone for event in silent})
             case [PortChanged(), *_]:
                 yield from self._see_ports(host, [e for e in events if isinstance(e, PortChanged)])
 
@@ -305,13 +310,10 @@ class Engine:
         match event:
             case Heard():
                 return self._listen(host, event)
-            case SourceSilent(_, sighting, gone):
-                self._state = step(self._state, Silent(host, sighting))
-                session.lose(gone)
             case AddressSilent(_, AddressMemory(vni, claim, ofport, seconds), gone):
                 if ofport is not None:
                     self._state = miss(self._state, Said(host, vni, ofport, claim, seconds))
-                session.lose(gone)
+                session.lose({gone})
             case WasRead(_, flows, meters, memories, crowded, groups, now, monitored, addresses, foreign):
                 self._clock = now
                 read = self._state.read
@@ -595,6 +597,8 @@ def _alike(event: Event) -> tuple[int, int, type, bool] | None:
     match event:
         case SourceSeen(dpid):
             return dpid, event.connection, SourceSeen, True
+        case SourceSilent(dpid):
+            return dpid, event.connection, SourceSilent, True
         case PortChanged(dpid, _, ofport):
             return dpid, event.connection, PortChanged, ofport is None
     return None

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import compress, filterfalse
+from operator import is_not
 from typing import Any
 
 from sdnapp.engine.messages import Effect, Elapsed, Later, Note
@@ -70,14 +72,14 @@ def _station_notes(before: State, after: State, network: str) -> Iterator[Note]:
     new = after.learned.stations.get(network, NOBODY)
     if old is new:
         return
-    for mac, station in new.items():
-        was = old.get(mac)
+    for mac in compress(new, map(is_not, new.values(), map(old.get, new))):  # in C: of tens of thousands, few
+        station, was = new[mac], old.get(mac)
         if was is None:
             yield Note("location.learned", _station(network, mac, station.place), detail=True)
-        elif was is not station and was.place != station.place:
+        elif was.place != station.place:
             fields = {**_station(network, mac, station.place), "moves": station.moves}
             yield Note("location.moved", fields)
-    for mac in old.keys() - new.keys():
+    for mac in filterfalse(new.__contains__, old):
         yield Note("location.forgotten", _station(network, mac, old[mac].place), detail=True)
 
 

@@ -64,11 +64,11 @@ class Session:
         """What it should hold."""
         return self.compiled.program
 
-    def lose(self, gone: FlowKey) -> None:
-        """The bridge dropped a flow that had aged."""
+    def lose(self, gone: Set[FlowKey]) -> None:
+        """The bridge dropped flows that had aged."""
         if self.installed is not None:
-            self.installed.discard(gone)
-        self.doubt({gone})
+            self.installed.difference_update(gone)
+        self.doubt(gone)
 
     def doubt(self, flows: Set[FlowKey] | None) -> None:
         """These, or any, may not be what the program says."""

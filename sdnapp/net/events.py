@@ -98,10 +98,10 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Silent:
-    """A source has not been heard for the age that the configuration allows."""
+    """Sources have not been heard for the age that the configuration allows."""
 
     host: str
-    sighting: Sighting
+    sightings: tuple[Sighting, ...]
 
 
 @dataclass(frozen=True, slots=True)

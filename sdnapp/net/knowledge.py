@@ -35,9 +35,9 @@ class Resident:
     @cached_property
     def at(self) -> Mapping[tuple[str | None, int], tuple[str, ...]]:
         """The MACs by interface and moves."""
-        macs: dict[tuple[str | None, int], list[str]] = {}
+        macs: dict[tuple[str | None, int], list[str]] = defaultdict(list)
         for mac, ((_, interface), moves, _) in self.stations.items():
-            macs.setdefault((interface, max(moves, 0)), []).append(mac)
+            macs[interface, moves if moves > 0 else 0].append(mac)
         return {place: tuple(sorted(found)) for place, found in macs.items()}
 
     @cached_property
@@ -47,7 +47,7 @@ class Resident:
             return {0: tuple(sorted(self.stations))} if self.stations else {}
         macs: dict[int, list[str]] = defaultdict(list)
         for mac, ((_, interface), moves, _) in self.stations.items():
-            macs[max(moves, 0) if interface is None else 0].append(mac)
+            macs[moves if moves > 0 and interface is None else 0].append(mac)
         return {moves: tuple(sorted(found)) for moves, found in macs.items()}
 
     @cached_property

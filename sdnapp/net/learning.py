@@ -139,18 +139,19 @@ def _lately(station: Station, flap: Flap, now: float) -> tuple[float, ...]:
     return tuple(at for at in station.moved if abs(now - at) < flap.seconds)
 
 
-def silent(learned: Learned, network: str, mac: str, place: Place) -> Learned:
-    """A source was not heard for so long that its bridge forgot it.
+def silent(learned: Learned, unheard: Iterable[Sighted]) -> Learned:
+    """Sources were not heard for so long that their bridge forgot them.
 
     At a crowded place nobody listens to sources, so silence means nothing there.
     """
-    if place in learned.crowded:
-        return learned
     draft = _Draft(learned)
-    station = draft.station(network, mac)
-    if station is not None and station.place == place:
-        draft.forget(network, mac)
-    draft.admit(network, mac, place)
+    for network, mac, place in unheard:
+        if place in learned.crowded:
+            continue
+        station = draft.station(network, mac)
+        if station is not None and station.place == place:
+            draft.forget(network, mac)
+        draft.admit(network, mac, place)
     return draft.done()
 
 

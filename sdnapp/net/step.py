@@ -284,10 +284,8 @@ def _learn(state: State, event: Seen | Silent | Recalled | Thawed | Eased) -> Le
     match event:
         case Seen(host, sightings, now):
             return learning.seen(learned, state, _locate(state, host, sightings), now)
-        case Silent(host, sighting):
-            for located in _locate(state, host, (sighting,)):
-                return learning.silent(learned, *located)
-            return learned
+        case Silent(host, sightings):
+            return learning.silent(learned, _locate(state, host, sightings))
         case Recalled(host, memories, crowded):
             told = (
                 Told(*located, memory.moves, memory.denied)

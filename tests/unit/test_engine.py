@@ -38,10 +38,13 @@ from sdnapp.engine.messages import (
     WasRead,
     WasSent,
 )
-from sdnapp.net.events import ContestOver, Eased, Sighting, Thawed
+from sdnapp.net.events import ContestOver, Eased, Sighting, Silent, Thawed
+from sdnapp.net.events import Event as WorldEvent
 from sdnapp.net.learning import Place
 from sdnapp.net.limits import limits
 from sdnapp.net.model import Host, Overlay
+from sdnapp.net.state import State
+from sdnapp.net.step import step
 from tests.overlays import LEARNING, TWO_HOSTS, numbers, overlay, view_of
 
 OVERLAY = overlay()
@@ -222,6 +225,35 @@ def many(count: int, now: float = 1.0) -> list[Event]:
     red1 = OVERLAY.ports["red1"].ofport
     macs = (f"02:bb:00:00:{n >> 8:02x}:{n & 255:02x}" for n in range(count))
     return [SourceSeen(HOST1.datapath_id, Sighting(5010, mac, red1), now) for mac in macs]
+
+
+def test_sources_that_fall_silent_together_are_worked_out_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tens of thousands took minutes of the processor, one by one, while echoes of their bridge waited."""
+    fake = Fake()
+    fake.tell(connected(HOST1), connected(HOST2))
+    dpid, ofport = HOST1.datapath_id, numbers(HOST1)["red1"]
+    seen = [SourceSeen(dpid, Sighting(5010, f"02:aa:00:00:00:{n:02x}", ofport), 5.0) for n in range(50)]
+    before = set(fake.flows[dpid])
+    fake.tell(*seen)
+    aged = [
+        key for key in fake.flows[dpid] - before if kind_of(key[1]) is Kind.LEARNED and key[0] == Table.LEARN
+    ]
+    assert len(aged) == len(seen)
+    fake.flows[dpid] -= set(aged)
+    steps: list[WorldEvent] = []
+
+    def counted(state: State, event: WorldEvent) -> State:
+        steps.append(event)
+        return step(state, event)
+
+    monkeypatch.setattr("sdnapp.engine.engine.step", counted)
+
+    told = fake.tell(*(SourceSilent(dpid, s.sighting, key) for s, key in zip(seen, aged, strict=True)))
+
+    assert len([event for event in steps if isinstance(event, Silent)]) == 1
+    assert not fake.engine.state.learned.stations
+    assert fake.flows[dpid] == before
+    assert len([note for note in of(Note, told) if note.event == "location.forgotten"]) == len(seen)
 
 
 def test_a_crowded_port_is_relieved_first_and_looked_at_again_later() -> None:

@@ -91,7 +91,7 @@ def test_the_file_has_the_last_word_on_its_own_macs() -> None:
     assert state.learned.stations == {}
     assert state.learned.denied == {"red/web": {RED2.mac: frozenset({AT_RED1})}}
     assert step(state, on_red1(RED2.mac)) is state
-    assert step(state, Silent("host1", Sighting(5010, RED2.mac, RED1.ofport))).learned == up().learned
+    assert step(state, Silent("host1", (Sighting(5010, RED2.mac, RED1.ofport),))).learned == up().learned
 
 
 def test_a_station_that_moves_too_often_is_frozen_where_it_came_to() -> None:
@@ -121,7 +121,7 @@ def test_it_thaws_when_asked_and_may_move_again() -> None:
 
 
 @pytest.mark.parametrize(
-    "event", [Silent("host2", Sighting(5010, GUEST, RED2.ofport)), PortsLost("host2", {"red2"})]
+    "event", [Silent("host2", (Sighting(5010, GUEST, RED2.ofport),)), PortsLost("host2", {"red2"})]
 )
 def test_a_frozen_station_that_is_gone_may_appear_anywhere(event: Event) -> None:
     state = after(flapping(5), on_red1(now=106), event)
@@ -158,7 +158,7 @@ def test_denied_sources_count_too() -> None:
 
 
 def test_silence_at_a_crowded_port_means_nothing() -> None:
-    gone = Silent("host1", Sighting(5010, macs(1)[0], RED1.ofport))
+    gone = Silent("host1", (Sighting(5010, macs(1)[0], RED1.ofport),))
 
     assert step(crowd(), gone) == crowd()
     eased = after(crowd(), Eased(AT_RED1), gone)
@@ -237,7 +237,7 @@ def test_what_a_contested_bridge_tells_counts() -> None:
 
     assert station(told) == Station(AT_RED1, 3)
     assert station(step(told, on_red2(now=6.0))) == Station(AT_RED2, 4, (6.0,))
-    assert station(step(told, Silent("host1", Sighting(5010, GUEST, RED1.ofport)))) is None
+    assert station(step(told, Silent("host1", (Sighting(5010, GUEST, RED1.ofport),)))) is None
 
 
 memories = st.lists(
@@ -287,7 +287,9 @@ stories = st.lists(
         st.builds(on_red1, st.sampled_from([GUEST, *macs(5)]), st.floats(0, 400)),
         st.builds(on_red2, st.sampled_from([GUEST, *macs(5)]), st.floats(0, 400)),
         st.builds(
-            lambda mac, host: Silent(host, Sighting(5010, mac, {"host1": RED1, "host2": RED2}[host].ofport)),
+            lambda mac, host: Silent(
+                host, (Sighting(5010, mac, {"host1": RED1, "host2": RED2}[host].ofport),)
+            ),
             *(st.sampled_from([GUEST, *macs(5)]), st.sampled_from(["host1", "host2"])),
         ),
         st.sampled_from(

@@ -77,8 +77,8 @@ def test_it_moves_when_it_speaks_elsewhere() -> None:
 def test_its_silence_at_a_former_place_means_nothing() -> None:
     state = after(both_up(), seen("host1", at(RED1.ofport)), seen("host2", at(RED2.ofport)))
 
-    assert step(state, Silent("host1", at(RED1.ofport))) is state
-    assert place_of(step(state, Silent("host2", at(RED2.ofport)))) is None
+    assert step(state, Silent("host1", (at(RED1.ofport),))) is state
+    assert place_of(step(state, Silent("host2", (at(RED2.ofport),)))) is None
 
 
 @pytest.mark.parametrize(
