@@ -105,13 +105,28 @@ def workload_mtus(overlay: Overlay, host: Host, underlay: int) -> Mapping[str, i
     return {name: min([left, *(told[p] for p in paths if p in told)]) for name, paths in networks.items()}
 
 
+def unfit(overlay: Overlay, host: Host, underlay: int) -> Iterator[str]:
+    """Whether ``overlay.mtu`` is more than this underlay of the host carries, in a sentence."""
+    left = underlay - overheads(overlay.hosts, overlay.encapsulation)[host.vtep.version]
+    if overlay.mtu is not None and overlay.mtu > left and host.tunnels:
+        yield (
+            f"overlay.mtu is {overlay.mtu}, but the underlay of {host.name} has {underlay} and carries "
+            f"{left}: larger packets between hosts are lost"
+        )
+
+
 def remarks(overlay: Overlay) -> Iterator[str]:
     """Where the MTUs of the file do not go together, what follows from that, a sentence each."""
     for path, by_host in sorted(_carries(overlay, Results()).items()):
         narrow = min(by_host, key=lambda name: (by_host[name], name))
         told = overlay.hosts[narrow].underlay_mtu is not None
-        if overlay.mtu is not None and overlay.mtu > by_host[narrow] and told:
-            yield f"{path}: its MTU is {overlay.mtu}, but {narrow} carries {by_host[narrow]} at most"
+        if overlay.mtu is not None and overlay.mtu > by_host[narrow]:
+            needed = overlay.mtu - by_host[narrow] + USUAL_MTU
+            yield f"{path}: its MTU is {overlay.mtu}, but {narrow} " + (
+                f"carries {by_host[narrow]} at most"
+                if told
+                else f"must have an underlay of {needed} for that. Write it as hosts.{narrow}.underlay_mtu"
+            )
         elif overlay.mtu is None and by_host[narrow] < max(by_host.values()):
             yield (
                 f"{path}: its MTU is {by_host[narrow]}, as {narrow} carries no more; "

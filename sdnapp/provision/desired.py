@@ -9,7 +9,7 @@ from ipaddress import ip_interface
 from sdnapp.config.devices import PHYSICAL_BRIDGE
 from sdnapp.net.model import Attachment, Host, Overlay, Tunnel
 from sdnapp.net.model import Port as Attached
-from sdnapp.net.mtu import USUAL_MTU, workload_mtus
+from sdnapp.net.mtu import USUAL_MTU, unfit, workload_mtus
 from sdnapp.provision import notes
 from sdnapp.provision.world import (
     Bridge,
@@ -73,11 +73,12 @@ def desire(
             things.append(workload if there is None else _left_alone(workload, there))
     things += notes.wanted(overlay, host, world.ports) if noting else notes.present(host, world.ports)
     external = frozenset(p.interface for p in host.ports if p.namespace is None and p.tunnel is None)
-    problems = (*underlay.problems, *_narrower(host, underlay.mtu), *secure.problems)
+    problems = (*underlay.problems, *_narrower(overlay, host, underlay.mtu), *secure.problems)
     return Wanted(tuple(dict.fromkeys(things)), problems, external)
 
 
-def _narrower(host: Host, underlay: int) -> Iterator[str]:
+def _narrower(overlay: Overlay, host: Host, underlay: int) -> Iterator[str]:
+    yield from unfit(overlay, host, underlay)
     if host.underlay_mtu is not None and underlay < host.underlay_mtu:
         yield f"the underlay of {host.name} has an MTU of {underlay}, the file says {host.underlay_mtu}"
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from ipaddress import ip_address
 
 import pytest
 from os_ken.lib.packet import ethernet, icmp, icmpv6, ipv4, ipv6, packet, udp
 
 from sdnapp.frames.packet import read
-from sdnapp.net.mtu import remarks, workload_mtus
+from sdnapp.net.mtu import remarks, unfit, workload_mtus
 from sdnapp.net.toolarge import answer
 from tests.overlays import TWO_HOSTS, overlay
 
@@ -38,6 +39,28 @@ def test_an_mtu_that_an_underlay_does_not_carry_is_remarked() -> None:
     fixed = overlay(text.replace("encapsulation: gre", "encapsulation: gre, mtu: 1500"))
 
     assert "red/web: its MTU is 1500, but host2 carries 1458 at most" in remarks(fixed)
+
+
+def test_an_mtu_that_wants_more_than_a_usual_underlay_is_remarked_until_the_file_says_more() -> None:
+    text = TWO_HOSTS.replace("encapsulation: gre", "encapsulation: gre, mtu: 9000")
+    words = (
+        "red/web: its MTU is 9000, but host1 must have an underlay of 9042 for that. "
+        "Write it as hosts.host1.underlay_mtu"
+    )
+    assert words in remarks(overlay(text))
+    wide = re.sub(r"(vtep: [0-9.]+)", r"\1, underlay_mtu: 9042", text)
+    assert not list(remarks(overlay(wide)))
+
+
+def test_an_mtu_that_the_real_underlay_does_not_carry_is_a_problem_of_the_agent() -> None:
+    there = overlay(TWO_HOSTS.replace("encapsulation: gre", "encapsulation: gre, mtu: 9000"))
+
+    assert list(unfit(there, there.hosts["host1"], 1500)) == [
+        "overlay.mtu is 9000, but the underlay of host1 has 1500 and carries 1458: "
+        "larger packets between hosts are lost"
+    ]
+    assert not list(unfit(there, there.hosts["host1"], 9042))
+    assert not list(unfit(overlay(), there.hosts["host1"], 1500))
 
 
 def test_where_the_file_says_nothing_of_underlays_each_host_goes_by_its_own() -> None:
