@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import json
 import time
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import asdict
 
 import click
 from rich.table import Table
 
-from sdnapp.cli.terminal import console, interrupted_by_sigterm, name_option, on_labs, overlay_of
+from sdnapp.cli.terminal import console, escape, interrupted_by_sigterm, name_option, on_labs, overlay_of
 from sdnapp.lab import faults, model
 from sdnapp.lab.count import Count
+from sdnapp.lab.errors import LabError
 from sdnapp.lab.move import move as move_port
-from sdnapp.lab.stream import streaming
+from sdnapp.lab.stream import Stream, streaming
+
+LOOK = 0.5
+"""Seconds between two looks at a stream."""
 
 
 @click.command()
@@ -34,16 +38,35 @@ def stream(a: str, b: str, name: str, rate: int, seconds: float | None, *, both:
     with on_labs():
         there = model.read(name)
         overlay_of(there)
-        with streaming(there, pairs, rate) as flow:
-            with suppress(KeyboardInterrupt), interrupted_by_sigterm():
-                time.sleep(1e9 if seconds is None else seconds)
-            flow.stop()
-            counts = flow.counts()
+        try:
+            with streaming(there, pairs, rate) as flow:
+                with suppress(KeyboardInterrupt), interrupted_by_sigterm():
+                    _watch(flow, seconds)
+                flow.stop()
+                counts = flow.counts()
+        except KeyboardInterrupt:
+            raise LabError("ended before a packet came through each way: nothing was counted") from None
     if as_json:
         click.echo(json.dumps([{**asdict(count), "lost": count.lost} for count in counts], indent=2))
     else:
         _print_counts(counts)
     raise SystemExit(any(count.lost for count in counts))
+
+
+def _watch(flow: Stream, seconds: float | None) -> None:
+    """Wait so long, or without end; on a terminal a line shows meanwhile what was sent and is missing."""
+    end = None if seconds is None else time.monotonic() + seconds
+    shown = console.status("") if console.is_terminal else nullcontext()
+    with shown as line:
+        while end is None or time.monotonic() < end:
+            left = LOOK if end is None else max(0.0, end - time.monotonic())
+            time.sleep(min(LOOK, left))
+            if line is not None:
+                line.update(", ".join(_so_far(*each) for each in flow.missing.items()))
+
+
+def _so_far(direction: tuple[str, str], counted: tuple[int, int]) -> str:
+    return f"{escape(' → '.join(direction))}: {counted[0]} sent, {counted[1]} not there"
 
 
 @click.group()
@@ -158,7 +181,7 @@ def move(port: str, host: str, name: str) -> None:
 
 
 def _print_counts(counts: tuple[Count, ...]) -> None:
-    table = Table("from", "to", "sent", "received", "lost", "longest gap", "twice", "reordered", "overrun")
+    table = Table("from", "to", "sent", "received", "lost", "longest gap", "twice", "out of order", "overrun")
     for count in counts:
         ends = (count.source, count.destination)
         figures = (count.sent, count.received, count.lost, f"{count.gap_ms:.1f} ms")

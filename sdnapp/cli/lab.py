@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import permutations
 from pathlib import Path
 from typing import Any, NoReturn
@@ -14,7 +14,16 @@ import click
 from rich.table import Table
 
 from sdnapp.cli.disturb import agent, controller, move, ovsdb, stream, vswitchd
-from sdnapp.cli.terminal import console, interrupted_by_sigterm, name_option, on_labs, overlay_of, progress
+from sdnapp.cli.terminal import (
+    console,
+    fits,
+    interrupted_by_sigterm,
+    name_option,
+    narrowed,
+    on_labs,
+    overlay_of,
+    progress,
+)
 from sdnapp.lab import lifecycle, model, services
 from sdnapp.lab.errors import LabError
 from sdnapp.lab.faults import machine_of
@@ -94,7 +103,7 @@ def execute(name: str, where: str, command: Sequence[str]) -> None:
 def ping(name: str, source: str | None, destination: str | None) -> None:
     """Probe every pair of ports, or from A to B.
 
-    Compares with what the file promises. Exit status 1 if a promise is broken.
+    Compares with what the file promises. Exit status 1 if a promise is broken, or where nothing can answer.
     """
     with on_labs():
         there = model.read(name)
@@ -105,11 +114,12 @@ def ping(name: str, source: str | None, destination: str | None) -> None:
             raise LabError("nothing to probe: no two ports in namespaces have addresses of one IP version")
         print_matrix(overlay, cells)
     broken = [(cell, words) for cell, what in sorted(cells.items()) for words in what.broken]
-    for (a, b, version), words in broken:
+    unanswered = [(cell, words) for cell, what in sorted(cells.items()) for words in what.unanswered]
+    for (a, b, version), words in (*broken, *unanswered):
         console.print(f"{a} → {b}, IPv{version}: {words}", markup=False)
     kept = sum(not cell.broken for cell in cells.values())
     console.print(f"{kept} of {len(cells)} promises are kept")
-    raise SystemExit(1 if broken else 0)
+    raise SystemExit(1 if broken or unanswered else 0)
 
 
 @lab.command(context_settings={"ignore_unknown_options": True})
@@ -157,8 +167,20 @@ def print_matrix(overlay: Overlay, cells: dict[tuple[str, str, int], Cell]) -> N
         table = Table("from \\ to", *names, title=f"IPv{version}", title_justify="left")
         for a in names:
             table.add_row(a, *(_mark(shown.get((a, b))) for b in names))
-        console.print(table)
-    console.print("✓ reached, as promised   · kept apart, as promised   ✗ promise broken")
+        console.print(table if fits(table) else _rows(f"IPv{version}", names, shown))
+    legend = "✓ reached, as promised   · kept apart, as promised   ✗ promise broken"
+    silent = any(cell.unanswered for cell in cells.values())
+    console.print(f"{legend}   ○ arrives, cannot be answered" if silent else legend)
+
+
+def _rows(title: str, names: Sequence[str], cells: Mapping[tuple[str, str], Cell]) -> Table:
+    """The matrix by rows, for narrow terminals: for each port those that it reached, as promised."""
+    table = Table("from", "reached", "broken", title=title, title_justify="left")
+    for a in names:
+        row = {b: cell for b in names if (cell := cells.get((a, b))) is not None}
+        reached = (b for b, cell in row.items() if cell.promised and not cell.broken)
+        table.add_row(a, ", ".join(reached) or "-", ", ".join(b for b, cell in row.items() if cell.broken))
+    return table
 
 
 def _mark(cell: Cell | None) -> str:
@@ -166,6 +188,8 @@ def _mark(cell: Cell | None) -> str:
         return ""
     if cell.broken:
         return "[bold red]✗[/]"
+    if cell.unanswered:
+        return "[yellow]○[/]"
     return "[green]✓[/]" if cell.promised else "[dim]·[/]"
 
 
@@ -232,7 +256,10 @@ def _print_status(seen: dict[str, Any]) -> None:
             *where,
             " ".join(port["addresses"]),
         )
-    for table in (hosts, ports):
+    tables = (narrowed(hosts, "OVSDB", "anchor pid"), narrowed(ports, "device", "namespace", "MAC"))
+    for table in tables:
         for column in table.columns:
             column.overflow = "fold"
         console.print(table)
+    if hosts not in tables or ports not in tables:
+        console.print("a wider terminal shows more, --json shows all")

@@ -14,6 +14,7 @@ import click
 from rich.console import Console, ConsoleOptions, ConsoleRenderable, RenderableType, RenderHook, RenderResult
 from rich.markup import escape as without_markup
 from rich.segment import Segment
+from rich.table import Table
 
 from sdnapp.cli.output import echo
 from sdnapp.config import Invalid
@@ -57,6 +58,26 @@ def escape(text: object) -> str:
 console = screen()
 if not console.is_terminal and "COLUMNS" not in os.environ:
     console.width = 160  # for a file or a pipe nothing needs to be cut
+
+
+def fits(table: Table) -> bool:
+    """Whether the terminal shows this table without cutting or folding a word of it."""
+    return console.measure(table, options=console.options.update(max_width=_ANY)).maximum <= console.width
+
+
+def narrowed(table: Table, *dispensable: str) -> Table:
+    """The table without as many of these columns, in this order, as the terminal has no room for."""
+    for header in dispensable:
+        if fits(table):
+            break
+        kept = [column for column in table.columns if column.header != header]
+        fresh = Table(*kept, title=table.title, title_justify=table.title_justify)
+        fresh.rows = table.rows
+        table = fresh
+    return table
+
+
+_ANY = 100_000
 
 name_option = click.option(
     "--name", envvar="SDNAPP_LAB", default="lab", show_default=True, show_envvar=True, help="Which lab."

@@ -54,10 +54,14 @@ class Probe:
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One port to another over one IP version: what was promised, and each broken promise in words."""
+    """One port to another over one IP version: what was promised, and each broken promise in words.
+
+    ``unanswered``: in words, why no answer can come although the request arrives, as promised.
+    """
 
     promised: bool
     broken: tuple[str, ...]
+    unanswered: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +116,7 @@ def judge(sent: tuple[Probe, ...], seen: Seen, ends: Iterable[Endpoint]) -> dict
     at = {(end.port, end.tag): end for end in ends}
     promised: dict[tuple[str, str, int], bool] = {}
     broken: dict[tuple[str, str, int], list[str]] = {}
+    unanswered: dict[tuple[str, str, int], list[str]] = {}
     for number, probe in enumerate(sent):
         cell = (probe.source.port, probe.destination.port, probe.target.version)
         promised[cell] = promised.get(cell, False) or probe.promised
@@ -121,6 +126,8 @@ def judge(sent: tuple[Probe, ...], seen: Seen, ends: Iterable[Endpoint]) -> dict
                 broken.setdefault(cell, []).append(f"nothing arrives at {probe.target}")
             elif probe.routed and number not in seen.answered:
                 broken.setdefault(cell, []).append(f"{probe.target} gets the request, but its answer is lost")
+            else:
+                unanswered.setdefault(cell, []).extend(_without_device(probe))
     for number, place in sorted(seen.arrivals, key=str):
         probe = sent[number]
         network = at[place].network if place in at else f"VLAN {place[1]}"
@@ -131,7 +138,19 @@ def judge(sent: tuple[Probe, ...], seen: Seen, ends: Iterable[Endpoint]) -> dict
             words = f"a frame of {probe.source.network} comes out in {network}"
             if words not in broken.setdefault(cell, []):
                 broken[cell].append(words)
-    return {cell: Cell(kind, tuple(broken.get(cell, ()))) for cell, kind in promised.items()}
+    return {
+        cell: Cell(kind, tuple(broken.get(cell, ())), tuple(unanswered.get(cell, ())))
+        for cell, kind in promised.items()
+    }
+
+
+def _without_device(probe: Probe) -> Iterable[str]:
+    for end in (probe.source, probe.destination):
+        if end.device is None:
+            yield (
+                f"the request arrives, but ping fails: namespace {end.namespace} has no {end.wire}.{end.tag} "
+                "(does the kernel have VLAN devices, 8021q?)"
+            )
 
 
 def _between(source: Endpoint, destination: Endpoint) -> Iterable[Probe]:

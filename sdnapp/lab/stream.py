@@ -142,6 +142,15 @@ class Stream:
             for route in self._routes
         )
 
+    @property
+    def missing(self) -> dict[tuple[str, str], tuple[int, int]]:
+        """By direction, how many packets were sent, and how many of those are on their way or lost."""
+        return {
+            (route.source.at.port, route.destination.at.port): (sent, sent - min(sent, len(route.arrivals)))
+            for route in self._routes
+            for sent in (len(route.sent),)
+        }
+
     def _flow(self) -> None:
         while not self._ending.is_set():
             now = time.monotonic()

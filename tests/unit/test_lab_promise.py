@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import permutations
 from pathlib import Path
 
@@ -123,3 +124,18 @@ def _sum(data: bytes) -> int:
     while total >> 16:
         total = (total & 0xFFFF) + (total >> 16)
     return total
+
+
+def test_a_request_that_no_device_can_answer_arrives_and_is_told_apart() -> None:
+    """As on a trunk port of a kernel without VLAN devices: the promise is kept, and a ping fails."""
+    ends = tuple(
+        replace(end, device=None) if end.tag is not None else end
+        for end in endpoints(load(CONFIGS / "trunk.yaml"))
+    )
+    sent = probes(ends, {("web1", "router"), ("web1", "web2")})
+    cells = judge(sent, as_promised(sent), ends)
+
+    assert cells["web1", "router", 4].broken == ()
+    (words,) = cells["web1", "router", 4].unanswered
+    assert "namespace router has no eth0.10" in words
+    assert cells["web1", "web2", 4].unanswered == ()

@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from rich.table import Table
 
 from sdnapp.cli import terminal
-from sdnapp.cli.lab import ordered_pairs
+from sdnapp.cli.lab import ordered_pairs, print_matrix
 from sdnapp.cli.main import main, speak_plainly
 from sdnapp.lab.errors import LabError
+from sdnapp.lab.promise import Cell
 from sdnapp.lab.status import ports
 from sdnapp.source import load
 from tests.overlays import overlay
@@ -57,3 +59,30 @@ def test_no_port_is_asked_to_reach_itself() -> None:
 def test_a_command_that_there_is_not_is_told_what_was_meant() -> None:
     assert "No such command 'chekc'. Did you mean 'check'?" in CliRunner().invoke(main, ["chekc"]).output
     assert "No such command 'xyz'.\n" in CliRunner().invoke(main, ["xyz"]).output
+
+
+def test_a_terminal_too_narrow_for_a_table_gets_fewer_columns_and_whole_words(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    table = Table("host", "datapath id", "database")
+    table.add_row("host1", "0000fe00e3b18a45", "unix:/run/sdnapp/lab/name/hosts/host1/openvswitch/db.sock")
+    monkeypatch.setattr(terminal.console, "width", 80)
+    assert not terminal.fits(table)
+    with terminal.console.capture() as captured:
+        terminal.console.print(terminal.narrowed(table, "database"))
+    assert "0000fe00e3b18a45" in captured.get()
+    assert "database" not in captured.get()
+
+    monkeypatch.setattr(terminal.console, "width", 160)
+    assert terminal.narrowed(table, "database") is table
+
+
+def test_a_matrix_that_is_too_wide_is_printed_by_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    there = load(CONFIGS / "two-hosts.yaml")
+    cells = {(a, b, 4): Cell(a[0] == b[0], ()) for a in there.ports for b in there.ports if a != b}
+    monkeypatch.setattr(terminal.console, "width", 30)
+    with terminal.console.capture() as captured:
+        print_matrix(there, cells)
+
+    assert "red1  │ red2" in captured.get()
+    assert "…" not in captured.get()
