@@ -22,7 +22,7 @@ RUNTIME = [
 
 DEVELOPMENT = [
     "pytest>=8,<10",
-    "pytest-xdist>=3.6,<4",  # two tests at a time, where time is not what they are about
+    "pytest-xdist>=3.8,<4",  # two tests at a time, where time is not what they are about
     "hypothesis>=6.100,<7",  # property tests
     "build>=1.2,<2",  # sdist and wheel as pip builds them
     "mypy>=1.13,<3",

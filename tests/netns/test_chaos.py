@@ -13,8 +13,6 @@ from sdnapp.lab import model
 from tests.chaos import soak
 from tests.netns.conftest import traces
 
-pytestmark = pytest.mark.alone
-
 MACS, AGE = 3_000, 15
 """As many as are learned long before the first of them is forgotten."""
 
@@ -26,6 +24,7 @@ def chaos(*arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("seed", [7, 8], ids=["a controller for all hosts", "a controller on every host"])
 def test_a_run_violates_nothing(seed: int, tmp_path: Path) -> None:
     run = chaos("--seed", str(seed), "--minutes", "0.5", "--evidence", str(tmp_path))

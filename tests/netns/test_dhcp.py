@@ -15,8 +15,6 @@ from tests.netns.conftest import Running, until
 from tests.netns.dhclient import ask
 from tests.netns.wire import transfer, underlay_tap
 
-pytestmark = pytest.mark.alone
-
 FILE = """
 controller: {target: "tcp:192.168.4.10:6653"}
 tenants:
