@@ -192,8 +192,21 @@ class OverlayApp(OSKenApp):  # type: ignore[misc]  # os-ken has no types
     def status(self) -> Status:
         """What the controller knows now."""
         status = self._engine.status(str(self.config_path))
-        alarms = (*status.alarms, *self._bridges.refusals.alarms(time.time()), *self._few_files)
+        refused = self._bridges.refusals.alarms(time.time())
+        alarms = (*status.alarms, *refused, *self._few_files, *self._outdated(status.overlay))
         return replace(status, alarms=alarms)
+
+    def _outdated(self, overlay: Overlay) -> Iterator[Alarm]:
+        """An alarm where the file has other settings than those that are read at the start alone."""
+        now, started = overlay.controller, self._settings
+        pairs = {
+            "listen": (now.listens, started.listens),
+            "rest": (now.rest, started.rest),
+            "tls": (now.tls, started.tls),
+        }
+        if changed := [f"controller.{name}" for name, (new, old) in pairs.items() if new != old]:
+            text = f"the file has another {', '.join(changed)}: restart the controller for it"
+            yield Alarm("restart", text)
 
     def _send_event(self, ev: Any, state: Any) -> None:
         """Handle an event in the hub thread of the connection that it is about.
@@ -260,6 +273,8 @@ class OverlayApp(OSKenApp):  # type: ignore[misc]  # os-ken has no types
                 return
             self._inbox.put(FileChanged(overlay, self._loader.text))
             self._bridges.configure(overlay)
+            for alarm in self._outdated(overlay):
+                log_event(LOG, "config.needs_restart", level=logging.WARNING, reason=alarm.text)
 
     def _follow_file(self) -> None:
         while True:
@@ -397,7 +412,7 @@ class OverlayApp(OSKenApp):  # type: ignore[misc]  # os-ken has no types
 
 
 def _broken(invalid: Invalid) -> FileBroken:
-    return FileBroken("; ".join(map(str, invalid.problems)))
+    return FileBroken(invalid.problems)
 
 
 def _tls_files(named: TlsFiles) -> TlsFiles:

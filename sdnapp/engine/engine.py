@@ -18,6 +18,7 @@ from flows.counters import Count, counted
 from flows.diff import urgent
 from flows.flow import FlowKey, Meter
 from flows.tables import Table
+from sdnapp.config import Problem
 from sdnapp.config.names import is_note
 from sdnapp.engine.announcing import TICK as ANNOUNCING
 from sdnapp.engine.announcing import Announcements
@@ -140,7 +141,7 @@ class Engine:
         self._sessions: dict[int, Session] = {}
         self._away: dict[str, tuple[Memo, Compiled]] = {}  # by host, what its bridge will need on its return
         self._strangers: dict[int, Connected] = {}
-        self._config_error: str | None = None
+        self._broken: tuple[Problem, ...] = ()
         self._gathering = True
         self._drift: dict[str, int] = {}
         self._latest: dict[str, Dialect] = {}
@@ -224,8 +225,8 @@ class Engine:
                 if (port := self._state.overlay.ports.get(name)) is not None:
                     self._state = step(self._state, PortReleased(Place(port.host, port.interface)))
                 return []
-            case FileBroken(reason):
-                self._config_error = reason
+            case FileBroken(found):
+                self._broken, reason = found, "; ".join(map(str, found))
                 return [Note("config.broken", {"reason": reason}, warning=True)]
             case ThawAsked(network, mac):
                 since = self._state.learned.frozen.get((network, mac))
@@ -400,7 +401,7 @@ class Engine:
 
     def _configure(self, event: FileChanged) -> list[Effect]:
         overlay = event.overlay
-        self._config_error = None
+        self._broken = ()
         self._archive.keep(overlay.networks)
         for gone in self._away.keys() - overlay.hosts.keys():
             del self._away[gone]
@@ -572,7 +573,7 @@ class Engine:
         return Status(
             overlay=self._state.overlay,
             config_path=config_path,
-            config_error=self._config_error,
+            config_problems=self._broken,
             bridges={
                 host.name: bridge_status(self._state, host, by_host.get(host.name), self._drift)
                 for host in self._state.overlay.hosts.values()

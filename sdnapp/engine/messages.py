@@ -9,6 +9,7 @@ from typing import Any
 from flows.diff import Plan
 from flows.flow import Flow, FlowKey, Meter
 from flows.tables import Table
+from sdnapp.config import Problem
 from sdnapp.net.addresses import AddressMemory
 from sdnapp.net.events import (
     Confirmed,
@@ -168,7 +169,7 @@ class FileChanged:
 class FileBroken:
     """The configuration file is no good; the last good one stays in force."""
 
-    reason: str
+    problems: tuple[Problem, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from sdnapp.config import Problem
 from sdnapp.net.learning import Place
 from sdnapp.net.model import Overlay
 from sdnapp.net.state import State
@@ -64,6 +65,7 @@ AlarmKind = Literal[
     "contested",
     "files",
     "agent",
+    "restart",
 ]
 
 
@@ -77,6 +79,7 @@ class Alarm:
     claims one that the file gives to another. ``loop``: a port is held down, as its frames come in again.
     ``impostor``: a connection that may not be the bridge which it claims to be; ``contested``: two have one
     datapath id. ``files``: too few may be open for all bridges. ``agent``: what a host's agent cannot do.
+    ``restart``: settings of the file that are read at the start alone have changed.
     """
 
     kind: AlarmKind
@@ -105,7 +108,7 @@ class MulticastStatus:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """A picture of one moment. ``config_error``: why the file is not in force; the last good one is.
+    """A picture of one moment. ``config_problems``: why the file is not in force; the last good one is then.
 
     ``bridges``: one for each host. ``unknown``: where bridges connect from that no configuration names, by
     datapath id. ``alarms``: what somebody should look at. ``spoken``: by network, how often the controller
@@ -115,13 +118,18 @@ class Status:
 
     overlay: Overlay
     config_path: str
-    config_error: str | None
+    config_problems: tuple[Problem, ...]
     bridges: Mapping[str, BridgeStatus]
     unknown: Mapping[int, str]
     locations: tuple[LocationStatus, ...]
     alarms: tuple[Alarm, ...] = ()
     spoken: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     multicast: Mapping[str, MulticastStatus] = field(default_factory=dict)
+
+    @property
+    def config_error(self) -> str | None:
+        """The problems of the file in one line; None: it is in force."""
+        return "; ".join(map(str, self.config_problems)) or None
 
 
 def locations(state: State) -> Iterable[LocationStatus]:

@@ -175,8 +175,20 @@ class Stranger(BaseModel):
     address: str
 
 
+class ConfigProblem(_Read):
+    """One thing to mend in the file. ``line`` and ``column`` count from 1; ``path``: of the key."""
+
+    source: str
+    line: int
+    column: int
+    path: str
+    message: str
+    remedy: str
+
+
 class Status(BaseModel):
-    """The controller itself. ``config_error``: why the file is not in force; the last good one is.
+    """The controller itself. ``config_error``: why the file is not in force, in a line; the last good one is.
+    ``config_problems``: the same, one by one.
     ``alarms``: what somebody should look at; ``remarks``: what in the file does not go together.
     ``malformed``: connections that ended with a malformed message, by the type of that, since the start.
     """
@@ -184,6 +196,7 @@ class Status(BaseModel):
     version: str
     config_path: str
     config_error: str | None
+    config_problems: list[ConfigProblem]
     hosts: int
     connected: int
     in_sync: int

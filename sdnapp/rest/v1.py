@@ -12,6 +12,7 @@ from sdnapp.net.placement import remarks
 from sdnapp.rest.routes import Call, Problem, Route, one
 from sdnapp.rest.shapes import (
     Alarm,
+    ConfigProblem,
     Frozen,
     Health,
     HeldPort,
@@ -167,6 +168,7 @@ def _status(source: Source, _: Call) -> Status:
         version=version("sdnapp"),
         config_path=status.config_path,
         config_error=status.config_error,
+        config_problems=[ConfigProblem.model_validate(problem) for problem in status.config_problems],
         hosts=len(bridges),
         connected=sum(bridge.connected for bridge in bridges),
         in_sync=sum(bridge.in_sync for bridge in bridges),

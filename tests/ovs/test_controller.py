@@ -203,6 +203,21 @@ def test_a_broken_file_is_told_and_changes_nothing(world: World) -> None:
     until(lambda: world.controller.get("/v1/status")["config_error"] is None)
 
 
+def test_a_setting_that_is_read_at_the_start_alone_is_an_alarm_until_it_is_as_it_was(world: World) -> None:
+    text = world.controller.file.read_text(encoding="utf-8")
+    new = world.controller.file.with_suffix(".other")
+    new.write_text(text.replace(world.controller.rest, "http://127.0.0.1:9"), encoding="utf-8")
+    new.rename(world.controller.file)
+    until(lambda: world.controller.get("/v1/alarms"))
+
+    (alarm,) = world.controller.get("/v1/alarms")
+    assert alarm["kind"] == "restart"
+    assert alarm["text"] == "the file has another controller.rest: restart the controller for it"
+    assert world.controller.events("config.needs_restart") == 1
+    world.controller.write(LEARNING)
+    until(lambda: not world.controller.get("/v1/alarms"))
+
+
 def test_hangup_reads_the_file_again(world: World) -> None:
     loaded = world.controller.events("config.loaded")
     assert world.controller.process is not None

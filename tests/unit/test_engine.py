@@ -14,6 +14,7 @@ from flows.diff import Plan
 from flows.flow import FlowKey, Kind, Meter, Unit, kind_of
 from flows.tables import Table
 from flows.view import BridgeView
+from sdnapp.config import Problem
 from sdnapp.engine import Engine
 from sdnapp.engine.engine import CONTESTED
 from sdnapp.engine.messages import (
@@ -392,11 +393,11 @@ def test_a_broken_file_is_told_and_changes_nothing() -> None:
     fake = Fake()
     fake.tell(connected(HOST1))
 
-    effects = fake.tell(FileBroken("overlay.yaml:3:1: no"))
+    effects = fake.tell(FileBroken((Problem("overlay.yaml", 3, 1, "", "no", "Yes"),)))
 
     assert [note.event for note in of(Note, effects)] == ["config.broken"]
     assert not plans(effects)
-    assert fake.engine.status("overlay.yaml").config_error == "overlay.yaml:3:1: no"
+    assert fake.engine.status("overlay.yaml").config_error == "overlay.yaml:3:1: no. Yes"
     fake.tell(FileChanged(OVERLAY))
     assert fake.engine.status("overlay.yaml").config_error is None
 

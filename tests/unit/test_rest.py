@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from struct import pack
 from types import SimpleNamespace
@@ -19,6 +19,7 @@ from os_ken.ofproto import ofproto_v1_3_parser as parser
 from flows.counters import Count
 from flows.flow import FlowKey
 from sdnapp import source
+from sdnapp.config import Problem
 from sdnapp.engine.status import Alarm, BridgeStatus, LocationStatus, MulticastStatus, Status
 from sdnapp.net.model import Overlay
 from sdnapp.rest import stats
@@ -34,7 +35,7 @@ def picture(overlay: Overlay, bridges: Mapping[str, BridgeStatus]) -> Status:
     return Status(
         overlay,
         "/etc/sdnapp/overlay.yaml",
-        None,
+        (),
         bridges,
         {7: "192.0.2.7:4711"},
         locations=(
@@ -430,8 +431,10 @@ def test_status_and_health_tell_what_is_wrong(
     controller.picture = replace(controller.picture, bridges=bridges, alarms=())
     assert client.simulate_get("/healthz").json == {"status": "ok", "problems": []}
 
-    controller.picture = replace(controller.picture, config_error="line 3: no")
-    assert "line 3: no" in client.simulate_get("/healthz").text
+    wrong = Problem("overlay.yaml", 3, 5, "overlay.mtu", "no", "Yes")
+    controller.picture = replace(controller.picture, config_problems=(wrong,))
+    assert "overlay.yaml:3:5: overlay.mtu: no. Yes" in client.simulate_get("/healthz").text
+    assert client.simulate_get("/v1/status").json["config_problems"] == [asdict(wrong)]
 
 
 def test_health_says_503_while_events_are_not_taken_in(
