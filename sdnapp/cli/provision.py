@@ -17,6 +17,7 @@ from sdnapp.provision import linger
 from sdnapp.provision.agent import watch
 from sdnapp.provision.converge import Goal, Outcome, converge_patiently, look, plan
 from sdnapp.provision.ovsdb import DEFAULT_REMOTE, Conflict, Database, Unreachable
+from sdnapp.provision.single import Taken, only_one
 from sdnapp.source import load
 
 TARGET = re.compile(r"(tcp|ssl|unix):.+")
@@ -68,16 +69,19 @@ def provision(
     try:
         if watching:
             log.to_stderr("text")
-            watch(file, goal, ovsdb)
+            with only_one(ovsdb):
+                watch(file, goal, ovsdb)
         else:
             _once(goal, ovsdb, dry_run)
+    except Taken as taken:
+        _refuse(f"{taken}. Stop it first, or leave --watch out")
     except (Conflict, Unreachable) as error:
         raise click.ClickException(str(error)) from None
 
 
 def _once(goal: Goal, remote: str, dry_run: bool) -> NoReturn:
     """Do or print the plan, then exit."""
-    database = Database(remote)
+    database = Database(remote, lambda words: echo(words, err=True))
     if dry_run:
         planned = plan(goal, look(database))
         steps = (*planned.steps, *planned.ends)

@@ -7,6 +7,7 @@ changed that meanwhile, nothing happens and the caller starts anew (``Conflict``
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -29,9 +30,11 @@ from sdnapp.provision.world import Bridge, Controller, Port, Thing, Tls, Uplink,
 
 DEFAULT_REMOTE = "unix:/var/run/openvswitch/db.sock"
 
+log = logging.getLogger(__name__)
+
 CONNECT_TIMEOUT = 5.0
 NOTICE_TIMEOUT = 1.0
-APPLY_TIMEOUT = 30.0
+APPLY_TIMEOUT, APPLY_NOTICE = 30.0, 3.0
 """Seconds; ovs-vswitchd takes one or two for hundreds of ports."""
 
 OWNER = "sdnapp-owner"
@@ -98,9 +101,13 @@ class Switch:
 class Database:
     """A connection to one OVSDB. It reconnects by itself; ``read`` then shows the new state."""
 
-    def __init__(self, remote: str) -> None:
-        """Connect to ``remote``, such as ``unix:/run/openvswitch/db.sock``. Raises ``Unreachable``."""
+    def __init__(self, remote: str, notice: Callable[[str], None] = log.info) -> None:
+        """Connect to ``remote``, such as ``unix:/run/openvswitch/db.sock``. Raises ``Unreachable``.
+
+        ``notice`` gets a line where something takes long.
+        """
         self.remote = remote
+        self._notice = notice
         schema = SchemaHelper(schema_json=_fetch_schema(remote))
         for table, columns in COLUMNS.items():
             schema.register_columns(table, columns)
@@ -352,7 +359,10 @@ class Database:
         def applied() -> bool:
             return any(row.cur_cfg >= generation for row in self._rows("Open_vSwitch"))
 
-        if not self._run_until(applied, APPLY_TIMEOUT):
+        if self._run_until(applied, APPLY_NOTICE):
+            return
+        self._notice(f"waiting for ovs-vswitchd, {APPLY_TIMEOUT:.0f} s at most")
+        if not self._run_until(applied, APPLY_TIMEOUT - APPLY_NOTICE):
             raise Unreachable(
                 f"ovs-vswitchd did not apply the configuration within {APPLY_TIMEOUT:.0f} s: is it running?"
             )

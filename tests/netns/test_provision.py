@@ -7,6 +7,7 @@ import os
 import re
 import resource
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -14,9 +15,10 @@ from pathlib import Path
 
 import pytest
 
+from sdnapp.lab.machine import environment
 from sdnapp.provision.linger import PATIENCE
 from sdnapp.shipped import UNITS
-from tests.netns.conftest import until
+from tests.netns.conftest import SDNAPP, until
 from tests.netns.provision_fixtures import DATABASE, ROOT, BareHost, bare_host
 from tests.overlays import TWO_HOSTS
 
@@ -402,6 +404,28 @@ def test_a_host_that_left_the_file_is_told_how_to_be_taken_down(host: BareHost) 
         assert agent.stop() == 0
     host.provision("--remove")
     assert host.run("ip", "netns") == ""
+
+
+def test_a_second_agent_of_a_host_is_refused_and_names_the_first(host: BareHost) -> None:
+    with host.agent() as agent:
+        agent.says("ready")
+        said = host.provision("--watch", status=2)
+        (pids,) = re.findall(r"^NSpid:\s+(.+)$", Path(f"/proc/{agent.pid}/status").read_text(), re.MULTILINE)
+        assert f"another agent keeps this host: process {pids.split()[-1]}. " in said[0]
+        agent.stop(signal.SIGKILL)
+    with host.agent() as agent:
+        agent.says("ready")
+        assert agent.stop() == 0
+
+
+def test_a_run_without_ovs_vswitchd_says_what_it_waits_for(host: BareHost) -> None:
+    host.kill("ovs-vswitchd")
+    command = host.command(SDNAPP, "provision", str(host.file), "--host", "host1")
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment()) as run:
+        assert run.stderr is not None
+        assert run.stderr.readline() == "waiting for ovs-vswitchd, 30 s at most\n"
+        host.start_switch()
+        assert run.wait(60) == 0
 
 
 def test_what_was_wrong_and_is_mended_is_taken_back_in_the_log(host: BareHost) -> None:
