@@ -72,6 +72,8 @@ LOG = logging.getLogger("sdnapp")
 
 TURN = 0.005
 """Seconds that the engine may take until others have a turn."""
+URGENT = frozenset({b"/healthz"})
+"""Paths of REST that are answered however many clients there are."""
 BEAT: Any = object()
 """In the engine's queue: nothing but a sign that it is taken from."""
 TOGETHER = 0.05
@@ -158,7 +160,7 @@ class OverlayApp(OSKenApp):  # type: ignore[misc]  # os-ken has no types
         super().start()
         bridges = ", ".join(shown(sock.getsockname()) for sock, _ in self._doors)
         log_event(LOG, "controller.listening", bridges=bridges, rest=shown(listening.getsockname()))
-        serve(application(self, self._door), listening, tls=self._door.credentials)
+        serve(application(self, self._door), listening, tls=self._door.credentials, urgent=URGENT)
         renewal.follow(self._renewable)
         hub.spawn(self._run)
         hub.spawn(self._beat)

@@ -10,12 +10,13 @@ from types import SimpleNamespace
 from typing import Any
 
 import falcon
+from os_ken.lib import hub
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from sdnapp.rest import counters, limits, openapi, stats, v1
+from sdnapp.rest.conversation import PEER_NAMES
 from sdnapp.rest.door import Door, Visitor, demand
 from sdnapp.rest.routes import Call, Problem, Route, Stream
-from sdnapp.rest.server import PEER_NAMES
 from sdnapp.rest.source import Source
 
 LOG = logging.getLogger("sdnapp.rest")
@@ -37,6 +38,10 @@ ROUTES = (
 )
 
 
+_BY_TURNS = frozenset({*(route.path for route in v1.ROUTES), "/openapi.json"} - {"/healthz"})
+"""Answered by computation alone, which may be long: it never waits for a bridge."""
+
+
 def application(source: Source, door: Door | None = None) -> falcon.App[falcon.Request, falcon.Response]:
     """REST over what ``source`` knows, for clients that ``door`` admits; None: for all."""
     app = falcon.App(middleware=[] if door is None else [_Guard(door)])
@@ -44,7 +49,7 @@ def application(source: Source, door: Door | None = None) -> falcon.App[falcon.R
     app.set_error_serializer(_serialize)
     app.add_error_handler(Problem, _problem)
     app.add_error_handler(Exception, _unexpected)
-    for path, resource in _resources(source, ROUTES).items():
+    for path, resource in _resources(source, ROUTES, hub.Semaphore()).items():
         app.add_route(path, resource)
     return app
 
@@ -62,12 +67,14 @@ class _Guard:
         request.context.client = self._door.admit(visitor, request.path)
 
 
-def _resources(source: Source, routes: Iterable[Route]) -> dict[str, SimpleNamespace]:
+def _resources(source: Source, routes: Iterable[Route], turn: Any) -> dict[str, SimpleNamespace]:
     """What falcon calls a resource, by path: an object with a responder for each method."""
     resources: dict[str, SimpleNamespace] = {}
     for route in routes:
         resource = resources.setdefault(route.path, SimpleNamespace())
         responder = _responder(source, route)
+        if route.path in _BY_TURNS:
+            responder = _by_turns(responder, turn)
         setattr(resource, f"on_{route.method.lower()}", responder)
         if route.method == "GET":
             resource.on_head = responder
@@ -88,6 +95,17 @@ def _responder(source: Source, route: Route) -> Responder:
                 answer.close()
         else:
             response.data = _ascii(adapter.dump_json(answer))
+
+    return respond
+
+
+def _by_turns(responder: Responder, turn: Any) -> Responder:
+    """Answer one such request after the other, each in a turn of its own of the hub."""
+
+    def respond(*args: Any, **path: str) -> None:
+        with turn:
+            hub.sleep(0)
+            responder(*args, **path)
 
     return respond
 

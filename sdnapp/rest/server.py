@@ -7,55 +7,36 @@ hub only, waitress and cheroot wake up when idle, and waitress lets a client tha
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
 import selectors
 import socket
-import sys
 import time
+from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import dataclass
-from email.utils import formatdate
-from io import BytesIO
-from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote_to_bytes
+from typing import Any
 
-import h11
 from os_ken.lib import hub
 
 from sdnapp.log import event
-from sdnapp.tls import Credentials, peer_names
+from sdnapp.rest.conversation import Conversation, peer
+from sdnapp.rest.crowd import Crowd, Guest, Limits
+from sdnapp.tls import Credentials
 from sdnapp.tls.stream import Refused, Stream
-
-if TYPE_CHECKING:
-    from _typeshed.wsgi import WSGIEnvironment
 
 LOG = logging.getLogger("sdnapp.rest")
 
-PEER_NAMES = "sdnapp.peer_names"
-"""Key of the WSGI environment: names of the client's verified certificate."""
-
-_RECEIVE_BYTES = 64 * 1024
-_SEND_BUFFER = 128 * 1024
-"""Else the kernel keeps megabytes for each client that reads slowly."""
 _FIRST_INHERITED = 3
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What one client, or all of them, may take. Sizes in bytes, times in seconds."""
-
-    connections: int = 64
-    head: int = 16 * 1024
-    body: int = 64 * 1024
-    request: float = 30.0
-    """From the wait for a request to its last byte; so long an idle connection is kept."""
-    handshake: float = 5.0
-    """For all of a TLS handshake."""
-    write: float = 30.0
-    """For one piece of a response, some 16 kB; a slower client is cut off."""
+_SCARCE = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
+_PAUSE = 0.1
+"""Seconds after which ``accept`` is tried again when there are no files left."""
+_AT_ONCE = 256
+"""Connections that are accepted before the first of them is served."""
+_BACKLOG = 1024
+"""A client that finds no place in it comes again after a second (tcp(7))."""
 
 
 def _ask_for_tls(client: socket.socket) -> None:
@@ -69,22 +50,6 @@ def _ask_for_tls(client: socket.socket) -> None:
         client.sendall(head.encode() + body)
 
 
-def _peer(client: Any) -> str:
-    """The address of a client; none of one that is gone."""
-    try:
-        return str(client.getpeername()[0])
-    except OSError:
-        return ""
-
-
-class Rejected(Exception):
-    """The request cannot be served; ``status`` is the HTTP status that says so."""
-
-    def __init__(self, status: int, reason: str) -> None:
-        super().__init__(reason)
-        self.status = status
-
-
 def listener(host: str, port: int) -> socket.socket:
     """The socket that systemd handed over (sd_listen_fds(3)), else a new one on host and port.
 
@@ -96,7 +61,7 @@ def listener(host: str, port: int) -> socket.socket:
         os.set_inheritable(_FIRST_INHERITED, False)
         return socket.socket(fileno=_FIRST_INHERITED)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    return socket.create_server((host, port), family=family, backlog=128)
+    return socket.create_server((host, port), family=family, backlog=_BACKLOG)
 
 
 def serve(
@@ -105,12 +70,13 @@ def serve(
     limits: Limits | None = None,
     *,
     tls: Credentials | None = None,
+    urgent: frozenset[bytes] = frozenset(),
 ) -> Server:
     """Serve ``app`` on ``listening`` from now on, in the background, until the server is closed.
 
-    With ``tls`` that is HTTPS.
+    With ``tls`` that is HTTPS. ``urgent``: paths that are answered however many other requests there are.
     """
-    server = Server(app, listening, limits or Limits(), tls)
+    server = Server(app, listening, limits or Limits(), tls, urgent)
     hub.spawn(server.run)
     return server
 
@@ -124,12 +90,14 @@ class Server:
         listening: socket.socket,
         limits: Limits,
         tls: Credentials | None = None,
+        urgent: frozenset[bytes] = frozenset(),
     ) -> None:
         self._tls = tls
+        self._urgent = urgent
         self._app = app
         self._listening = listening
         self._limits = limits
-        self._open: set[socket.socket] = set()
+        self._crowd = Crowd(limits)
         self._wake, self._woken = socket.socketpair()
 
     def run(self) -> None:
@@ -143,33 +111,49 @@ class Server:
             selector.register(self._listening, selectors.EVENT_READ)
             selector.register(self._woken, selectors.EVENT_READ)
             while all(key.fileobj is self._listening for key, _ in selector.select()):
-                with suppress(OSError):  # the client has gone again
-                    self._accept()
+                self._accept_all(selector)
 
     def close(self) -> None:
         """Accept nothing more and hang up on everyone; returns at once."""
         self._wake.close()
-        for client in list(self._open):
-            with suppress(OSError):
-                client.shutdown(socket.SHUT_RDWR)
+        self._crowd.end()
 
-    def _accept(self) -> None:
-        client, _ = self._listening.accept()
-        if len(self._open) >= self._limits.connections:
-            client.close()
-            return
-        self._open.add(client)
-        hub.spawn(self._converse, client)
+    def _accept_all(self, selector: selectors.BaseSelector) -> None:
+        """Accept what there is, and only then give threads to those that have a place by then: a burst of
+        connections that make room for each other costs little.
+        """
+        fresh: deque[Guest] = deque()
+        for _ in range(_AT_ONCE):
+            if (guest := self._accept()) is not None:
+                fresh.append(guest)
+            while fresh and fresh[0] not in self._crowd:
+                fresh.popleft().client.close()
+            if guest is None or not selector.select(0):
+                break
+        for guest in fresh:
+            hub.spawn(self._converse, guest)
 
-    def _converse(self, client: socket.socket) -> None:
+    def _accept(self) -> Guest | None:
+        try:
+            client, address = self._listening.accept()
+        except OSError as error:  # the client has gone again, or there is no file for it
+            if error.errno in _SCARCE:
+                event(LOG, "files.none_left", level=logging.ERROR, reason=str(error))
+                self._crowd.end_slowest(time.monotonic())
+                hub.sleep(_PAUSE)
+            return None
+        return self._crowd.enter(client, str(address[0]), time.monotonic())
+
+    def _converse(self, guest: Guest) -> None:
+        client = guest.client
         connection: Any = client
         try:
             if self._tls is not None:  # here, and not where it is accepted: others need not wait for it
                 connection = Stream(client, self._tls.context)
                 connection.handshake(self._limits.handshake)
-            _Conversation(connection, self._app, self._limits).run()
+            Conversation(connection, self._app, self._crowd, guest, self._urgent).run()
         except Refused as refused:
-            event(LOG, "rest.refused", level=logging.DEBUG, address=_peer(client), reason=str(refused))
+            event(LOG, "rest.refused", level=logging.DEBUG, address=peer(client), reason=str(refused))
             if refused.http:
                 _ask_for_tls(client)
         except OSError as error:
@@ -177,149 +161,5 @@ class Server:
         except Exception:
             LOG.exception("rest: response broken off")
         finally:
-            self._open.discard(client)
+            self._crowd.leave(guest)
             connection.close()
-
-
-class _Conversation:
-    """One connection: requests and responses in turn."""
-
-    def __init__(self, client: Any, app: Callable[..., Iterable[bytes]], limits: Limits) -> None:
-        """``client``: a socket, or a ``Stream``."""
-        self._client = client
-        self._app = app
-        self._limits = limits
-        self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=limits.head)
-        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
-
-    def run(self) -> None:
-        """Serve requests until either side has had enough."""
-        try:
-            while received := self._receive():
-                self._respond(*received)
-                if self._http.our_state is not h11.DONE:
-                    return
-                self._http.start_next_cycle()
-        except (Rejected, h11.RemoteProtocolError) as error:
-            self._refuse(error)
-
-    def _receive(self) -> tuple[h11.Request, bytes] | None:
-        """The next request and its body; None when the client wants no more."""
-        deadline = time.monotonic() + self._limits.request
-        request: h11.Request | None = None
-        body = bytearray()
-        while True:
-            event = self._http.next_event()
-            if event is h11.NEED_DATA:
-                if not self._more(deadline, request):
-                    return None
-            elif isinstance(event, h11.Request):
-                request = event
-            elif isinstance(event, h11.Data):
-                body += event.data
-                if len(body) > self._limits.body:
-                    raise Rejected(413, f"the request body is larger than {self._limits.body} bytes")
-            elif isinstance(event, h11.EndOfMessage) and request:
-                return request, bytes(body)
-            else:
-                return None
-
-    def _more(self, deadline: float, request: h11.Request | None) -> bool:
-        """Feed h11 with what comes next; False when the connection was idle up to the deadline."""
-        if self._http.they_are_waiting_for_100_continue:
-            self._send(h11.InformationalResponse(status_code=100, headers=[]))
-        self._client.settimeout(max(0.001, deadline - time.monotonic()))
-        try:
-            self._http.receive_data(self._client.recv(_RECEIVE_BYTES))
-        except TimeoutError as error:
-            if request or self._http.trailing_data[0]:
-                raise Rejected(408, f"no complete request in {self._limits.request:g} s") from error
-            return False
-        return True
-
-    def _respond(self, request: h11.Request, body: bytes) -> None:
-        """Run the application and send what it yields as it comes, so that nothing piles up."""
-        head: list[h11.Response] = []
-
-        def start_response(status: str, headers: list[tuple[str, str]], _: Any = None, /) -> Any:
-            code, _, reason = status.partition(" ")
-            dated = [*headers, ("Date", formatdate(usegmt=True))]
-            head[:] = [h11.Response(status_code=int(code), reason=reason, headers=dated)]
-
-        pieces = self._app(self._environment(request, body), start_response)
-        try:
-            self._stream(request, head, pieces)
-        finally:
-            close = getattr(pieces, "close", None)
-            if close:
-                close()
-
-    def _stream(self, request: h11.Request, head: list[h11.Response], pieces: Iterable[bytes]) -> None:
-        for piece in pieces:
-            if head:
-                self._send(head.pop())
-            if piece and request.method != b"HEAD":
-                self._send(h11.Data(data=piece))
-        if head:
-            self._send(head.pop())
-        self._send(h11.EndOfMessage())
-
-    def _refuse(self, error: Rejected | h11.RemoteProtocolError) -> None:
-        """Say why this request cannot be served, and wait for the client to hear it."""
-        if self._http.our_state not in {h11.IDLE, h11.SEND_RESPONSE}:
-            return
-        status = error.status if isinstance(error, Rejected) else error.error_status_hint
-        body = json.dumps({"error": str(error)}).encode()
-        headers = [
-            ("Content-Type", "application/json"),
-            ("Content-Length", str(len(body))),
-            ("Connection", "close"),
-        ]
-        self._send(h11.Response(status_code=status, headers=headers))
-        self._send(h11.Data(data=body))
-        self._send(h11.EndOfMessage())
-        # To close while the client still sends would reset the connection and take the answer along.
-        self._client.shutdown(socket.SHUT_WR)
-        deadline = time.monotonic() + 1
-        while (left := deadline - time.monotonic()) > 0:
-            self._client.settimeout(left)
-            if not self._client.recv(_RECEIVE_BYTES):
-                return
-
-    def _send(self, event: h11.Event) -> None:
-        self._client.settimeout(self._limits.write)
-        self._client.sendall(self._http.send(event) or b"")
-
-    def _environment(self, request: h11.Request, body: bytes) -> WSGIEnvironment:
-        """The request as PEP 3333 has it."""
-        path, _, query = request.target.partition(b"?")
-        if not path.startswith(b"/"):
-            raise Rejected(400, "the request target is not a path")
-        name, port = self._client.getsockname()[:2]
-        environment: WSGIEnvironment = {
-            "REQUEST_METHOD": request.method.decode("ascii"),
-            "SCRIPT_NAME": "",
-            "PATH_INFO": unquote_to_bytes(path).decode("latin-1"),
-            "QUERY_STRING": query.decode("latin-1"),
-            "SERVER_NAME": name,
-            "SERVER_PORT": str(port),
-            "SERVER_PROTOCOL": f"HTTP/{request.http_version.decode('ascii')}",
-            "wsgi.version": (1, 0),
-            "wsgi.url_scheme": "https" if isinstance(self._client, Stream) else "http",
-            "REMOTE_ADDR": _peer(self._client),
-            PEER_NAMES: peer_names(self._client),
-            "wsgi.input": BytesIO(body),
-            "wsgi.errors": sys.stderr,
-            "wsgi.multithread": True,
-            "wsgi.multiprocess": False,
-            "wsgi.run_once": False,
-        }
-        for field, value in request.headers:
-            key = "HTTP_" + field.decode("ascii").upper().replace("-", "_")
-            text = value.decode("latin-1")
-            environment[key] = f"{environment[key]},{text}" if key in environment else text
-        environment["CONTENT_TYPE"] = environment.pop("HTTP_CONTENT_TYPE", "")
-        environment["CONTENT_LENGTH"] = str(len(body))
-        environment.pop("HTTP_CONTENT_LENGTH", None)
-        return environment

@@ -51,6 +51,11 @@ class Controller:
             environment = {**os.environ, "OSKEN_HUB_TYPE": self.hub}
             self.process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
 
+    @property
+    def pid(self) -> int:
+        assert self.process is not None
+        return self.process.pid
+
     def end(self, number: signal.Signals) -> int:
         assert self.process is not None
         self.process.send_signal(number)
@@ -84,3 +89,11 @@ def until(condition: Callable[[], Any], seconds: float = 40) -> None:
     while not condition():
         assert time.monotonic() < deadline, "it did not come about in time"
         time.sleep(0.02)
+
+
+def waited(*pids: int) -> float:
+    """Seconds for which threads of these processes were ready and had no processor, so far (proc(5), and
+    Documentation/scheduler/sched-stats of Linux): what a busy machine adds to all that is measured on it.
+    """
+    files = (file for pid in pids for file in Path(f"/proc/{pid}/task").glob("*/schedstat"))
+    return sum(int(file.read_text().split()[1]) for file in files) / 1e9

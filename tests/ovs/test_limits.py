@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import resource
 import signal
 import socket
 import threading
+import time
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 
 import pytest
 
@@ -13,7 +18,7 @@ from flows.tables import Table
 from sdnapp.log import SUPPRESSED
 from sdnapp.source import load
 from tests.overlays import LEARNING, numbers
-from tests.ovs.controller import Controller, until
+from tests.ovs.controller import Controller, until, waited
 from tests.ovs.rogue import Rogue, packet_in
 
 MACS = 1000
@@ -30,6 +35,15 @@ def controller(
         yield controller
     finally:
         controller.end(signal.SIGKILL)
+
+
+@contextmanager
+def raised_limit() -> Iterator[None]:
+    """Let this process have as many files as it may."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def garbage(controller: Controller, times: int) -> None:
@@ -56,6 +70,27 @@ def test_a_flood_of_log_lines_of_one_kind_is_told_by_one_line_and_hides_no_other
     assert f"{SUPPRESSED} of=connection.malformed suppressed=" in controller.log.read_text()
     bridge.close()
     thread.join(20)
+
+
+def test_healthz_answers_within_a_second_beside_500_slow_clients(controller: Controller) -> None:
+    """Some never end their request, some ask for more than they read."""
+    host, port = controller.rest.removeprefix("http://").split(":")
+    head = b"GET /openapi.json HTTP/1.1\r\nHost: h\r\n"
+    busy = partial(waited, controller.pid, os.getpid())
+    controller.get("/openapi.json")  # made when it is first asked for
+    with raised_limit(), ExitStack() as slow:
+        for number in range(500):
+            client = slow.enter_context(socket.create_connection((host, int(port)), timeout=20))
+            with suppress(ConnectionError):  # the first of them have made room by now
+                client.sendall((head + b"\r\n") * 20 if number % 2 else head)
+        seconds = []
+        for _ in range(20):
+            began, before = time.monotonic(), busy()
+            assert controller.get("/healthz")["status"]
+            seconds.append(time.monotonic() - began - max(0.0, busy() - before))
+
+    assert max(seconds) < 1
+    until(lambda: controller.events("rest.crowded_out"))
 
 
 def test_learned_macs_have_no_lines_at_info(controller: Controller) -> None:

@@ -14,8 +14,8 @@ from sdnapp.net.model import Rest, TlsFiles
 from sdnapp.renewal import renew
 from sdnapp.rest.access import Access, Entry, digest_of, parse, read
 from sdnapp.rest.application import application
+from sdnapp.rest.conversation import PEER_NAMES
 from sdnapp.rest.door import Door
-from sdnapp.rest.server import PEER_NAMES
 from sdnapp.tls import Unusable
 from tests.unit.test_rest import Controller
 

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import errno
 import http.client
 import json
 import os
+import resource
 import socket
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
 
-from sdnapp.rest.server import Limits, Server, listener, serve
+from sdnapp.rest.crowd import Limits
+from sdnapp.rest.server import Server, listener, serve
 
 LIMITS = Limits(connections=4, head=4096, body=1000, request=0.3, write=0.3)
 
@@ -57,7 +61,7 @@ def start() -> Iterator[Start]:
     def started(app: Any) -> tuple[str, int]:
         listening = listener("127.0.0.1", 0)
         host, port = listening.getsockname()
-        servers.append(serve(app, listening, LIMITS))
+        servers.append(serve(app, listening, LIMITS, urgent=frozenset({b"/urgent"})))
         return host, port
 
     yield started
@@ -177,16 +181,65 @@ def test_a_response_that_breaks_off_is_not_taken_for_whole(start: Start) -> None
     client.close()
 
 
-def test_more_clients_than_allowed_are_turned_away_and_the_others_served(start: Start) -> None:
+def test_with_more_clients_than_there_is_room_for_the_one_that_waits_longest_makes_room(
+    start: Start,
+) -> None:
     address = start(echo)
     clients = [connect(address) for _ in range(LIMITS.connections)]
     time.sleep(0.05)
-    with connect(address) as one_too_many:
-        assert one_too_many.recv(10) == b""
+    with connect(address) as latest:
+        assert clients[0].recv(10) == b""
+        for client in (*clients[1:], latest):
+            client.sendall(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+            assert client.recv(65536).startswith(b"HTTP/1.1 200")
     for client in clients:
-        client.sendall(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
-        assert client.recv(65536).startswith(b"HTTP/1.1 200")
         client.close()
+
+
+@pytest.fixture
+def many_files() -> Iterator[None]:
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (before[1], before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+@pytest.mark.usefixtures("many_files")
+def test_what_is_urgent_is_answered_beside_500_slow_clients(start: Start) -> None:
+    """Some never end their request, some read nothing of a response without end."""
+    endless = Endless()
+
+    def app(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        return (echo if environ["PATH_INFO"] == "/urgent" else endless)(environ, start_response)
+
+    address = start(app)
+    answered = []
+    with ExitStack() as slow:
+        for number in range(500):
+            client = slow.enter_context(connect(address))
+            client.sendall(b"GET / HTTP/1.1\r\nHost: h\r\n" + b"\r\n" * (number % 2))
+        for _ in range(10):
+            began = time.monotonic()
+            assert b"200 OK" in exchange(address, b"GET /urgent HTTP/1.0\r\n\r\n")
+            answered.append(time.monotonic() - began)
+
+    assert max(answered) < 1
+
+
+def test_without_files_it_waits_and_goes_on(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It tried again at once, as fast as it could."""
+    tries, accept = [], socket.socket.accept
+
+    def scarce(self: socket.socket) -> Any:
+        tries.append(time.monotonic())
+        if len(tries) <= 3:
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        return accept(self)
+
+    monkeypatch.setattr(socket.socket, "accept", scarce)
+
+    assert b"200 OK" in exchange(start(echo), b"GET / HTTP/1.0\r\n\r\n")
+    assert tries[3] - tries[0] > 0.25
 
 
 def test_close_hangs_up_and_frees_the_address() -> None:
