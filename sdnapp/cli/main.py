@@ -10,25 +10,37 @@ from io import TextIOWrapper
 from typing import Any, TextIO
 
 import click
+from click.shell_completion import CompletionItem
 
 from sdnapp.printable import printable_lines
 
 COMMANDS = {
-    "check": "sdnapp.cli.check:check",
-    "controller": "sdnapp.cli.controller:controller",
-    "demo": "sdnapp.cli.demo:demo",
-    "diff": "sdnapp.cli.diff:diff",
-    "examples": "sdnapp.cli.examples:examples",
-    "flows": "sdnapp.cli.show:flows",
-    "lab": "sdnapp.cli.lab:lab",
-    "pki": "sdnapp.cli.pki:pki",
-    "provision": "sdnapp.cli.provision:provision",
-    "schema": "sdnapp.cli.check:schema",
-    "show": "sdnapp.cli.show:show",
-    "thaw": "sdnapp.cli.thaw:thaw",
-    "token": "sdnapp.cli.token:token",
+    "check": ("sdnapp.cli.check:check", "Say what is wrong with each FILE, and what would be right."),
+    "controller": ("sdnapp.cli.controller:controller", "Run the controller on FILE."),
+    "demo": ("sdnapp.cli.demo:demo", "Watch two tenants talk over GRE, then VXLAN."),
+    "diff": ("sdnapp.cli.diff:diff", "Show what FILE would change, before anything happens."),
+    "examples": (
+        "sdnapp.cli.examples:examples",
+        "List the example files, or print the one that is called NAME.",
+    ),
+    "flows": ("sdnapp.cli.show:flows", "Show the flows of a HOST's bridge, with their counters."),
+    "lab": ("sdnapp.cli.lab:lab", "Run real hosts on this machine."),
+    "pki": ("sdnapp.cli.pki:pki", "Make and inspect the certificates of bridges, controllers and operators."),
+    "provision": ("sdnapp.cli.provision:provision", "Make this machine what FILE says of one of its hosts."),
+    "schema": ("sdnapp.cli.check:schema", "Print the JSON Schema of the file, for editors."),
+    "show": ("sdnapp.cli.show:show", "Show what the controller knows: hosts, networks, ports."),
+    "thaw": (
+        "sdnapp.cli.thaw:thaw",
+        "Let a frozen MAC of NETWORK move again, or release a port that is held down.",
+    ),
+    "token": (
+        "sdnapp.cli.token:token",
+        "Say which clients REST answers, by tokens and by names of certificates.",
+    ),
 }
-"""Where each command is: imported when it is called, so that none pays for the others' libraries."""
+"""Where each command is, and its short help: imported when it is called, so that none pays for the others'
+libraries, and neither ``--help`` nor completion for any.
+"""
 
 
 _PLAIN = {"✓": "+", "✗": "x", "·": ".", "→": "->", "…": "...", "─": "-"}
@@ -67,6 +79,18 @@ class Commands(click.Group):
                 ctx.fail(f"No such command '{args[0]}'. Did you mean '{meant}'?")
             raise
 
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """Write the list of commands."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, words) for name, (_, words) in sorted(COMMANDS.items())])
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Complete the name of a command; options as click does."""
+        if incomplete and not incomplete[0].isalnum():
+            return super().shell_complete(ctx, incomplete)
+        found = sorted(COMMANDS.items())
+        return [CompletionItem(name, help=words) for name, (_, words) in found if name.startswith(incomplete)]
+
     def invoke(self, ctx: click.Context) -> Any:
         """As click does; what the error of a command quotes of others is printable."""
         try:
@@ -79,7 +103,7 @@ class Commands(click.Group):
         """Import one; None when there is none of this name."""
         if name not in COMMANDS:
             return None
-        module, _, attribute = COMMANDS[name].partition(":")
+        module, _, attribute = COMMANDS[name][0].partition(":")
         command = getattr(import_module(module), attribute)
         assert isinstance(command, click.Command)
         return command

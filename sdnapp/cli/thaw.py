@@ -17,7 +17,7 @@ from sdnapp.cli.ask import ask, rest_options, rest_url
 def thaw(  # noqa: PLR0917  # arguments and options of a command
     network: str | None, mac: str | None, port: str | None, rest: str | None, name: str | None, as_json: bool
 ) -> None:
-    """Let a frozen MAC of NETWORK move again before its time, or release a port that is held down.
+    """Let a frozen MAC of NETWORK move again, or release a port that is held down.
 
     NETWORK is tenant/network.
     """

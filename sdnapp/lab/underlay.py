@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
 from typing import Any
 
-from pyroute2 import IPRoute
-
 from sdnapp.lab.errors import LabError
 from sdnapp.lab.machine import Machine, entered
 from sdnapp.net.model import Address, Overlay, Subnet
@@ -107,6 +105,8 @@ def uplink(overlay: Overlay, host: str) -> str:
 
 @contextmanager
 def _netlink(machine: Machine) -> Iterator[Any]:
+    from pyroute2 import IPRoute  # not for every command that knows of labs: it takes long to import
+
     with entered(machine):
         netlink = IPRoute()
     with netlink:

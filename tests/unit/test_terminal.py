@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from io import BytesIO, TextIOWrapper
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner
 from rich.table import Table
 
 from sdnapp.cli import terminal
 from sdnapp.cli.lab import ordered_pairs, print_matrix
-from sdnapp.cli.main import main, speak_plainly
+from sdnapp.cli.main import COMMANDS, main, speak_plainly
 from sdnapp.lab.errors import LabError
 from sdnapp.lab.promise import Cell
 from sdnapp.lab.status import ports
@@ -86,3 +89,29 @@ def test_a_matrix_that_is_too_wide_is_printed_by_rows(monkeypatch: pytest.Monkey
 
     assert "red1  │ red2" in captured.get()
     assert "…" not in captured.get()
+
+
+def printed(code: str) -> str:
+    """What a new interpreter prints."""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return done.stdout.splitlines()[-1]
+
+
+def test_help_and_completion_of_command_names_import_no_command() -> None:
+    """They say what the commands themselves say."""
+    context = click.Context(main)
+    for name, (_, words) in COMMANDS.items():
+        command = main.get_command(context, name)
+        assert command is not None
+        assert command.get_short_help_str(100) == words
+
+    start = "import sys; from sdnapp.cli.main import main; main(['--help'], standalone_mode=False); "
+    modules = set(printed(start + "print(*sys.modules)").split())
+    assert {name for name in modules if name.startswith("sdnapp.cli.")} == {"sdnapp.cli.main"}
+    assert not modules & {"pydantic", "pyroute2", "os_ken", "rich"}
+    assert [item.value for item in main.shell_complete(context, "s")] == ["schema", "show"]
+
+
+def test_commands_of_labs_start_without_the_library_for_netlink() -> None:
+    """It takes longer to import than all else together."""
+    assert printed("import sys, sdnapp.cli.lab; print('pyroute2' in sys.modules)") == "False"
