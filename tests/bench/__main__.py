@@ -8,7 +8,7 @@ import platform
 import re
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import click
@@ -32,7 +32,8 @@ from tests.bench import (
     tls,
     traffic,
 )
-from tests.bench.figure import Curve, Effort, Figure, flat, table
+from tests.bench.figure import Curve, Effort, Figure, flat, line, table
+from tests.bench.pace import pace
 
 Family = Callable[[Effort], Iterator[Figure | Curve]]
 
@@ -57,6 +58,22 @@ SLOW = {"features", "tls"}
 PEERS: dict[str, Family] = {"learning": faucet.learning_beside, "ports": ports.beside_ovn}
 """The same, with what a peer takes for it."""
 
+_SECONDS = {
+    "traffic": 120,
+    "features": 330,
+    "lab": 20,
+    "provision": 60,
+    "controller": 30,
+    "programming": 90,
+    "programs": 20,
+    "scale": 240,
+    "learning": 60,
+    "ports": 200,
+    "tls": 60,
+}
+_QUICK_SECONDS = 9
+"""What each takes where the bars were set; in a quick run about the same each."""
+
 THOROUGH, QUICK = Effort(5, few=5, quick=False), Effort(2, few=1, quick=True)
 
 
@@ -80,12 +97,19 @@ def bench(
         ground.free()
         machine, began = _machine(), time.monotonic()
         console.print(machine)
-        for name in dict.fromkeys(names or (name for name in FAMILIES if not (quick and name in SLOW))):
-            with console.status(f"measuring {name} …"):
-                try:
-                    found.extend(families[name](QUICK if quick else THOROUGH))
-                except LabError as error:
-                    failures.append(f"{name}: {error}")
+        chosen = list(dict.fromkeys(names or (n for n in FAMILIES if not (quick and n in SLOW))))
+        console.print(f"measuring {', '.join(chosen)}: {_expected(chosen, quick=quick)}")
+        for name in chosen:
+            at, then = pace(), time.monotonic()
+            try:
+                for one in families[name](QUICK if quick else THOROUGH):
+                    found.append(one.at_pace(at))
+                    for figure in flat(found[-1:]):
+                        console.print(f"  {line(figure)}", markup=False)
+            except LabError as error:
+                failures.append(f"{name}: {error}")
+            took = f"{time.monotonic() - then:.0f} s, plain Python takes {at:.2f} times as long here"
+            console.print(f"{name}: {took}", style="dim")
     figures = list(flat(found))
     console.print(table(figures))
     console.print(f"measured in {time.monotonic() - began:.0f} s")
@@ -96,6 +120,12 @@ def bench(
     if directory is not None:
         charts.draw([one for one in found if isinstance(one, Curve)], directory, machine)
     sys.exit(1 if failures or any(figure.met is False for figure in figures) else 0)
+
+
+def _expected(names: Sequence[str], *, quick: bool) -> str:
+    """How long that will take, as far as it is known."""
+    usual = sum(_QUICK_SECONDS if quick else _SECONDS[name] for name in names) * pace()
+    return f"about {max(1, round(usual / 60))} min on this machine as busy as it is now"
 
 
 def _machine() -> str:

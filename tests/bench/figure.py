@@ -24,11 +24,16 @@ class Effort:
     quick: bool
 
 
+_TIMES = frozenset({"s", "ms", "µs", "/s", "%"})
+"""Units of what takes longer on a slower machine."""
+
+
 @dataclass(frozen=True, slots=True)
 class Figure:
     """One line of the table. ``ours`` and ``reference`` are medians in ``unit``; the ratio has none.
 
-    Without a bar there is nothing to be met, and ``met`` is None; ``limit`` is what ours may be at most.
+    Without a bar there is nothing to be met, and ``met`` is None; ``limit`` is what ours may be at most,
+    ``least`` what it must be at least.
     """
 
     name: str
@@ -39,6 +44,21 @@ class Figure:
     bar: str = ""
     met: bool | None = None
     limit: float | None = None
+    least: float | None = None
+
+    def at_pace(self, pace: float) -> Figure:
+        """The figure with its bar for a machine on which all takes ``pace`` times as long.
+
+        Only a bar in time, or by time, that has no reference of the same run is another one then.
+        """
+        if self.unit not in _TIMES or self.reference is not None:
+            return self
+        bar = f"{self.bar} * {number(pace)}"
+        if self.limit is not None:
+            return replace(self, bar=bar, limit=self.limit * pace, met=self.ours <= self.limit * pace)
+        if self.least is not None:
+            return replace(self, bar=bar, least=self.least / pace, met=self.ours >= self.least / pace)
+        return self
 
     def as_json(self) -> dict[str, Any]:
         """Return what the JSON list holds of it."""
@@ -66,6 +86,10 @@ class Curve:
     cost: str
     points: Mapping[int, Figure]
     reference: str = ""
+
+    def at_pace(self, pace: float) -> Curve:
+        """The same with figures at this pace."""
+        return replace(self, points={size: point.at_pace(pace) for size, point in self.points.items()})
 
     def each(self, of: int, at: int, *, times: float) -> Figure:
         """Compare the cost of each at one size with that at another, of which it may be so many times."""
@@ -98,7 +122,7 @@ def absolute(name: str, samples: Sequence[float], unit: str, *, at_most: float) 
 def at_least(name: str, samples: Sequence[float], unit: str, *, bar: float) -> Figure:
     """Compare the median of ours, of which more is better, with a number."""
     ours = median(samples)
-    return Figure(name, ours, None, unit, None, f"≥ {bar:g} {unit}".rstrip(), ours >= bar)
+    return Figure(name, ours, None, unit, None, f"≥ {bar:g} {unit}".rstrip(), ours >= bar, least=bar)
 
 
 def within(name: str, samples: tuple[Sequence[float], Sequence[float]], unit: str, *, times: float) -> Figure:
@@ -160,6 +184,16 @@ def by_turns(measures: Sequence[Callable[[], T]], times: int) -> list[list[T]]:
         for side, measure in sides if turn % 2 == 0 else reversed(sides):
             side.append(measure())
     return samples
+
+
+def line(figure: Figure) -> str:
+    """A figure by itself, as soon as it is measured."""
+    words = [f"{figure.name}: {number(figure.ours)} {figure.unit}".rstrip()]
+    if figure.reference is not None:
+        words.append(f"beside {number(figure.reference)} {figure.unit}".rstrip())
+    if figure.bar:
+        words.append(f"{figure.bar}: {'met' if figure.met else 'NOT met'}")
+    return ", ".join(words)
 
 
 _VERDICTS = {True: "[green]yes[/]", False: "[bold red]no[/]", None: ""}

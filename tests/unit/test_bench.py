@@ -19,14 +19,17 @@ from tests.bench.figure import (
     Figure,
     absolute,
     as_good,
+    at_least,
     beside,
     by_turns,
     flat,
     interleaved,
+    line,
     no_later,
     plain,
     table,
 )
+from tests.bench.pace import pace, work
 from tests.bench.pulse import Pulse, Wait
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "configs").glob("*.yaml"))
@@ -37,6 +40,32 @@ def test_a_median_within_its_bar_meets_it_whatever_a_single_sample_does() -> Non
         "lab up", 4.0, None, "s", None, "≤ 8 s", met=True, limit=8
     )
     assert not absolute("lab up", [9.0, 8.01, 1.0], "s", at_most=8).met
+
+
+def test_a_bar_in_time_is_wider_on_a_slower_machine_and_that_of_a_count_is_not() -> None:
+    slow = absolute("lab up", [12.0], "s", at_most=8)
+    assert not slow.met
+    assert slow.at_pace(2.0).met
+    assert slow.at_pace(2.0).bar == "≤ 8 s * 2"
+    assert not at_least("rate", [3000], "/s", bar=5000).met
+    assert at_least("rate", [3000], "/s", bar=5000).at_pace(2.0).met
+
+    memory = absolute("memory", [90.0], "MB", at_most=80)
+    ratio = as_good("rate", ([2], [1]), "/s", at_least=1)
+    assert memory.at_pace(2.0) == memory
+    assert ratio.at_pace(2.0) == ratio
+    curve = Curve("c", "n", "s", "time", {1: slow})
+    assert curve.at_pace(2.0).points[1].met
+
+
+def test_a_figure_is_a_line_as_soon_as_it_is_measured() -> None:
+    assert line(absolute("lab up", [9.5], "s", at_most=8)) == "lab up: 9.5 s, ≤ 8 s: NOT met"
+    assert line(plain("lost", [0.0], "", [1.0])) == "lost: 0, beside 1"
+
+
+def test_plain_work_is_the_same_each_time() -> None:
+    assert work() == work()
+    assert pace() > 0
 
 
 def test_a_ratio_above_one_means_that_ours_is_better() -> None:
