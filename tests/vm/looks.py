@@ -71,9 +71,9 @@ def healthy(machine: Machine) -> None:
     until(lambda: problems(machine) == [], f"the controller on {machine.name} finds nothing wrong")
 
 
-def settled(site: Site, encapsulation: str) -> None:
-    """Wait until both hosts have tunnels of this kind and no other, and each tenant reaches itself."""
+def settled(site: Site, encapsulation: str, namespaces: tuple[str, ...] = ("red1", "blue1")) -> None:
+    """Wait until both hosts have tunnels of this kind and no other, and these of host1 reach 10.1.1.2."""
     for machine in site.machines:
         until(lambda m=machine: tunnels(m) == {encapsulation}, f"{machine.name} has {encapsulation} alone")  # type: ignore[misc]
-    for namespace in ("red1", "blue1"):
+    for namespace in namespaces:
         until(lambda n=namespace: reaches(site.host1, n, "10.1.1.2"), f"{namespace} reaches its tenant")  # type: ignore[misc]
