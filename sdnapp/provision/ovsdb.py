@@ -113,6 +113,7 @@ class Database:
             schema.register_columns(table, columns)
         self._idl = Idl(remote, schema)
         self._acquainted = frozenset[Any]()
+        self._confirmed: dict[str, str] = {}
         if not self._run_until(lambda: self.connected, CONNECT_TIMEOUT):
             raise Unreachable(f"OVSDB at {remote} does not answer")
 
@@ -136,14 +137,21 @@ class Database:
         self._idl.run()
 
     def lasting_errors(self, ports: set[str]) -> dict[str, str]:
-        """What ovs-vswitchd says is wrong with these ports, once it had the time to notice a new device."""
+        """Return what ovs-vswitchd says is wrong with these ports, once it has looked at all their devices.
+
+        It notices new devices by itself. Where it does not soon, it is asked to look again: what it said of a
+        device that was not there would be taken for what it says now. What it said twice is believed.
+        """
 
         def errors() -> dict[str, str]:
             there = (row for row in self._rows("Interface") if row.name in ports)
             return {row.name: words for row in there if (words := _error(row))}
 
         self._run_until(lambda: not errors(), NOTICE_TIMEOUT)
-        return errors()
+        if not self._confirmed.items() >= errors().items() and (generation := self._look_again()):
+            self._run_until(lambda: self._applied(generation), APPLY_TIMEOUT)
+        self._confirmed = errors()
+        return self._confirmed
 
     def numbers(self, bridge: str) -> dict[str, int]:
         """Return the numbers that the ports of a bridge have in OpenFlow, of those that have one."""
@@ -356,16 +364,16 @@ class Database:
         _write_map(interface, "bfd", BFD_KEYS, dict(new.bfd))
 
     def _wait_for_switch(self, generation: int) -> None:
-        def applied() -> bool:
-            return any(row.cur_cfg >= generation for row in self._rows("Open_vSwitch"))
-
-        if self._run_until(applied, APPLY_NOTICE):
+        if self._run_until(lambda: self._applied(generation), APPLY_NOTICE):
             return
         self._notice(f"waiting for ovs-vswitchd, {APPLY_TIMEOUT:.0f} s at most")
-        if not self._run_until(applied, APPLY_TIMEOUT - APPLY_NOTICE):
+        if not self._run_until(lambda: self._applied(generation), APPLY_TIMEOUT - APPLY_NOTICE):
             raise Unreachable(
                 f"ovs-vswitchd did not apply the configuration within {APPLY_TIMEOUT:.0f} s: is it running?"
             )
+
+    def _applied(self, generation: int) -> bool:
+        return any(row.cur_cfg >= generation for row in self._rows("Open_vSwitch"))
 
     def _run_until(self, done: Callable[[], bool], timeout: float) -> bool:
         """Take in what arrives until ``done()``; False if it did not come true within ``timeout`` seconds."""
