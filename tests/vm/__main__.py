@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import platform
 import re
 import signal
@@ -18,6 +19,7 @@ from tests.vm import image
 
 HERE = Path(__file__).parent
 DOCUMENT = HERE / "RESULTS.md"
+KEEP = "SDNAPP_VM_KEEP"
 
 
 class Results:
@@ -72,7 +74,14 @@ def main() -> int:
     """Run them all, or those that are named; return pytest's exit status, 2 where something is missing."""
     parser = argparse.ArgumentParser(prog="./run vm", description=__doc__)
     parser.add_argument("--document", action="store_true", help=f"write the results to {DOCUMENT.name}")
+    parser.add_argument(
+        "--keep",
+        metavar="DIRECTORY",
+        help="leave the machines running, with their files there; the next run takes them as they are",
+    )
     options, arguments = parser.parse_known_args()
+    if options.keep:
+        os.environ[KEEP] = str(Path(options.keep).absolute())
     if lacking := image.missing():
         print(f"vm: please install {' '.join(lacking)}", file=sys.stderr)
         return 2

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from tests.vm.machine import Machine, Site, until
 
@@ -77,3 +79,26 @@ def settled(site: Site, encapsulation: str, namespaces: tuple[str, ...] = ("red1
         until(lambda m=machine: tunnels(m) == {encapsulation}, f"{machine.name} has {encapsulation} alone")  # type: ignore[misc]
     for namespace in namespaces:
         until(lambda n=namespace: reaches(site.host1, n, "10.1.1.2"), f"{namespace} reaches its tenant")  # type: ignore[misc]
+
+
+@contextmanager
+def acquainted(site: Site) -> Iterator[None]:
+    """Have red1 and red2 know each other's MAC address meanwhile, without asking by ARP."""
+    ends = ((site.host1, "red1", "10.1.1.1"), (site.host2, "red2", "10.1.1.2"))
+    macs = [machine.run(f"ip netns exec {name} cat /sys/class/net/eth0/address") for machine, name, _ in ends]
+    pairs = tuple(zip(ends, reversed(ends), reversed(macs), strict=True))
+    for (machine, name, _), (_, _, address), mac in pairs:
+        entry = f"{address} lladdr {mac.strip()} dev eth0"
+        machine.run(f"ip -n {name} neighbour replace {entry} nud permanent")
+    try:
+        yield
+    finally:
+        for (machine, name, _), (_, _, address), _ in pairs:
+            machine.run(f"ip -n {name} neighbour del {address} dev eth0")
+
+
+def absence(machine: Machine, unit: str) -> float:
+    """Return for how many seconds a unit that runs was not active, the last time."""
+    names = ("InactiveEnterTimestampMonotonic", "ActiveEnterTimestampMonotonic")
+    left, back = (int(machine.run(f"systemctl show --value -p {name} {unit}")) for name in names)
+    return (back - left) / 1e6

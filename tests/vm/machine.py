@@ -220,6 +220,7 @@ class Stream:
 
     def __init__(self, machine: Machine, namespace: str, address: str, interval: float = 0.1) -> None:
         self._machine = machine
+        self.interval = interval
         self._file = f"/run/stream-{namespace}"
         ping = f"ip netns exec {namespace} stdbuf -oL ping -D -i {interval} {address}"
         self._pid = machine.run(f"{ping} > {self._file} 2>&1 < /dev/null & echo $!").strip()
