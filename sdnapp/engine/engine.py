@@ -322,15 +322,16 @@ class Engine:
                 self._state = recall(self._state, host, addresses, read)
                 session.was_read(flows, meters, foreign)
                 fields = {"host": host, "flows": len(flows), "monitored": monitored}
+                self._drift[host] = self._drift.get(host, 0) + session.untold
                 return [*_drifted(session), Note("bridge.read", fields, warning=not monitored)]
             case FlowsAltered(dpid, count, altered):
                 session.suspect |= altered & session.program.flows.keys()
+                # Told once the bridge answers: ovs-vswitchd deletes the flows itself just before it ends.
                 session.untold += count
-                self._drift[host] = self._drift.get(host, 0) + count
                 if session.reads > 1:  # the last of these begins when one before it has ended: it sees this
                     return []
                 session.reads += 1
-                return [*_drifted(session), Read(dpid, connection=session.connection)]
+                return [Read(dpid, connection=session.connection)]
             case Described(_, text):
                 before, session.problems = session.problems, problems(text)
                 if session.problems != before:

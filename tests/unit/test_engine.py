@@ -25,6 +25,7 @@ from sdnapp.engine.messages import (
     Event,
     FileBroken,
     FileChanged,
+    FlowsAltered,
     Gathered,
     Keep,
     Later,
@@ -121,6 +122,31 @@ def test_a_bridge_that_comes_back_unchanged_is_sent_nothing() -> None:
     assert of(Read, effects)
     assert not plans(effects)
     assert fake.engine.status("overlay.yaml").bridges["host1"].in_sync
+
+
+def test_flows_that_a_bridge_deletes_as_it_ends_are_not_called_others_changes() -> None:
+    """ovs-vswitchd that is stopped deletes them, and its flow monitor says so before the connection ends."""
+    fake = Fake()
+    fake.tell(connected(HOST1))
+    dpid = HOST1.datapath_id
+
+    effects = handled(fake.engine, FlowsAltered(dpid, 4, frozenset()), FlowsAltered(dpid, 2, frozenset()))
+    effects += handled(fake.engine, Disconnected(dpid))
+    effects += fake.tell(connected(HOST1))
+
+    assert "bridge.drift" not in {note.event for note in of(Note, effects)}
+    assert fake.engine.status("overlay.yaml").bridges["host1"].drift == 0
+
+
+def test_changes_by_others_are_told_once_the_bridge_has_been_read() -> None:
+    fake = Fake()
+    fake.tell(connected(HOST1))
+
+    effects = fake.tell(FlowsAltered(HOST1.datapath_id, 4, frozenset()))
+
+    (told,) = [note for note in of(Note, effects) if note.event == "bridge.drift"]
+    assert told.fields["changes"] == 4
+    assert fake.engine.status("overlay.yaml").bridges["host1"].drift == 4
 
 
 @pytest.mark.parametrize("noticed", [True, False])

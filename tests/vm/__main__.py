@@ -28,6 +28,7 @@ class Results:
     def __init__(self) -> None:
         self.rows: list[tuple[str, str, float]] = []
         self._machines = ""
+        self._commit = _commit()
         self._began = time.monotonic()
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -50,16 +51,12 @@ class Results:
 
     def document(self) -> str:
         """Return it as Markdown."""
-        commit = subprocess.run(
-            ["git", "describe", "--always", "--dirty"], cwd=HERE, capture_output=True, text=True, check=False
-        )
         now = datetime.now(tz=timezone.utc)
         minutes = (time.monotonic() - self._began) / 60
-        told = commit.stdout.strip() or "unknown"
         lines = [
             "# On real hosts: the last run",
             "",
-            f"Written by `sudo ./run vm --document` on {now:%Y-%m-%d}, commit {told}.",
+            f"Written by `sudo ./run vm --document` on {now:%Y-%m-%d}, commit {self._commit}.",
             f"It took {minutes:.0f} minutes; the machines were emulated on {platform.machine()}.",
             *(["", self._machines] if self._machines else []),
             "",
@@ -68,6 +65,16 @@ class Results:
             *(f"| {name} | {outcome} | {seconds:.0f} |" for name, outcome, seconds in self.rows),
         ]
         return "\n".join(lines) + "\n"
+
+
+def _commit() -> str:
+    """Return the commit that is tested; without git it is not known."""
+    command = ["git", "describe", "--always", "--dirty"]
+    try:
+        done = subprocess.run(command, cwd=HERE, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        return "unknown"
+    return done.stdout.strip() or "unknown"
 
 
 def main() -> int:
