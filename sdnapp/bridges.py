@@ -126,7 +126,8 @@ class Bridges:
             if older is not None:
                 self._leave(older)
             tasks = self._tasks[switch] = hub.Queue()
-            self._inbox.bring(connected(switch, time.time()), datapath.backlog)
+            contested = older is not None and not older.datapath.is_left
+            self._inbox.bring(connected(switch, time.time(), contested=contested), datapath.backlog)
         hub.spawn(self._serve, switch, tasks)
         datapath.unread = frozenset() if switch.known else UNASKED
         datapath.established()

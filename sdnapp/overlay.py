@@ -48,6 +48,8 @@ from sdnapp.engine.messages import (
     Note,
     ReleaseAsked,
     Send,
+    SourceSeen,
+    SourceSilent,
     ThawAsked,
 )
 from sdnapp.engine.status import Alarm, Status
@@ -74,6 +76,10 @@ TURN = 0.005
 """Seconds that the engine may take until others have a turn."""
 URGENT = frozenset({b"/healthz"})
 """Paths of REST that are answered however many clients there are."""
+LONG, GATHER = 0.02, 0.5
+"""Where few sightings take longer than ``LONG`` seconds, the engine waits as long, ``GATHER`` at most: among
+tens of thousands of stations, few cost as much as thousands, which cannot be read meanwhile.
+"""
 BEAT: Any = object()
 """In the engine's queue: nothing but a sign that it is taken from."""
 TOGETHER = 0.05
@@ -291,7 +297,11 @@ class OverlayApp(OSKenApp):  # type: ignore[misc]  # os-ken has no types
             events = [event for event in self._inbox.take() if event is not BEAT]
             self._watchdog.turns += 1
             if events:
+                began = time.monotonic()
                 self._handle(events)
+                took = time.monotonic() - began
+                if took > LONG and len(events) < LIMITS.share and any(map(_is_sighting, events)):
+                    hub.sleep(min(took, GATHER))
 
     def _beat(self) -> None:
         """See to it that the engine's thread turns each second, though nothing happens."""
@@ -411,6 +421,10 @@ class OverlayApp(OSKenApp):  # type: ignore[misc]  # os-ken has no types
         switch = self._bridges.of(ev.msg.datapath)
         if switch is not None:
             switch.reply(ev.msg)
+
+
+def _is_sighting(event: Event) -> bool:
+    return isinstance(event, SourceSeen | SourceSilent)
 
 
 def _broken(invalid: Invalid) -> FileBroken:

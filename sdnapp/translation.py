@@ -35,8 +35,8 @@ from sdnapp.openflow.oxm import exact
 from sdnapp.openflow.switch import LearnedFlow, Switch
 
 
-def connected(switch: Switch, now: float) -> Connected:
-    """A bridge is there, with these ports."""
+def connected(switch: Switch, now: float, *, contested: bool = False) -> Connected:
+    """A bridge is there, with these ports. ``contested``: another connection has its datapath id, too."""
     datapath = switch.datapath
     there = [port for port in datapath.ports.values() if port.port_no <= ofproto.OFPP_MAX]
     return Connected(
@@ -45,6 +45,7 @@ def connected(switch: Switch, now: float) -> Connected:
         {_name(port): port.port_no for port in there},
         now,
         frozenset(_name(port) for port in there if _is_dead(port)),
+        contested,
         connection=switch.serial,
     )
 

@@ -445,7 +445,7 @@ class Engine:
             self._strangers[event.dpid] = event
             return [Note("bridge.unknown", fields, warning=True)]
         replaced = self._leave(event.dpid)
-        contested = None if replaced is None else event.now
+        contested = event.now if event.contested else None
         memo, compiled = self._away.pop(host.name, (Memo(self._archive), NOTHING))
         session = Session(
             host.name, event.address, event.now, memo, compiled=compiled, connection=event.connection

@@ -44,13 +44,14 @@ class OfConnection:
 @dataclass(frozen=True, slots=True)
 class Connected(OfConnection):
     """A bridge said hello and named its ports. ``now``: seconds since the epoch. ``dead``: the ports behind
-    which it hears nobody.
+    which it hears nobody. ``contested``: it replaces a connection that the far end had not closed.
     """
 
     address: str
     ports: Mapping[str, int]
     now: float
     dead: frozenset[str] = frozenset()
+    contested: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -362,5 +362,8 @@ def _own(draft: dict[str, Mapping[str, V]], was: Mapping[str, Mapping[str, V]], 
 
 def with_same(old: Mapping[K, V], new: Mapping[K, V]) -> Mapping[K, V]:
     """The new mapping; of what is equal, the very objects of the old one."""
-    same = {key: old[key] if old.get(key) == value else value for key, value in new.items()}
+    same = {}
+    for key, value in new.items():
+        was = old.get(key)
+        same[key] = was if was is value or was == value else value  # == of one mapping looks at every item
     return old if len(same) == len(old) and all(old.get(k) is value for k, value in same.items()) else same

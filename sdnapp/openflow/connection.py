@@ -12,8 +12,10 @@ cannot be killed: it would wait forever, and the end of the connection would not
 
 from __future__ import annotations
 
+import fcntl
 import logging
 import socket
+import termios
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -24,6 +26,7 @@ from typing import Any
 from os_ken.controller import controller, ofp_event
 from os_ken.controller.handler import DEAD_DISPATCHER, MAIN_DISPATCHER
 from os_ken.lib import hub
+from os_ken.ofproto import ofproto_v1_3 as ofproto
 from os_ken.ofproto import ofproto_v1_3_parser as parser
 
 from sdnapp.inbox import Backlog
@@ -40,6 +43,9 @@ _WAITED = 0.0005
 """Seconds that no ``recv`` takes but one that waits."""
 _REST = 0.01
 """Seconds until a connection that is read more slowly is looked at again."""
+_EASE, _ALL_ELSE = 0.5, 2.0
+"""Shares of the backlog: at which a connection is read again, and how much there may be where it is late."""
+_ESTABLISHED = 1  # TCP_ESTABLISHED of <netinet/tcp.h>
 _header = Struct("!BBHI")
 
 malformed: Counter[str] = Counter()
@@ -69,7 +75,8 @@ class Connection(controller.Datapath):  # type: ignore[misc]  # os-ken has no ty
 
     ``names``: those of its verified certificate; None without TLS. ``backlog``: its events that the engine
     has not taken in. ``begin``: when it was accepted, by ``time.monotonic``. ``unread``:
-    types of messages that are dropped as they come.
+    types of messages that are dropped as they come. ``late``: packet-ins are, as too much waits to be read;
+    ``missed``: how many were.
     """
 
     def __init__(
@@ -91,13 +98,25 @@ class Connection(controller.Datapath):  # type: ignore[misc]  # os-ken has no ty
         self.turn = 0.0
         self.unread: frozenset[int] = frozenset()
         self.dropped = 0
+        self.late, self.missed = False, 0
         self._begin = time.monotonic() if begin is None else begin
+        self._since = time.monotonic()  # then all that had come was read
+        self._reassured = 0.0
         self._slow = False
         self._outgoing: Any = hub.Queue()
         self._room: Any = hub.Semaphore(limits.room)
         self._offers = Backlog()
         self._over = False
         super().__init__(sock, address)
+
+    @property
+    def is_left(self) -> bool:
+        """Whether the far end closed it, though what it said before may not be read yet; tcp(7), TCP_INFO."""
+        try:
+            state: int = self.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0]
+        except OSError:  # it has ended here, or is no TCP
+            return bool(self.state == DEAD_DISPATCHER)
+        return state != _ESTABLISHED
 
     def serve(self) -> None:
         """Converse until the connection ends."""
@@ -168,20 +187,64 @@ class Connection(controller.Datapath):  # type: ignore[misc]  # os-ken has no ty
         return left
 
     def rest(self) -> None:
-        """Let others have a turn; while the engine has too much from this connection, read nothing."""
+        """Let others have a turn. While the engine has too much from this connection, read nothing.
+
+        Replies and echoes of its bridge wait behind all that it said before. Where something was waiting for
+        so long that the bridge may give the connection up, it is read without packet-ins until nothing is:
+        Open vSwitch drops these, too, where they are too many. Of all else there may be twice as much.
+        """
         hub.sleep(0)
-        limits = self.limits
-        if not self._crowded(limits.backlog, limits.backlog_bytes):
+        self._reassure()
+        if self._load() > (_ALL_ELSE if self.late else 1):
+            self._slow_down()
+        if not self.late and self._is_overdue():
+            self.late = True
+            self._tell_slow()
+
+    def look(self) -> None:
+        """Note it where all that came is read."""
+        if self._waits():
             return
+        self._since = time.monotonic()
+        if self.late and self._load() <= 1:
+            fields = {**_whose(self), "dropped": self.missed}
+            log_event(LOG, "connection.caught_up", level=logging.WARNING, **fields)
+            self.late, self.missed = False, 0
+
+    def _slow_down(self) -> None:
+        self._tell_slow()
+        while self.state != DEAD_DISPATCHER and self._load() > _EASE:
+            if self._is_overdue() and self._load() <= _ALL_ELSE:
+                return
+            self._reassure()
+            hub.sleep(_REST)
+
+    def _reassure(self) -> None:
+        """Send an echo request each second while something waits: a bridge that hears anything is content."""
+        now = time.monotonic()
+        if now > max(self._since, self._reassured) + 1:
+            self._reassured = now
+            self.offer(parser.OFPEchoRequest(self, b""))
+
+    def _tell_slow(self) -> None:
         if not self._slow:
             self._slow = True
             log_event(LOG, "connection.slowed", level=logging.WARNING, **_whose(self))
-        while self.state != DEAD_DISPATCHER and self._crowded(limits.backlog // 2, limits.backlog_bytes // 2):
-            hub.sleep(_REST)
 
-    def _crowded(self, events: int, size: int) -> bool:
-        """Whether more than this is on its way to the engine."""
-        return self.backlog.events > events or self.backlog.bytes > size
+    def _is_overdue(self) -> bool:
+        return time.monotonic() > self._since + self.limits.pause
+
+    def _waits(self) -> bool:
+        """Whether the kernel has bytes that were not read; ioctl_tty(2), FIONREAD."""
+        count = bytearray(4)
+        with suppress(OSError, ValueError):  # it was closed meanwhile
+            fcntl.ioctl(self.socket.fileno(), termios.FIONREAD, count)
+        return any(count)
+
+    def _load(self) -> float:
+        """What is on its way to the engine, as a share of what may be."""
+        events, size = self.backlog.events, self.backlog.bytes
+        return max(events / self.limits.backlog, size / self.limits.backlog_bytes)
 
 
 def _receive(datapath: Any) -> None:
@@ -190,9 +253,12 @@ def _receive(datapath: Any) -> None:
     try:
         expect_life(datapath.socket)
         for message in messages(datapath):
-            if message[1] not in datapath.unread and not message.startswith(monitor.DONE):
+            if datapath.late and message[1] == ofproto.OFPT_PACKET_IN:
+                datapath.missed += 1
+            elif message[1] not in datapath.unread and not message.startswith(monitor.DONE):
                 _tell(datapath, message)
-            if datapath.backlog.events > limits.backlog or time.monotonic() > datapath.turn:
+            full = datapath.backlog.events > limits.backlog and not datapath.late
+            if full or time.monotonic() > datapath.turn:
                 datapath.rest()
                 datapath.turn = time.monotonic() + limits.turn
     except Malformed as error:
@@ -235,6 +301,7 @@ def messages(datapath: Any) -> Iterator[bytearray]:
 def _piece(datapath: Any) -> bytes:
     """What there is, as soon as there is something; nothing when the connection has ended."""
     while datapath.state != DEAD_DISPATCHER:
+        datapath.look()
         datapath.socket.settimeout(datapath.patience())
         asked = time.monotonic()
         try:

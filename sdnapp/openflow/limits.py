@@ -32,7 +32,10 @@ class Limits:
     """Events of a connection that the engine has not taken in. Beyond: it is read more slowly."""
     backlog_bytes: int = 4 * 1024 * 1024
     """Bytes of frames in those events."""
-    share: int = 1024
+    pause: float = 3.0
+    """In which something always waits to be read. A bridge waits 5 s for its echo (``inactivity_probe`` in
+    ovs-vswitchd.conf.db(5)), so then its packet-ins are dropped until nothing waits."""
+    share: int = 2048
     """Events of a connection that the engine takes in at once; then it is the turn of the next."""
     turn: float = 0.002
     """For the messages of one connection; then it is the turn of the next."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
+from struct import Struct
 from typing import Any
 
 from flows.match import packed
@@ -54,6 +55,7 @@ _FIELDS_OF_OVS: Mapping[str, tuple[int, int, int]] = {
 """
 
 
+_header = Struct("!I").unpack_from
 _NXM_1 = (0x0001).to_bytes(2, "big")
 _FIRST, _LATER = 1, 2
 _FRAGMENTS: Mapping[str, tuple[int, int | None]] = {
@@ -99,6 +101,25 @@ def exact(match: Any, name: str) -> Any:
     """The value of a field in os-ken's match; None if it is not there or has a mask."""
     value = match.get(name)
     return None if isinstance(value, tuple) else value
+
+
+def value(fields: bytes | bytearray, name: str) -> bytes | None:
+    """The value of a field, as bytes, among OXM fields with lengths that were checked; None where it is not
+    there or has a mask.
+    """
+    wanted, at = _unmasked(name), 0
+    while at < len(fields):
+        (head,) = _header(fields, at)
+        after: int = at + 4 + (head & 0xFF)
+        if head == wanted:
+            return bytes(fields[at + 4 : after])
+        at = after
+    return None
+
+
+@lru_cache
+def _unmasked(name: str) -> int:
+    return header(name)
 
 
 def _fragment(flags: int, among: int | None) -> bytes:

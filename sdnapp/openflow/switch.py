@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import count
 from typing import Any
 
@@ -19,7 +20,6 @@ from os_ken.ofproto import ofproto_v1_3_parser as parser
 
 from flows.diff import Plan, parts
 from flows.flow import CONTROLLER_METER, Flow, FlowKey, Kind, Meter, Unit, kind_of
-from flows.match import Source
 from flows.tables import Table
 from sdnapp.net.addresses import AddressMemory
 from sdnapp.net.events import GroupMemory
@@ -28,7 +28,7 @@ from sdnapp.openflow.flowstats import FlowStats
 from sdnapp.openflow.groups import remembered
 from sdnapp.openflow.limits import LIMITS, Limits
 from sdnapp.openflow.matchshape import Unreadable
-from sdnapp.openflow.oxm import exact
+from sdnapp.openflow.oxm import exact, value
 
 TIMEOUT = 30.0
 """Seconds without any reply after which a bridge is taken for gone."""
@@ -197,6 +197,7 @@ class Switch:
         crowded: list[int] = []
         groups: list[GroupMemory] = []
         addresses: list[AddressMemory] = []
+        turn = time.monotonic()
         for reply in flows:
             for at, table, cookie in reply.body.heads():
                 kind = kind_of(cookie)
@@ -214,6 +215,9 @@ class Switch:
                         groups += filter(None, [remembered(entry)])
                     else:
                         learned += filter(None, [_learned_flow(entry)])
+                if time.monotonic() > turn + self._limits.turn:
+                    hub.sleep(0)
+                    turn = time.monotonic()
             if len(keys) > self._limits.reply_flows:
                 raise ValueError(f"more than {self._limits.reply_flows} flows")
             hub.sleep(0)
@@ -392,23 +396,39 @@ def _meters(datapath: Any, which: int) -> Any:
     return parser.OFPMeterConfigStatsRequest(datapath, 0, which)
 
 
-def _learned_flow(entry: Any) -> LearnedFlow | None:
-    """Read a location out of its flow: the one that knows the source, or the one that reaches it remotely."""
-    match, table = entry.match, entry.table_id
-    vni, mac = exact(match, "metadata"), exact(match, "eth_src" if table == Table.LEARN else "eth_dst")
+def _learned_flow(entry: FlowStats) -> LearnedFlow | None:
+    """Read a location out of its flow: the one that knows the source, or the one that reaches it remotely.
+
+    There are tens of thousands, with few different instructions: os-ken parses each of these once.
+    """
+    entry.check()
+    table, match = entry.table_id, entry.match_bytes
+    vni, mac = value(match, "metadata"), value(match, "eth_src" if table == Table.LEARN else "eth_dst")
     if vni is None or mac is None:
         return None
-    actions = [action for i in entry.instructions for action in getattr(i, "actions", ())]
-    if table == Table.LEARN and (ofport := exact(match, "in_port")) is not None:
+    key, station = int.from_bytes(vni, "big"), mac.hex(":")
+    instructions = _parsed(bytes(entry.instruction_bytes))
+    actions = [action for i in instructions for action in getattr(i, "actions", ())]
+    if table == Table.LEARN and (ofport := value(match, "in_port")) is not None:
         notes = (int.from_bytes(a.note, "big") for a in actions if isinstance(a, parser.NXActionNote))
         moves = next(notes, 0)
-        denied = not entry.instructions
-        return LearnedFlow(vni, mac, ofport, moves if moves <= _MOST_MOVES else 0, denied)
-    if table == Table.FORWARD and match.get("reg0") == Source.LOCAL:
+        at = int.from_bytes(ofport, "big")
+        return LearnedFlow(key, station, at, moves if moves <= _MOST_MOVES else 0, not instructions)
+    if table == Table.FORWARD and (source := value(match, "reg0")) and not any(source):  # Source.LOCAL
         for action in actions:
             if isinstance(action, parser.OFPActionOutput):
-                return LearnedFlow(vni, mac, action.port, None, denied=False)
+                return LearnedFlow(key, station, action.port, None, denied=False)
     return None
+
+
+@lru_cache(maxsize=1024)
+def _parsed(instructions: bytes) -> tuple[Any, ...]:
+    found: list[Any] = []
+    at = 0
+    while at < len(instructions):
+        found.append(parser.OFPInstruction.parser(instructions, at))
+        at += found[-1].len
+    return tuple(found)
 
 
 def _reason(error: Any) -> str:

@@ -59,6 +59,9 @@ class _Socket:
     def __init__(self, piece: bytes) -> None:
         self._pieces = [piece]
 
+    def fileno(self) -> int:
+        return -1
+
     def recv(self, _: int) -> bytes:
         return self._pieces.pop() if self._pieces else b""
 

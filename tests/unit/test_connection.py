@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import logging
 import socket
+import threading
+import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from struct import pack
 from types import SimpleNamespace
 from typing import Any
 
 import os_ken.base.app_manager  # noqa: F401  # the connection's module wants to be imported after it
 import pytest
+from os_ken.controller import ofp_event
 from os_ken.controller.handler import DEAD_DISPATCHER, MAIN_DISPATCHER
 from os_ken.ofproto import ofproto_v1_3 as ofproto
 from os_ken.ofproto import ofproto_v1_3_parser as parser
@@ -19,6 +23,8 @@ from sdnapp.inbox import Backlog
 from sdnapp.openflow import connection, monitor
 from sdnapp.openflow.connection import PIECE, SILENCE, _receive, expect_life, messages
 from sdnapp.openflow.limits import LIMITS
+from tests.ovs.controller import until
+from tests.ovs.rogue import packet_in
 
 Received = bytes | type[OSError]
 
@@ -38,6 +44,7 @@ class Bridge:
         )
         self.limits, self.backlog, self.heard, self.turn = LIMITS, Backlog(), 0, 0.0
         self.unread: frozenset[int] = frozenset()
+        self.late, self.missed = False, 0
         self.ofp_brick = SimpleNamespace(send_event_to_observers=self._observe, get_handlers=self._handlers)
         self._pieces: Iterator[Received] = iter(pieces)
         self._hear = hear
@@ -68,6 +75,9 @@ class Bridge:
     def rest(self) -> None:
         """Nothing else runs."""
 
+    def look(self) -> None:
+        """What waits to be read does not matter."""
+
 
 OVER: list[object] = ["closed"]
 """What is done of a connection that ended."""
@@ -97,6 +107,85 @@ def test_messages_are_told_in_order_wherever_they_are_split(at: int) -> None:
     _receive(bridge)
 
     assert bridge.done == HEARD + OVER
+
+
+class Talker(connection.Connection):
+    """A connection whose events the engine takes in when it is told to, and no sooner."""
+
+    supported_ofp_version = (ofproto.OFP_VERSION,)
+
+    def __init__(self, *said: bytes, relief: int = ofproto.OFPT_ECHO_REQUEST) -> None:
+        """``relief``: with a message of this type, the engine has taken in all."""
+        pieces = iter(said)
+        sock: Any = SimpleNamespace(
+            family=socket.AF_UNIX,
+            recv=lambda _: next(pieces, b""),
+            fileno=lambda: -1,
+            settimeout=lambda _: None,
+            setsockopt=lambda *_: None,
+            shutdown=lambda _: None,
+        )
+        super().__init__(sock, ("192.0.2.7", 40000), replace(LIMITS, backlog=4, pause=0.05, turn=0.0))
+        self.set_version(ofproto.OFP_VERSION)
+        self.state = MAIN_DISPATCHER
+        self.told: list[int] = []
+        self.offered: list[int] = []
+        self._relief = relief
+        self.ofp_brick = SimpleNamespace(send_event_to_observers=self._observe, get_handlers=lambda *_: [])
+
+    def offer(self, message: Any) -> bool:
+        self.offered.append(message.cls_msg_type)
+        return True
+
+    def _observe(self, event: Any, _: str) -> None:
+        if isinstance(event, ofp_event.EventOFPMsgBase):
+            self.told.append(event.msg.msg_type)
+            self.backlog.come(0)
+            while event.msg.msg_type == self._relief and self.backlog.events:
+                self.backlog.leave(0)
+
+
+def test_a_bridge_of_too_many_packet_ins_gets_its_echo_in_time(caplog: pytest.LogCaptureFixture) -> None:
+    """It ended its connection for want of an echo, was read anew, and so on: without an end."""
+    kind, echo = ofproto.OFPT_PACKET_IN, ofproto.OFPT_ECHO_REQUEST
+    punted = packet_in(5010, 1, bytes(60), 40)
+    talker = Talker(punted * 20 + ECHO + punted * 5, punted * 3)
+
+    with caplog.at_level(logging.WARNING):
+        _receive(talker)
+
+    assert talker.told == [*[kind] * 5, echo, *[kind] * 3]
+    lines = [(record.msg, getattr(record, "fields", {}).get("dropped")) for record in caplog.records]
+    assert lines == [("connection.slowed", None), ("connection.caught_up", 20)]
+
+
+def test_what_is_no_packet_in_is_read_more_slowly_and_never_dropped() -> None:
+    """Meanwhile its bridge is sent echo requests: it gives a connection up on which nothing comes."""
+    talker = Talker(BARRIER * 20)
+    reader = threading.Thread(target=_receive, args=(talker,))
+    reader.start()
+    until(lambda: talker.offered)
+    assert len(talker.told) == 9
+    assert set(talker.offered) == {ofproto.OFPT_ECHO_REQUEST}
+    while reader.is_alive():
+        talker.backlog.leave(0)
+        time.sleep(0.02)
+
+    assert len(talker.told) == 20
+
+
+@pytest.mark.parametrize("unread", [b"", ECHO])
+def test_a_connection_that_its_bridge_has_closed_is_told_from_one_that_it_has_not(unread: bytes) -> None:
+    """Also before all that it said is read."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        far = socket.create_connection(server.getsockname())
+        near, address = server.accept()
+    with near, far:
+        found = connection.Connection(near, address)
+        far.sendall(unread)
+        assert not found.is_left
+        far.close()
+        until(lambda: found.is_left)
 
 
 def test_messages_may_come_byte_by_byte_and_be_as_long_as_can_be() -> None:

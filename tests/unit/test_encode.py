@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64encode
+from struct import pack
 from typing import Any
 
 import pytest
@@ -35,7 +36,7 @@ from flows.flow import CONTROLLER_METER, Flow, Meter, Unit, taught
 from flows.match import FRAGMENTS, NOTED, TAGGED, UNTAGGED, Header, Match, Source, packed
 from flows.tables import Table
 from flows.view import BridgeView
-from sdnapp.openflow import encode
+from sdnapp.openflow import encode, oxm
 from tests.views import RED, RED_FAR, RED_MAC, two_tenants, views
 
 DATAPATH = ProtocolDesc(ofproto.OFP_VERSION)
@@ -316,3 +317,18 @@ def test_bundle_of_a_flow() -> None:
     assert encode.commit_bundle(9, XID) == control(ofproto.ONF_BCT_COMMIT_REQUEST)
     added = encode.in_bundle(9, encode.add_flow(flow, XID), XID)
     assert added == serialised(parser.ONFBundleAddMsg(DATAPATH, 9, both, inner, []))
+
+
+def test_fields_are_read_as_they_are_written() -> None:
+    fields = oxm.field("in_port", 7) + oxm.field("eth_src", "02:00:00:00:00:01/ff:00:00:00:00:00")
+    fields += oxm.field("metadata", 5010) + oxm.field("reg0", 0)
+
+    found = {name: oxm.value(fields, name) for name in ("in_port", "metadata", "reg0", "eth_src", "eth_dst")}
+
+    assert found == {
+        "in_port": pack("!I", 7),
+        "metadata": pack("!Q", 5010),
+        "reg0": bytes(4),
+        "eth_src": None,
+        "eth_dst": None,
+    }

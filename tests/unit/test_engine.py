@@ -552,14 +552,14 @@ def test_a_bridge_that_replaced_another_is_sent_the_learned_flows_that_it_lacks(
 
     fake.flows.clear()
     fake.meters.clear()
-    effects = fake.tell(replace(connected(HOST1), connection=2, now=6.0))
+    effects = fake.tell(replace(connected(HOST1), connection=2, now=6.0, contested=True))
 
     assert fake.engine.state.place_of(*place) == Place("host1", "red1")
     assert fake.flows[dpid] == held
     (over,) = (each for each in of(Later, effects) if isinstance(each.event.event, ContestOver))
     assert over.seconds == CONTESTED
 
-    fake.tell(Disconnected(dpid, connection=2), over.event)
+    fake.tell(over.event)
     fake.flows.clear()
     fake.tell(replace(connected(HOST1), connection=3, now=6.0 + CONTESTED))
     assert fake.engine.state.place_of(*place) is None
