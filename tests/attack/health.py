@@ -24,13 +24,18 @@ def memory(running: Running) -> int:
     return int(line.split()[1]) * 1024
 
 
+def is_of_this_kernel(alarm: dict[str, str]) -> bool:
+    """Whether it says that the kernel of this machine has no VLAN devices, which trunk ports want."""
+    return alarm["kind"] == "agent" and "8021q" in alarm["text"]
+
+
 def problems(running: Running) -> Iterator[str]:
     """What is wrong and should not be."""
     for host in running.get("/v1/hosts"):
         if not host["connected"] or not host["in_sync"] or host["failures"] or host["drift"]:
             yield f"{host['name']} is not in sync: {host}"
     for alarm in running.get("/v1/alarms"):
-        if alarm["kind"] not in EXPECTED_ALARMS:
+        if alarm["kind"] not in EXPECTED_ALARMS and not is_of_this_kernel(alarm):
             yield f"alarm {alarm['kind']}: {alarm['text']}"
     log = running.lab.log(services.CONTROLLER, services.CONTROLLER).read_text()
     yield from (line for line in log.splitlines() if _TROUBLE.search(line))

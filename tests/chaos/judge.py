@@ -25,6 +25,7 @@ from sdnapp.net.model import Host, Overlay
 from sdnapp.net.project import project
 from sdnapp.net.speaking import dialect, presumed
 from sdnapp.net.step import step
+from tests.attack.health import is_of_this_kernel
 from tests.chaos.document import GHOST, GUEST, GUEST_ADDRESS
 from tests.chaos.subject import Subject
 from tests.netns.raw import device, heard
@@ -109,6 +110,7 @@ def _health(subject: Subject, overlay: Overlay, allowed: frozenset[str]) -> Iter
             alarms = subject.get("/v1/alarms", controller)
             told -= absent | {alarm["text"] for alarm in alarms if alarm["kind"] in allowed}
             told -= {alarm["text"] for alarm in alarms if alarm["kind"] == "down" and GHOST in alarm["text"]}
+            told -= {alarm["text"] for alarm in alarms if is_of_this_kernel(alarm)}
             yield from (f"healthz of {controller}: {words}" for words in sorted(told))
 
 

@@ -72,7 +72,7 @@ class Running:
         return set(dump.splitlines()[1:])
 
     def get(self, path: str) -> Any:
-        return lifecycle.get(self.lab, path)
+        return lifecycle.get(self.lab, path, PATIENCE)
 
     def matrix(self) -> dict[tuple[str, str, int], Cell]:
         """Probe every pair of ports."""
@@ -148,7 +148,7 @@ def new_name() -> str:
 
 def sdnapp(*arguments: str) -> subprocess.CompletedProcess[str]:
     """Run our command as a user does."""
-    return subprocess.run([SDNAPP, *arguments], capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run([SDNAPP, *arguments], capture_output=True, text=True, timeout=300, check=False)
 
 
 def traces(name: str) -> list[str]:

@@ -9,7 +9,7 @@ import pytest
 
 from tests.netns.conftest import Running, until
 from tests.netns.everywhere import TARGET, everywhere
-from tests.netns.guest import Guest
+from tests.netns.guest import Guest, behind
 
 GUEST = "02:aa:00:00:00:99"
 
@@ -40,16 +40,15 @@ def test_who_reaches_whom_is_what_the_file_promises(running: Running) -> None:
 
 def test_a_station_that_only_another_host_knows_is_learned_from_its_tunnel(running: Running) -> None:
     """And the way to it is direct from then on, not flooded."""
-    running.run("red1", "ip", "link", "set", "eth0", "address", GUEST)
-    running.run("red1", "ip", "address", "add", "10.1.1.77/24", "dev", "eth0")
+    with behind(running, "red1", GUEST):
+        running.run("red1", "ip", "address", "add", "10.1.1.77/24", "dev", "guest")
+        ping = ("ping", "-c", "1", "-W", "1", "-I", "guest", "10.1.1.2")
+        until(lambda: "1 received" in running.run("red1", *ping, check=False))
 
-    running.run("red1", "ping", "-c", "1", "-W", "2", "-I", "10.1.1.77", "10.1.1.2")
-
-    tunnel = "idle_timeout=300"
-    until(lambda: any(tunnel in flow for flow in flows_about(running, "host2", GUEST)))
-    assert any("tun_id" in flow and "output" in flow for flow in flows_about(running, "host2", GUEST))
-    assert any(tunnel in flow for flow in flows_about(running, "host1", GUEST))
-    running.run("red1", "ip", "link", "set", "eth0", "address", running.overlay.ports["red1"].mac or "")
+        tunnel = "idle_timeout=300"
+        until(lambda: any(tunnel in flow for flow in flows_about(running, "host2", GUEST)))
+        assert any("tun_id" in flow and "output" in flow for flow in flows_about(running, "host2", GUEST))
+        assert any(tunnel in flow for flow in flows_about(running, "host1", GUEST))
 
 
 def test_a_guest_is_reached_from_a_host_whose_controller_has_never_seen_it(running: Running) -> None:
