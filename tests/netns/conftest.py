@@ -146,6 +146,14 @@ def new_name() -> str:
     return f"test-{os.getpid()}-{next(_number)}"
 
 
+@pytest.fixture(name="name")
+def _name() -> Iterator[str]:
+    """The name of a lab that the test makes; whatever happens, it is down afterwards."""
+    name = new_name()
+    yield name
+    lifecycle.down(name)
+
+
 def sdnapp(*arguments: str) -> subprocess.CompletedProcess[str]:
     """Run our command as a user does."""
     return subprocess.run([SDNAPP, *arguments], capture_output=True, text=True, timeout=300, check=False)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import signal
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
 
-from sdnapp.lab import lifecycle, model
-from tests.netns.conftest import SDNAPP, new_name, sdnapp, traces
+from sdnapp.lab import model
+from tests.netns.conftest import SDNAPP, sdnapp, traces
 
 
 @pytest.fixture(autouse=True)
@@ -20,13 +19,10 @@ def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_everything_that_the_demo_claims_holds(scratch: Path) -> None:
-    name = new_name()
-    began = time.monotonic()
+def test_everything_that_the_demo_claims_holds(scratch: Path, name: str) -> None:
     done = sdnapp("demo", "--name", name)
 
     assert done.returncode == 0, done.stdout + done.stderr
-    assert time.monotonic() - began < 60
     assert "all of it held" in done.stdout
     for evidence in ("GREv0, key=0x1392", "VXLAN, flags [I] (0x08), vni 5010", "iperf Done", "type: vxlan"):
         assert evidence in done.stdout
@@ -34,19 +30,14 @@ def test_everything_that_the_demo_claims_holds(scratch: Path) -> None:
     assert not list(scratch.iterdir())
 
 
-def test_a_demo_that_is_kept_says_how_to_look_around() -> None:
-    name = new_name()
-    try:
-        done = sdnapp("demo", "--keep", "--name", name)
-        assert done.returncode == 0, done.stdout + done.stderr
-        assert "sdnapp lab down" in done.stdout
-        assert sdnapp("lab", "ping", "--name", name).returncode == 0
-    finally:
-        lifecycle.down(name)
+def test_a_demo_that_is_kept_says_how_to_look_around(name: str) -> None:
+    done = sdnapp("demo", "--keep", "--name", name)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "sdnapp lab down" in done.stdout
+    assert sdnapp("lab", "ping", "--name", name).returncode == 0
 
 
-def test_a_demo_that_is_interrupted_takes_its_lab_down(scratch: Path) -> None:
-    name = new_name()
+def test_a_demo_that_is_interrupted_takes_its_lab_down(scratch: Path, name: str) -> None:
     with subprocess.Popen([SDNAPP, "demo", "--name", name], stdout=subprocess.PIPE, text=True) as demo:
         assert demo.stdout is not None
         while "red1 pings red2" not in demo.stdout.readline():

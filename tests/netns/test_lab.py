@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,7 +16,7 @@ from click.testing import CliRunner
 from sdnapp.cli.main import main
 from sdnapp.lab import faults, lifecycle, model
 from sdnapp.lab.process import alive
-from tests.netns.conftest import CONFIGS, SDNAPP, Running, new_name, sdnapp, traces, until
+from tests.netns.conftest import CONFIGS, SDNAPP, Running, sdnapp, traces, until
 
 TWO_HOSTS = str(CONFIGS / "two-hosts.yaml")
 
@@ -24,13 +24,6 @@ TWO_HOSTS = str(CONFIGS / "two-hosts.yaml")
 @pytest.fixture(scope="module")
 def two(bring_up: Callable[..., Running]) -> Running:
     return bring_up("two-hosts.yaml")
-
-
-@pytest.fixture
-def name() -> Iterator[str]:
-    name = new_name()
-    yield name
-    lifecycle.down(name)
 
 
 def test_status_has_everything_a_script_would_ask_for(two: Running) -> None:
