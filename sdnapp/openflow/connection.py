@@ -43,7 +43,7 @@ _WAITED = 0.0005
 """Seconds that no ``recv`` takes but one that waits."""
 _REST = 0.01
 """Seconds until a connection that is read more slowly is looked at again."""
-_EASE, _ALL_ELSE = 0.5, 2.0
+_EASE, _ALL_ELSE = 0.5, 4.0
 """Shares of the backlog: at which a connection is read again, and how much there may be where it is late."""
 _ESTABLISHED = 1  # TCP_ESTABLISHED of <netinet/tcp.h>
 _header = Struct("!BBHI")
@@ -191,7 +191,7 @@ class Connection(controller.Datapath):  # type: ignore[misc]  # os-ken has no ty
 
         Replies and echoes of its bridge wait behind all that it said before. Where something was waiting for
         so long that the bridge may give the connection up, it is read without packet-ins until nothing is:
-        Open vSwitch drops these, too, where they are too many. Of all else there may be twice as much.
+        Open vSwitch drops these, too, where they are too many. Of all else there may be four times as much.
         """
         hub.sleep(0)
         self._reassure()
@@ -200,6 +200,12 @@ class Connection(controller.Datapath):  # type: ignore[misc]  # os-ken has no ty
         if not self.late and self._is_overdue():
             self.late = True
             self._tell_slow()
+
+    @property
+    def next_turn(self) -> float:
+        """Seconds that the next turn takes."""
+        behind = time.monotonic() > self._since + 1
+        return self.limits.late_turn if behind else self.limits.turn
 
     def look(self) -> None:
         """Note it where all that came is read."""
@@ -260,7 +266,7 @@ def _receive(datapath: Any) -> None:
             full = datapath.backlog.events > limits.backlog and not datapath.late
             if full or time.monotonic() > datapath.turn:
                 datapath.rest()
-                datapath.turn = time.monotonic() + limits.turn
+                datapath.turn = time.monotonic() + datapath.next_turn
     except Malformed as error:
         refuse(datapath, error)
     except Ended as error:

@@ -72,6 +72,8 @@ class Bridge:
     def patience(self) -> float:
         return 5.0
 
+    next_turn = 1.0
+
     def rest(self) -> None:
         """Nothing else runs."""
 
@@ -109,6 +111,9 @@ def test_messages_are_told_in_order_wherever_they_are_split(at: int) -> None:
     assert bridge.done == HEARD + OVER
 
 
+TIGHT = replace(LIMITS, backlog=4, pause=0.05, turn=0.0, late_turn=0.0)
+
+
 class Talker(connection.Connection):
     """A connection whose events the engine takes in when it is told to, and no sooner."""
 
@@ -125,7 +130,7 @@ class Talker(connection.Connection):
             setsockopt=lambda *_: None,
             shutdown=lambda _: None,
         )
-        super().__init__(sock, ("192.0.2.7", 40000), replace(LIMITS, backlog=4, pause=0.05, turn=0.0))
+        super().__init__(sock, ("192.0.2.7", 40000), TIGHT)
         self.set_version(ofproto.OFP_VERSION)
         self.state = MAIN_DISPATCHER
         self.told: list[int] = []
@@ -161,17 +166,17 @@ def test_a_bridge_of_too_many_packet_ins_gets_its_echo_in_time(caplog: pytest.Lo
 
 def test_what_is_no_packet_in_is_read_more_slowly_and_never_dropped() -> None:
     """Meanwhile its bridge is sent echo requests: it gives a connection up on which nothing comes."""
-    talker = Talker(BARRIER * 20)
+    talker = Talker(BARRIER * 30)
     reader = threading.Thread(target=_receive, args=(talker,))
     reader.start()
     until(lambda: talker.offered)
-    assert len(talker.told) == 9
+    assert len(talker.told) == 17
     assert set(talker.offered) == {ofproto.OFPT_ECHO_REQUEST}
     while reader.is_alive():
         talker.backlog.leave(0)
         time.sleep(0.02)
 
-    assert len(talker.told) == 20
+    assert len(talker.told) == 30
 
 
 @pytest.mark.parametrize("unread", [b"", ECHO])
