@@ -35,6 +35,8 @@ DEVELOPMENT = [
     "matplotlib>=3.8,<4",  # charts of the benchmarks; the first with type hints
 ]
 
+RECIPES = ["ansible-core>=2.15,<2.20"]  # the playbook of docs/recipes.md
+
 setup(
     name="sdnapp",
     version="0.1.0",
@@ -51,7 +53,7 @@ setup(
         "flows": ["py.typed"],
     },
     install_requires=RUNTIME,
-    extras_require={"dev": DEVELOPMENT},
+    extras_require={"dev": DEVELOPMENT, "recipes": RECIPES},
     entry_points={
         "console_scripts": [
             "sdnapp = sdnapp.cli.main:main",
