@@ -148,7 +148,8 @@ def disk_full(subject: Subject, random: Random) -> Iterator[Scope]:
     if restarted:
         subject.end(where, services.CONTROLLER)
         subject.start(where, services.CONTROLLER)
-    yield Scope(f"state directory full ({where}{', controller restarted' if restarted else ''})")
+    words = f"state directory full ({where}{', controller restarted' if restarted else ''})"
+    yield Scope(words, forgets=restarted)
     run(inside(machine, ["umount", "--lazy", state]))
 
 

@@ -92,7 +92,7 @@ def impostor(subject: Subject, random: Random) -> Iterator[Scope]:
                 link = stack.enter_context(_dial(subject, where))
                 stack.enter_context(_answering(link, subject.overlay.hosts[host].datapath_id))
                 time.sleep(0.2)
-        yield Scope(f"{times} impostors of {host} ({where})")
+        yield Scope(f"{times} impostors of {host} ({where})", alarms=frozenset(["impostor", "contested"]))
 
 
 @contextmanager

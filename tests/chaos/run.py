@@ -36,6 +36,10 @@ PATIENCE = 75.0
 """Seconds after the last fault is over in which all must be in sync and right. With a controller on every
 host, a key that changes hands takes 40 of them (``SETTLE`` and ``RELEASE`` of ``sdnapp.engine.engine``).
 """
+_AGE, _AGES = 120.0, {"impostor": 660.0, "contested": 660.0}
+"""Seconds until an alarm is over that a fault left, and of those that last longer (``QUIET`` of
+``sdnapp.engine.refusals``).
+"""
 CALM = 0.3
 """Seconds between two looks while it is not."""
 
@@ -115,8 +119,10 @@ class Run:
                 how = files.write(self.subject.file, content, random)
                 self.subject.overlay = build(parse(content, "chaos"))
                 wire = step.change.wire and not self.subject.central
+                apart = step.change.wire and any(scope.forgets for scope in scopes)
+                blips = frozenset(self.subject.hosts if apart else ())
                 words = f"{step.change.name} ({how})"
-                scopes.append(Scope(words, ports=step.change.ports, everything=wire))
+                scopes.append(Scope(words, ports=step.change.ports, everything=wire, blips=blips))
             time.sleep(step.hold)
 
     def _settle(
@@ -138,8 +144,9 @@ class Run:
 
     def _remember(self, scopes: list[Scope]) -> None:
         """Alarms stay until what they are about has aged."""
-        until = time.monotonic() + 120
-        self._allowed.update({kind: until for scope in scopes for kind in scope.alarms})
+        now = time.monotonic()
+        for kind in (kind for scope in scopes for kind in scope.alarms):
+            self._allowed[kind] = now + _AGES.get(kind, _AGE)
 
     def _recent(self) -> frozenset[str]:
         return frozenset(kind for kind, until in self._allowed.items() if until > time.monotonic())

@@ -17,6 +17,8 @@ class Scope:
     ``blips``: hosts where a userspace datapath stands still for a moment, as it does while a device of it
     goes or comes (``sdnapp.provision.execute.CALM``); streams there may lose packets for ``BLIP_MS``.
     ``alarms``: kinds of alarms that it may leave for a while, as ``/v1/alarms`` names them.
+    ``forgets``: a controller starts without the file that was in force. If another one changes just then what
+    is said on the wire, no bridge waits for others.
     """
 
     words: str
@@ -25,6 +27,7 @@ class Scope:
     everything: bool = False
     blips: frozenset[str] = frozenset()
     alarms: frozenset[str] = frozenset()
+    forgets: bool = False
 
     def covers(self, stream: Count, overlay: Overlay) -> bool:
         """Return whether packets of this stream may be lost."""
