@@ -58,7 +58,7 @@ class Suppressed:
 
 
 @dataclass(slots=True)
-class _Bucket:
+class Bucket:
     """A token bucket (RFC 2697 has the same with bytes)."""
 
     tokens: float
@@ -93,8 +93,8 @@ class Throttle:
 
     def __init__(self, rates: Rates) -> None:
         self._rates = rates
-        self._kinds: dict[tuple[str, Subject], _Bucket] = {}
-        self._names: dict[tuple[str, bool], _Bucket] = {}
+        self._kinds: dict[tuple[str, Subject], Bucket] = {}
+        self._names: dict[tuple[str, bool], Bucket] = {}
         self._held: dict[str, _Held] = {}
 
     def admit(self, name: str, subject: Subject, severity: int, now: float) -> bool:
@@ -103,11 +103,11 @@ class Throttle:
         if (name, known) not in self._names and len(self._names) >= 2 * rates.names:
             name = OTHERS
         kind, whole = (name, subject), rates.hosts if known else rates.rest
-        bucket = self._kinds.pop(kind, None) or _Bucket(rates.kind.burst, now)
+        bucket = self._kinds.pop(kind, None) or Bucket(rates.kind.burst, now)
         self._kinds[kind] = bucket  # at the end: in the order of their latest line
         if len(self._kinds) > rates.kinds:
             del self._kinds[next(iter(self._kinds))]
-        together = self._names.setdefault((name, known), _Bucket(whole.burst, now))
+        together = self._names.setdefault((name, known), Bucket(whole.burst, now))
         if bucket.take(rates.kind, now) and together.take(whole, now):
             return True
         held = self._held.setdefault(name, _Held(now))

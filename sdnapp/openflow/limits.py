@@ -22,6 +22,10 @@ class Limits:
     """The same from addresses of the file's hosts, beside one for each host."""
     waiting_each: int = 32
     """The same from one address, beside one for each host of the file that may connect from there."""
+    arrivals: float = 100.0
+    """Connections a second from addresses that the file does not know, after a burst of ``waiting`` and one
+    for each host. Beyond: closed at once.
+    """
     unknown: int = 64
     """Connected bridges with a datapath id that the file does not have. Beyond: refused."""
     room: int = 16
@@ -46,6 +50,8 @@ class Limits:
     """Of one reply, all of its parts together. Beyond: the request has failed."""
     reply_flows: int = 250_000
     """In the reply that says what a bridge holds."""
+    reply_few_bytes: int = 1024 * 1024
+    """Of the replies that say which meters and groups a bridge holds: some 25,000 of them."""
     reply_seconds: float = 120.0
     """From a request to the last part of its reply."""
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import math
 import socket
 import time
 from collections.abc import Callable, Sequence
@@ -21,6 +22,7 @@ from os_ken.lib import hub
 from sdnapp.log import event as log_event
 from sdnapp.openflow.connection import Connection, shown
 from sdnapp.openflow.limits import Limits
+from sdnapp.throttle import Allowance, Bucket
 from sdnapp.tls import Credentials, peer_names
 from sdnapp.tls.stream import Refused, Stream
 
@@ -58,6 +60,7 @@ class Server:
         self._homes = homes
         self._refused = refused
         self._waiting: dict[Waiting, None] = {}
+        self._arrivals = Bucket(math.inf, time.monotonic())
 
     def run(self) -> None:
         """Accept until the process ends."""
@@ -78,9 +81,15 @@ class Server:
 
     def _welcome(self, plain: Any, address: Any, credentials: Credentials | None) -> None:
         homes, hosts = self._homes(address[0])
+        limits, now = self._limits, time.monotonic()
+        allowed = Allowance(limits.waiting + hosts, limits.arrivals)
+        if not homes and not self._arrivals.take(allowed, now):
+            log_event(LOG, "connection.one_too_many", level=logging.WARNING, address=address[0])
+            plain.close()
+            return
         guest = Waiting(plain, address[0], homes)
         self._waiting[guest] = None
-        waiting, limits = list(self._waiting), self._limits
+        waiting = list(self._waiting)
         alike = [each for each in waiting if bool(each.homes) == bool(homes)]
         if len(alike) > (limits.waiting_known + hosts if homes else limits.waiting):
             self._end_oldest(alike)

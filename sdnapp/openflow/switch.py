@@ -7,6 +7,7 @@ is for, or what a reply means to the overlay, is not its business.
 from __future__ import annotations
 
 import time
+from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -36,6 +37,8 @@ _MOST_MOVES = 2**31
 """More of them than a MAC makes; the flow that remembers them has room for twice as many."""
 CHUNK = 64 * 1024
 """Bytes given to the connection at once: small enough for echo replies to find a gap."""
+_TOGETHER = 4096
+"""Identities of flows that are made between two turns of the hub."""
 _LEARNED, _CROWDED, _TAUGHT = Kind.LEARNED, Kind.CROWDED, Kind.TAUGHT
 """By these names, because Python 3.11 takes longer to find a member of an enumeration than to read a flow."""
 
@@ -78,11 +81,33 @@ class Refused:
 
 @dataclass(slots=True)
 class _Reply:
-    """A request that waits: where its replies go, when it began, and bytes that came."""
+    """A request that waits: where its replies go, when it began, bytes that may come, and that came."""
 
     queue: Any
     begin: float
+    most: int
     size: int = 0
+
+
+class _Keys:
+    """Identities of flows as they come, in nine bytes each: a reply may turn out to have no end."""
+
+    def __init__(self) -> None:
+        self._tables, self._cookies = bytearray(), array("Q")
+
+    def add(self, table: int, cookie: int) -> None:
+        """Add one."""
+        self._tables.append(table)
+        self._cookies.append(cookie)
+
+    def keys(self) -> frozenset[FlowKey]:
+        """All of them; the hub has its turns meanwhile."""
+        found: set[FlowKey] = set()
+        for at in range(0, len(self._tables), _TOGETHER):
+            some = slice(at, at + _TOGETHER)
+            found.update(zip(self._tables[some], self._cookies[some], strict=True))
+            hub.sleep(0)
+        return frozenset(found)
 
 
 class Switch:
@@ -115,8 +140,8 @@ class Switch:
             return
         reply.size += message.msg_len
         limits = self._limits
-        if reply.size > limits.reply_bytes:
-            reply.queue.put(ValueError(f"a reply of more than {limits.reply_bytes} bytes"))
+        if reply.size > reply.most:
+            reply.queue.put(ValueError(f"a reply of more than {reply.most} bytes"))
         elif time.monotonic() > reply.begin + limits.reply_seconds:
             reply.queue.put(ValueError(f"a reply that takes more than {limits.reply_seconds:g} s"))
         else:
@@ -131,7 +156,7 @@ class Switch:
         xid, echo = self._reserve(1), parser.OFPEchoRequest(self.datapath, b"")
         echo.set_xid(xid)
         queue = hub.Queue()
-        self._waiting[xid] = _Reply(queue, time.monotonic())
+        self._waiting[xid] = _Reply(queue, time.monotonic(), self._limits.reply_few_bytes)
         try:
             return bool(self.datapath.offer(echo)) and queue.get(timeout=seconds) is not None
         except hub.QueueEmpty:
@@ -152,14 +177,14 @@ class Switch:
         ``ConnectionError`` when the bridge goes, ``TimeoutError`` when it is silent, ``ValueError`` with its
         reason when it refuses.
         """
-        yield from self._ask(message)
+        yield from self._ask(message, self._limits.reply_bytes)
 
-    def _ask(self, message: Any) -> Iterator[Any]:
+    def _ask(self, message: Any, most: int) -> Iterator[Any]:
         """The same, but it is sent at once: others may follow before the first reply."""
         xid = self._reserve(1)
         message.set_xid(xid)
         queue = hub.Queue()
-        self._waiting[xid] = _Reply(queue, time.monotonic())
+        self._waiting[xid] = _Reply(queue, time.monotonic(), most)
         self.datapath.send_msg(message)
         if self._closed:
             queue.put(None)
@@ -184,25 +209,27 @@ class Switch:
         fragments, from now on flows see the ports of first ones.
         """
         self.datapath.send_msg(_show_fragments(self.datapath))
-        watch = None
+        watch, limits = None, self._limits
         if not self.monitored:
             self.datapath.send_msg(monitor.forward(self.datapath))
-            watch = self._ask(monitor.request(self.datapath))
-        flows = self._ask(_all_flows(self.datapath))
-        meters = [self._ask(_meters(self.datapath, which)) for which in (ofproto.OFPM_ALL, CONTROLLER_METER)]
-        foreign = self._ask(parser.OFPGroupDescStatsRequest(self.datapath))
+            watch = self._ask(monitor.request(self.datapath), limits.reply_bytes)
+        flows = self._ask(_all_flows(self.datapath), limits.reply_bytes)
+        which = (_meters(self.datapath, meter) for meter in (ofproto.OFPM_ALL, CONTROLLER_METER))
+        meters = [self._ask(request, limits.reply_few_bytes) for request in which]
+        foreign = self._ask(parser.OFPGroupDescStatsRequest(self.datapath), limits.reply_few_bytes)
         self.monitored = watch is None or _agrees(watch)
-        keys: set[FlowKey] = set()
+        held = _Keys()
         learned: list[LearnedFlow] = []
         crowded: list[int] = []
         groups: list[GroupMemory] = []
         addresses: list[AddressMemory] = []
-        turn = time.monotonic()
+        entries, turn = 0, time.monotonic()
         for reply in flows:
             for at, table, cookie in reply.body.heads():
+                entries += 1
                 kind = kind_of(cookie)
                 if kind is not _TAUGHT:
-                    keys.add((table, cookie))
+                    held.add(table, cookie)
                 if kind is not _CROWDED and kind is not _LEARNED:
                     continue
                 entry = FlowStats(reply.body.buffer, at)
@@ -215,14 +242,14 @@ class Switch:
                         groups += filter(None, [remembered(entry)])
                     else:
                         learned += filter(None, [_learned_flow(entry)])
-                if time.monotonic() > turn + self._limits.turn:
+                if time.monotonic() > turn + limits.turn:
                     hub.sleep(0)
                     turn = time.monotonic()
-            if len(keys) > self._limits.reply_flows:
-                raise ValueError(f"more than {self._limits.reply_flows} flows")
+            if entries > limits.reply_flows:
+                raise ValueError(f"more than {limits.reply_flows} flows")
             hub.sleep(0)
         return Contents(
-            flows=frozenset(keys),
+            flows=held.keys(),
             meters=frozenset(meter for replies in meters for meter in _configured(replies)),
             learned=tuple(learned),
             crowded=tuple(crowded),

@@ -24,6 +24,7 @@ from tests.bench import (
     ground,
     lab,
     learning,
+    load,
     ports,
     programming,
     programs,
@@ -47,12 +48,13 @@ FAMILIES: dict[str, Family] = {
     "programs": programs.figures,
     "scale": scale.figures,
     "learning": learning.figures,
+    "load": load.figures,
     "ports": ports.figures,
     "tls": tls.figures,
 }
 """Figures that are measured together."""
 
-SLOW = {"features", "tls"}
+SLOW = {"features", "load", "tls"}
 """Families that are no part of a quick run, unless they are named."""
 
 PEERS: dict[str, Family] = {"learning": faucet.learning_beside, "ports": ports.beside_ovn}

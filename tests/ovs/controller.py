@@ -12,6 +12,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -45,8 +46,8 @@ class Controller:
         new.rename(self.file)
 
     def start(self, *options: str) -> None:
-        command = [str(Path(sys.executable).with_name("osken-manager")), "sdnapp.overlay"]
-        command += ["--overlay-config", str(self.file), *options]
+        command = [str(Path(sys.executable).with_name("osken-manager")), "sdnapp.overlay", *options]
+        command += ["--overlay-config", str(self.file)]
         with self.log.open("ab") as log:
             environment = {**os.environ, "OSKEN_HUB_TYPE": self.hub}
             self.process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
@@ -91,9 +92,15 @@ def until(condition: Callable[[], Any], seconds: float = 40) -> None:
         time.sleep(0.02)
 
 
-def waited(*pids: int) -> float:
+def waited(*pids: int, threads: int | None = None) -> float:
     """Seconds for which threads of these processes were ready and had no processor, so far (proc(5), and
     Documentation/scheduler/sched-stats of Linux): what a busy machine adds to all that is measured on it.
+
+    ``threads``: only so many of each process count, the eldest.
     """
-    files = (file for pid in pids for file in Path(f"/proc/{pid}/task").glob("*/schedstat"))
-    return sum(int(file.read_text().split()[1]) for file in files) / 1e9
+    waits = 0
+    for tasks in (Path(f"/proc/{pid}/task") for pid in pids):
+        for thread in sorted(map(int, os.listdir(tasks)))[:threads]:
+            with suppress(OSError):  # the thread has ended
+                waits += int((tasks / str(thread) / "schedstat").read_text().split()[1])
+    return waits / 1e9

@@ -12,7 +12,9 @@ from typing import Any
 HELLO, ERROR, ECHO_REQUEST, ECHO_REPLY, FEATURES_REQUEST, FEATURES_REPLY = 0, 1, 2, 3, 5, 6
 PACKET_IN, PORT_STATUS, PACKET_OUT, FLOW_MOD, MULTIPART_REQUEST, MULTIPART_REPLY = 10, 12, 13, 14, 18, 19
 EXPERIMENTER, BARRIER_REQUEST, BARRIER_REPLY = 4, 20, 21
-PORT_DESC, FLOWS, METERS, GROUPS, MULTIPART_EXPERIMENTER = 13, 1, 10, 7, 0xFFFF
+DESC, PORT_DESC, FLOWS, METERS, GROUPS, MULTIPART_EXPERIMENTER = 0, 13, 1, 10, 7, 0xFFFF
+_DESCRIPTION = 1056
+"""Bytes of ``struct ofp_desc``."""
 _LIVE = 4
 
 
@@ -107,7 +109,8 @@ class Rogue:
             if what == MULTIPART_EXPERIMENTER:
                 self.say(message(ERROR, pack("!HH", 1, 2), xid))
             else:
-                self.say(message(MULTIPART_REPLY, pack("!HH4x", what, 0), xid))
+                described = bytes(_DESCRIPTION) if what == DESC else b""
+                self.say(message(MULTIPART_REPLY, pack("!HH4x", what, 0) + described, xid))
 
     def play(self, *, until: int | None = None) -> None:
         """Handshake, then answer as an empty bridge: until it is hung up on, or gets such a message."""

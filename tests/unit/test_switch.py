@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -39,7 +40,7 @@ def test_a_request_after_the_connection_ended_fails_at_once() -> None:
 def test_a_request_that_waits_ends_with_the_connection() -> None:
     switch = Switch(Sink())
     replies = switch.request(parser.OFPBarrierRequest(switch.datapath))
-    pending = switch._ask(parser.OFPBarrierRequest(switch.datapath))
+    pending = switch._ask(parser.OFPBarrierRequest(switch.datapath), 1000)
 
     switch.close()
 
@@ -47,3 +48,16 @@ def test_a_request_that_waits_ends_with_the_connection() -> None:
         next(pending)
     with pytest.raises(ConnectionError):
         next(replies)
+
+
+def test_a_reply_of_more_bytes_than_the_request_may_bring_ends_it() -> None:
+    switch = Switch(Sink())
+    pending = switch._ask(parser.OFPBarrierRequest(switch.datapath), 100)
+    (xid,) = switch._waiting
+
+    for _ in range(3):
+        switch.reply(SimpleNamespace(xid=xid, msg_len=60, flags=1))
+
+    assert next(pending).msg_len == 60
+    with pytest.raises(ValueError, match="more than 100 bytes"):
+        next(pending)
