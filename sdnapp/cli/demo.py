@@ -175,8 +175,9 @@ def flows(story: Story) -> None:
     named, _ = story.run("sdnapp flows host1")
     story.claim("sdnapp flows shows the flows of host1, with the names of tables", named)
     host = next(h for h in lifecycle.get(lab, "/v1/hosts") if h["name"] == "host1")
-    path = f"/stats/flow/{host['datapath_id']}"
-    dump = lifecycle.get(lab, path)[str(host["datapath_id"])]
+    dpid = int(host["datapath_id"], 16)
+    path = f"/stats/flow/{dpid}"
+    dump = lifecycle.get(lab, path)[str(dpid)]
     story.prompt(f"GET {lab.rest}{path}   # the first two of {len(dump)} flows")
     story.show(json.dumps(dump[:2], indent=2))
     keyed = [flow for flow in dump if any(str(key) in json.dumps(flow) for key in (RED, BLUE))]

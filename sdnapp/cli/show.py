@@ -68,7 +68,7 @@ def flows(host: str, table: str | None, rest: str | None, name: str | None, as_j
     there = ask(url, f"/v1/hosts/{quote(host, safe='')}")
     if not there["connected"]:
         raise click.ClickException(f"the bridge of {host} is not connected to the controller")
-    dpid = there["datapath_id"]
+    dpid = int(there["datapath_id"], 16)
     dumped = ask(url, f"/stats/flow/{dpid}", chosen)[str(dpid)]
     known = words.names(there, ask(url, "/v1/ports"), ask(url, "/v1/networks"))
     rows = [_flow(flow, known) for flow in dumped]
@@ -143,7 +143,7 @@ def _hosts(seen: dict[str, Any]) -> Grid:
             host["name"],
             _state(host),
             host["vtep"],
-            f"{host['datapath_id']:016x}",
+            host["datapath_id"],
             host["flows"],
             tunnels,
         )
@@ -261,7 +261,7 @@ def _remarks(seen: dict[str, Any]) -> Iterator[str]:
     if status["malformed"]:
         yield f"{sum(status['malformed'].values())} connections ended with a malformed message: see the log"
     for stranger in status["unknown"]:
-        yield f"unknown bridge {stranger['datapath_id']:016x} from {stranger['address']}: left empty"
+        yield f"unknown bridge {stranger['datapath_id']} from {stranger['address']}: left empty"
 
 
 def _print(*parts: Grid | str) -> None:

@@ -71,13 +71,14 @@ class Tunnel(_Read):
 
 class Host(BaseModel):
     """A machine with OVS. ``flows``: what its bridge must hold; ``since``: Unix time of its connection;
-    ``drift``: changes by somebody else's hand that were healed; ``problems``: what its agent cannot do.
+    ``drift``: changes by somebody else's hand that were healed; ``problems``: what its agent cannot do;
+    ``datapath_id``: 16 hexadecimal digits, as ovs-vsctl has it.
     """
 
     name: str
     vtep: model.Address
     bridge: str
-    datapath_id: int
+    datapath_id: str
     connected: bool
     in_sync: bool
     address: str | None
@@ -171,7 +172,7 @@ class HeldPort(BaseModel):
 class Stranger(BaseModel):
     """A connected bridge that no host of the file owns; it is left empty."""
 
-    datapath_id: int
+    datapath_id: str
     address: str
 
 

@@ -355,7 +355,7 @@ def test_hosts_say_how_they_fare(client: falcon.testing.TestClient) -> None:
     host1, host2 = client.simulate_get("/v1/hosts").json
 
     assert (host1["name"], host1["connected"], host1["in_sync"]) == ("host1", True, True)
-    assert (host1["vtep"], host1["datapath_id"], host1["flows"]) == ("192.168.4.201", HOST1, 40)
+    assert (host1["vtep"], host1["datapath_id"], host1["flows"]) == ("192.168.4.201", f"{HOST1:016x}", 40)
     assert host1["tunnels"] == [
         {
             "interface": "gre-host2",
@@ -412,7 +412,7 @@ def test_status_and_health_tell_what_is_wrong(
 ) -> None:
     status = client.simulate_get("/v1/status").json
     assert (status["hosts"], status["connected"], status["in_sync"]) == (2, 1, 1)
-    assert status["unknown"] == [{"datapath_id": 7, "address": "192.0.2.7:4711"}]
+    assert status["unknown"] == [{"datapath_id": "0000000000000007", "address": "192.0.2.7:4711"}]
     assert status["malformed"] == {"HELLO": 3}
     health = client.simulate_get("/healthz").json
     assert health["status"] == "degraded"
