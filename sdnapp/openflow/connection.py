@@ -202,10 +202,14 @@ class Connection(controller.Datapath):  # type: ignore[misc]  # os-ken has no ty
             self._tell_slow()
 
     @property
+    def is_behind(self) -> bool:
+        """Whether something has waited for a second to be read."""
+        return time.monotonic() > self._since + 1 and self._waits()
+
+    @property
     def next_turn(self) -> float:
         """Seconds that the next turn takes."""
-        behind = time.monotonic() > self._since + 1
-        return self.limits.late_turn if behind else self.limits.turn
+        return self.limits.late_turn if self.is_behind else self.limits.turn
 
     def look(self) -> None:
         """Note it where all that came is read."""

@@ -357,10 +357,16 @@ class Switch:
         return first
 
     def _next(self, queue: Any) -> Any:
-        try:
-            reply = queue.get(timeout=TIMEOUT)
-        except hub.QueueEmpty:
-            raise TimeoutError(f"no reply for {TIMEOUT:g} s") from None
+        """The next reply. It may be behind tens of thousands of messages that the bridge sent before."""
+        began = time.monotonic()
+        while True:
+            try:
+                reply = queue.get(timeout=TIMEOUT)
+                break
+            except hub.QueueEmpty:
+                waited = time.monotonic() - began
+                if not self.datapath.is_behind or waited > self._limits.reply_seconds:
+                    raise TimeoutError(f"no reply for {waited:.0f} s") from None
         if reply is None:
             raise ConnectionError("the bridge disconnected")
         if isinstance(reply, ValueError):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from os_ken.ofproto import ofproto_v1_3_parser as parser
 
+from sdnapp.openflow.limits import LIMITS
 from sdnapp.openflow.switch import Switch
 
 
@@ -18,6 +20,12 @@ class Sink:
 
     def __init__(self) -> None:
         self.sent: list[Any] = []
+        self.behind, self.looks = False, 0
+
+    @property
+    def is_behind(self) -> bool:
+        self.looks += 1
+        return self.behind
 
     def send_msg(self, message: Any) -> None:
         self.sent.append(message)
@@ -61,3 +69,18 @@ def test_a_reply_of_more_bytes_than_the_request_may_bring_ends_it() -> None:
     assert next(pending).msg_len == 60
     with pytest.raises(ValueError, match="more than 100 bytes"):
         next(pending)
+
+
+def test_a_bridge_is_not_lost_while_its_reply_waits_to_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Behind flows that expired, by the tens of thousands: it was called lost after 30 s, and read anew."""
+    monkeypatch.setattr("sdnapp.openflow.switch.TIMEOUT", 0.02)
+    sink = Sink()
+    switch = Switch(sink, limits=replace(LIMITS, reply_seconds=0.1))
+    with pytest.raises(TimeoutError, match="no reply"):
+        next(switch.request(parser.OFPBarrierRequest(sink)))
+    assert sink.looks == 1
+
+    sink.behind = True
+    with pytest.raises(TimeoutError, match="no reply"):
+        next(switch.request(parser.OFPBarrierRequest(sink)))
+    assert sink.looks > 3
