@@ -18,9 +18,10 @@ from struct import pack
 from typing import NamedTuple
 from unittest.mock import patch
 
-from sdnapp.net.model import Host
+from sdnapp.net.model import Host, TlsFiles
 from sdnapp.openflow.encode import VERSION
 from sdnapp.source import load
+from tests.certificates import Pki
 from tests.overlays import numbers
 from tests.ovs.census import ASKED
 from tests.ovs.controller import Controller, until, waited
@@ -107,10 +108,16 @@ class Timed(Rogue):
 
 
 class Scene:
-    """A controller with two honest bridges."""
+    """A controller with two honest bridges; that of host1 connects by TLS if it has files for that."""
 
-    def __init__(self, controller: Controller, ovs: PrivateOvs, census: Path) -> None:
+    def __init__(
+        self, controller: Controller, ovs: PrivateOvs, census: Path, tls: TlsFiles | None = None
+    ) -> None:
         self.controller, self.ovs, self.census = controller, ovs, census
+        self.target = f"tcp:127.0.0.1:{controller.openflow}"
+        if tls is not None:
+            self.target = f"ssl:127.0.0.1:{controller.secured}"
+            ovs.vsctl("set-ssl", tls.key, tls.certificate, tls.ca)
         self.hosts = dict(load(controller.file).hosts)
         self.a1, self.a2 = (port.ofport for port in self.hosts["host1"].ports)
         self._add(self.hosts["host1"])
@@ -206,7 +213,7 @@ class Scene:
         name = host.name
         command = ["add-br", name, "--", "set", "bridge", name, "fail_mode=secure", "protocols=OpenFlow13"]
         command += [f"other_config:datapath-id={host.datapath_id:016x}", "other_config:disable-in-band=true"]
-        command += ["--", "set-controller", name, f"tcp:127.0.0.1:{self.controller.openflow}"]
+        command += ["--", "set-controller", name, self.target]
         for interface, number in numbers(host).items():
             command += ["--", "add-port", name, interface, "--", "set", "interface", interface]
             command += ["type=dummy", f"ofport_request={number}"]
@@ -217,15 +224,17 @@ ROOT = Path(__file__).parents[2]
 
 
 @contextmanager
-def scene(directory: Path, hub: str) -> Iterator[Scene]:
-    """A controller on this hub and its bridges; all ends with the block."""
+def scene(directory: Path, hub: str, pki: Pki | None = None) -> Iterator[Scene]:
+    """A controller on this hub and its bridges, with certificates of ``pki``; all ends with the block."""
+    ours = None if pki is None else pki.make("controller", "controller")
+    theirs = None if pki is None else pki.make("host", "host1")
     with ExitStack() as ends:
-        controller = Controller(directory, hub, FILE)
+        controller = Controller(directory, hub, FILE, ours)
         census = directory / "census"
         with patch.dict(os.environ, {"CENSUS": str(census), "PYTHONPATH": str(ROOT)}):
             controller.start("tests.ovs.census")
         ends.callback(partial(controller.end, signal.SIGKILL))
         until(lambda: "controller.listening" in controller.log.read_text())
-        made = Scene(controller, ends.enter_context(private_ovs(directory)), census)
+        made = Scene(controller, ends.enter_context(private_ovs(directory)), census, theirs)
         ends.callback(made.timed.close)
         yield made
