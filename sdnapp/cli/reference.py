@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from flows.render import describe_tables
+from sdnapp.cli import bounds
 from sdnapp.config import reference
 from sdnapp.shipped import UNITS
 
@@ -18,6 +19,7 @@ def _unit(name: str) -> str:
 
 BLOCKS: Mapping[str, Callable[[], str]] = {
     "configuration reference": reference.render,
+    "limits": bounds.render,
     "pipeline": describe_tables,
     "unit of the agent": lambda: _unit("sdnapp-provision.service"),
     "unit of the controller": lambda: _unit("sdnapp-controller.service"),
