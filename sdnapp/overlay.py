@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import wraps
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ from os_ken.ofproto import ofproto_v1_3_parser as parser
 
 from flows.counters import Count
 from flows.flow import FlowKey
-from sdnapp import renewal, source
+from sdnapp import memory, renewal, source
 from sdnapp.bridges import Bridges
 from sdnapp.config import Invalid
 from sdnapp.engine import Engine
@@ -304,10 +305,12 @@ class OverlayApp(OSKenApp):  # type: ignore[misc]  # os-ken has no types
                     hub.sleep(min(took, GATHER))
 
     def _beat(self) -> None:
-        """See to it that the engine's thread turns each second, though nothing happens."""
-        while True:
+        """See to it that the engine's thread turns each second, though nothing happens; give memory back."""
+        for second in count(1):
             self._inbox.put(BEAT)
             hub.sleep(1)
+            if second % memory.PERIOD == 0:
+                memory.give_back()
 
     def _handle(self, events: list[Event]) -> None:
         turn = gathering = time.monotonic()

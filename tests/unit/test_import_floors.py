@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 FLOORS = (
-    {"sdnapp.printable", "sdnapp.throttle"},
+    {"sdnapp.memory", "sdnapp.printable", "sdnapp.throttle"},
     {
         *("flows", "sdnapp.config", "sdnapp.files", "sdnapp.frames", "sdnapp.inbox", "sdnapp.log"),
         *("sdnapp.shipped", "sdnapp.signals", "sdnapp.supervisor"),
