@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import ssl
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from struct import pack, unpack
@@ -61,6 +62,7 @@ class Rogue:
         if tls is not None:
             self.socket = tls.wrap_socket(self.socket)
         self._held = b""
+        self._saying = threading.Lock()
 
     def close(self) -> None:
         """Hang up, also where another thread listens."""
@@ -69,7 +71,8 @@ class Rogue:
         self.socket.close()
 
     def say(self, data: bytes) -> None:
-        self.socket.sendall(data)
+        with self._saying:  # of two threads, each is to finish its message
+            self.socket.sendall(data)
 
     def handshake(self) -> None:
         """Up to the description of ports."""
