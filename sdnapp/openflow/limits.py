@@ -43,7 +43,7 @@ class Limits:
     """Events of a connection that the engine takes in at once; then it is the turn of the next."""
     turn: float = 0.002
     """For the messages of one connection; then it is the turn of the next."""
-    late_turn: float = 0.02
+    late_turn: float = 0.01
     """The same where something has waited for a second. While many flows that expired wait to be told of,
     Open vSwitch reads nothing (``connmgr_send_flow_removed`` in ``connmgr.c``), then ends the connection."""
     reply_bytes: int = 64 * 1024 * 1024
