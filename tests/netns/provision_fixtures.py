@@ -61,8 +61,11 @@ class BareHost:
         self.run("ovs-vswitchd", "unix:/run/openvswitch/db.sock", "--pidfile", "--detach")
 
     def kill(self, daemon: str) -> None:
-        """SIGKILL one of the two, as a crash would."""
-        self.run("sh", "-c", f"kill -9 $(cat /run/openvswitch/{daemon}.pid)")
+        """SIGKILL one of the two, as a crash would, and wait until it holds nothing any more."""
+        pid = self.run("cat", f"/run/openvswitch/{daemon}.pid").strip()
+        self.run("kill", "-9", pid)
+        alive = f"grep -q '^State:[[:space:]]*[^Z]' /proc/{pid}/status 2> /dev/null"
+        self.run("sh", "-c", f"while {alive}; do sleep 0.02; done")
 
     @contextmanager
     def agent(self, *through: str) -> Iterator[Agent]:
