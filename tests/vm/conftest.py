@@ -18,11 +18,6 @@ from tests.vm.machine import Site
 KEPT = os.environ.get("SDNAPP_VM_KEEP")
 """A directory whose machines go on after the tests, for the next run to find: for developing them."""
 
-_MODULES = (
-    *("openvswitch", "vport-gre", "vport-vxlan", "vport-geneve", "vxlan", "8021q", "ip_gre", "ip6_gre"),
-    *("tun", "veth", "macvlan"),
-)
-
 
 @pytest.fixture(scope="session")
 def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -57,9 +52,6 @@ def untouched(site: Site) -> dict[str, dict[str, str]]:
     """Return what the machines were like before anything of sdnapp ran; with that, both agents start."""
     kept = site.directory / "untouched.json"  # machines that were kept are in use
     if not kept.exists():
-        for machine in site.machines:
-            # Modules bring devices and sysctls of their own, which stay: they are no part of the comparison.
-            machine.run(f"modprobe -a {' '.join(_MODULES)}")
         kept.write_text(json.dumps({machine.name: condition(machine) for machine in site.machines}))
     return dict(json.loads(kept.read_text()))
 

@@ -17,6 +17,11 @@ _CONDITION = {
     "open vswitch": "ovs-vsctl show | tail -n +2",
     "sysctls": "sysctl -a 2> /dev/null | grep -E '^(net|vm|fs[.]inotify)[.]'",
 }
+_MODULES = (
+    *("openvswitch", "vport-gre", "vport-vxlan", "vport-geneve", "vxlan", "8021q", "ip_gre", "ip6_gre"),
+    *("tun", "veth", "macvlan"),
+)
+"""They bring devices and sysctls of their own, which stay until it boots: no part of a comparison."""
 _ENCAPSULATIONS = {"gre": "gre", "ip6gre": "gre", "vxlan": "vxlan", "geneve": "geneve"}
 _LIVELY = re.compile(
     r"nf_conntrack_count|fib_info|neigh.*gc_|dentry|random|tcp_mem|inet_peer|qdisc|drop_caches|stat_refresh|"
@@ -26,6 +31,7 @@ _LIVELY = re.compile(
 
 def condition(machine: Machine) -> dict[str, str]:
     """Return what a machine has, by kind, in the order of its words, without what changes by itself."""
+    machine.run(f"modprobe -a {' '.join(_MODULES)}")
     seen = {kind: machine.run(command) for kind, command in _CONDITION.items()}
     return {
         kind: "\n".join(sorted(line.rstrip() for line in text.splitlines() if not _LIVELY.search(line)))
