@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from tests.vm.machine import Machine, Site, until
 
 _CONDITION = {
-    "links": "ip -d link | sed 's/^[0-9]*: //'",
+    "links": "ip -d link | sed 's/^[0-9]*: //; s/ permaddr [^ ]*//'",
     "addresses": "ip -o address | sed 's/^[0-9]*: //; s/valid_lft.*//'",
     "routes": "ip route; ip -6 route",
     "namespaces": "ip netns",
@@ -24,7 +24,7 @@ _MODULES = (
 """They bring devices and sysctls of their own, which stay until it boots: no part of a comparison."""
 _ENCAPSULATIONS = {"gre": "gre", "ip6gre": "gre", "vxlan": "vxlan", "geneve": "geneve"}
 _LIVELY = re.compile(
-    r"nf_conntrack_count|fib_info|neigh.*gc_|dentry|random|tcp_mem|inet_peer|qdisc|drop_caches|stat_refresh|"
+    r"nf_conntrack_count|fib_info|neigh.*gc_|dentry|random|tcp_mem|inet_peer|user_reserve|qdisc|drop_caches|stat_refresh|"
     r"router_solicitation|stable_secret|base_reachable|tcp_available|ip_local_reserved"
 )
 
