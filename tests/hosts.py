@@ -55,9 +55,8 @@ def after(host: World, want: Wanted) -> World:
     if bridge is None or bridge.uplink is None:
         return world(*want.things, devices=tuple(host.devices.values()))
     uplink = replace(host.devices[bridge.uplink.device], addresses=(), routes=frozenset(), deaf=True)
-    moved = Device(
-        PHYSICAL_BRIDGE, uplink.mac, 1500, True, False, bridge.uplink.addresses, bridge.uplink.routes
-    )
+    had = bridge.uplink
+    moved = Device(PHYSICAL_BRIDGE, uplink.mac, 1500, True, False, had.addresses, had.routes, had.broadcast)
     return world(*want.things, devices=(uplink, moved))
 
 

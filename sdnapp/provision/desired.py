@@ -174,6 +174,7 @@ def _userspace_underlay(host: Host, world: World) -> _Underlay:
             device=uplink.name,
             addresses=addresses,
             routes=uplink.routes | (record.routes if record else frozenset()),
+            broadcast=uplink.broadcast | (record.broadcast if record else frozenset()),
         ),
     )
     return _Underlay(uplink.mtu, (bridge, Port(uplink.name, host.name, PHYSICAL_BRIDGE)))

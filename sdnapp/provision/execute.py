@@ -31,7 +31,7 @@ _ADDRESS, _NAME, _MTU, _LINK, _INFO, _GROUP, _NAMESPACE = 1, 3, 4, 5, 18, 27, 28
 _INFO_KIND, _INFO_DATA = 1, 2
 _VETH_PEER = 1
 _VLAN_ID = 1
-_ADDRESS_ADDRESS, _ADDRESS_LOCAL, _ADDRESS_FLAGS = 1, 2, 8
+_ADDRESS_ADDRESS, _ADDRESS_LOCAL, _ADDRESS_BROADCAST, _ADDRESS_FLAGS = 1, 2, 4, 8
 
 
 _ON = netlink.IFF_UP | netlink.IFF_PROMISC
@@ -200,16 +200,18 @@ def _set_addresses(there: socket.socket, index: int, old: frozenset[str], new: f
         _add_address(there, index, address)
 
 
-def _add_address(there: socket.socket, index: int, address: str) -> None:
-    """Add an address, if it is not there.
+def _add_address(there: socket.socket, index: int, address: str, *, broadcast: bool = False) -> None:
+    """Add an address, if it is not there, with the ``broadcast`` address of its subnet or without.
 
     Without duplicate address detection (RFC 4862 section 5.4): it would keep an IPv6 address unusable for a
     second or more, and what it looks for cannot be: the configuration is checked for duplicates.
     """
     fixed, local = _address(index, address)
     flags = netlink.attribute(_ADDRESS_FLAGS, IFA_F_NODAD if ":" in address else 0)
+    last = ip_interface(address).network.broadcast_address.packed
+    brd = (netlink.attribute(_ADDRESS_BROADCAST, last),) if broadcast else ()
     with suppress(FileExistsError):
-        netlink.change(there, netlink.ADDRESS + netlink.NEW, fixed, *local, flags, flags=netlink.CREATE)
+        netlink.change(there, netlink.ADDRESS + netlink.NEW, fixed, *local, *brd, flags, flags=netlink.CREATE)
 
 
 def _delete_address(there: socket.socket, index: int, address: str) -> None:
@@ -265,7 +267,7 @@ def move(step: Move) -> None:
         target = _index(step.target)
         netlink.set_link(home, target)
         for address in step.addresses:
-            _add_address(home, target, address)
+            _add_address(home, target, address, broadcast=address in step.broadcast)
         if any(name == step.source for _, name in socket.if_nameindex()):
             for address in step.addresses:
                 _delete_address(home, _index(step.source), address)

@@ -137,21 +137,32 @@ def _link(answer: netlink.Answer) -> _Link:
     )
 
 
-def _addresses(rtnetlink: socket.socket) -> Iterator[tuple[int, Interface, int, int]]:
-    """Read the addresses of all devices, ours of a point-to-point one, with their scopes and flags."""
+@dataclass(frozen=True, slots=True)
+class _Address:
+    """An address of a device; of a point-to-point one, the near end's."""
+
+    index: int
+    interface: Interface
+    broadcast: bool
+    scope: int
+    flags: int
+
+
+def _addresses(rtnetlink: socket.socket) -> Iterator[_Address]:
+    """Read the addresses of all devices."""
     for answer in netlink.dump(rtnetlink, netlink.ADDRESS, netlink.IFADDRMSG.pack(0, 0, 0, 0, 0)):
         _, length, flags, scope, index = netlink.IFADDRMSG.unpack(answer.fixed)
-        of = answer.attributes  # IFA_ADDRESS, IFA_LOCAL, IFA_FLAGS of linux/if_addr.h
+        of = answer.attributes  # IFA_ADDRESS, IFA_LOCAL, IFA_BROADCAST, IFA_FLAGS of linux/if_addr.h
         address = ip_interface((of.get(2) or of[1], length))
-        yield index, address, scope, netlink.number(of.get(8)) or flags
+        yield _Address(index, address, 4 in of, scope, netlink.number(of.get(8)) or flags)
 
 
 def _devices(home: socket.socket, links: dict[int, _Link], deaf: frozenset[int]) -> dict[str, Device]:
-    addresses: dict[int, list[str]] = {index: [] for index in links}
-    for index, address, _, flags in _addresses(home):
-        learned = address.version == 6 and not flags & IFA_F_PERMANENT
-        if not (address.is_link_local and address.version == 6) and not learned:
-            addresses.setdefault(index, []).append(str(address))
+    addresses: dict[int, list[_Address]] = {index: [] for index in links}
+    for address in _addresses(home):
+        learned = not address.flags & IFA_F_PERMANENT or address.interface.is_link_local
+        if address.interface.version == 4 or not learned:
+            addresses.setdefault(address.index, []).append(address)
     routes: dict[int, set[Route]] = {index: set() for index in links}
     for answer in netlink.dump(home, netlink.ROUTE, netlink.RTMSG.pack(0, 0, 0, 0, 0, 0, 0, 0, 0)):
         oif, route = _route(answer)
@@ -164,8 +175,9 @@ def _devices(home: socket.socket, links: dict[int, _Link], deaf: frozenset[int])
             mtu=link.mtu,
             up=link.up,
             deaf=index in deaf,
-            addresses=tuple(addresses[index]),
+            addresses=tuple(str(address.interface) for address in addresses[index]),
             routes=frozenset(routes[index]),
+            broadcast=frozenset(str(a.interface) for a in addresses[index] if a.broadcast),
             index=index,
         )
         for index, link in links.items()
@@ -208,9 +220,9 @@ def _namespace(
         if owner is None:
             return Namespace(name, None), []
         addresses: dict[int, set[str]] = {index: set() for index in links}
-        for index, address, scope, flags in _addresses(there):
-            if scope == 0 and flags & IFA_F_PERMANENT:
-                addresses[index].add(str(address))
+        for address in _addresses(there):
+            if address.scope == 0 and address.flags & IFA_F_PERMANENT:
+                addresses[address.index].add(str(address.interface))
         workloads = {}
         for index, inner in links.items():
             end = host_links.get(inner.link) if inner.link else None

@@ -40,7 +40,7 @@ APPLY_TIMEOUT, APPLY_NOTICE = 30.0, 3.0
 OWNER = "sdnapp-owner"
 RECORD = "sdnapp-record-"
 """Before an owner's name, the key under which Open_vSwitch has what the owner's bridge took over."""
-UPLINK_KEYS = frozenset({"sdnapp-uplink", "sdnapp-addresses", "sdnapp-routes"})
+UPLINK_KEYS = frozenset({"sdnapp-uplink", "sdnapp-addresses", "sdnapp-routes", "sdnapp-broadcast"})
 BRIDGE_CONFIG = frozenset({"datapath-id", "disable-in-band", "hwaddr"})
 _DESCRIPTION = "dp-desc"
 INTERFACE_IDS = frozenset({"attached-mac", "iface-id", "sdnapp-binds", "sdnapp-peer"})

@@ -66,6 +66,8 @@ class Move:
     target: str
     addresses: tuple[str, ...]
     routes: frozenset[Route]
+    broadcast: frozenset[str] = frozenset()
+    """Of ``addresses`` those that have a broadcast address."""
 
     def __str__(self) -> str:
         what = ", ".join([*self.addresses, *map(str, sorted(self.routes, key=repr))])
@@ -332,7 +334,7 @@ def _move(source: str, target: str, what: Uplink, world: World) -> Iterable[Move
     addresses = set(what.addresses)
     moved = addresses <= set(there.addresses) and what.routes <= there.routes and there.up
     if not moved or addresses & set(still.addresses):
-        yield Move(source, target, what.addresses, what.routes)
+        yield Move(source, target, what.addresses, what.routes, what.broadcast)
 
 
 def _differences(old: Thing, new: Thing) -> str:
@@ -347,7 +349,10 @@ def _differences(old: Thing, new: Thing) -> str:
 
 def _from_to(before: Any, after: Any) -> str:
     if isinstance(after, Uplink) and isinstance(before, Uplink) and before.device == after.device:
-        before, after = (frozenset((*u.addresses, *map(str, u.routes))) for u in (before, after))
+        before, after = (
+            frozenset((*u.addresses, *(f"brd {a}" for a in u.broadcast), *map(str, u.routes)))
+            for u in (before, after)
+        )
     if isinstance(after, frozenset) or (isinstance(after, tuple) and after and isinstance(after[0], tuple)):
         added = [f"+{_word(item)}" for item in sorted(set(after) - set(before))]
         return " ".join([*added, *(f"-{_word(item)}" for item in sorted(set(before) - set(after)))])

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from typing import ClassVar
 
 Pairs = tuple[tuple[str, str], ...]
@@ -53,10 +53,13 @@ class Uplink:
     addresses: tuple[str, ...]
     """The first of a subnet is the one that the host speaks from."""
     routes: frozenset[Route]
+    broadcast: frozenset[str] = frozenset()
+    """Of ``addresses`` those with the broadcast address of their subnet (ip-address(8): ``brd +``)."""
 
     def to_external_ids(self) -> dict[str, str]:
         """Return the record as it lies in OVSDB."""
-        return {
+        broadcast = {"sdnapp-broadcast": " ".join(sorted(self.broadcast))} if self.broadcast else {}
+        return broadcast | {
             "sdnapp-uplink": self.device,
             "sdnapp-addresses": " ".join(self.addresses),
             "sdnapp-routes": json.dumps([asdict(route) for route in sorted(self.routes, key=repr)]),
@@ -79,7 +82,9 @@ class Uplink:
         """Read the record back; None where there is none or it is not ours to read."""
         try:
             routes = frozenset(Route(**route) for route in json.loads(ids["sdnapp-routes"]))
-            return cls(ids["sdnapp-uplink"], tuple(ids["sdnapp-addresses"].split()), routes)
+            addresses = tuple(ids["sdnapp-addresses"].split())
+            broadcast = frozenset(ids.get("sdnapp-broadcast", "").split())
+            return cls(ids["sdnapp-uplink"], addresses, routes, broadcast)
         except (KeyError, TypeError, ValueError):
             return None
 
@@ -247,6 +252,8 @@ class Device:
     """Whether the host's own stack is kept from what arrives."""
     addresses: tuple[str, ...] = ()
     routes: frozenset[Route] = frozenset()
+    broadcast: frozenset[str] = frozenset()
+    """Of ``addresses`` those with a broadcast address."""
     index: int = field(default=0, compare=False)
 
 
@@ -280,7 +287,8 @@ class World:
         if not (record and there and there.up and uplink and uplink.deaf):
             return record
         if set(record.addresses) & set(there.addresses):
-            return replace(record, addresses=there.addresses, routes=there.routes)
+            now = there.addresses, there.routes, there.broadcast
+            return Uplink(record.device, *now)
         return record
 
     def things(self) -> Iterable[Thing]:

@@ -64,7 +64,7 @@ class BareHost:
         """SIGKILL one of the two, as a crash would, and wait until it holds nothing any more."""
         pid = self.run("cat", f"/run/openvswitch/{daemon}.pid").strip()
         self.run("kill", "-9", pid)
-        alive = f"grep -q '^State:[[:space:]]*[^Z]' /proc/{pid}/status 2> /dev/null"
+        alive = f"grep -q '^State:[[:space:]]*[^Z[:space:]]' /proc/{pid}/status 2> /dev/null"
         self.run("sh", "-c", f"while {alive}; do sleep 0.02; done")
 
     @contextmanager

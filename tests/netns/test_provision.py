@@ -189,19 +189,22 @@ def test_a_port_that_the_file_has_lost_goes_with_all_that_was_made_for_it(host: 
 
 
 def test_the_hosts_address_moves_to_br_phy_and_back(host: BareHost) -> None:
-    host.run("ip", "address", "add", "192.168.9.1/24", "dev", "eth0")
+    host.run("ip", "address", "add", "192.168.9.1/24", "brd", "+", "dev", "eth0")
+    addresses = host.run("ip", "-4", "address", "show", "dev", "eth0")
     host.run("ip", "route", "add", "10.0.0.0/8", "via", "192.168.9.7", "metric", "70")
     routes = host.run("ip", "route")
     host.provision()
 
     assert host.run("ip", "-4", "address", "show", "dev", "eth0") == ""
     assert host.run("ip", "route") == routes.replace("eth0", "br-phy")
+    assert "192.168.9.1/24 brd 192.168.9.255 " in host.run("ip", "address", "show", "dev", "br-phy")
     ping = host.outside("ping", "-c", "3", "-i", "0.1", VTEP)
     assert " 3 received" in ping
     assert "DUP" not in ping
 
     host.provision("--remove")
     assert host.run("ip", "route") == routes
+    assert host.run("ip", "-4", "address", "show", "dev", "eth0") == addresses
     assert " 3 received" in host.outside("ping", "-c", "3", "-i", "0.1", VTEP)
     assert host.vsctl("list-br") == ""
     assert host.run("ip", "netns") == ""

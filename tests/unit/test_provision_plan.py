@@ -354,7 +354,8 @@ def test_with_a_strangers_port_on_br_phy_the_host_keeps_its_uplink_there() -> No
 
 
 def test_what_is_recorded_of_an_uplink_reads_back_the_same() -> None:
-    record = Uplink("eth0", ("192.168.4.201/24", "fd00::1/64"), frozenset({DEFAULT_ROUTE}))
+    addresses = "192.168.4.201/24", "fd00::1/64"
+    record = Uplink("eth0", addresses, frozenset({DEFAULT_ROUTE}), frozenset(addresses[:1]))
     assert Uplink.from_external_ids(record.to_external_ids()) == record
     assert Uplink.from_text(record.to_text()) == record
 
