@@ -69,7 +69,7 @@ class Running:
     def flows(self, host: str) -> set[str]:
         """The flows that the bridge of a host holds, each with its cookie."""
         dump = self.run(host, "ovs-ofctl", "-O", "OpenFlow13", "--no-stats", "dump-flows", "br-int")
-        return set(dump.splitlines()[1:])
+        return {line for line in dump.splitlines() if "cookie=" in line}  # --no-stats: no line above them
 
     def get(self, path: str) -> Any:
         return lifecycle.get(self.lab, path, PATIENCE)
