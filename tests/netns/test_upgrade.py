@@ -48,7 +48,7 @@ def test_databases_of_the_last_release_are_left_as_they_are(running: Running) ->
     for host in running.lab.hosts:
         steps = running.lab.log(host, services.AGENT).read_text()
         assert "ready" in steps
-        assert re.findall(r"(?:create|change|delete) +(?:bridge|port) .*", steps) == []
+        assert re.findall(r"(?:create|change|delete) +(?:bridge br-int|port) .*", steps) == []
 
 
 def test_flows_of_the_last_release_stay_where_they_are_still_right(running: Running) -> None:
