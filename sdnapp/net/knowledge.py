@@ -53,20 +53,23 @@ class Resident:
     @cached_property
     def behind(self) -> Mapping[tuple[int, int], tuple[Location, ...]]:
         """What they are to bridges that reach them by this port and key: the same objects for each."""
-        return _Behind(self)
+        return _Behind(self.learned, self.together)
 
 
 class _Behind(dict[tuple[int, int], tuple[Location, ...]]):
     """Worked out when it is first asked for; after that no bridge pays for more than the look."""
 
-    def __init__(self, resident: Resident) -> None:
+    def __init__(self, learned: bool, macs_by_moves: Mapping[int, tuple[str, ...]]) -> None:
+        """Hold no reference to the resident: in a cycle, all its stations would wait for the collector."""
         super().__init__()
-        self._resident = resident
+        self._learned, self._macs_by_moves = learned, macs_by_moves
 
     def __missing__(self, way: tuple[int, int]) -> tuple[Location, ...]:
-        learned, macs_by_moves = self._resident.learned, self._resident.together
         port, key = way
-        there = (Location(port, True, learned, macs, moves, key=key) for moves, macs in macs_by_moves.items())
+        there = (
+            Location(port, True, self._learned, macs, moves, key=key)
+            for moves, macs in self._macs_by_moves.items()
+        )
         self[way] = found = tuple(there)
         return found
 

@@ -15,10 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.vm import image
-
 HERE = Path(__file__).parent
-DOCUMENT = HERE / "RESULTS.md"
+SUITE = "SDNAPP_VM_SUITE"
 KEEP = "SDNAPP_VM_KEEP"
 
 
@@ -80,7 +78,8 @@ def _commit() -> str:
 def main() -> int:
     """Run them all, or those that are named; return pytest's exit status, 2 where something is missing."""
     parser = argparse.ArgumentParser(prog="./run vm", description=__doc__)
-    parser.add_argument("--document", action="store_true", help=f"write the results to {DOCUMENT.name}")
+    parser.add_argument("--document", action="store_true", help="write the results to RESULTS.md")
+    parser.add_argument("--suite", choices=("bookworm", "trixie"), help="Debian 12 (bookworm), or 13")
     parser.add_argument(
         "--keep",
         metavar="DIRECTORY",
@@ -89,6 +88,10 @@ def main() -> int:
     options, arguments = parser.parse_known_args()
     if options.keep:
         os.environ[KEEP] = str(Path(options.keep).absolute())
+    if options.suite:
+        os.environ[SUITE] = options.suite
+    from tests.vm import image  # here: it reads the release from the environment, as the tests do
+
     if lacking := image.missing():
         print(f"vm: please install {' '.join(lacking)}", file=sys.stderr)
         return 2
@@ -98,7 +101,8 @@ def main() -> int:
     results = Results()
     status = int(pytest.main(["-q", *(arguments or [str(HERE)])], plugins=[results]))
     if options.document:
-        DOCUMENT.write_text(results.document(), encoding="utf-8")
+        name = "RESULTS.md" if image.SUITE == "bookworm" else f"RESULTS-{image.SUITE}.md"
+        (HERE / name).write_text(results.document(), encoding="utf-8")
     return status
 
 

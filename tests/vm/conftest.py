@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from pack import deb
 from tests.vm import image, overlays
 from tests.vm.looks import condition, settled
 from tests.vm.machine import Site
@@ -23,7 +22,7 @@ KEPT = os.environ.get("SDNAPP_VM_KEEP")
 def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the Debian package of this checkout."""
     print("\nbuilding the package", flush=True)
-    return deb.build(tmp_path_factory.mktemp("package"))
+    return image.package(tmp_path_factory.mktemp("package"))
 
 
 @pytest.fixture(scope="session")

@@ -8,19 +8,27 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import platform
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-SUITE = "bookworm"
+from pack import deb
+
+SUITES = {"bookworm": "12", "trixie": "13"}
+"""The releases of Debian that machines can have, by name."""
+SUITE = os.environ.get("SDNAPP_VM_SUITE", "bookworm")
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 SOURCES = (
     f"deb [signed-by={KEYRING}] http://deb.debian.org/debian {SUITE} main",
     f"deb [signed-by={KEYRING}] http://deb.debian.org/debian {SUITE}-updates main",
     f"deb [signed-by={KEYRING}] http://deb.debian.org/debian-security {SUITE}-security main",
 )
+BUILD = ("python3", "python3-venv", "dpkg-dev", "binutils", "git", "ca-certificates")
+"""What a package is built with, where this machine has another release."""
+ROOT = Path(__file__).parents[2]
 PACKAGES = (
     *("systemd-sysv", "dbus", "udev", "kmod", "linux-image-cloud-amd64", "initramfs-tools", "openssh-server"),
     *("openvswitch-switch", "python3", "iproute2", "ifupdown", "procps", "less", "ca-certificates"),
@@ -56,10 +64,38 @@ def missing() -> list[str]:
 
 def base() -> Path:
     """Return the tar of a machine without sdnapp; make it where it is not kept: about three minutes."""
+    return _tar(PACKAGES, f"--customize-hook={_HOOK}")
+
+
+def package(directory: Path) -> Path:
+    """Build the Debian package of this checkout for the release of the machines, in ``directory``."""
+    here = platform.freedesktop_os_release()
+    if (here["ID"], here.get("VERSION_ID")) == ("debian", SUITES[SUITE]):
+        return deb.build(directory)
+    tree = directory / "builder"
+    tree.mkdir()
+    subprocess.run(["tar", "-xf", str(_tar(BUILD)), "-C", str(tree)], check=True)
+    for name in ("etc/resolv.conf", "etc/ssl/certs/ca-certificates.crt"):  # this machine's way to PyPI
+        shutil.copy(Path("/") / name, tree / name)
+    away = shutil.ignore_patterns(".venv", "__pycache__", ".*_cache", "dist")
+    shutil.copytree(ROOT, tree / "srv/sdnapp", symlinks=True, ignore=away)
+    build = (
+        "python3 -m venv /srv/venv && /srv/venv/bin/pip install --quiet /srv/sdnapp && "
+        "cd /srv/sdnapp && /srv/venv/bin/python -m pack.deb --output /srv/made"
+    )
+    subprocess.run(["chroot", str(tree), "sh", "-c", build], check=True, stdout=subprocess.DEVNULL)
+    (made,) = (tree / "srv/made").glob("*.deb")
+    path = Path(shutil.move(made, directory / made.name))
+    shutil.rmtree(tree)
+    return path
+
+
+def _tar(packages: Sequence[str], *options: str) -> Path:
+    """Return the tar of a machine with these packages, from the cache or from the Debian archive."""
     command = [
         *("mmdebstrap", "--quiet", "--mode=root", "--variant=minbase", '--aptopt=Acquire::Languages "none"'),
         *(f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in _BARE),
-        *(f"--include={','.join(PACKAGES)}", f"--customize-hook={_HOOK}", SUITE),
+        *(f"--include={','.join(packages)}", *options, SUITE),
     ]
     digest = hashlib.blake2b(json.dumps([command, SOURCES]).encode(), digest_size=8).hexdigest()
     cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "sdnapp" / "vm"
