@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from tests.vm.machine import Machine, until
 
 _GUEST = """
-import fcntl, os, select, socket, struct, sys
+import errno, fcntl, os, select, socket, struct, sys
 tap, device = sys.argv[1:]
 guest = os.open("/dev/net/tun", os.O_RDWR)
 fcntl.ioctl(guest, 0x400454CA, struct.pack("16sH22x", tap.encode(), 0x1002))  # TUNSETIFF: IFF_TAP, IFF_NO_PI
@@ -21,7 +21,11 @@ while True:
     if wire in ready:
         frame, (_, _, kind, *_) = wire.recvfrom(65536)
         if kind != socket.PACKET_OUTGOING:
-            os.write(guest, frame)
+            try:
+                os.write(guest, frame)
+            except OSError as error:
+                if error.errno != errno.EIO:  # EIO: the tap is not up yet, as a cable that is not plugged in
+                    raise
 """
 
 _SEND = """
