@@ -130,7 +130,8 @@ def _soaked() -> bool:
     for number, one in enumerate(soak.rounds(soak.MACS, soak.AGE), start=1):
         found.append(one)
         console.print(
-            f"round {number}: {one.known:.1f} MB when all are known, {one.after:.1f} MB when none is, "
+            f"round {number}: {one.known:.1f} MB in use when all are known, {one.after:.1f} MB when none is "
+            f"({one.resident:.1f} MB resident), "
             f"{one.files} files; learned in {one.learned:.0f} s, forgotten after {one.forgotten:.0f} s",
             soft_wrap=True,
         )
