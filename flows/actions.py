@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 
+from flows.fields import code
 from flows.match import Source
 from flows.tables import Table
 
@@ -203,3 +205,39 @@ Action = (
     | Punt
     | Goto
 )
+
+_OPCODES: Mapping[type[Action], int] = {
+    Output: 1,
+    PushVlan: 2,
+    PopVlan: 3,
+    SetKey: 4,
+    SetSource: 5,
+    SetNetwork: 6,
+    SetField: 7,
+    Move: 8,
+    Reply: 9,
+    Measure: 10,
+    Limit: 11,
+    Paced: 12,
+    Remember: 13,
+    Teach: 14,
+    Punt: 15,
+    Goto: 16,
+}
+"""The number of each action in a flow's identity. One that changes replaces its flows on every bridge."""
+
+
+def canonical(action: Action) -> str:
+    """Return the number of an action and its arguments, as numbers or addresses: ``16:40``."""
+    arguments: tuple[int | str | None, ...]
+    match action:
+        case SetField():
+            arguments = code(action.name), action.value
+        case Move():
+            arguments = code(action.source), code(action.target)
+        case _:
+            arguments = tuple(getattr(action, field.name) for field in fields(action))
+    numbers = (
+        int(each) if isinstance(each, int) else each for each in arguments
+    )  # a member of an enum: its number
+    return ":".join(map(str, (_OPCODES[type(action)], *numbers)))

@@ -1,7 +1,9 @@
 """A flow, a meter, a program: what one bridge must hold, with an identity that is its content.
 
 A flow's cookie is derived from all that it says, so two flows are the same exactly if their cookies are,
-and the difference between desired and installed is set arithmetic on (table, cookie). Cookie layout, from
+and the difference between desired and installed is set arithmetic on (table, cookie). It is a digest of
+numbers: those of table, fields and actions, with their values. No name is part of it, so another name for a
+table, a field or an action reprograms no bridge. Cookie layout, from
 the top: 8 bits owner (0x5d), 4 bits kind, 52 bits digest. A program of 50,000 flows meets a collision with
 probability 3e-7; ``collect`` refuses one by name.
 """
@@ -16,7 +18,8 @@ from hashlib import blake2b
 from itertools import chain
 from typing import NamedTuple
 
-from flows.actions import Action, Goto, Teach
+from flows.actions import Action, Goto, Teach, canonical
+from flows.fields import FRAGMENT_BITS, code
 from flows.match import Header, Match
 from flows.tables import Table
 
@@ -107,8 +110,12 @@ def _content(table: Table, priority: int, match: Match, actions: tuple[Action, .
 
 @lru_cache(maxsize=16384)
 def _beyond(header: Header) -> str:
-    """What is asked of all ports, or of one whenever the file is read, is written once."""
-    return "".join([f"{name}={value} " for name, value in header.said()])
+    """Numbers and values of the fields behind the Ethernet header. Many flows share one such header."""
+    return "".join([f"{code(name)}={_value(name, value)} " for name, value in header.said()])
+
+
+def _value(name: str, value: int | str) -> object:
+    return FRAGMENT_BITS[str(value)] if name == "ip_frag" else value
 
 
 def _cookie(kind: Kind, content: str) -> int:
@@ -118,8 +125,8 @@ def _cookie(kind: Kind, content: str) -> int:
 
 @lru_cache(maxsize=4096)
 def _written(actions: tuple[Action, ...]) -> str:
-    """Thousands of flows share a handful of these."""
-    return " ".join(map(str, actions))
+    """Numbers of the actions, with their arguments. Thousands of flows share a handful of these."""
+    return " ".join(map(canonical, actions))
 
 
 Flows = Mapping[FlowKey, Flow]
@@ -132,7 +139,7 @@ def kind_of(cookie: int) -> Kind | None:
 
 def taught(action: Teach) -> int:
     """The cookie of the flows that a bridge learns by this action."""
-    return _cookie(Kind.TAUGHT, f"{action.network} {action}")
+    return _cookie(Kind.TAUGHT, canonical(action))
 
 
 class Unit(IntEnum):

@@ -10,6 +10,7 @@ from ipaddress import IPv4Address, IPv6Address
 from typing import Any
 
 from flows.match import FIELDS, HEADER_FIELDS, Source
+from flows.registers import BITS, REGISTERS
 from flows.tables import Table
 
 _SET_FIELD = re.compile(r"SET_FIELD: \{(\w+):(.*)\}")
@@ -17,12 +18,12 @@ _MOVE = re.compile(r"NX_MOVE: \{(\w+?)(?:_nxm)?\[.*\]: (\w+?)(?:_nxm)?\[.*\]\}")
 _UNKNOWN = re.compile(r"NX_UNKNOWN: \{subtype: (\d+),.*\}")
 _NICIRA = {"8": "note", "42": "clone", "45": "teach", "49": "measure"}
 """Nicira actions that os-ken does not know, by their subtype (ofp-actions.c)."""
+_SOURCE = REGISTERS["source"]
 _FIELDS = {
     **{"tunnel_id": "key", "dl_src": "eth_src", "dl_dst": "eth_dst", "dl_type": "eth_type"},
     **{"nw_proto": "ip_proto", "nw_src": "ipv4_src", "nw_dst": "ipv4_dst", "tp_src": "udp_src"},
     **{"tp_dst": "udp_dst", "ipv6_nd_target": "nd_target", "ipv6_nd_sll": "nd_sll", "ipv6_nd_tll": "nd_tll"},
-    **{"reg4": "false_mac", "reg5": "false_arp", "reg6": "false_ip6", "reg7": "false_target"},
-    "reg12": "nested",
+    **{one.ovs_name: one.name for one in REGISTERS.values() if one.width == 1},
     "field_524290": "nd_options_type",
 }
 
@@ -39,15 +40,16 @@ def _ipv6(bits: int) -> str:
     return str(IPv6Address(bits))
 
 
-_REGISTERS: dict[str, tuple[str, int, Callable[[int], str]]] = {
-    **{
-        "xreg1": ("foreign_mac", 0, _mac),
-        "reg2": ("foreign_mac", 32, _mac),
-        "reg3": ("foreign_mac", 0, _mac),
-    },
-    **{"reg1": ("foreign_ip", 0, _ipv4), "xxreg2": ("foreign_ip6", 0, _ipv6)},
-    **{f"reg{8 + word}": ("foreign_ip6", 96 - 32 * word, _ipv6) for word in range(4)},
-}
+def _address_registers() -> Iterator[tuple[str, tuple[str, int, Callable[[int], str]]]]:
+    """Yield the names under which a dump has a register with an address, or a part of it."""
+    for name, written in (("foreign_mac", _mac), ("foreign_ip", _ipv4), ("foreign_ip6", _ipv6)):
+        register = REGISTERS[name]
+        for word in range(register.words):
+            yield f"reg{register.first + word}", (name, BITS * (register.words - 1 - word), written)
+        yield register.ovs_name, (name, 0, written)
+
+
+_REGISTERS = dict(_address_registers())
 """Registers with an address or a part of one: of which field, how many bits from its end, how written."""
 
 
@@ -108,7 +110,7 @@ def _field(name: str, value: Any, names: Names) -> str:
             return f"in_port={names.port(value)}"
         case "metadata", number if "/" not in number:
             return f"network={names.network(number)}"
-        case "reg0", number if number.isdecimal() and int(number) in set(Source):
+        case _SOURCE.ovs_name, number if number.isdecimal() and int(number) in set(Source):
             return f"source={Source(int(number)).name.lower()}"
         case "dl_vlan", "0x0000" | "0x0000/0x1000":
             return "vlan=none"
@@ -147,7 +149,7 @@ def _action(action: Any, names: Names) -> str:
         name, value = found.groups()
         if name == "vlan_vid":
             return f"push_vlan:{int(value) & 0xFFF}"
-        if name == "reg0":
+        if name == _SOURCE.ovs_name:
             return f"set_source:{Source(int(value)).name.lower()}"
         if name == "field_524290":  # os-ken does not know it: one byte, in base 64
             value = str(b64decode(value)[0])

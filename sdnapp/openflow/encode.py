@@ -90,7 +90,7 @@ _bundle_add = Struct("!BBHIIIIxxH")
 _IN_PORT, _METADATA, _ETH_DST, _ETH_SRC = map(header, ("in_port", "metadata", "eth_dst", "eth_src"))
 _ETH_DST_MASKED, _ETH_SRC_MASKED = header("eth_dst", masked=True), header("eth_src", masked=True)
 _VLAN_VID, _VLAN_VID_MASKED = header("vlan_vid"), header("vlan_vid", masked=True)
-_TUNNEL_ID, _REG0 = header("tunnel_id"), header("reg0")
+_TUNNEL_ID, _REG0 = header("tunnel_id"), header("source")
 
 
 def add_flow(flow: Flow, xid: int) -> bytes:

@@ -2,70 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from functools import lru_cache
 from struct import Struct
 from typing import Any
 
+from flows.fields import FIELDS, FRAGMENT_BITS, NXM_1, Field
 from flows.match import packed
 
-_FIELDS: Mapping[str, tuple[int, int]] = {
-    "in_port": (0, 4),
-    "metadata": (2, 8),
-    "eth_dst": (3, 6),
-    "eth_src": (4, 6),
-    "eth_type": (5, 2),
-    "vlan_vid": (6, 2),
-    "ip_proto": (10, 1),
-    "ipv4_src": (11, 4),
-    "ipv4_dst": (12, 4),
-    "udp_src": (15, 2),
-    "udp_dst": (16, 2),
-    "arp_op": (21, 2),
-    "arp_spa": (22, 4),
-    "arp_tpa": (23, 4),
-    "arp_sha": (24, 6),
-    "arp_tha": (25, 6),
-    "ipv6_src": (26, 16),
-    "ipv6_dst": (27, 16),
-    "icmpv6_type": (29, 1),
-    "icmpv6_code": (30, 1),
-    "nd_target": (31, 16),
-    "nd_sll": (32, 6),
-    "nd_tll": (33, 6),
-    "tunnel_id": (38, 8),
-}
-"""Number and length in bytes of each field (§7.2.3.7, table 12)."""
-_FIELDS_OF_OVS: Mapping[str, tuple[int, int, int]] = {
-    "reg0": (0x0001, 0, 4),
-    "foreign_ip": (0x0001, 1, 4),
-    "false_mac": (0x0001, 4, 4),
-    "false_arp": (0x0001, 5, 4),
-    "false_ip6": (0x0001, 6, 4),
-    "false_target": (0x0001, 7, 4),
-    "nested": (0x0001, 12, 4),
-    "foreign_ip6": (0x0001, 113, 16),
-    "ip_frag": (0x0001, 26, 1),
-    "foreign_mac": (0x8001, 1, 8),
-    "nd_reserved": (0x1000, 1, 4),
-    "nd_options_type": (0x1000, 2, 1),
-}
-"""Class, number and length of fields beyond OpenFlow (ovs-fields(7)): registers, of which ``foreign_mac`` is
-``xreg1`` (``reg2``, ``reg3``) and ``foreign_ip6`` is ``xxreg2`` (``reg8`` to ``reg11``); others it lacks.
-"""
-
-
 _header = Struct("!I").unpack_from
-_NXM_1 = (0x0001).to_bytes(2, "big")
-_FIRST, _LATER = 1, 2
-_FRAGMENTS: Mapping[str, tuple[int, int | None]] = {
-    "no": (0, None),
-    "yes": (_FIRST, _FIRST),
-    "first": (_FIRST, None),
-    "later": (_FIRST | _LATER, None),
-    "not_later": (0, _LATER),
-}
-"""Bits of ``ip_frag`` and their mask, by the words of ``flows.match.FRAGMENTS`` (ovs-fields(7))."""
+_NXM_1 = NXM_1.to_bytes(2, "big")
 _BEHIND_OTHERS = ("ip_frag",)
 """Fields of class 0x0001 that presuppose others; the rest of it are registers, which presuppose none."""
 
@@ -78,20 +24,20 @@ def header(name: str, *, masked: bool = False) -> int:
 
 def bits(name: str) -> int:
     """The width of a field."""
-    return _place(name)[2] * 8
+    return _place(name).length * 8
 
 
-def _place(name: str) -> tuple[int, int, int]:
-    return _FIELDS_OF_OVS[name] if name in _FIELDS_OF_OVS else (0x8000, *_FIELDS[name])
+def _place(name: str) -> Field:
+    return FIELDS[name]
 
 
 @lru_cache(maxsize=65536)
 def field(name: str, value: int | str) -> bytes:
     """Header, value and mask, if it has one, of a field that is neither a port nor a tag."""
     if name == "ip_frag":
-        return _fragment(*_FRAGMENTS[str(value)])
+        return _fragment(*FRAGMENT_BITS[str(value)])
     if isinstance(value, int):
-        return header(name).to_bytes(4, "big") + value.to_bytes(_place(name)[2], "big")
+        return header(name).to_bytes(4, "big") + value.to_bytes(_place(name).length, "big")
     exact, _, mask = value.partition("/")
     start = header(name, masked=bool(mask)).to_bytes(4, "big") + _filled(name, exact)
     return start + _filled(name, mask) if mask else start
@@ -130,7 +76,7 @@ def _fragment(flags: int, among: int | None) -> bytes:
 
 def _filled(name: str, address: str) -> bytes:
     """An address in a field that may be wider."""
-    return packed(address).rjust(_place(name)[2], b"\0")
+    return packed(address).rjust(_place(name).length, b"\0")
 
 
 def apart(fields: Iterable[tuple[str, int | str]]) -> tuple[list[bytes], list[bytes]]:
@@ -143,7 +89,7 @@ def apart(fields: Iterable[tuple[str, int | str]]) -> tuple[list[bytes], list[by
 
 
 def _is_register(name: str) -> bool:
-    return _place(name)[0] == int.from_bytes(_NXM_1, "big") and name not in _BEHIND_OTHERS
+    return _place(name).oxm_class == NXM_1 and name not in _BEHIND_OTHERS
 
 
 def in_order(fields: Iterable[bytes]) -> bytes:

@@ -321,14 +321,16 @@ def test_bundle_of_a_flow() -> None:
 
 def test_fields_are_read_as_they_are_written() -> None:
     fields = oxm.field("in_port", 7) + oxm.field("eth_src", "02:00:00:00:00:01/ff:00:00:00:00:00")
-    fields += oxm.field("metadata", 5010) + oxm.field("reg0", 0)
+    fields += oxm.field("metadata", 5010) + oxm.field("source", 0)
 
-    found = {name: oxm.value(fields, name) for name in ("in_port", "metadata", "reg0", "eth_src", "eth_dst")}
+    found = {
+        name: oxm.value(fields, name) for name in ("in_port", "metadata", "source", "eth_src", "eth_dst")
+    }
 
     assert found == {
         "in_port": pack("!I", 7),
         "metadata": pack("!Q", 5010),
-        "reg0": bytes(4),
+        "source": bytes(4),
         "eth_src": None,
         "eth_dst": None,
     }
