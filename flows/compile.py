@@ -220,6 +220,11 @@ def _beyond(
     return tuple(at for at in left if at.macs)
 
 
+def forget() -> None:
+    """Free the differences that are kept for other bridges: each holds all MACs of a network."""
+    _beyond.cache_clear()
+
+
 def _differing(old: tuple[T, ...], new: tuple[T, ...]) -> tuple[tuple[T, ...], tuple[T, ...]]:
     """What each has and the other has not. The objects that both begin and end with cost next to nothing."""
     if old is new:

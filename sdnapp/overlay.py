@@ -29,6 +29,7 @@ from os_ken.lib import hub
 from os_ken.ofproto import ofproto_v1_3 as ofproto
 from os_ken.ofproto import ofproto_v1_3_parser as parser
 
+from flows.compile import forget
 from flows.counters import Count
 from flows.flow import FlowKey
 from sdnapp import memory, renewal, source
@@ -305,11 +306,12 @@ class OverlayApp(OSKenApp):  # type: ignore[misc]  # os-ken has no types
                     hub.sleep(min(took, GATHER))
 
     def _beat(self) -> None:
-        """See to it that the engine's thread turns each second, though nothing happens; give memory back."""
+        """Have the engine's thread turn each second, though nothing happens; give memory back."""
         for second in count(1):
             self._inbox.put(BEAT)
             hub.sleep(1)
             if second % memory.PERIOD == 0:
+                forget()
                 memory.give_back()
 
     def _handle(self, events: list[Event]) -> None:
