@@ -50,15 +50,19 @@ BARE_QUESTION = FLOODED[1]._replace(header=SOLICITATION._replace(nd_sll=NOBODY))
 PUNT_BYTES = 128
 """Enough for the options of neighbour discovery that come before the one that counts."""
 _TOLD: tuple[Action, ...] = (Punt(PUNT_BYTES),)
-_KNOWN: tuple[Action, ...] = (Goto(Table.ANSWER),)
+_KNOWN: tuple[Action, ...] = (Goto(Table.ARP_ND_RESPONDER),)
 _ONWARD: tuple[Action, ...] = (Goto(Table.FORWARD),)
 
 
 def everywhere() -> Iterator[Flow]:
     """What makes an answer whole, where there are any."""
-    option = (SetField("nd_options_type", TARGET_ADDRESS), Move("eth_src", "nd_tll"), Goto(Table.REPLY))
-    yield Flow(Table.ADVERTISE, EXACT, Match(header=ADVERTISEMENT), option)
-    yield Flow(Table.REPLY, MISS, Match(), (Reply(),))
+    option = (
+        SetField("nd_options_type", TARGET_ADDRESS),
+        Move("eth_src", "nd_tll"),
+        Goto(Table.RESPONDER_OUTPUT),
+    )
+    yield Flow(Table.ND_RESPONDER, EXACT, Match(header=ADVERTISEMENT), option)
+    yield Flow(Table.RESPONDER_OUTPUT, MISS, Match(), (Reply(),))
 
 
 def unanswered(network: NetworkView) -> Iterator[Flow]:
@@ -67,9 +71,9 @@ def unanswered(network: NetworkView) -> Iterator[Flow]:
     A solicitation without an option has no room for the answer's; only one without a source needs none.
     """
     for match in FLOODED if network.answers else ():
-        yield Flow(Table.ANSWER, REST, match._replace(network=network.vni), _ONWARD)
+        yield Flow(Table.ARP_ND_RESPONDER, REST, match._replace(network=network.vni), _ONWARD)
     if any(":" in known.ip for known in network.answers):
-        yield Flow(Table.ANSWER, EXCEPTION, BARE_QUESTION._replace(network=network.vni), _ONWARD)
+        yield Flow(Table.ARP_ND_RESPONDER, EXCEPTION, BARE_QUESTION._replace(network=network.vni), _ONWARD)
 
 
 def heard() -> Iterator[Flow]:
@@ -81,11 +85,11 @@ def heard() -> Iterator[Flow]:
     """
     for header in (Header(ARP), SOLICITATION, ADVERTISEMENT):
         said = Match(source=Source.LOCAL, header=header)
-        yield Flow(Table.ADDRESS, REST, said, (*_TOLD, *_KNOWN))
+        yield Flow(Table.NEIGHBOR_SNOOPING, REST, said, (*_TOLD, *_KNOWN))
     mute = Match(source=Source.LOCAL, header=ADVERTISEMENT._replace(nd_tll=NOBODY))
-    yield Flow(Table.ADDRESS, EXACT, mute, _KNOWN)
+    yield Flow(Table.NEIGHBOR_SNOOPING, EXACT, mute, _KNOWN)
     for header in INVALID:
-        yield Flow(Table.ADDRESS, UNREADABLE, Match(source=Source.LOCAL, header=header))
+        yield Flow(Table.NEIGHBOR_SNOOPING, UNREADABLE, Match(source=Source.LOCAL, header=header))
 
 
 def vouched(network: NetworkView) -> Iterator[Flow]:
@@ -93,7 +97,7 @@ def vouched(network: NetworkView) -> Iterator[Flow]:
     for member in network.members:
         if member.speaker is not None:
             here = Match(in_port=member.port, network=network.vni)
-            yield Flow(Table.ADDRESS, EXCEPTION, here, _KNOWN)
+            yield Flow(Table.NEIGHBOR_SNOOPING, EXCEPTION, here, _KNOWN)
 
 
 def claims(view: BridgeView, vni: int, answers: Iterable[Answer]) -> Iterator[Flow]:
@@ -105,7 +109,7 @@ def claims(view: BridgeView, vni: int, answers: Iterable[Answer]) -> Iterator[Fl
             kind, idle = (Kind.LEARNED, 0 if lease else view.mac_age) if learned else (Kind.FIXED, 0)
             for said in _said(ip, mac) if learned else _claims(ip):
                 here = Match(in_port=port, network=vni, header=said)
-                yield Flow(Table.ADDRESS, EXCEPTION, here, _KNOWN, idle, kind, lease)
+                yield Flow(Table.NEIGHBOR_SNOOPING, EXCEPTION, here, _KNOWN, idle, kind, lease)
 
 
 def given(network: NetworkView, answers: Iterable[Answer]) -> Iterator[Flow]:
@@ -120,11 +124,11 @@ def given(network: NetworkView, answers: Iterable[Answer]) -> Iterator[Flow]:
         said_here = Match(source=Source.LOCAL, network=network.vni)
         for ip in (known.ip for known in answers if not known.learned):
             for said in _claims(ip):
-                yield Flow(Table.ADDRESS, GIVEN, said_here._replace(header=said), _TOLD)
+                yield Flow(Table.NEIGHBOR_SNOOPING, GIVEN, said_here._replace(header=said), _TOLD)
             if ":" not in ip:
                 question = REQUEST._replace(arp_spa=ip, arp_tpa=ip)
                 announced = said_here._replace(eth_dst=EVERYONE, header=question)
-                yield Flow(Table.ADDRESS, ANNOUNCED, announced, (*_TOLD, *_KNOWN))
+                yield Flow(Table.NEIGHBOR_SNOOPING, ANNOUNCED, announced, (*_TOLD, *_KNOWN))
 
 
 def lying(view: BridgeView, vni: int, lies: Iterable[Lie]) -> Iterator[Flow]:
@@ -132,7 +136,7 @@ def lying(view: BridgeView, vni: int, lies: Iterable[Lie]) -> Iterator[Flow]:
     for ip, port in lies:
         for said in _said(ip, None):
             here = Match(in_port=port, network=vni, header=said)
-            yield Flow(Table.ADDRESS, LYING, here, (), view.mac_age, Kind.LEARNED)
+            yield Flow(Table.NEIGHBOR_SNOOPING, LYING, here, (), view.mac_age, Kind.LEARNED)
 
 
 def _said(ip: str, mac: str | None) -> tuple[Header, ...]:
@@ -155,7 +159,7 @@ def reply(network: NetworkView, members: Iterable[Member]) -> Iterator[Flow]:
     for member in members if network.answers else ():
         if member.tagged and member.vlan is not None:
             here = Match(in_port=member.port, network=network.vni)
-            yield Flow(Table.REPLY, EXACT, here, (PushVlan(member.vlan), Reply()))
+            yield Flow(Table.RESPONDER_OUTPUT, EXACT, here, (PushVlan(member.vlan), Reply()))
 
 
 def answer(vni: int, answers: Iterable[Answer]) -> Iterator[Flow]:
@@ -169,7 +173,7 @@ def answer(vni: int, answers: Iterable[Answer]) -> Iterator[Flow]:
         yield from _anywhere(vni, ip, mac, learned=learned, router=router)
         if port is not None:
             own = Match(in_port=port, source=Source.LOCAL, network=vni, header=_question(ip))
-            yield Flow(Table.ANSWER, OWN, own, _ONWARD, kind=_kind(learned=learned))
+            yield Flow(Table.ARP_ND_RESPONDER, OWN, own, _ONWARD, kind=_kind(learned=learned))
 
 
 @lru_cache(maxsize=16384)
@@ -180,13 +184,13 @@ def _anywhere(vni: int, ip: str, mac: str, *, learned: bool, router: bool) -> tu
         everyone = asked._replace(eth_dst=SOLICITED_NODES, header=question)
         bare = everyone._replace(header=question._replace(ipv6_src=UNSPECIFIED, nd_sll=NOBODY))
         return (
-            Flow(Table.ANSWER, EXACT, everyone, _na(ip, mac, router=router), kind=kind),
-            Flow(Table.ANSWER, BARE, bare, _taken(ip, mac, router=router), kind=kind),
+            Flow(Table.ARP_ND_RESPONDER, EXACT, everyone, _na(ip, mac, router=router), kind=kind),
+            Flow(Table.ARP_ND_RESPONDER, BARE, bare, _taken(ip, mac, router=router), kind=kind),
         )
     everyone = asked._replace(eth_dst=EVERYONE, header=question)
-    told = Flow(Table.ANSWER, EXACT, everyone, _arp_reply(ip, mac), kind=kind)
+    told = Flow(Table.ARP_ND_RESPONDER, EXACT, everyone, _arp_reply(ip, mac), kind=kind)
     claim = asked._replace(header=question._replace(arp_spa=ip))
-    return (told, Flow(Table.ANSWER, EXCEPTION, claim, _ONWARD, kind=kind)) if learned else (told,)
+    return (told, Flow(Table.ARP_ND_RESPONDER, EXCEPTION, claim, _ONWARD, kind=kind)) if learned else (told,)
 
 
 def _kind(*, learned: bool) -> Kind:
@@ -207,7 +211,7 @@ def _arp_reply(ip: str, mac: str) -> tuple[Action, ...]:
         Move("arp_spa", "arp_tpa"),
         SetField("arp_sha", mac),
         SetField("arp_spa", ip),
-        Goto(Table.REPLY),
+        Goto(Table.RESPONDER_OUTPUT),
     )
 
 
@@ -229,5 +233,5 @@ def _advertisement(ip: str, mac: str, flags: int, *, router: bool) -> tuple[Acti
         SetField("ipv6_src", ip),
         SetField("nd_reserved", flags | (ROUTER if router else 0)),
         SetField("icmpv6_type", 136),
-        Goto(Table.ADVERTISE),
+        Goto(Table.ND_RESPONDER),
     )

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from flows import answer, flooding, multicast, pipeline, security, service
 from flows.flow import CONTROLLER_METER, EMPTY, Flow, FlowKey, Flows, Meter, Program, amend, collect
-from flows.tables import Table, needed
+from flows.tables import Table, enabled_tables
 from flows.view import Answer, BridgeView, Lie, Location, Member, NetworkView
 
 Outcome = TypeVar("Outcome")
@@ -248,7 +248,7 @@ def _without(at: Location, macs: frozenset[str]) -> Location:
 
 def _rest(view: BridgeView) -> Iterator[Flow]:
     """What all networks share, in the tables that are there."""
-    there = needed(view.features)
+    there = enabled_tables(view.features)
     return (flow for flow in _anywhere(view, there) if flow.table in there)
 
 

@@ -43,10 +43,13 @@ def counted(view: BridgeView, program: Program) -> dict[FlowKey, Count]:
         if all(isinstance(action, Punt) for action in flow.actions):
             why = reasons.get(key, flow.table.label)
             counts[key] = Count("dropped", why, match.in_port, match.network)
-        elif flow.table is Table.ANSWER and flow.goto in {Table.ADVERTISE, Table.REPLY}:
-            arp = flow.goto is Table.REPLY
+        elif flow.table is Table.ARP_ND_RESPONDER and flow.goto in {
+            Table.ND_RESPONDER,
+            Table.RESPONDER_OUTPUT,
+        }:
+            arp = flow.goto is Table.RESPONDER_OUTPUT
             counts[key] = Count("answered", _question(arp), match.in_port, match.network)
-        elif flow.table is Table.ANSWER and (asked := match._replace(network=None)) in flooded:
+        elif flow.table is Table.ARP_ND_RESPONDER and (asked := match._replace(network=None)) in flooded:
             counts[key] = Count("flooded", flooded[asked], None, match.network)
     return counts
 

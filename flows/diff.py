@@ -61,12 +61,14 @@ def parts(plan: Plan, size: int = PART) -> Iterator[Sequence[Flow]]:
     if not plan.fresh:
         yield plan.add
         return
-    tunnels = {flow.match.in_port for flow in plan.add if flow.table is Table.KEY_TO_NETWORK}
+    tunnels = {flow.match.in_port for flow in plan.add if flow.table is Table.TUNNEL_TO_NETWORK}
     everybody: list[Flow] = []
     by_port: dict[int, list[Flow]] = {}
     for flow in plan.add:
         port = flow.match.in_port
-        if port is None or port in tunnels or flow.table is Table.PACE:  # where frames leave, not enter
+        if (
+            port is None or port in tunnels or flow.table is Table.EGRESS_POLICER
+        ):  # where frames leave, not enter
             everybody.append(flow)
         else:
             by_port.setdefault(port, []).append(flow)

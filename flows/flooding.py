@@ -20,7 +20,7 @@ from flows.actions import Action, Goto, Limit, Output, Paced, PopVlan, PushVlan,
 from flows.flow import Flow
 from flows.match import Match, Source
 from flows.pipeline import EXACT, EXCEPTION, IS_NESTED, NO_LIMITS, key_of
-from flows.tables import Table, onward
+from flows.tables import Table, next_enabled_table
 from flows.view import BridgeView, Member, NetworkView, Peer
 
 UNICAST = "00:00:00:00:00:00/01:00:00:00:00:00"
@@ -28,19 +28,19 @@ UNICAST = "00:00:00:00:00:00/01:00:00:00:00:00"
 
 def storm(view: BridgeView, there: Set[Table]) -> Iterator[Flow]:
     """Whatever a port floods in all of its networks is one rate's; then it goes where a miss leads."""
-    after = [Goto(table) for table in [onward(Table.STORM, there)] if table is not None]
+    after = [Goto(table) for table in [next_enabled_table(Table.STORM_CONTROL, there)] if table is not None]
     for port, limits in sorted(view.limits.items()):
         if limits.flood is not None:
-            yield Flow(Table.STORM, EXACT, Match(in_port=port), (Limit(limits.flood.id), *after))
+            yield Flow(Table.STORM_CONTROL, EXACT, Match(in_port=port), (Limit(limits.flood.id), *after))
 
 
 def flood(network: NetworkView) -> Iterator[Flow]:
     """From a local port: one copy to each peer that has the network and is up, then on to the local ports."""
     if not network.floods_unknown:
-        yield Flow(Table.FLOOD, EXCEPTION, Match(network=network.vni, eth_dst=UNICAST))
+        yield Flow(Table.FLOOD_REMOTE, EXCEPTION, Match(network=network.vni, eth_dst=UNICAST))
     if up := tuple(peer for peer in network.peers if peer.up):
         local = Match(source=Source.LOCAL, network=network.vni)
-        yield Flow(Table.FLOOD, EXACT, local, (*copies(up), Goto(Table.DELIVER)))
+        yield Flow(Table.FLOOD_REMOTE, EXACT, local, (*copies(up), Goto(Table.FLOOD_LOCAL)))
 
 
 def copies(peers: Iterable[Peer]) -> Iterator[Action]:
@@ -55,10 +55,10 @@ def deliver(view: BridgeView, network: NetworkView) -> Iterator[Flow]:
     one that the frame came in on.
     """
     here = Match(network=network.vni)
-    yield Flow(Table.DELIVER, EXACT, here, _to(view, network.members))
+    yield Flow(Table.FLOOD_LOCAL, EXACT, here, _to(view, network.members))
     if network.nests:
         nesting = (member for member in network.members if member.nests)
-        yield Flow(Table.DELIVER, EXCEPTION, here._replace(header=IS_NESTED), _to(view, nesting))
+        yield Flow(Table.FLOOD_LOCAL, EXCEPTION, here._replace(header=IS_NESTED), _to(view, nesting))
 
 
 def _to(view: BridgeView, members: Iterable[Member]) -> tuple[Action, ...]:
@@ -69,7 +69,9 @@ def pace(view: BridgeView) -> Iterator[Flow]:
     """What is flooded to a port counts for its rate as well, and costs its neighbours nothing."""
     for port, limits in sorted(view.limits.items()):
         if limits.receive is not None:
-            yield Flow(Table.PACE, EXACT, Match(in_port=port), (Limit(limits.receive.id), Output(port)))
+            yield Flow(
+                Table.EGRESS_POLICER, EXACT, Match(in_port=port), (Limit(limits.receive.id), Output(port))
+            )
 
 
 def copy(view: BridgeView, member: Member) -> tuple[Action, ...]:

@@ -24,7 +24,7 @@ MESSAGE, QUERY, HEARD = 300, 400, 500
 """Priorities: of messages about groups, of those that reach all ports, of those that the controller gets."""
 
 BOTH = (Source.LOCAL, Source.TUNNEL)
-_FLOOD = Goto(Table.FLOOD)
+_FLOOD = Goto(Table.FLOOD_REMOTE)
 
 
 class _Family(NamedTuple):

@@ -1,16 +1,17 @@
-"""The pipeline of br-int, table by table, as a frame meets it: who may enter, and known destinations.
+"""Layer-2 forwarding of br-int: classification, VLAN and tunnel key to network, MAC learning, FDB lookup.
 
-Who may speak (security and the tables behind it) is in ``flows.security``, questions for addresses and their
-answers in ``flows.answer``.
+Port security is in ``flows.security``, the ARP and ND responder in ``flows.answer``, flooding in
+``flows.flooding``.
 
 ::
 
-    local port ─▶ classify ─▶ vlan-to-key ─▶ security ─▶ learn ─▶ answer ─▶ service ─┐
-                                                           │        │          │     │
-                                                       controller  port    controller│
-    tunnel ─────▶ classify ─▶ key-to-network ────────────────────────────────────────┴─▶ forward ─▶ ...
-                                                                                            │
-    ... ─▶ flows.flooding                                                              port/tunnel
+    local port ─▶ classify ─▶ vlan-to-network ─▶ port-security-* ─▶ mac-learning ─▶ arp-nd-responder ─┐
+                                                      drop          controller       reply to the port │
+                  ┌─── local-services ◀────────────────────────────────────────────────────────────────┘
+                  │    controller: DHCP, RS, packet too big
+                  ▼
+    tunnel ─▶ classify ─▶ tunnel-to-network ─▶ forward ─▶ local port or tunnel
+                                                  └─▶ storm-control ─▶ multicast ─▶ flood-*
 
 Inside, a frame carries its network in the metadata and no tag of ours; the push and the pop of the edge tag
 cancel out in the datapath, so mapping tags to keys costs the fast path nothing. Each function yields flows
@@ -40,7 +41,7 @@ from flows.actions import (
 from flows.flow import Flow, Flows, Kind, Meter, for_each
 from flows.match import SERVICE_VLAN, TAGGED, UNTAGGED, VLAN, Header, Match, Source
 from flows.security import foreign
-from flows.tables import TABLES, Table, onward
+from flows.tables import TABLES, Table, next_enabled_table
 from flows.view import BridgeView, Limits, Location, Member, NetworkView
 
 EXCEPTION = 200
@@ -56,28 +57,28 @@ PUNT_BYTES = 128
 MOST_TAUGHT = 1024
 """Stations that a bridge learns by itself, in one network behind one stranger."""
 
-_AFTER_LEARN = (Goto(Table.ROLE),)
+_AFTER_LEARN = (Goto(Table.DHCP_RA_GUARD),)
 
 
 def misses(there: Set[Table]) -> Iterator[Flow]:
     """These tables count what nothing matched; ``learn`` alone does more than drop it or pass it on."""
     for table in sorted(there):
         if not TABLES[table].whole:
-            after = onward(table, there)
-            punt = (Punt(PUNT_BYTES),) if table is Table.LEARN else ()
+            after = next_enabled_table(table, there)
+            punt = (Punt(PUNT_BYTES),) if table is Table.MAC_LEARNING else ()
             yield Flow(table, MISS, Match(), punt if after is None else (*punt, Goto(after)))
 
 
 def classify(view: BridgeView, trunks: Iterable[int], strangers: Iterable[int]) -> Iterator[Flow]:
     """Tagged on a trunk: keep the tag. From a tunnel: say so; a stranger's is as good as a local port."""
     for port in sorted(strangers):
-        by_tag_and_key = (*_sent(view, port), Goto(Table.VLAN_TO_KEY))
+        by_tag_and_key = (*_sent(view, port), Goto(Table.VLAN_TO_NETWORK))
         yield Flow(Table.CLASSIFY, EXACT, Match(in_port=port), by_tag_and_key)
     for port in sorted(trunks):
-        tagged = (*_sent(view, port), Goto(Table.VLAN_TO_KEY))
+        tagged = (*_sent(view, port), Goto(Table.VLAN_TO_NETWORK))
         yield Flow(Table.CLASSIFY, EXACT, Match(in_port=port, vlan=TAGGED), tagged)
     for port in view.tunnels:
-        from_tunnel = (SetSource(Source.TUNNEL), Goto(Table.KEY_TO_NETWORK))
+        from_tunnel = (SetSource(Source.TUNNEL), Goto(Table.TUNNEL_TO_NETWORK))
         yield Flow(Table.CLASSIFY, EXACT, Match(in_port=port), from_tunnel)
 
 
@@ -102,15 +103,15 @@ def within(meter: Meter | None) -> Iterator[Action]:
 
 
 def _enter(network: NetworkView, member: Member) -> tuple[Action, ...]:
-    """A network without a tag is entered at once; one with a tag by way of vlan-to-key."""
+    """A network without a tag is entered at once; one with a tag by way of vlan-to-network."""
     if member.vlan is None:
         return (*foreign(member.speaker), SetNetwork(network.vni), _checked(member))
-    return (PushVlan(member.vlan), Goto(Table.VLAN_TO_KEY))
+    return (PushVlan(member.vlan), Goto(Table.VLAN_TO_NETWORK))
 
 
 def _checked(member: Member) -> Goto:
     """Whether a sender may be one is a question to strict ports."""
-    return Goto(Table.SECURITY if member.speaker is None else Table.FOREIGN)
+    return Goto(Table.PORT_SECURITY_L2 if member.speaker is None else Table.SPOOF_PREFILTER)
 
 
 def vlan_to_key(network: NetworkView) -> Iterator[Flow]:
@@ -120,17 +121,17 @@ def vlan_to_key(network: NetworkView) -> Iterator[Flow]:
             here = Match(in_port=member.port, key=member.key, vlan=member.vlan if member.tagged else UNTAGGED)
             bare = (PopVlan(),) if member.tagged else ()
             actions = (*bare, *foreign(member.speaker), SetNetwork(network.vni), _checked(member))
-            yield Flow(Table.VLAN_TO_KEY, EXACT, here, actions)
+            yield Flow(Table.VLAN_TO_NETWORK, EXACT, here, actions)
         elif member.vlan is not None:
             here = Match(in_port=member.port, vlan=member.vlan)
             actions = (PopVlan(), *foreign(member.speaker), SetNetwork(network.vni), _checked(member))
-            yield Flow(Table.VLAN_TO_KEY, EXACT, here, actions)
+            yield Flow(Table.VLAN_TO_NETWORK, EXACT, here, actions)
 
 
 def refuse(gates: Iterable[int]) -> Iterator[Flow]:
     """What a trunk or a stranger sends with a tag or key that the file does not give it: a drop for each."""
     for port in sorted(gates):
-        yield Flow(Table.VLAN_TO_KEY, GENERAL, Match(in_port=port))
+        yield Flow(Table.VLAN_TO_NETWORK, GENERAL, Match(in_port=port))
 
 
 def key_to_network(view: BridgeView, network: NetworkView) -> Iterator[Flow]:
@@ -141,18 +142,18 @@ def key_to_network(view: BridgeView, network: NetworkView) -> Iterator[Flow]:
     Of the two ways to say "these peers of all", the shorter one is taken: a flow for each peer that may, or
     one flow for all and a drop for each peer that may not.
     """
-    onward = Table.NESTED if network.nests else Table.FORWARD
-    after = Table.SECURITY if view.learn_from_tunnels else onward
+    onward = Table.NESTED_TAGS if network.nests else Table.FORWARD
+    after = Table.PORT_SECURITY_L2 if view.learn_from_tunnels else onward
     admit = (SetNetwork(network.vni), Goto(after))
     others = sorted(frozenset(view.tunnels).difference(network.entrances))
     for key in network.keys:
         if len(network.entrances) <= len(others) + 1:
             for port in network.entrances:
-                yield Flow(Table.KEY_TO_NETWORK, EXACT, Match(in_port=port, key=key), admit)
+                yield Flow(Table.TUNNEL_TO_NETWORK, EXACT, Match(in_port=port, key=key), admit)
         else:
-            yield Flow(Table.KEY_TO_NETWORK, EXACT, Match(key=key), admit)
+            yield Flow(Table.TUNNEL_TO_NETWORK, EXACT, Match(key=key), admit)
             for port in others:
-                yield Flow(Table.KEY_TO_NETWORK, EXCEPTION, Match(in_port=port, key=key))
+                yield Flow(Table.TUNNEL_TO_NETWORK, EXCEPTION, Match(in_port=port, key=key))
 
 
 def believe(view: BridgeView) -> Iterator[Flow]:
@@ -161,9 +162,9 @@ def believe(view: BridgeView) -> Iterator[Flow]:
     Of a crowded port no source is looked at, so that forged ones cost the datapath no entry each: that needs
     the highest priority of the table, and the first stage of its lookup (ovs-fields(7), staged lookup).
     """
-    yield Flow(Table.LEARN, EXACT, Match(source=Source.LOCAL, eth_src="00:00:00:00:00:00"))
+    yield Flow(Table.MAC_LEARNING, EXACT, Match(source=Source.LOCAL, eth_src="00:00:00:00:00:00"))
     for port in view.crowded:
-        yield Flow(Table.LEARN, EXCEPTION, Match(in_port=port), _AFTER_LEARN, kind=Kind.CROWDED)
+        yield Flow(Table.MAC_LEARNING, EXCEPTION, Match(in_port=port), _AFTER_LEARN, kind=Kind.CROWDED)
 
 
 def teach(view: BridgeView, network: NetworkView) -> Iterator[Flow]:
@@ -177,7 +178,7 @@ def teach(view: BridgeView, network: NetworkView) -> Iterator[Flow]:
             vlan = member.vlan if member.tagged else None
             taught = Teach(network.vni, member.port, member.key, vlan, GENERAL, view.mac_age, MOST_TAUGHT)
             unknown = Match(in_port=member.port, network=network.vni)
-            yield Flow(Table.LEARN, GENERAL, unknown, (taught, Punt(PUNT_BYTES), *_AFTER_LEARN))
+            yield Flow(Table.MAC_LEARNING, GENERAL, unknown, (taught, Punt(PUNT_BYTES), *_AFTER_LEARN))
 
 
 def nested() -> Iterator[Flow]:
@@ -187,7 +188,7 @@ def nested() -> Iterator[Flow]:
     """
     tagged = (Match(header=Header(VLAN)), Match(header=Header(SERVICE_VLAN)), Match(vlan=TAGGED))
     for match in tagged:
-        yield Flow(Table.NESTED, EXACT, match, (SetField("nested", 1), Goto(Table.FORWARD)))
+        yield Flow(Table.NESTED_TAGS, EXACT, match, (SetField("nested", 1), Goto(Table.FORWARD)))
 
 
 def learn(view: BridgeView, vni: int, locations: Iterable[Location]) -> Iterator[Flows]:
@@ -200,7 +201,7 @@ def learn(view: BridgeView, vni: int, locations: Iterable[Location]) -> Iterator
         if not remote or view.learn_from_tunnels:
             known, age = Match(in_port=port, network=vni), view.mac_age if learned else 0
             onward = () if denied else (*((Remember(moves),) if moves else ()), *_AFTER_LEARN)
-            yield for_each(macs, "eth_src", Table.LEARN, EXACT, known, onward, age, _kind(learned))
+            yield for_each(macs, "eth_src", Table.MAC_LEARNING, EXACT, known, onward, age, _kind(learned))
 
 
 def forward(view: BridgeView, network: NetworkView, locations: Collection[Location]) -> Iterator[Flows]:

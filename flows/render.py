@@ -7,7 +7,7 @@ from itertools import groupby
 
 from flows.actions import Action
 from flows.flow import CONTROLLER_METER, Flow, Program
-from flows.tables import TABLES, Declaration, Table
+from flows.tables import TABLES, Table, TableSpec
 
 
 def render(program: Program) -> str:
@@ -25,7 +25,7 @@ def describe_tables() -> str:
     return "\n".join([*head, *rows])
 
 
-def _miss(declaration: Declaration) -> str:
+def _miss(declaration: TableSpec) -> str:
     if declaration.whole:
         return "there is none"
     return "dropped, counted" if declaration.miss is None else f"goes to {declaration.miss.label}"
@@ -37,7 +37,9 @@ def _lines(program: Program) -> Iterator[str]:
         if not flows:
             continue
         yield f"{table.label} ({int(table)}): {declaration.purpose}"
-        of: Callable[[Flow], object] = _question if Table.FOREIGN <= table < Table.SECURITY else _order
+        of: Callable[[Flow], object] = (
+            _question if Table.SPOOF_PREFILTER <= table < Table.PORT_SECURITY_L2 else _order
+        )
         for _, alike in groupby(flows, of):
             first, *others = alike
             yield f"  {first.priority:>3}  {_flow(first)}"

@@ -143,19 +143,19 @@ def refused_everywhere() -> Iterator[tuple[Reason, Flow]]:
     Here nothing matches a whole source: the datapath would need an entry for each.
     """
     group = Match(eth_src="01:00:00:00:00:00/01:00:00:00:00:00")
-    yield "group-source", Flow(Table.SECURITY, EXCEPTION, group)
+    yield "group-source", Flow(Table.PORT_SECURITY_L2, EXCEPTION, group)
     control = Match(eth_dst="01:80:c2:00:00:00/ff:ff:ff:ff:ff:f0", header=_TRUE_MAC)
-    yield "link-local-control", Flow(Table.SECURITY, EXCEPTION, control)
+    yield "link-local-control", Flow(Table.PORT_SECURITY_L2, EXCEPTION, control)
     for tag in _TAGS:
-        yield "tag", Flow(Table.FOREIGN, TAGS, tag)
+        yield "tag", Flow(Table.SPOOF_PREFILTER, TAGS, tag)
     for header in _QUERIES:
-        yield "router", Flow(Table.SENDER, EXCEPTION, Match(header=header))
+        yield "router", Flow(Table.PORT_SECURITY_IP, EXCEPTION, Match(header=header))
     for header in _BAD_NEIGHBOURS:
-        yield "neighbour", Flow(Table.NEIGHBOUR, EXCEPTION, Match(header=header))
+        yield "neighbour", Flow(Table.PORT_SECURITY_ND, EXCEPTION, Match(header=header))
     for header in _UNREADABLE:
-        yield "unreadable", Flow(Table.ROLE, EXCEPTION, Match(source=Source.LOCAL, header=header))
+        yield "unreadable", Flow(Table.DHCP_RA_GUARD, EXCEPTION, Match(source=Source.LOCAL, header=header))
     for role, header in _ROLES:
-        yield role, Flow(Table.ROLE, EXACT, Match(source=Source.LOCAL, header=header))
+        yield role, Flow(Table.DHCP_RA_GUARD, EXACT, Match(source=Source.LOCAL, header=header))
 
 
 def foreign(speaker: Speaker | None) -> Iterator[SetField]:
@@ -193,14 +193,16 @@ def _lies() -> tuple[Flow, ...]:
     """
     arp, ipv6 = Header(ARP), Header(IPV6)
     return (
-        *_questions(Table.FOREIGN, "eth_src", "foreign_mac", Header(), "false_mac"),
-        Flow(Table.FOREIGN, EXACT, Match(header=arp), (Goto(Table.FOREIGN_ARP),)),
-        Flow(Table.FOREIGN, EXACT, Match(header=ipv6), (Goto(Table.FOREIGN_IPV6),)),
-        *_questions(Table.FOREIGN_ARP, "arp_sha", "foreign_mac", arp, "false_arp"),
-        *_questions(Table.FOREIGN_ARP, "arp_spa", "foreign_ip", arp, "false_arp", first=200),
-        *_questions(Table.FOREIGN_IPV6, "ipv6_src", "foreign_ip6", ipv6, "false_ip6"),
-        Flow(Table.FOREIGN_IPV6, EXACT, Match(header=ADVERTISEMENT), (Goto(Table.FOREIGN_TARGET),)),
-        *_questions(Table.FOREIGN_TARGET, "nd_target", "foreign_ip6", ADVERTISEMENT, "false_target"),
+        *_questions(Table.SPOOF_PREFILTER, "eth_src", "foreign_mac", Header(), "false_mac"),
+        Flow(Table.SPOOF_PREFILTER, EXACT, Match(header=arp), (Goto(Table.SPOOF_PREFILTER_ARP),)),
+        Flow(Table.SPOOF_PREFILTER, EXACT, Match(header=ipv6), (Goto(Table.SPOOF_PREFILTER_IPV6),)),
+        *_questions(Table.SPOOF_PREFILTER_ARP, "arp_sha", "foreign_mac", arp, "false_arp"),
+        *_questions(Table.SPOOF_PREFILTER_ARP, "arp_spa", "foreign_ip", arp, "false_arp", first=200),
+        *_questions(Table.SPOOF_PREFILTER_IPV6, "ipv6_src", "foreign_ip6", ipv6, "false_ip6"),
+        Flow(
+            Table.SPOOF_PREFILTER_IPV6, EXACT, Match(header=ADVERTISEMENT), (Goto(Table.SPOOF_PREFILTER_ND),)
+        ),
+        *_questions(Table.SPOOF_PREFILTER_ND, "nd_target", "foreign_ip6", ADVERTISEMENT, "false_target"),
     )
 
 
@@ -213,7 +215,7 @@ def _questions(  # noqa: PLR0917  # what is asked of what, and what follows
         both: dict[str, Any] = {foreign: f"{bit}/{bit}", field: f"{bit}/{bit}"}
         source = both.pop("eth_src", None)
         match = Match(eth_src=source, header=of._replace(**both))
-        yield Flow(table, first - number, match, (SetField(false, 1), Goto(Table.SECURITY)))
+        yield Flow(table, first - number, match, (SetField(false, 1), Goto(Table.PORT_SECURITY_L2)))
 
 
 def everywhere() -> Iterator[Flow]:
@@ -221,8 +223,8 @@ def everywhere() -> Iterator[Flow]:
     yield from _lies()
     yield from (flow for _, flow in refused_everywhere())
     for header in _NAMELESS:
-        yield Flow(Table.SENDER, EXACT, Match(header=header), _LEARN)
-    yield Flow(Table.NEIGHBOUR, EXACT, Match(header=SOLICITATION._replace(nd_sll=NOBODY)), _LEARN)
+        yield Flow(Table.PORT_SECURITY_IP, EXACT, Match(header=header), _LEARN)
+    yield Flow(Table.PORT_SECURITY_ND, EXACT, Match(header=SOLICITATION._replace(nd_sll=NOBODY)), _LEARN)
 
 
 def security(network: NetworkView) -> Iterator[Flow]:
@@ -238,7 +240,7 @@ def security(network: NetworkView) -> Iterator[Flow]:
             if role in member.may:
                 here = Match(in_port=member.port, network=network.vni, header=header)
                 heard = _HEARD if role == "dhcp-server" else ()
-                yield Flow(Table.ROLE, EXCEPTION, here, (*heard, Goto(Table.ADDRESS)))
+                yield Flow(Table.DHCP_RA_GUARD, EXCEPTION, here, (*heard, Goto(Table.NEIGHBOR_SNOOPING)))
 
 
 def leases(view: BridgeView, network: NetworkView) -> Iterator[Flow]:
@@ -252,48 +254,58 @@ def leases(view: BridgeView, network: NetworkView) -> Iterator[Flow]:
             spoken += [(Source.TUNNEL, header) for role, header in _ROLES if role == "dhcp-server"]
         for source, header in spoken:
             said = Match(source=source, network=network.vni, header=header)
-            yield Flow(Table.ROLE, GENERAL, said, (*_HEARD, Goto(Table.ADDRESS)))
+            yield Flow(Table.DHCP_RA_GUARD, GENERAL, said, (*_HEARD, Goto(Table.NEIGHBOR_SNOOPING)))
 
 
 def refused(vni: int, member: Member) -> Iterator[tuple[Reason, Flow]]:
     """What a strict port may not send, unless something more exact says otherwise."""
     here = Match(in_port=member.port, network=vni)
-    yield "mac", Flow(Table.SECURITY, REST, here)
-    yield "arp", Flow(Table.SENDER, REST, _with(here, Header(ARP)))
+    yield "mac", Flow(Table.PORT_SECURITY_L2, REST, here)
+    yield "arp", Flow(Table.PORT_SECURITY_IP, REST, _with(here, Header(ARP)))
     if "router" in member.may:
         for header in (SOLICITATION, ADVERTISEMENT):
-            yield "neighbour", Flow(Table.SENDER, GENERAL, _with(here, header))
+            yield "neighbour", Flow(Table.PORT_SECURITY_IP, GENERAL, _with(here, header))
     else:
-        yield "ipv4", Flow(Table.SENDER, REST, _with(here, Header(IPV4)))
-        yield "ipv6", Flow(Table.SENDER, REST, _with(here, Header(IPV6)))
+        yield "ipv4", Flow(Table.PORT_SECURITY_IP, REST, _with(here, Header(IPV4)))
+        yield "ipv6", Flow(Table.PORT_SECURITY_IP, REST, _with(here, Header(IPV6)))
     for header in (SOLICITATION, ADVERTISEMENT):
-        yield "neighbour", Flow(Table.NEIGHBOUR, REST, _with(here, header))
+        yield "neighbour", Flow(Table.PORT_SECURITY_ND, REST, _with(here, header))
 
 
 def _admitted(vni: int, member: Member, speaker: Speaker) -> Iterator[Flow]:
     here, mac = Match(in_port=member.port, network=vni), speaker.mac
-    yield Flow(Table.SECURITY, EXACT, here._replace(eth_src=mac, header=_TRUE_MAC), (Goto(Table.SENDER),))
+    yield Flow(
+        Table.PORT_SECURITY_L2,
+        EXACT,
+        here._replace(eth_src=mac, header=_TRUE_MAC),
+        (Goto(Table.PORT_SECURITY_IP),),
+    )
     probe = Header(ARP, arp_op=1, arp_spa="0.0.0.0", arp_sha=mac, false_arp=0)  # RFC 5227 §1.1
-    yield Flow(Table.SENDER, EXACT, _with(here, probe), _LEARN)
+    yield Flow(Table.PORT_SECURITY_IP, EXACT, _with(here, probe), _LEARN)
     if "router" in member.may:
         for header in _QUERIES:
-            yield Flow(Table.SENDER, QUERIER, _with(here, header), _LEARN)
+            yield Flow(Table.PORT_SECURITY_IP, QUERIER, _with(here, header), _LEARN)
     for own in speaker.addresses:
         if ":" in own:
-            yield Flow(Table.SENDER, EXACT, _with(here, Header(IPV6, ipv6_src=own, false_ip6=0)), _NEIGHBOUR)
+            yield Flow(
+                Table.PORT_SECURITY_IP,
+                EXACT,
+                _with(here, Header(IPV6, ipv6_src=own, false_ip6=0)),
+                _NEIGHBOUR,
+            )
             for option in (mac, NOBODY):
                 said = ADVERTISEMENT._replace(nd_target=own, nd_tll=option, false_target=0)
-                yield Flow(Table.NEIGHBOUR, EXACT, _with(here, said), _LEARN)
+                yield Flow(Table.PORT_SECURITY_ND, EXACT, _with(here, said), _LEARN)
         else:
             said = Header(ARP, arp_spa=own, arp_sha=mac, false_arp=0)
-            yield Flow(Table.SENDER, EXACT, _with(here, said), _LEARN)
-            yield Flow(Table.SENDER, EXACT, _with(here, Header(IPV4, ipv4_src=own)), _LEARN)
-    yield Flow(Table.NEIGHBOUR, EXACT, _with(here, SOLICITATION._replace(nd_sll=mac)), _LEARN)
+            yield Flow(Table.PORT_SECURITY_IP, EXACT, _with(here, said), _LEARN)
+            yield Flow(Table.PORT_SECURITY_IP, EXACT, _with(here, Header(IPV4, ipv4_src=own)), _LEARN)
+    yield Flow(Table.PORT_SECURITY_ND, EXACT, _with(here, SOLICITATION._replace(nd_sll=mac)), _LEARN)
 
 
 def _with(here: Match, header: Header) -> Match:
     return here._replace(header=header)
 
 
-_LEARN: tuple[Action, ...] = (Goto(Table.LEARN),)
-_NEIGHBOUR: tuple[Action, ...] = (Goto(Table.NEIGHBOUR),)
+_LEARN: tuple[Action, ...] = (Goto(Table.MAC_LEARNING),)
+_NEIGHBOUR: tuple[Action, ...] = (Goto(Table.PORT_SECURITY_ND),)

@@ -57,7 +57,7 @@ def size(network: NetworkView) -> Iterator[Flow]:
     for member in network.members:
         if member.largest is not None:
             here = Match(in_port=member.port, source=Source.LOCAL, network=network.vni)
-            yield Flow(Table.SIZE, _EXACT, here, (Measure(member.largest), Goto(Table.SERVICE)))
+            yield Flow(Table.MTU_CHECK, _EXACT, here, (Measure(member.largest), Goto(Table.LOCAL_SERVICES)))
 
 
 def service(network: NetworkView) -> Iterator[Flow]:
@@ -65,11 +65,11 @@ def service(network: NetworkView) -> Iterator[Flow]:
     limit = [Limit(each.id) for each in [meter(network)] if each is not None]
     if _unbounded(network):
         too_large = Match(source=Source.TOO_LARGE, network=network.vni)
-        yield Flow(Table.SERVICE, _GENERAL, too_large)
+        yield Flow(Table.LOCAL_SERVICES, _GENERAL, too_large)
         for ethertype in (IPV4, IPV6):
             packet = too_large._replace(header=Header(eth_type=ethertype))
-            yield Flow(Table.SERVICE, _EXACT, packet, (*limit, Punt(_QUOTED)))
+            yield Flow(Table.LOCAL_SERVICES, _EXACT, packet, (*limit, Punt(_QUOTED)))
     if network.serves:
         for header, onward in _SERVED:
             asked = Match(source=Source.LOCAL, network=network.vni, header=header)
-            yield Flow(Table.SERVICE, _EXACT, asked, (*limit, Punt(WHOLE), *onward))
+            yield Flow(Table.LOCAL_SERVICES, _EXACT, asked, (*limit, Punt(WHOLE), *onward))

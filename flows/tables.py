@@ -1,7 +1,7 @@
 """The tables of br-int, each declared once: its purpose, what it may match, where it may go, its miss.
 
-Ids leave gaps for tables to come. ``flows.verify`` holds flows against these declarations. A table that is
-there for a feature has no flow on a bridge that has not got it, and a miss that leads there passes it by.
+Ids leave gaps for more tables. ``flows.verify`` checks flows against these declarations. A table of a feature
+has no flow on a bridge without it, and a miss that leads there skips it.
 """
 
 from __future__ import annotations
@@ -12,59 +12,59 @@ from enum import Enum, IntEnum
 
 
 class Table(IntEnum):
-    """OpenFlow table ids, in the order in which a frame meets them."""
+    """OpenFlow table ids, in the order of the pipeline."""
 
     CLASSIFY = 0
-    VLAN_TO_KEY = 10
-    KEY_TO_NETWORK = 20
-    FOREIGN = 22
-    FOREIGN_ARP = 24
-    FOREIGN_IPV6 = 26
-    FOREIGN_TARGET = 28
-    SECURITY = 30
-    SENDER = 32
-    NEIGHBOUR = 34
-    LEARN = 40
-    ROLE = 44
-    ADDRESS = 48
-    ANSWER = 50
-    ADVERTISE = 52
-    REPLY = 54
-    SIZE = 56
-    SERVICE = 58
-    NESTED = 59
+    VLAN_TO_NETWORK = 10
+    TUNNEL_TO_NETWORK = 20
+    SPOOF_PREFILTER = 22
+    SPOOF_PREFILTER_ARP = 24
+    SPOOF_PREFILTER_IPV6 = 26
+    SPOOF_PREFILTER_ND = 28
+    PORT_SECURITY_L2 = 30
+    PORT_SECURITY_IP = 32
+    PORT_SECURITY_ND = 34
+    MAC_LEARNING = 40
+    DHCP_RA_GUARD = 44
+    NEIGHBOR_SNOOPING = 48
+    ARP_ND_RESPONDER = 50
+    ND_RESPONDER = 52
+    RESPONDER_OUTPUT = 54
+    MTU_CHECK = 56
+    LOCAL_SERVICES = 58
+    NESTED_TAGS = 59
     FORWARD = 60
-    STORM = 62
+    STORM_CONTROL = 62
     MULTICAST = 65
-    FLOOD = 70
-    DELIVER = 80
-    PACE = 90
+    FLOOD_REMOTE = 70
+    FLOOD_LOCAL = 80
+    EGRESS_POLICER = 90
 
     @property
     def label(self) -> str:
-        """The name in the documents, in dumps and on the command line, such as ``vlan-to-key``."""
+        """The name in the documents, in dumps and on the command line, such as ``vlan-to-network``."""
         return self.name.lower().replace("_", "-")
 
 
 class Feature(Enum):
-    """What only some bridges have, in the words of the documents."""
+    """What enables a table on a bridge, as the documents put it."""
 
-    STRICT = "a port is strict"
-    ANSWERS = "an address is known"
-    ANSWERS_6 = "an IPv6 address is known"
-    SIZE = "somebody else made the device of a port"
-    SERVICE = "DHCP is served, or sizes are asked"
-    NESTED = "a trunk without port security has a network of the bridge"
-    FLOOD_RATE = "a port has a `broadcast_rate`"
-    RECEIVE_RATE = "a port has a rate to receive"
+    PORT_SECURITY = "a port has port security"
+    RESPONDER = "an IP address is known"
+    RESPONDER_IPV6 = "an IPv6 address is known"
+    MTU_CHECK = "a port's device is not made by sdnapp"
+    LOCAL_SERVICES = "a network has DHCP or an MTU check"
+    NESTED_TAGS = "a trunk without port security has a network of the bridge"
+    STORM_CONTROL = "a port has a `broadcast_rate`"
+    EGRESS_RATE = "a port has a rate to receive"
 
 
 @dataclass(frozen=True, slots=True)
-class Declaration:
-    """What a table decides; ``miss`` is the table a frame goes to when nothing matches, None: dropped.
+class TableSpec:
+    """Purpose and limits of a table; ``miss`` is where a frame goes that no flow matches, None: dropped.
 
-    ``only``: the table is there for this alone; None: on every bridge. ``whole``: flows of its own match
-    whatever comes there, and it needs no miss.
+    ``only``: the feature that enables the table; None: it is on every bridge. ``whole``: its flows match
+    every frame that gets there, and it needs no miss.
     """
 
     purpose: str
@@ -82,183 +82,184 @@ def _declare(
     miss: Table | None = None,
     only: Feature | None = None,
     whole: bool = False,
-) -> Declaration:
+) -> TableSpec:
     """``goes_to``: besides where a miss goes."""
     everywhere = frozenset(goes_to if miss is None else (*goes_to, miss))
-    return Declaration(purpose, frozenset(matches.split()), everywhere, miss, only, whole)
+    return TableSpec(purpose, frozenset(matches.split()), everywhere, miss, only, whole)
 
 
-TABLES: Mapping[Table, Declaration] = {
+TABLES: Mapping[Table, TableSpec] = {
     Table.CLASSIFY: _declare(
-        "where a frame came from: an access port, a trunk, a tunnel or a stranger's tunnel",
+        "ingress classification by port: access port, trunk, tunnel of a host, tunnel of an external VTEP",
         "in_port vlan",
-        *(Table.VLAN_TO_KEY, Table.KEY_TO_NETWORK, Table.FOREIGN, Table.SECURITY),
+        *(Table.VLAN_TO_NETWORK, Table.TUNNEL_TO_NETWORK, Table.SPOOF_PREFILTER, Table.PORT_SECURITY_L2),
     ),
-    Table.VLAN_TO_KEY: _declare(
-        "the tag, on the port that carries it, becomes the network, and others end here; of a stranger's "
-        "tunnel, tag and key",
+    Table.VLAN_TO_NETWORK: _declare(
+        "VLAN tag to network, on trunks; tag and key on tunnels of external VTEPs; other tags are dropped",
         "in_port key vlan",
-        *(Table.FOREIGN, Table.SECURITY),
+        *(Table.SPOOF_PREFILTER, Table.PORT_SECURITY_L2),
         whole=True,
     ),
-    Table.KEY_TO_NETWORK: _declare(
-        "the tunnel key, from a peer that may send it, becomes the network; what it vouches for is believed",
+    Table.TUNNEL_TO_NETWORK: _declare(
+        "tunnel key (VNI, GRE key) to network, from peers that have the network; frames skip the checks that "
+        "the sending bridge made",
         "in_port key",
-        *(Table.SECURITY, Table.NESTED, Table.FORWARD),
+        *(Table.PORT_SECURITY_L2, Table.NESTED_TAGS, Table.FORWARD),
     ),
-    Table.FOREIGN: _declare(
-        "no second tag from a strict port; has a source a bit that its MAC has not? Then no more of it needs "
-        "to be looked at",
+    Table.SPOOF_PREFILTER: _declare(
+        "a source MAC with a bit that the port's own lacks is marked as spoofed, with one datapath entry a "
+        "bit, not one a MAC; a second tag is dropped",
         "vlan eth_src eth_type foreign_mac",
-        *(Table.FOREIGN_ARP, Table.FOREIGN_IPV6),
-        miss=Table.SECURITY,
-        only=Feature.STRICT,
+        *(Table.SPOOF_PREFILTER_ARP, Table.SPOOF_PREFILTER_IPV6),
+        miss=Table.PORT_SECURITY_L2,
+        only=Feature.PORT_SECURITY,
     ),
-    Table.FOREIGN_ARP: _declare(
-        "the same of the sender in ARP",
+    Table.SPOOF_PREFILTER_ARP: _declare(
+        "the same for sender addresses in ARP",
         "eth_type arp_spa arp_sha foreign_mac foreign_ip",
-        miss=Table.SECURITY,
-        only=Feature.STRICT,
+        miss=Table.PORT_SECURITY_L2,
+        only=Feature.PORT_SECURITY,
     ),
-    Table.FOREIGN_IPV6: _declare(
-        "the same of IPv6 addresses",
+    Table.SPOOF_PREFILTER_IPV6: _declare(
+        "the same for source addresses in IPv6",
         "eth_type ip_proto ipv6_src icmpv6_type foreign_ip6",
-        Table.FOREIGN_TARGET,
-        miss=Table.SECURITY,
-        only=Feature.STRICT,
+        Table.SPOOF_PREFILTER_ND,
+        miss=Table.PORT_SECURITY_L2,
+        only=Feature.PORT_SECURITY,
     ),
-    Table.FOREIGN_TARGET: _declare(
-        "the same of the address that a neighbour advertisement is about",
+    Table.SPOOF_PREFILTER_ND: _declare(
+        "the same for target addresses in neighbor advertisements",
         "eth_type ip_proto icmpv6_type nd_target foreign_ip6",
-        miss=Table.SECURITY,
-        only=Feature.STRICT,
+        miss=Table.PORT_SECURITY_L2,
+        only=Feature.PORT_SECURITY,
     ),
-    Table.SECURITY: _declare(
-        "who may speak: no group, and on a strict port nobody but its own MAC",
+    Table.PORT_SECURITY_L2: _declare(
+        "drop group addresses as source, and on ports with port security every source MAC but their own",
         "in_port network eth_src eth_dst false_mac",
-        Table.SENDER,
-        miss=Table.LEARN,
+        Table.PORT_SECURITY_IP,
+        miss=Table.MAC_LEARNING,
     ),
-    Table.SENDER: _declare(
-        "from which addresses a strict port may speak, in IP and in ARP",
+    Table.PORT_SECURITY_IP: _declare(
+        "on ports with port security, drop IP and ARP from addresses that are not theirs",
         "in_port network eth_type ip_proto ip_frag ipv4_src ipv4_dst ipv6_src udp_src udp_dst icmpv6_type "
         "arp_op arp_spa arp_sha false_arp false_ip6",
-        Table.NEIGHBOUR,
-        miss=Table.LEARN,
-        only=Feature.STRICT,
+        Table.PORT_SECURITY_ND,
+        miss=Table.MAC_LEARNING,
+        only=Feature.PORT_SECURITY,
     ),
-    Table.NEIGHBOUR: _declare(
-        "for whom a strict port may speak in neighbour discovery",
+    Table.PORT_SECURITY_ND: _declare(
+        "on ports with port security, drop ND messages about addresses that are not theirs",
         "in_port network eth_type ip_proto ip_frag icmpv6_type nd_target nd_sll nd_tll false_target",
-        miss=Table.LEARN,
-        only=Feature.STRICT,
+        miss=Table.MAC_LEARNING,
+        only=Feature.PORT_SECURITY,
     ),
-    Table.LEARN: _declare(
-        "is this source where we think it is? A new one is told; one that lives elsewhere ends",
+    Table.MAC_LEARNING: _declare(
+        "look up the source MAC: a new one, or one at another port, is sent to the controller; one that is "
+        "blocked there is dropped",
         "in_port source network eth_src",
-        miss=Table.ROLE,
+        miss=Table.DHCP_RA_GUARD,
     ),
-    Table.ROLE: _declare(
-        "what only some ports may send: messages of DHCP servers and of routers; IP packets whose headers "
-        "cannot be read end here",
+    Table.DHCP_RA_GUARD: _declare(
+        "drop DHCP server messages and router advertisements from ports without that role; drop IP packets "
+        "whose headers cannot be read",
         "in_port source network eth_type ip_proto ip_frag udp_dst icmpv6_type",
-        miss=Table.ADDRESS,
+        miss=Table.NEIGHBOR_SNOOPING,
     ),
-    Table.ADDRESS: _declare(
-        "what ARP and neighbour discovery say of addresses: is it known? If not, the controller hears of it; "
-        "what the file gives somebody else ends here",
+    Table.NEIGHBOR_SNOOPING: _declare(
+        "ARP and ND snooping: new bindings are sent to the controller; those that conflict with an address "
+        "of the file are dropped",
         "in_port source network eth_dst eth_type ip_proto ipv6_src icmpv6_type icmpv6_code arp_op arp_spa "
         "arp_tpa arp_sha nd_target nd_sll nd_tll",
-        miss=Table.ANSWER,
+        miss=Table.ARP_ND_RESPONDER,
     ),
-    Table.ANSWER: _declare(
-        "who has this address? Asked by a local port of somebody known: the question becomes its answer",
+    Table.ARP_ND_RESPONDER: _declare(
+        "ARP requests and neighbor solicitations for known addresses become replies",
         "in_port source network eth_dst eth_type ip_proto ipv6_src icmpv6_type icmpv6_code arp_op arp_spa "
         "arp_tpa nd_target nd_sll",
-        *(Table.ADVERTISE, Table.FORWARD, Table.REPLY),
-        miss=Table.SIZE,
+        *(Table.ND_RESPONDER, Table.FORWARD, Table.RESPONDER_OUTPUT),
+        miss=Table.MTU_CHECK,
     ),
-    Table.ADVERTISE: _declare(
-        "a neighbour solicitation that became an advertisement gets the option of one",
+    Table.ND_RESPONDER: _declare(
+        "turn a solicitation's link-layer option into that of an advertisement",
         "eth_type ip_proto icmpv6_type icmpv6_code",
-        Table.REPLY,
-        only=Feature.ANSWERS_6,
+        Table.RESPONDER_OUTPUT,
+        only=Feature.RESPONDER_IPV6,
         whole=True,
     ),
-    Table.REPLY: _declare(
-        "an answer goes back to where the question came from, as its wire wants it",
+    Table.RESPONDER_OUTPUT: _declare(
+        "send a reply out of the port that the request came in on, tagged as the port requires",
         "in_port network",
-        only=Feature.ANSWERS,
+        only=Feature.RESPONDER,
         whole=True,
     ),
-    Table.SIZE: _declare(
-        "does the frame fit the network? Asked of ports whose device somebody else made",
+    Table.MTU_CHECK: _declare(
+        "mark frames that exceed the MTU of their network (check_pkt_larger)",
         "in_port source network",
-        miss=Table.SERVICE,
-        only=Feature.SIZE,
+        miss=Table.LOCAL_SERVICES,
+        only=Feature.MTU_CHECK,
     ),
-    Table.SERVICE: _declare(
-        "what the network itself answers: DHCP, router solicitations, frames that are too large",
+    Table.LOCAL_SERVICES: _declare(
+        "send to the controller what it answers: DHCP, router solicitations, frames that exceed the MTU",
         "source network eth_type ip_proto udp_src udp_dst icmpv6_type",
-        miss=Table.NESTED,
-        only=Feature.SERVICE,
+        miss=Table.NESTED_TAGS,
+        only=Feature.LOCAL_SERVICES,
     ),
-    Table.NESTED: _declare(
-        "a second tag is noted: what it hides from guards reaches no port but trunks without port security",
+    Table.NESTED_TAGS: _declare(
+        "mark frames with a second tag: they reach trunks without port security alone",
         "vlan eth_type",
         miss=Table.FORWARD,
-        only=Feature.NESTED,
+        only=Feature.NESTED_TAGS,
     ),
     Table.FORWARD: _declare(
-        "known destinations: a local port, or a peer behind its tunnel",
+        "destination lookup (FDB): a local port, or the tunnel to a peer",
         "source network eth_dst nested",
-        miss=Table.STORM,
+        miss=Table.STORM_CONTROL,
     ),
-    Table.STORM: _declare(
-        "how many frames a port may have flooded; the rest of them ends here",
+    Table.STORM_CONTROL: _declare(
+        "storm control: meter what a port has flooded",
         "in_port",
         miss=Table.MULTICAST,
-        only=Feature.FLOOD_RATE,
+        only=Feature.STORM_CONTROL,
     ),
     Table.MULTICAST: _declare(
-        "a group goes to those that listen and to routers; queries and reports, to the controller",
+        "multicast forwarding by IGMP and MLD snooping; queries and reports are sent to the controller",
         "source network eth_src eth_dst eth_type ip_proto ipv4_dst ipv6_dst icmpv6_type",
-        miss=Table.FLOOD,
+        miss=Table.FLOOD_REMOTE,
     ),
-    Table.FLOOD: _declare(
-        "broadcast, multicast, unknown from a local port: to each peer that has the network, once",
+    Table.FLOOD_REMOTE: _declare(
+        "head-end replication: broadcast, unknown unicast and multicast, once to each peer with the network",
         "source network eth_dst",
-        miss=Table.DELIVER,
+        miss=Table.FLOOD_LOCAL,
     ),
-    Table.DELIVER: _declare(
-        "a flooded frame reaches the local ports of its network (all that a tunnel may reach)",
+    Table.FLOOD_LOCAL: _declare(
+        "replicate to the local ports of the network; frames from tunnels go nowhere else (split horizon)",
         "network nested",
         whole=True,
     ),
-    Table.PACE: _declare(
-        "a flooded frame leaves by a port that has a rate; in_port is that port, as ``resubmit`` has it",
+    Table.EGRESS_POLICER: _declare(
+        "meter a copy that leaves by a port with a rate; in_port is that port (resubmit)",
         "in_port",
-        only=Feature.RECEIVE_RATE,
+        only=Feature.EGRESS_RATE,
         whole=True,
     ),
 }
 
 
-def needed(features: Set[Feature]) -> frozenset[Table]:
-    """The tables of a bridge that has these."""
+def enabled_tables(features: Set[Feature]) -> frozenset[Table]:
+    """Return the tables of a bridge with these features."""
     return frozenset(table for table, it in TABLES.items() if it.only is None or it.only in features)
 
 
-def leads_to(table: Table) -> frozenset[Table]:
-    """Where its flows may go. A miss passes by what is there for a feature alone, and so may a flow."""
+def allowed_next_tables(table: Table) -> frozenset[Table]:
+    """Return where flows of a table may go. A miss skips tables that are not enabled, and so may a flow."""
     here = TABLES[table]
     if here.miss is None or TABLES[here.miss].only is None:
         return here.goes_to
-    return here.goes_to | leads_to(here.miss)
+    return here.goes_to | allowed_next_tables(here.miss)
 
 
-def onward(table: Table, there: Set[Table]) -> Table | None:
-    """Where a miss leads, of the tables that are there."""
+def next_enabled_table(table: Table, there: Set[Table]) -> Table | None:
+    """Return where a miss leads, of the tables ``there``."""
     after = TABLES[table].miss
     while after is not None and after not in there:
         after = TABLES[after].miss

@@ -156,7 +156,7 @@ def _copy(state: _State, frame: Frame, port: int) -> Copy:
 
 def _pace(program: Program, state: _State, frame: Frame, port: int) -> Flow:
     """The flow of this port in ``pace``, done to a copy of the frame."""
-    found = _lookup(program, Table.PACE, replace(frame, in_port=port), state)
+    found = _lookup(program, Table.EGRESS_POLICER, replace(frame, in_port=port), state)
     assert found is not None
     for action in found.actions:
         _act(state, frame, action)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from flows.flow import Flow
-from flows.tables import TABLES, leads_to
+from flows.tables import TABLES, allowed_next_tables
 
 
 def check(flow: Flow) -> None:
@@ -13,5 +13,5 @@ def check(flow: Flow) -> None:
     if stray:
         raise ValueError(f"{flow.table.label} may not match {sorted(stray)}: {flow}")
     goto = flow.goto
-    if goto is not None and (goto not in leads_to(flow.table) or goto <= flow.table):
+    if goto is not None and (goto not in allowed_next_tables(flow.table) or goto <= flow.table):
         raise ValueError(f"{flow.table.label} may not go to {goto.label}: {flow}")

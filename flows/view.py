@@ -194,13 +194,13 @@ class BridgeView:
         networks, limits = self.networks, self.limits.values()
         members = [member for network in networks for member in network.members]
         has = {
-            Feature.STRICT: any(member.speaker is not None for member in members),
-            Feature.ANSWERS: any(network.answers for network in networks),
-            Feature.ANSWERS_6: any(":" in known.ip for network in networks for known in network.answers),
-            Feature.SIZE: (sized := any(member.largest is not None for member in members)),
-            Feature.SERVICE: sized or any(network.serves for network in networks),
-            Feature.NESTED: any(network.nests for network in networks),
-            Feature.FLOOD_RATE: any(of_port.flood is not None for of_port in limits),
-            Feature.RECEIVE_RATE: any(of_port.receive is not None for of_port in limits),
+            Feature.PORT_SECURITY: any(member.speaker is not None for member in members),
+            Feature.RESPONDER: any(network.answers for network in networks),
+            Feature.RESPONDER_IPV6: any(":" in known.ip for network in networks for known in network.answers),
+            Feature.MTU_CHECK: (sized := any(member.largest is not None for member in members)),
+            Feature.LOCAL_SERVICES: sized or any(network.serves for network in networks),
+            Feature.NESTED_TAGS: any(network.nests for network in networks),
+            Feature.STORM_CONTROL: any(of_port.flood is not None for of_port in limits),
+            Feature.EGRESS_RATE: any(of_port.receive is not None for of_port in limits),
         }
         return frozenset(feature for feature, there in has.items() if there)

@@ -80,7 +80,7 @@ def _packet_in(message: Any, dpid: int, connection: int, now: float, probes: byt
     vni, ofport = exact(match, "metadata"), exact(match, "in_port")
     if vni is None or ofport is None or len(data) < 12:
         return None
-    if message.table_id == Table.LEARN and data[6:12] != probes:
+    if message.table_id == Table.MAC_LEARNING and data[6:12] != probes:
         return SourceSeen(dpid, Sighting(vni, data[6:12].hex(":"), ofport), now, connection=connection)
     if message.table_id in TABLES:
         return Heard(dpid, Table(message.table_id), vni, ofport, data, now, connection=connection)
@@ -92,7 +92,7 @@ def _flow_removed(message: Any, dpid: int, connection: int) -> FromBridge | None
     match, gone = message.match, (message.table_id, message.cookie)
     if message.reason not in {ofproto.OFPRR_IDLE_TIMEOUT, ofproto.OFPRR_HARD_TIMEOUT}:
         return None
-    if message.table_id == Table.ADDRESS:
+    if message.table_id == Table.NEIGHBOR_SNOOPING:
         memory = neighbours.remembered(message)
         return None if memory is None else AddressSilent(dpid, memory, gone, connection=connection)
     vni, mac, ofport = (exact(match, name) for name in ("metadata", "eth_src", "in_port"))

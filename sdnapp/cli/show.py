@@ -59,7 +59,7 @@ def _drops(url: str, as_json: bool) -> None:
 
 @click.command()
 @click.argument("host")
-@click.option("--table", "-t", help="Only this table, such as vlan-to-key.")
+@click.option("--table", "-t", help="Only this table, such as vlan-to-network.")
 @rest_options
 def flows(host: str, table: str | None, rest: str | None, name: str | None, as_json: bool) -> None:
     """Show the flows of a HOST's bridge, with their counters."""
@@ -126,7 +126,10 @@ def _shortened(rows: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
 
 
 def _question(row: dict[str, Any]) -> object:
-    if not Table.FOREIGN <= row["table_id"] < Table.SECURITY or "foreign_" not in row["match"]:
+    if (
+        not Table.SPOOF_PREFILTER <= row["table_id"] < Table.PORT_SECURITY_L2
+        or "foreign_" not in row["match"]
+    ):
         return row["table_id"], row["priority"], row["match"]
     return row["table_id"], row["actions"], tuple(part.partition("=")[0] for part in row["match"].split())
 

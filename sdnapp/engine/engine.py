@@ -344,10 +344,10 @@ class Engine:
     def _listen(self, host: str, said: Heard) -> list[Effect]:
         """A frame that counts for what it says."""
         match said:
-            case Heard(_, Table.ADDRESS, vni, ofport, data, now):
+            case Heard(_, Table.NEIGHBOR_SNOOPING, vni, ofport, data, now):
                 if (claim := claimed(data)) is not None:
                     self._state = hear(self._state, Said(host, vni, ofport, claim), now)
-            case Heard(_, Table.ROLE | Table.MULTICAST, vni, ofport, data, now):
+            case Heard(_, Table.DHCP_RA_GUARD | Table.MULTICAST, vni, ofport, data, now):
                 if (message := decode(data)) is not None:
                     self._clock = now
                     self._state = step(self._state, GroupsHeard(host, vni, ofport, message, now))
@@ -356,7 +356,7 @@ class Engine:
                     for word in leases.decode(data)
                     for note in self._lease(Said(host, vni, ofport, word.claim, word.lease), word, now)
                 ]
-            case Heard(_, Table.LEARN, vni, ofport, data, now):
+            case Heard(_, Table.MAC_LEARNING, vni, ofport, data, now):
                 self._clock = now
                 self._probe_returned(host, vni, ofport, data, now)
                 return []

@@ -273,7 +273,9 @@ def _nicira(action: Action) -> bytes:
     """Those that only Open vSwitch has."""
     match action:
         case Paced(port):
-            again = _resubmit.pack(0xFFFF, _resubmit.size, _NICIRA, _RESUBMIT_TABLE, port, Table.PACE)
+            again = _resubmit.pack(
+                0xFFFF, _resubmit.size, _NICIRA, _RESUBMIT_TABLE, port, Table.EGRESS_POLICER
+            )
             return _clone.pack(0xFFFF, _clone.size + len(again), _NICIRA, _CLONE) + again
         case Teach():
             return teach(action)

@@ -23,12 +23,12 @@ def remembered(entry: Any) -> AddressMemory | None:
     vni, ofport = exact(match, "metadata"), exact(match, "in_port")
     if vni is None:
         return None
-    if entry.table_id == Table.ADDRESS and ofport is not None:
+    if entry.table_id == Table.NEIGHBOR_SNOOPING and ofport is not None:
         for ip, mac in _CLAIMS:
             if exact(match, ip) is not None:
                 claim = Claim(match[ip], exact(match, mac) or "")
                 return AddressMemory(vni, claim, ofport, entry.hard_timeout)
-    if entry.table_id == Table.ANSWER:
+    if entry.table_id == Table.ARP_ND_RESPONDER:
         actions = (action for i in entry.instructions for action in getattr(i, "actions", ()))
         for action in actions:
             if isinstance(action, parser.OFPActionSetField) and action.key == "eth_src":

@@ -236,7 +236,7 @@ class Switch:
                 with suppress(Unreadable):  # a foreign flow with a cookie like ours
                     if kind is _CROWDED:
                         crowded += filter(None, [exact(entry.match, "in_port")])
-                    elif table in {Table.ADDRESS, Table.ANSWER}:
+                    elif table in {Table.NEIGHBOR_SNOOPING, Table.ARP_ND_RESPONDER}:
                         addresses += filter(None, [neighbours.remembered(entry)])
                     elif table == Table.MULTICAST:
                         groups += filter(None, [remembered(entry)])
@@ -436,13 +436,13 @@ def _learned_flow(entry: FlowStats) -> LearnedFlow | None:
     """
     entry.check()
     table, match = entry.table_id, entry.match_bytes
-    vni, mac = value(match, "metadata"), value(match, "eth_src" if table == Table.LEARN else "eth_dst")
+    vni, mac = value(match, "metadata"), value(match, "eth_src" if table == Table.MAC_LEARNING else "eth_dst")
     if vni is None or mac is None:
         return None
     key, station = int.from_bytes(vni, "big"), mac.hex(":")
     instructions = _parsed(bytes(entry.instruction_bytes))
     actions = [action for i in instructions for action in getattr(i, "actions", ())]
-    if table == Table.LEARN and (ofport := value(match, "in_port")) is not None:
+    if table == Table.MAC_LEARNING and (ofport := value(match, "in_port")) is not None:
         notes = (int.from_bytes(a.note, "big") for a in actions if isinstance(a, parser.NXActionNote))
         moves = next(notes, 0)
         at = int.from_bytes(ofport, "big")

@@ -86,7 +86,10 @@ def guest_replugged(subject: Subject, _random: Random) -> Iterator[Scope]:
 @fault("openvswitch", loses="streams of its host")
 def flows_by_hand(subject: Subject, random: Random) -> Iterator[Scope]:
     """Flows deleted, added, altered by somebody else."""
-    host, table = random.choice(subject.hosts), random.choice([0, int(Table.FORWARD), int(Table.LEARN)])
+    host, table = (
+        random.choice(subject.hosts),
+        random.choice([0, int(Table.FORWARD), int(Table.MAC_LEARNING)]),
+    )
     hand = random.choice(
         [
             ("del-flows", "br-int", f"table={table}"),

@@ -115,7 +115,7 @@ def _read(message: Any, clock: Clock) -> None:
     if isinstance(message, parser.OFPPacketIn):
         exact(message.match, "metadata")
         frame(message.data[: packet.LONGEST])
-    elif isinstance(message, parser.OFPFlowRemoved) and message.table_id == Table.ADDRESS:
+    elif isinstance(message, parser.OFPFlowRemoved) and message.table_id == Table.NEIGHBOR_SNOOPING:
         remembered(message)
     elif isinstance(message, parser.OFPErrorMsg):
         _reason(message)

@@ -19,7 +19,7 @@ from tests.malformed.built import Built, joined, message, sized, tlv
 ONF, NICIRA = 0x4F4E4600, 0x2320
 _FRAMES = list(frames.made(1, 4000))
 _FIELDS = [field for field in ofproto.oxm_types if hasattr(field.type, "size")]
-_COOKIES = [Flow(Table.LEARN, 1, Match(), kind=kind).cookie for kind in Kind]
+_COOKIES = [Flow(Table.MAC_LEARNING, 1, Match(), kind=kind).cookie for kind in Kind]
 
 Make = Callable[[Random], Built]
 

@@ -76,7 +76,7 @@ def test_what_fits_is_not_told_to_be_dropped(running: Running) -> None:
     machine(running, "ping", "-c", "1", "-W", "1", "10.1.1.98", check=False)
 
     until(lambda: counts(running)["flooded", "arp"] > before["flooded", "arp"])
-    assert counts(running)["dropped", "service"] == 0
+    assert counts(running)["dropped", "local-services"] == 0
 
 
 def counts(running: Running) -> Counter[tuple[str, str]]:

@@ -202,10 +202,10 @@ def test_what_the_file_gives_no_port_that_learns_can_claim(running: Running) -> 
             any1.send(sent)
         until(lambda: alarms() == claimed)
         running.settled()
-        before = dropped(running, "any1")["address"]
+        before = dropped(running, "any1")["neighbor-snooping"]
         for sent in FALSE.values():
             any1.send(sent)
-        until(lambda: dropped(running, "any1")["address"] == before + len(FALSE), patience=5)
+        until(lambda: dropped(running, "any1")["neighbor-snooping"] == before + len(FALSE), patience=5)
         got = [*heard(red1), *(outer.inner for outer in seen())]
 
     assert told[22:32] == octets(MAC[2]) + ip_address("10.1.1.2").packed

@@ -84,7 +84,7 @@ def _refused(net: Strangers, host: str, peer: str) -> int:
     """Frames of a stranger that its host has dropped for their tag or their key."""
     flows = json.loads(
         subprocess.check_output(
-            [SDNAPP, "flows", host, "-t", "vlan-to-key", "--json", "--rest", net.lab.lab.rest]
+            [SDNAPP, "flows", host, "-t", "vlan-to-network", "--json", "--rest", net.lab.lab.rest]
         )
     )
     (port,) = (port for port in net.lab.get("/v1/ports") if port["name"] == peer)

@@ -112,7 +112,7 @@ def test_nobody_hears_of_the_unknown_where_it_is_dropped(net: Strangers) -> None
 def dropped(running: Running) -> int:
     """Frames of red/db that host2 flooded nowhere."""
     said = running.get("/v1/hosts/host2/counters")
-    wanted = ("dropped", "flood", "red/db")
+    wanted = ("dropped", "flood-remote", "red/db")
     return sum(c["frames"] for c in said if (c["what"], c["why"], c["network"]) == wanted)
 
 

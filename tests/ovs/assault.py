@@ -78,7 +78,7 @@ def packet_ins(port: int, dpid: int, ofport: int) -> None:
     while answers.is_alive():
         sources = (pack("!I", next(macs)) for _ in range(_BURST))
         frames = (b"\xff" * 6 + b"\x02\xcc" + each + b"\x88\xb5" + bytes(46) for each in sources)
-        one.say(b"".join(packet_in(VNI, ofport, frame, Table.LEARN) for frame in frames))
+        one.say(b"".join(packet_in(VNI, ofport, frame, Table.MAC_LEARNING) for frame in frames))
         sent += _BURST
         if sent % 50_000 == 0:
             print(sent / (time.monotonic() - begin), flush=True)

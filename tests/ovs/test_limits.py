@@ -104,7 +104,7 @@ def test_learned_macs_have_no_lines_at_info(controller: Controller) -> None:
     frames = (b"\xff" * 6 + mac + b"\x88\xb5" + bytes(46) for mac in macs)
     lines = len(controller.log.read_text().splitlines())
 
-    bridge.say(b"".join(packet_in(5010, port.ofport, frame, Table.LEARN) for frame in frames))
+    bridge.say(b"".join(packet_in(5010, port.ofport, frame, Table.MAC_LEARNING) for frame in frames))
 
     until(lambda: sum(at["kind"] == "learned" for at in controller.get("/v1/locations")) == MACS)
     assert len(controller.log.read_text().splitlines()) - lines < MACS / 4

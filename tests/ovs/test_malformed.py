@@ -85,13 +85,13 @@ def test_packets_and_flows_that_say_too_little_cost_no_line_and_no_reading(contr
         for fields in (b"", metadata, in_port, masked + in_port, metadata + part_of_it):
             length = 4 + len(fields)
             match = pack("!HH", 1, length) + fields + bytes(-length % 8)
-            for table in (Table.LEARN, Table.ADDRESS, Table.MULTICAST):
+            for table in (Table.MAC_LEARNING, Table.NEIGHBOR_SNOOPING, Table.MULTICAST):
                 bridge.send(
                     PACKET_IN, pack("!IHBBQ", 0xFFFFFFFF, len(frame), 0, table, 0) + match + b"\0\0" + frame
                 )
             length += len(eth_src)
             match = pack("!HH", 1, length) + fields + eth_src + bytes(-length % 8)
-            for table in (Table.LEARN, Table.ADDRESS):
+            for table in (Table.MAC_LEARNING, Table.NEIGHBOR_SNOOPING):
                 bridge.send(FLOW_REMOVED, pack("!QHBBIIHHQQ", 0, 1, 0, table, 0, 0, 0, 0, 0, 0) + match)
         foreign = pack("!II", 7, 7) + bytes(13)
         bridge.send(MULTIPART_REPLY, pack("!HHI", 0xFFFF, 0, 0) + foreign, xid=0)

@@ -172,7 +172,7 @@ def test_a_bridge_that_reads_nothing_holds_up_no_other(
     until(deaf.in_sync)
     port = next(port for port in host.ports if port.interface == "red1")
     frame = bytes.fromhex("ffffffffffff02aa00000001") + b"\x08\x06" + bytes(46)
-    many = b"".join(packet_in(5010, port.ofport, frame, Table.LEARN) for _ in range(50))
+    many = b"".join(packet_in(5010, port.ofport, frame, Table.MAC_LEARNING) for _ in range(50))
     echoes = b"".join(message(ECHO_REQUEST, bytes(60000)) for _ in range(200))
     deaf.rogue.socket.settimeout(0.5)
     began = time.monotonic()

@@ -83,10 +83,12 @@ def test_there_are_flows_where_frames_come_and_nowhere_else(view: BridgeView) ->
     """But for the one that counts keys that are not ours, whether or not there are tunnels."""
     flows = compile_bridge(view).flows.values()
     come = {Table.CLASSIFY} | {flow.goto for flow in flows}
-    come |= {Table.PACE for flow in flows if any(isinstance(action, Paced) for action in flow.actions)}
+    come |= {
+        Table.EGRESS_POLICER for flow in flows if any(isinstance(action, Paced) for action in flow.actions)
+    }
 
     if view.networks:
-        assert {flow.table for flow in flows} | {None} == come | {Table.KEY_TO_NETWORK, None}
+        assert {flow.table for flow in flows} | {None} == come | {Table.TUNNEL_TO_NETWORK, None}
 
 
 @given(views(), views())
@@ -206,7 +208,7 @@ def test_nobody_receives_a_frame_twice_nor_its_sender_at_all(view: BridgeView, f
     ports = [copy.port for copy in walked.copies]
 
     assert len(ports) == len(set(ports))
-    assert frame.in_port not in ports or walked.flows[-1].table is Table.REPLY
+    assert frame.in_port not in ports or walked.flows[-1].table is Table.RESPONDER_OUTPUT
 
 
 @given(views(), frames)
@@ -238,7 +240,9 @@ def test_no_source_of_a_crowded_port_is_looked_at(view: BridgeView, frame: Frame
     if frame.in_port in view.crowded:
         met = walk(compile_bridge(view), frame).flows
 
-        assert {flow.match for flow in met if flow.table is Table.LEARN} <= {Match(in_port=frame.in_port)}
+        assert {flow.match for flow in met if flow.table is Table.MAC_LEARNING} <= {
+            Match(in_port=frame.in_port)
+        }
 
 
 @given(views(), frames)
@@ -297,7 +301,7 @@ def test_what_is_too_large_goes_no_further_and_what_fits_goes_on(view: BridgeVie
     large = walk(program, replace(frame, size=largest + 1, header=PING))
 
     assert not large.copies
-    believed = Table.SIZE in {flow.table for flow in large.flows}
+    believed = Table.MTU_CHECK in {flow.table for flow in large.flows}
     assert large.punted or not believed
     fits = walk(program, replace(frame, size=largest, header=PING))
     unasked = replace(

@@ -58,7 +58,7 @@ def test_the_controller_hears_of_leases_from_those_who_may_give_them(
 ) -> None:
     """Behind a tunnel, its own bridge has seen to that; where nobody else tells us, it counts as well."""
     met = walk(compile_bridge(view), replace(frame, header=said)).flows
-    heard = [flow for flow in met if flow.table is Table.ROLE and Punt(WHOLE) in flow.actions]
+    heard = [flow for flow in met if flow.table is Table.DHCP_RA_GUARD and Punt(WHOLE) in flow.actions]
     found = where(view, frame)
     if found is not None:
         assert not heard or "dhcp-server" in found[1].may

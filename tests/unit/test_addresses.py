@@ -98,7 +98,7 @@ def lie(state: State, ip: str = "10.1.1.2", to: str = "10.1.1.99", at: str = BRO
 def test_what_the_file_gives_somebody_else_nobody_hears_and_we_hear_once() -> None:
     for state, told in ((up(), True), (with_liar(), False)):
         ended = lie(state)
-        assert (ended.ports, ended.punted, ended.dropped_in) == (frozenset(), told, Table.ADDRESS)
+        assert (ended.ports, ended.punted, ended.dropped_in) == (frozenset(), told, Table.NEIGHBOR_SNOOPING)
     assert lie(with_liar(), "10.1.1.1").ports  # red1's own
 
 
@@ -113,7 +113,7 @@ def test_an_announcement_to_one_station_of_what_the_file_gives_another_ends() ->
     """No table answers it, so it would reach the station, whose neighbour cache it changes."""
     ended = lie(up(), to="10.1.1.2", at=RED2.mac or "")
 
-    assert (ended.ports, ended.dropped_in) == (frozenset(), Table.ADDRESS)
+    assert (ended.ports, ended.dropped_in) == (frozenset(), Table.NEIGHBOR_SNOOPING)
 
 
 def test_lies_are_forgotten_with_silence_with_the_port_and_when_they_become_true() -> None:

@@ -98,7 +98,7 @@ def test_flow_by_flow_it_is_what_the_bridges_would_get_and_lose() -> None:
         assert len(of_host.add) == len(of_host.remove)
         assert all("5010" in str(flow) for flow in of_host.remove)
         assert all("6010" in str(flow) for flow in of_host.add)
-        assert Table.KEY_TO_NETWORK in {flow.table for flow in of_host.add}
+        assert Table.TUNNEL_TO_NETWORK in {flow.table for flow in of_host.add}
 
 
 def test_a_new_setting_of_devices_changes_no_flow() -> None:
@@ -127,7 +127,7 @@ def test_the_command_compares_two_files(tmp_path: Path) -> None:
     assert (same.exit_code, same.output) == (0, "")
     assert other.exit_code == 1
     assert other.output.startswith("~ network red/web: vni 5010 -> 6010\n\nhost1: ")
-    assert "+ key-to-network 100" in other.output
+    assert "+ tunnel-to-network 100" in other.output
     answer = json.loads(as_json.output)
     assert answer["differences"][0]["name"] == "red/web"
     assert answer["flows"].keys() == {"host1", "host2"}

@@ -60,7 +60,7 @@ def test_what_a_trunk_sends_with_another_tag_is_counted_by_trunk() -> None:
     program = compile_bridge(view)
     met = walk(program, Frame(TRUNK, RED_MAC, BROADCAST, (50,))).flows
 
-    assert counted(view, program)[met[-1].key] == Count("dropped", "vlan-to-key", TRUNK, None)
+    assert counted(view, program)[met[-1].key] == Count("dropped", "vlan-to-network", TRUNK, None)
 
 
 def test_what_is_small_enough_is_not_told_to_be_dropped_as_too_large() -> None:

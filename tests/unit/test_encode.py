@@ -149,7 +149,7 @@ def os_ken_actions(action: Action) -> list[Any]:
 def nicira_actions(action: Action) -> list[Any]:
     match action:
         case Paced(port):
-            again = _bytes_of(parser.NXActionResubmitTable(port, Table.PACE))
+            again = _bytes_of(parser.NXActionResubmitTable(port, Table.EGRESS_POLICER))
             return [parser.NXActionUnknown(42, bytes(6) + again)]
         case Remember(number):
             return [parser.NXActionNote(list(number.to_bytes(6, "big")))]
@@ -241,7 +241,7 @@ def test_flows_of_any_view(view: BridgeView) -> None:
 )
 def test_fields_behind_the_ethernet_header(header: Header) -> None:
     match = Match(in_port=1, source=Source.LOCAL, network=RED, vlan=UNTAGGED, eth_src=RED_MAC, header=header)
-    flow = Flow(Table.SECURITY, 100, match, (Goto(Table.LEARN),))
+    flow = Flow(Table.PORT_SECURITY_L2, 100, match, (Goto(Table.MAC_LEARNING),))
 
     assert encode.add_flow(flow, XID) == serialised(os_ken_flow(flow))
 

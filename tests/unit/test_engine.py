@@ -239,7 +239,7 @@ def test_a_learned_source_is_programmed_where_it_is_and_where_its_network_is() -
 
     tables = {send.dpid: sorted(flow.table for flow in send.plan.add) for send in of(Send, effects)}
     assert tables == {
-        HOST1.datapath_id: [Table.LEARN, Table.FORWARD],
+        HOST1.datapath_id: [Table.MAC_LEARNING, Table.FORWARD],
         HOST2.datapath_id: [Table.FORWARD],
     }
     notes = of(Note, effects)
@@ -263,7 +263,9 @@ def test_sources_that_fall_silent_together_are_worked_out_once(monkeypatch: pyte
     before = set(fake.flows[dpid])
     fake.tell(*seen)
     aged = [
-        key for key in fake.flows[dpid] - before if kind_of(key[1]) is Kind.LEARNED and key[0] == Table.LEARN
+        key
+        for key in fake.flows[dpid] - before
+        if kind_of(key[1]) is Kind.LEARNED and key[0] == Table.MAC_LEARNING
     ]
     assert len(aged) == len(seen)
     fake.flows[dpid] -= set(aged)
@@ -304,7 +306,7 @@ def test_a_flow_that_expired_at_a_crowded_port_is_put_back() -> None:
     fake.tell(connected(HOST1), connected(HOST2))
     fake.tell(*sources)
     held = fake.flows[HOST1.datapath_id]
-    learned = next(key for key in held if key[0] == Table.LEARN and kind_of(key[1]) is Kind.LEARNED)
+    learned = next(key for key in held if key[0] == Table.MAC_LEARNING and kind_of(key[1]) is Kind.LEARNED)
 
     first = sources[0]
     assert isinstance(first, SourceSeen)

@@ -72,7 +72,7 @@ TRUTHS = {
 
 
 def is_question(flow: Flow) -> bool:
-    return Table.FOREIGN <= flow.table < Table.SECURITY and TAGS > flow.priority > EXACT
+    return Table.SPOOF_PREFILTER <= flow.table < Table.PORT_SECURITY_L2 and TAGS > flow.priority > EXACT
 
 
 @pytest.mark.parametrize("lie", LIES)
@@ -81,13 +81,13 @@ def test_lies_end(program: Program, lie: str) -> None:
     header, source = LIES[lie]
     ended = sent(program, header, source)
 
-    assert ended.dropped_in in {Table.SECURITY, Table.SENDER, Table.NEIGHBOUR}
+    assert ended.dropped_in in {Table.PORT_SECURITY_L2, Table.PORT_SECURITY_IP, Table.PORT_SECURITY_ND}
     assert ended.flows[-1].match.in_port == RED_PORT
 
 
 @pytest.mark.parametrize("truth", TRUTHS)
 def test_truths_do_not(program: Program, truth: str) -> None:
-    assert Table.LEARN in {flow.table for flow in sent(program, TRUTHS[truth]).flows}
+    assert Table.MAC_LEARNING in {flow.table for flow in sent(program, TRUTHS[truth]).flows}
 
 
 def test_each_bit_is_asked_once_and_in_an_order_of_its_own(program: Program) -> None:

@@ -60,6 +60,6 @@ def test_a_hundred_thousand_frames_leave_the_controller_as_it_was(seed: int) -> 
 
 def _event(table: Table, asked: tuple[int, int, int], data: bytes, now: float) -> Event:
     dpid, vni, ofport = asked
-    if table is Table.LEARN:
+    if table is Table.MAC_LEARNING:
         return SourceSeen(dpid, Sighting(vni, data[6:12].hex(":"), ofport), now)
     return Heard(dpid, table, vni, ofport, data, now)

@@ -67,7 +67,12 @@ def test_what_hides_from_a_guard_ends_whatever_the_port(name: str, kind: str, po
     ended = sent(PROGRAMS[kind], HIDDEN[name], port)
 
     assert ended.copies == ()
-    assert ended.dropped_in in {Table.SENDER, Table.NEIGHBOUR, Table.ROLE, Table.ADDRESS}
+    assert ended.dropped_in in {
+        Table.PORT_SECURITY_IP,
+        Table.PORT_SECURITY_ND,
+        Table.DHCP_RA_GUARD,
+        Table.NEIGHBOR_SNOOPING,
+    }
 
 
 FRAGMENTS = {
@@ -93,8 +98,8 @@ def test_fragments_of_other_packets_pass(name: str, kind: str) -> None:
 def test_a_second_tag_ends_at_a_port_with_port_security_and_passes_elsewhere(inner: tuple[int, ...]) -> None:
     said = Header(ARP, arp_op=1, arp_spa="10.1.1.2", arp_sha=RED_MAC)
 
-    assert sent(STRICT, said, TRUNK, *inner).dropped_in is Table.FOREIGN
-    assert sent(ROUTING, said, TRUNK, *inner).dropped_in is Table.FOREIGN
+    assert sent(STRICT, said, TRUNK, *inner).dropped_in is Table.SPOOF_PREFILTER
+    assert sent(ROUTING, said, TRUNK, *inner).dropped_in is Table.SPOOF_PREFILTER
     assert TUNNEL in sent(LEARNING, said, TRUNK, *inner).ports
 
 
@@ -102,7 +107,7 @@ def test_a_second_tag_ends_at_a_port_with_port_security_and_passes_elsewhere(inn
 def test_so_does_any_kind_of_tag(kind: int) -> None:
     """Open vSwitch takes the last of these for no tag at all."""
     for port in (RED_PORT, TRUNK):
-        assert sent(STRICT, Header(kind), port).dropped_in is Table.FOREIGN
+        assert sent(STRICT, Header(kind), port).dropped_in is Table.SPOOF_PREFILTER
 
 
 BAD = {
@@ -121,7 +126,7 @@ def test_neighbour_messages_that_hosts_must_ignore_leave_no_port_with_port_secur
 ) -> None:
     ended = sent(PROGRAMS[kind], BAD[name])
 
-    assert ended.dropped_in in {Table.SENDER, Table.NEIGHBOUR}
+    assert ended.dropped_in in {Table.PORT_SECURITY_IP, Table.PORT_SECURITY_ND}
 
 
 def test_questions_without_an_option_leave_it() -> None:
@@ -141,7 +146,7 @@ def test_queries_for_listeners_come_from_routers_where_there_is_port_security(na
     header, group = QUERIES[name]
     frame = Frame(RED_PORT, RED_MAC, group, header=header)
 
-    assert walk(STRICT, frame).dropped_in is Table.SENDER
+    assert walk(STRICT, frame).dropped_in is Table.PORT_SECURITY_IP
     for may_ask in (LEARNING, ROUTING):
         assert walk(may_ask, frame).ports == {TUNNEL, TRUNK}
         assert walk(may_ask, frame).punted
@@ -153,8 +158,8 @@ def test_igmp_to_what_is_no_group_leaves_no_port_with_port_security(to: str) -> 
     said = Header(IPV4, IGMP, ipv4_src=OWN, ipv4_dst=to)
     report = said._replace(ipv4_dst="239.1.2.3")
 
-    assert sent(STRICT, said).dropped_in is Table.SENDER
-    assert sent(STRICT, report._replace(ip_frag="first")).dropped_in is Table.SENDER
+    assert sent(STRICT, said).dropped_in is Table.PORT_SECURITY_IP
+    assert sent(STRICT, report._replace(ip_frag="first")).dropped_in is Table.PORT_SECURITY_IP
     assert sent(STRICT, report).ports == {TUNNEL, TRUNK}
 
 
@@ -169,7 +174,9 @@ def test_a_query_is_heard_behind_all_that_may_keep_listeners_from_it() -> None:
     heard = [flow.table for flow in met if Punt(WHOLE) in flow.actions]
 
     assert heard == [Table.MULTICAST]
-    assert [flow.table for flow in met].index(Table.STORM) < [flow.table for flow in met].index(heard[0])
+    assert [flow.table for flow in met].index(Table.STORM_CONTROL) < [flow.table for flow in met].index(
+        heard[0]
+    )
 
 
 def test_what_a_tunnel_brings_was_checked_by_its_peer() -> None:

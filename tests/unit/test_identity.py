@@ -15,11 +15,11 @@ from flows.tables import Table
 
 NOTHING = "another word"
 EXAMPLE = Flow(
-    Table.SECURITY,
+    Table.PORT_SECURITY_L2,
     100,
     Match(3, Source.LOCAL, header=Header(IPV4, ip_frag="later", false_mac=1)),
     (SetSource(Source.TUNNEL), SetField("foreign_mac", "00:00:00:00:00:01"), Move("arp_spa", "arp_tpa"),
-     Output(7), Goto(Table.LEARN)),
+     Output(7), Goto(Table.MAC_LEARNING)),
 )  # fmt: skip
 """A flow with an enum, a register, a word of fragments and a table."""
 
@@ -87,10 +87,7 @@ def test_registers_that_overlap_are_refused() -> None:
         declare([Register("a", 2, 48, words=2), Register("b", 3, 1)])
 
 
-@pytest.mark.parametrize(
-    "register",
-    [Register("a", 16, 1), Register("a", 1, 48, words=2), Register("a", 0, 33), Register("a", 0, 1, 3)],
-)
+@pytest.mark.parametrize(("first", "width", "words"), [(16, 1, 1), (1, 48, 2), (0, 33, 1), (0, 1, 3)])
 def test_a_register_that_cannot_be_is_refused(first: int, width: int, words: int) -> None:
     with pytest.raises(ValueError, match="registers from reg"):
         declare([Register("a", first, width, words)])

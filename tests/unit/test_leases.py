@@ -80,7 +80,11 @@ def answers(state: State, host: str) -> dict[str, Answer]:
 def known_by(state: State, host: str) -> list[Flow]:
     """The flows that say that the address is no news."""
     flows = compile_bridge(view_of(state, host)).flows.values()
-    return [f for f in flows if f.table is Table.ADDRESS and f.match.header and f.match.header.arp_spa == IP]
+    return [
+        f
+        for f in flows
+        if f.table is Table.NEIGHBOR_SNOOPING and f.match.header and f.match.header.arp_spa == IP
+    ]
 
 
 def ack(seconds: bytes | None = b"\0\0\x0e\x10", kind: int = 5, yours: str = IP, op: int = 2) -> bytes:
@@ -245,7 +249,9 @@ def test_where_the_network_serves_itself_no_client_is_listened_to() -> None:
         state = up(FILE.replace("vni: 5010, ", f"vni: 5010, {dhcp_key}"))
         flows = compile_bridge(view_of(state, "host1")).flows.values()
         heard = [
-            f for f in flows if f.table is Table.ROLE and f.match.header and f.match.header.udp_dst == 67
+            f
+            for f in flows
+            if f.table is Table.DHCP_RA_GUARD and f.match.header and f.match.header.udp_dst == 67
         ]
         assert bool(heard) is listens
 
@@ -256,7 +262,7 @@ def test_the_engine_hears_of_leases_keeps_them_and_loses_them() -> None:
     fake.tell(connected(host1), connected(host2))
     fake.tell(SourceSeen(host1.datapath_id, Sighting(RED, GUEST, port("guest1")), 1.0))
 
-    effects = fake.tell(Heard(host2.datapath_id, Table.ROLE, RED, port("server"), ack(), 2.0))
+    effects = fake.tell(Heard(host2.datapath_id, Table.DHCP_RA_GUARD, RED, port("server"), ack(), 2.0))
 
     assert Note("lease.heard", {"network": "red/web", "ip": IP, "mac": GUEST, "seconds": 3600}) in effects
     status = fake.engine.status("f")

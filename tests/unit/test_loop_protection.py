@@ -222,7 +222,7 @@ def returned(fake: Fake, emits: list[Emit], out: str, back: str) -> list[Note]:
     """What the probe of one port does that comes in at another."""
     numbered = numbers(HOST1)
     (data,) = (emit.data for emit in emits if emit.ofport == numbered[out])
-    heard = Heard(HOST1.datapath_id, Table.LEARN, 5010, numbered[back], data, now=2.0)
+    heard = Heard(HOST1.datapath_id, Table.MAC_LEARNING, 5010, numbered[back], data, now=2.0)
     return of(Note, fake.tell(heard))
 
 
@@ -248,7 +248,9 @@ def test_a_returned_probe_takes_the_port_out_of_the_program_and_is_told(fake: Fa
 
 def test_a_frame_that_looks_like_a_probe_is_that_of_any_station(fake: Fake) -> None:
     source = fake.engine.probe_source
-    heard = Heard(HOST1.datapath_id, Table.LEARN, 5010, numbers(HOST1)["a"], b"\x03" * 6 + source, now=2.0)
+    heard = Heard(
+        HOST1.datapath_id, Table.MAC_LEARNING, 5010, numbers(HOST1)["a"], b"\x03" * 6 + source, now=2.0
+    )
     fake.tell(heard)
 
     assert fake.engine.state.place_of(WEB, source.hex(":")) == A
@@ -257,7 +259,7 @@ def test_a_frame_that_looks_like_a_probe_is_that_of_any_station(fake: Fake) -> N
 
 def test_a_probe_that_comes_in_by_another_network_is_no_loop(fake: Fake) -> None:
     (data, *_) = (emit.data for emit in of(Emit, fake.tell(Elapsed(LoopsAged(1.0)))))
-    fake.tell(Heard(HOST2.datapath_id, Table.LEARN, 5020, numbers(HOST2)["t"], data, now=2.0))
+    fake.tell(Heard(HOST2.datapath_id, Table.MAC_LEARNING, 5020, numbers(HOST2)["t"], data, now=2.0))
     assert not fake.engine.state.loops.held
 
 

@@ -128,12 +128,12 @@ def test_inner_tags_of_a_tenant_pass_untouched_between_trunks(inner: tuple[int, 
         (Frame(RED_PORT, RED_MAC, RED_FAR, (10,)), Table.CLASSIFY),
         (Frame(TRUNK, STRANGER, RED_FAR), Table.CLASSIFY),
         (Frame(99, STRANGER, RED_FAR), Table.CLASSIFY),
-        (Frame(TRUNK, STRANGER, RED_FAR, (50,)), Table.VLAN_TO_KEY),
-        (Frame(TUNNEL, RED_FAR, RED_MAC, key=4711), Table.KEY_TO_NETWORK),
-        (Frame(OTHER_TUNNEL, RED_FAR, RED_MAC, key=RED), Table.KEY_TO_NETWORK),
-        (Frame(RED_PORT, "03:00:00:00:00:01", RED_FAR), Table.SECURITY),
-        (Frame(RED_PORT, "00:00:00:00:00:00", RED_FAR), Table.LEARN),
-        (Frame(RED_PORT, RED_MAC, "01:80:c2:00:00:0e"), Table.SECURITY),
+        (Frame(TRUNK, STRANGER, RED_FAR, (50,)), Table.VLAN_TO_NETWORK),
+        (Frame(TUNNEL, RED_FAR, RED_MAC, key=4711), Table.TUNNEL_TO_NETWORK),
+        (Frame(OTHER_TUNNEL, RED_FAR, RED_MAC, key=RED), Table.TUNNEL_TO_NETWORK),
+        (Frame(RED_PORT, "03:00:00:00:00:01", RED_FAR), Table.PORT_SECURITY_L2),
+        (Frame(RED_PORT, "00:00:00:00:00:00", RED_FAR), Table.MAC_LEARNING),
+        (Frame(RED_PORT, RED_MAC, "01:80:c2:00:00:0e"), Table.PORT_SECURITY_L2),
     ],
 )
 def test_what_has_no_business_here_is_dropped_where_it_is_counted(frame: Frame, table: Table) -> None:
@@ -174,13 +174,15 @@ def test_keys_are_taken_from_peers_that_have_the_network_and_in_few_flows(having
     for tunnel in tunnels:
         admitted = bool(walk(program, Frame(tunnel, STRANGER, BROADCAST, key=RED)).copies)
         assert admitted is (tunnel in peers)
-    flows = [f for f in program.flows.values() if f.table is Table.KEY_TO_NETWORK and f.match.key]
+    flows = [f for f in program.flows.values() if f.table is Table.TUNNEL_TO_NETWORK and f.match.key]
     assert len(flows) <= min(having, 6 - having)
 
 
 def test_only_learned_sources_age_and_their_flows_say_so() -> None:
     learn = [
-        f for f in PROGRAM.flows.values() if f.table is Table.LEARN and f.match.eth_src and f.match.in_port
+        f
+        for f in PROGRAM.flows.values()
+        if f.table is Table.MAC_LEARNING and f.match.eth_src and f.match.in_port
     ]
 
     assert {f.match.eth_src: (f.idle, kind_of(f.cookie) is Kind.LEARNED) for f in learn} == {
@@ -240,29 +242,32 @@ def test_who_lives_elsewhere_is_heard_of_nothing() -> None:
             walk(program, Frame(RED_PORT, who, group, header=said)) for who in (RED_MAC, STRANGER)
         )
         assert (known.punted, known.dropped_in) == (True, None)
-        assert (denied.punted, denied.dropped_in) == (False, Table.LEARN)
+        assert (denied.punted, denied.dropped_in) == (False, Table.MAC_LEARNING)
 
 
 PLAIN = two_tenants()
 SOME = Meter(1, 1000, 1000)
-FOR_STRICT = {table for table in Table if table.label.startswith("foreign")} | {Table.SENDER, Table.NEIGHBOUR}
+FOR_STRICT = {table for table in Table if table.label.startswith("spoof-prefilter")} | {
+    Table.PORT_SECURITY_IP,
+    Table.PORT_SECURITY_ND,
+}
 HAVING: dict[str, tuple[BridgeView, set[Table]]] = {
     "nothing": (PLAIN, set()),
     "a strict port": (with_red(PLAIN, speaker=Speaker(RED_MAC, ("fe80::1",))), FOR_STRICT),
-    "a port of others": (with_red(PLAIN, largest=1464), {Table.SIZE, Table.SERVICE}),
-    "DHCP": (serving(PLAIN), {Table.SERVICE}),
-    "an address": (known(PLAIN, "10.1.1.1"), {Table.REPLY}),
-    "an IPv6 address": (known(PLAIN, "10.1.1.1", "fd00::1"), {Table.ADVERTISE, Table.REPLY}),
-    "a trunk without port security": (nesting(PLAIN), {Table.NESTED}),
+    "a port of others": (with_red(PLAIN, largest=1464), {Table.MTU_CHECK, Table.LOCAL_SERVICES}),
+    "DHCP": (serving(PLAIN), {Table.LOCAL_SERVICES}),
+    "an address": (known(PLAIN, "10.1.1.1"), {Table.RESPONDER_OUTPUT}),
+    "an IPv6 address": (known(PLAIN, "10.1.1.1", "fd00::1"), {Table.ND_RESPONDER, Table.RESPONDER_OUTPUT}),
+    "a trunk without port security": (nesting(PLAIN), {Table.NESTED_TAGS}),
     "a querier": (asked(PLAIN), set()),
-    "a rate of floods": (with_limits(PLAIN, Limits(flood=SOME)), {Table.STORM}),
-    "a rate to receive": (with_limits(PLAIN, Limits(receive=SOME)), {Table.PACE}),
+    "a rate of floods": (with_limits(PLAIN, Limits(flood=SOME)), {Table.STORM_CONTROL}),
+    "a rate to receive": (with_limits(PLAIN, Limits(receive=SOME)), {Table.EGRESS_POLICER}),
 }
 """Views with one thing each, and the tables that are there for it."""
 AFTER = {
-    Table.ANSWER: (Table.SIZE, Table.SERVICE, Table.NESTED, Table.FORWARD),
-    Table.SERVICE: (Table.NESTED, Table.FORWARD),
-    Table.FORWARD: (Table.STORM, Table.MULTICAST),
+    Table.ARP_ND_RESPONDER: (Table.MTU_CHECK, Table.LOCAL_SERVICES, Table.NESTED_TAGS, Table.FORWARD),
+    Table.LOCAL_SERVICES: (Table.NESTED_TAGS, Table.FORWARD),
+    Table.FORWARD: (Table.STORM_CONTROL, Table.MULTICAST),
 }
 """Where a miss leads: the first of these that is there."""
 
@@ -293,7 +298,7 @@ def test_every_table_says_what_happens_to_the_rest(what: str) -> None:
 def test_what_a_bridge_has_more_changes_no_flow_of_a_port_or_a_station(what: str) -> None:
     """It has the same flows and more, but for where the misses lead, and what is of the very thing."""
     before, now = set(PROGRAM.flows.values()), set(compile_bridge(HAVING[what][0]).flows.values())
-    very = {Table.KEY_TO_NETWORK} if HAVING[what][1] == {Table.NESTED} else set()
+    very = {Table.TUNNEL_TO_NETWORK} if HAVING[what][1] == {Table.NESTED_TAGS} else set()
 
     for gone in before - now:
         assert gone.match == Match() or gone.table in very or RED_PORT in {gone.match.in_port, *outputs(gone)}

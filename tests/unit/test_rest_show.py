@@ -34,14 +34,17 @@ FLOWS = [
                 APPLY,
                 [parser.OFPActionPushVlan(), parser.OFPActionSetField(vlan_vid=10 | ofproto.OFPVID_PRESENT)],
             ),
-            parser.OFPInstructionGotoTable(Table.VLAN_TO_KEY),
+            parser.OFPInstructionGotoTable(Table.VLAN_TO_NETWORK),
         ],
         Table.CLASSIFY,
     ),
     entry(
         {"in_port": GRE, "tunnel_id": 5010},
-        [parser.OFPInstructionWriteMetadata(5010, 2**64 - 1), parser.OFPInstructionGotoTable(Table.SECURITY)],
-        Table.KEY_TO_NETWORK,
+        [
+            parser.OFPInstructionWriteMetadata(5010, 2**64 - 1),
+            parser.OFPInstructionGotoTable(Table.PORT_SECURITY_L2),
+        ],
+        Table.TUNNEL_TO_NETWORK,
     ),
     entry({"reg0": 0, "metadata": 5010, "eth_dst": "02:00:00:00:00:01"}, [OUT_RED1], Table.FORWARD),
     entry({"in_port": 99, "metadata": 9, "vlan_vid": (0x1000, 0x1000), "eth_type": 0x800}, [OUT_RED1], 5),
@@ -111,21 +114,21 @@ def test_flows_speak_the_words_of_the_project_in_the_order_of_the_tables() -> No
 
     told = [(flow["table"], flow["match"], flow["actions"]) for flow in json.loads(result.output)]
     assert told == [
-        ("classify", "in_port=red1 vlan=none", "push_vlan:10 goto:vlan-to-key"),
+        ("classify", "in_port=red1 vlan=none", "push_vlan:10 goto:vlan-to-network"),
         ("5", "in_port=99 network=9 vlan=any eth_type=0x0800", "output:red1"),
-        ("key-to-network", "in_port=gre-host2 key=5010", "set_network:red/web goto:security"),
+        ("tunnel-to-network", "in_port=gre-host2 key=5010", "set_network:red/web goto:port-security-l2"),
         ("forward", "any", "drop"),
         ("forward", "source=local network=red/web eth_dst=02:00:00:00:00:01", "output:red1"),
     ]
     plain = run("flows", "host1").output
-    assert ["key-to-network", "100", "in_port=gre-host2", "key=5010"] in [row[:4] for row in rows(plain)]
+    assert ["tunnel-to-network", "100", "in_port=gre-host2", "key=5010"] in [row[:4] for row in rows(plain)]
 
 
 @pytest.mark.usefixtures("controller")
 def test_an_example_of_what_is_asked_of_each_bit_is_enough(controller: Controller) -> None:
     """All are in the JSON."""
     bits = [
-        entry({"eth_src": (mac, mac), "reg3": (bit, bit)}, [], Table.FOREIGN)
+        entry({"eth_src": (mac, mac), "reg3": (bit, bit)}, [], Table.SPOOF_PREFILTER)
         for bit, mac in ((1 << n, (1 << n).to_bytes(6, "big").hex(":")) for n in range(8))
     ]
     controller.replies = [reply([FlowStats(raw) for raw in bits])]
@@ -178,9 +181,9 @@ def test_a_narrow_terminal_cuts_no_word() -> None:
 
 
 def test_a_table_may_be_chosen_by_name(controller: Controller) -> None:
-    assert run("flows", "host1", "--table", "key-to-network").exit_code == 0
+    assert run("flows", "host1", "--table", "tunnel-to-network").exit_code == 0
 
-    assert controller.asked[-1].table_id == Table.KEY_TO_NETWORK
+    assert controller.asked[-1].table_id == Table.TUNNEL_TO_NETWORK
 
 
 @pytest.mark.usefixtures("controller")
