@@ -16,7 +16,7 @@ from operator import attrgetter, is_not
 from typing import Any, NamedTuple, TypeVar
 
 from flows import answer, flooding, multicast, pipeline, security, service
-from flows.flow import CONTROLLER_METER, EMPTY, Flow, FlowKey, Flows, Meter, Program, amend, collect
+from flows.flow import CONTROLLER_METER, EMPTY, Flow, FlowKey, Flows, Meter, Program, amend, collect, shared
 from flows.tables import Table, enabled_tables
 from flows.view import Answer, BridgeView, Lie, Location, Member, NetworkView
 
@@ -220,9 +220,17 @@ def _beyond(
     return tuple(at for at in left if at.macs)
 
 
+_FOR_OTHER_BRIDGES = (_beyond, shared)
+"""What was worked out for one bridge, for others that need the same at about that time. Each holds MACs."""
+_worked_out = dict.fromkeys(_FOR_OTHER_BRIDGES, 0)
+
+
 def forget() -> None:
-    """Free the differences that are kept for other bridges: each holds all MACs of a network."""
-    _beyond.cache_clear()
+    """Free what is kept for other bridges, of a kind of which nothing was worked out since the last call."""
+    for cache in _FOR_OTHER_BRIDGES:
+        if cache.cache_info().misses == _worked_out[cache]:
+            cache.cache_clear()
+        _worked_out[cache] = cache.cache_info().misses
 
 
 def _differing(old: tuple[T, ...], new: tuple[T, ...]) -> tuple[tuple[T, ...], tuple[T, ...]]:

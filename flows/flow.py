@@ -196,7 +196,7 @@ def for_each(  # noqa: PLR0917  # what a flow says, and for whom
     Most flows of a large bridge are alike but for one MAC, and what they share is worked out here once.
     Where few MACs live at a place, other bridges mostly have the very same flows.
     """
-    work_out = _shared if len(macs) <= FEW else _work_out
+    work_out = shared if len(macs) <= FEW else _work_out
     return work_out(macs, field, table, priority, match, actions, idle, kind)
 
 
@@ -228,7 +228,8 @@ def _work_out(  # noqa: PLR0917
     return flows
 
 
-_shared = lru_cache(maxsize=16384)(_work_out)
+shared = lru_cache(maxsize=16384)(_work_out)
+"""``flows.compile.forget`` empties it."""
 
 
 def collect(flows: Iterable[Flow]) -> Flows:
