@@ -63,7 +63,7 @@ FAMILIES = {
 def queries(view: BridgeView) -> Iterator[Flow]:
     """Queries reach the controller where no peer reports them, and only if the network gets them as well.
 
-    So the table lies behind all that may drop one, such as ``broadcast_rate``: listeners answer no query that
+    So the table lies behind all that may drop one, such as ``storm_control``: listeners answer no query that
     they did not receive, and would be taken for absent.
     """
     source = None if view.learn_from_tunnels else Source.LOCAL

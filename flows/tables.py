@@ -55,7 +55,7 @@ class Feature(Enum):
     MTU_CHECK = "a port's device is not made by sdnapp"
     LOCAL_SERVICES = "a network has DHCP or an MTU check"
     NESTED_TAGS = "a trunk without port security has a network of the bridge"
-    STORM_CONTROL = "a port has a `broadcast_rate`"
+    STORM_CONTROL = "a port has a `storm_control`"
     EGRESS_RATE = "a port has a rate to receive"
 
 

@@ -104,7 +104,8 @@ class Kept:
         if self._path is None:
             return None
         try:
-            return None if read(self._path) == text else load(self._path)
+            kept = read(self._path)
+            return None if kept == text else build(parse(kept, _shown(self._path), former=True))
         except Invalid:
             return None
 

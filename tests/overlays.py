@@ -41,7 +41,7 @@ ports:
 """
 """Of one network, with a router that the file says nothing of; more ports may follow."""
 
-LEARNING = re.sub(r"(address: .*)}", r"\1, security: learn}", TWO_HOSTS)
+LEARNING = re.sub(r"(address: .*)}", r"\1, port_security: false}", TWO_HOSTS)
 """The same, with ports that may speak for others."""
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from sdnapp.config import document, entries
+from sdnapp.config.former import updated
 from sdnapp.config.meaning import Declared, findings, sound
 from sdnapp.config.problem import LIMIT, Finding, Invalid, Path, Problem
 from sdnapp.config.results import Results
@@ -30,24 +31,25 @@ _CONTENT: Mapping[str, TypeAdapter[Any]] = {
 """The sections of things that have names."""
 
 
-def parse(data: bytes, source: str, results: Results | None = None) -> Config:
+def parse(data: bytes, source: str, results: Results | None = None, *, former: bool = False) -> Config:
     """The configuration in ``data``; ``source`` is what messages call the file.
 
     Raises ``Invalid`` with the problems of the file, and never anything else. ``results`` change nothing but
-    the time that it takes.
+    the time that it takes. ``former``: accept keys of earlier versions.
     """
     text = document.decode(data, source)
     if results is not None and (config := _plain(text, results)) is not None:
         return config
     written = document.read(text, source)
+    values = updated(written.values) if former else written.values
     broken: list[Finding] = []
     try:
-        config = Config.model_validate(written.values)
+        config = Config.model_validate(values)
     except ValidationError as error:
         errors = error.errors(include_url=False)
         broken = [finding(one) for one in errors[:LIMIT]]
-        config = _sound_part(written.values, (one["loc"] for one in errors))
-    declared = Declared.of(written.values)
+        config = _sound_part(values, (one["loc"] for one in errors))
+    declared = Declared.of(values)
     found = chain(broken, findings(config, declared) if config else ())
     problems = [*written.problems, *map(written.problem, islice(found, LIMIT))]
     if problems or config is None:

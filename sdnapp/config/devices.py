@@ -147,17 +147,17 @@ def _iface_ids(config: Config) -> Iterator[Finding]:
 
 def asking_findings(config: Config) -> Iterator[Finding]:
     """Ports whose workloads ask by DHCP: sdnapp has their device, and somebody answers them."""
-    asking = [(name, port) for name, port in config.ports.items() if port.assign == "dhcp"]
+    asking = [(name, port) for name, port in config.ports.items() if port.addressing == "dhcp"]
     if not asking:
         return
-    serving = {path for each in config.attached if "dhcp-server" in each.may for path in each.networks}
+    serving = {path for each in config.attached if "dhcp-server" in each.roles for path in each.networks}
     serving |= {path for path, network in config.networks.items() if network.dhcp is not None}
     for name, port in asking:
-        where = ("ports", name, "assign")
+        where = ("ports", name, "addressing")
         if port.attach == "external":
             message = "sdnapp sets no addresses of an external port"
             yield Finding(where, message, "Remove it, or remove attach: external.")
         elif port.networks and serving.isdisjoint(port.networks):
-            message = f"nobody in {either(port.networks)} answers DHCP"
-            remedy = "Add dhcp: true to the network, or may: dhcp-server to the port of a server."
+            message = f"there is no DHCP server in {either(port.networks)}"
+            remedy = "Add dhcp: true to the network, or roles: dhcp-server to the port of a server."
             yield Finding(where, message, remedy)

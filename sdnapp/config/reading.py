@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from pydantic import PlainValidator, WithJsonSchema
@@ -46,13 +46,13 @@ def whole(what: str, low: int, high: int) -> PlainValidator:
     return read(what, f"Write a whole number from {low} to {high}.", parse)
 
 
-def choice(what: str, *words: str) -> PlainValidator:
-    """A validator of words, of which it suggests the nearest."""
+def choice(what: str, *words: str, former: Mapping[str, str] | None = None) -> PlainValidator:
+    """A validator of words, of which it suggests the nearest; ``former``: by old words, what to write now."""
 
     def parse(text: str) -> str:
         if text in words:
             return text
-        close = nearest(text.lower(), words)
+        close = (former or {}).get(text) or nearest(text.lower(), words)
         remedy = f"Did you mean {close!r}?" if close else f"Write {either(words)}."
         raise wrong(f"{shown(text)} is not {what}", remedy)
 

@@ -9,7 +9,7 @@ from sdnapp.config.schema import json_schema
 
 _SECTIONS = {
     "overlay": "Settings",
-    "overlay.flap": "Flap",
+    "overlay.duplicate_mac_detection": "DuplicateMacDetection",
     "controller": "Controller",
     "controller.tls": "ControllerTls",
     "controller.bridge_tls": "BridgeTls",

@@ -123,10 +123,13 @@ Attach = Annotated[
     choice("a way to attach a port", "namespace", "external"),
     WithJsonSchema({"enum": ["namespace", "external"]}),
 ]
-Assign = Annotated[
-    Literal["file", "dhcp"],
-    choice("a way to get addresses", "file", "dhcp"),
-    WithJsonSchema({"enum": ["file", "dhcp"]}),
+FORMER_ADDRESSING = {"file": "static"}
+"""Values of ``addressing`` under its former name ``assign``."""
+
+Addressing = Annotated[
+    Literal["static", "dhcp"],
+    choice("a way to get addresses", "static", "dhcp", former=FORMER_ADDRESSING),
+    WithJsonSchema({"enum": ["static", "dhcp"]}),
 ]
 
 
@@ -175,15 +178,25 @@ LoopHold = Annotated[
     _switch_or(_HOLDS),
 ]
 
-Security = Annotated[
-    Literal["strict", "learn"],
-    choice("a kind of security", "strict", "learn"),
-    WithJsonSchema({"enum": ["strict", "learn"]}),
-]
-
 Switch = Annotated[
     bool,
     read("true or false", "Write true or false.", {"true": True, "false": False}.get),
+    WithJsonSchema({"type": "boolean"}),
+]
+
+FORMER_SECURITY = {"strict": "true", "learn": "false"}
+"""Values of ``port_security`` under its former name ``security``."""
+
+
+def _port_security(text: str) -> bool | None:
+    if text in FORMER_SECURITY:
+        raise wrong(f"{shown(text)} is not true or false", f"Write {FORMER_SECURITY[text]}.")
+    return {"true": True, "false": False}.get(text)
+
+
+PortSecurity = Annotated[
+    bool,
+    read("true or false", "Write true or false.", _port_security),
     WithJsonSchema({"type": "boolean"}),
 ]
 

@@ -34,14 +34,16 @@ class Section(BaseModel):
         }
 
 
-class Flap(Section):
-    """When a MAC address moves too often to be one station: a loop, or two stations with one address."""
+class DuplicateMacDetection(Section):
+    """When a MAC address that moves between ports counts as a duplicate (RFC 7432, section 15.1)."""
 
-    moves: s.Moves = Field(default=5, description="This many moves freeze it where it is, ...")
-    seconds: s.Age = Field(default=180, description="... if they come in this many seconds.")
+    max_moves: s.Moves = Field(
+        default=5, description="Moves within `period` after which the address is frozen at its place."
+    )
+    period: s.Age = Field(default=180, description="Seconds within which moves are counted.")
     freeze: s.Age = Field(
         default=180,
-        description="Seconds for which it stays frozen; frames that it sends from elsewhere are dropped. "
+        description="Seconds for which it stays frozen; its frames from other ports are dropped. "
         "`sdnapp thaw` ends that by hand.",
     )
 
@@ -84,12 +86,15 @@ class Settings(Section):
         default=0,
         description="The DSCP of the outer IP header: a number, or `inherit` for that of the frame inside.",
     )
-    flap: Flap = Field(default_factory=Flap, description="How often a MAC address may move between ports.")
+    duplicate_mac_detection: DuplicateMacDetection = Field(
+        default_factory=DuplicateMacDetection,
+        description="How often a MAC address may move between ports.",
+    )
     loop_protect: s.LoopHold = Field(
         default=s.LOOP_HOLD,
-        description="Whether ports that are not strict send probes, and one of two ports is held down where "
-        "the probe of one comes in at the other: `true` for 60 seconds, or for how many. Each time the loop "
-        "is back, twice as long, 960 seconds at most. `sdnapp thaw --port` ends that by hand.",
+        description="Whether ports without port security send probes, and one of two ports is held down "
+        "where the probe of one comes in at the other: `true` for 60 seconds, or for how many. Each time the "
+        "loop is back, twice as long, 960 seconds at most. `sdnapp thaw --port` ends that by hand.",
         examples=[30],
     )
 
@@ -320,18 +325,19 @@ class Port(Section):
         default=None,
         description="Its MAC address. Default: derived from the port's name; learned for an external port.",
     )
-    security: s.Security | None = Field(
+    port_security: s.PortSecurity | None = Field(
         default=None,
-        description="`strict`: whoever is behind it speaks as the file says, in source MAC, IPv4, IPv6, ARP "
-        "and neighbour discovery; other frames are dropped. Beside its `address` it has the link-local one "
-        "that is made from its MAC, and no temporary ones. `learn`: it may speak for others. "
-        "Default: strict where the file gives its MAC and an address in each of its networks.",
+        description="`true`: frames from the port must have the source MAC, IPv4 and IPv6 addresses of the "
+        "file, in ARP and neighbour discovery too; others are dropped. Beside its `address` it has the "
+        "link-local one that is made from its MAC, and no temporary ones. `false`: any source is allowed, "
+        "within `max_macs`. Default: true where the file gives its MAC and an address in each of its "
+        "networks.",
     )
-    may: s.Roles = Field(
+    roles: s.Roles = Field(
         default=(),
-        description="What no other port may send: `dhcp-server`, answers to DHCP clients, which tell whose "
-        "an address is; `router`, router advertisements and redirects, and from a strict port packets that "
-        "it forwards for others.",
+        description="What no other port may send: `dhcp-server`, replies to DHCP clients, whose leases are "
+        "learned; `router`, router advertisements and redirects, and with port security packets from the "
+        "addresses of others.",
         examples=["router"],
     )
     attach: s.Attach = Field(
@@ -340,10 +346,10 @@ class Port(Section):
         "`external`: somebody else makes the interface, and with `interface` sdnapp puts it on the bridge; "
         "without, somebody else does that too, and it is found by its `iface_id`.",
     )
-    assign: s.Assign = Field(
-        default="file",
-        description="How the device in the namespace gets its addresses. `file`: sdnapp sets those of "
-        "`address`. `dhcp`: the workload asks for them, and sdnapp leaves all of them alone.",
+    addressing: s.Addressing = Field(
+        default="static",
+        description="How the device in the namespace gets its addresses. `static`: sdnapp sets those of "
+        "`address`. `dhcp`: a DHCP client sets them, and sdnapp leaves all of them alone.",
     )
     namespace: s.NamespaceName | None = Field(
         default=None,
@@ -371,15 +377,15 @@ class Port(Section):
         "64k at least.",
         examples=[{"send": "1M"}],
     )
-    broadcast_rate: s.FrameRate | None = Field(
+    storm_control: s.FrameRate | None = Field(
         default=None,
-        description="Frames per second from its workload that are flooded: broadcast, multicast, and those "
-        "for unknown stations. Default: no limit.",
+        description="Frames per second from its workload that are flooded: broadcast, multicast and unknown "
+        "unicast. Default: no limit.",
     )
 
     loop_protect: s.Switch | None = Field(
         default=None,
-        description="Whether it sends probes and may be held down, if it is not strict. Default: what "
+        description="Whether it sends probes and may be held down, without port security. Default: what "
         "`overlay` says.",
     )
 
@@ -431,9 +437,9 @@ class Peer(Section):
         description="The networks of frames without a tag inside, each with its key, such as a VNI.",
         examples=[{"red/web": 5010}],
     )
-    may: s.Roles = Field(
+    roles: s.Roles = Field(
         default=(),
-        description="What may come from it beside ordinary frames: `dhcp-server`, answers to DHCP clients; "
+        description="What may come from it beside ordinary frames: `dhcp-server`, replies to DHCP clients; "
         "`router`, router advertisements and redirects. Default: neither.",
         examples=["dhcp-server"],
     )

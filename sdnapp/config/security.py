@@ -1,4 +1,4 @@
-"""Which ports are strict, and where strictness would leave a port nothing to say."""
+"""Which ports have port security, and which lack the addresses that it needs."""
 
 from __future__ import annotations
 
@@ -11,23 +11,25 @@ from sdnapp.config.schema import Config, Network, Port
 
 
 def is_strict(name: str, port: Port, networks: Mapping[str, Network]) -> bool:
-    """What the file says, or else whether it gives all that a strict port may say."""
-    if port.security is not None:
-        return port.security == "strict"
+    """True if the file says so, or says nothing and gives a MAC and an address in each network."""
+    if port.port_security is not None:
+        return port.port_security
     return mac_of(name, port) is not None and not _unaddressed(port, networks)
 
 
 def security_findings(config: Config) -> Iterator[Finding]:
-    """Strict ports of which the file does not say who they are."""
+    """Ports with port security that lack a MAC or an address."""
     for name, port in config.ports.items():
-        if port.security != "strict" or not all(path in config.networks for path in port.networks):
+        if not port.port_security or not all(path in config.networks for path in port.networks):
             continue
-        where = ("ports", name, "security")
+        where = ("ports", name, "port_security")
         if mac_of(name, port) is None:
-            yield Finding(where, "a strict port needs a MAC address", "Add mac, or write security: learn.")
+            yield Finding(
+                where, "port security needs a MAC address", "Add mac, or write port_security: false."
+            )
         if without := _unaddressed(port, config.networks):
-            message = f"a strict port needs an address in {either(without)}"
-            yield Finding(where, message, "Add it to address, or write security: learn.")
+            message = f"port security needs an address in {either(without)}"
+            yield Finding(where, message, "Add it to address, or write port_security: false.")
 
 
 def _unaddressed(port: Port, networks: Mapping[str, Network]) -> list[str]:

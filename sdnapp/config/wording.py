@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
+from sdnapp.config.former import present
 from sdnapp.config.problem import Finding, Path, nearest, shown
 from sdnapp.config.schema import (
     BridgeTls,
@@ -15,7 +16,7 @@ from sdnapp.config.schema import (
     Controller,
     ControllerTls,
     Dhcp,
-    Flap,
+    DuplicateMacDetection,
     Host,
     Network,
     Peer,
@@ -25,11 +26,14 @@ from sdnapp.config.schema import (
 )
 
 _WITHIN: Mapping[Path, type[BaseModel]] = {
-    ("overlay", "flap"): Flap,
+    ("overlay", "duplicate_mac_detection"): DuplicateMacDetection,
     ("controller", "tls"): ControllerTls,
     ("controller", "bridge_tls"): BridgeTls,
 }
 """Sections within sections, by path."""
+
+_SHORT = 100
+"""Characters of a key and value that a remedy quotes."""
 
 _SECTIONS: Mapping[str, type[BaseModel]] = {
     "overlay": Settings,
@@ -54,7 +58,7 @@ def finding(error: ErrorDetails) -> Finding:
             example = f"{key}: {_flow((field.examples or ['...'])[0])}"
             message, remedy, path, bad_key = f"{str(key)!r} is missing", f"Add {example}.", tuple(above), True
         case "extra_forbidden":
-            message, remedy, bad_key = f"unknown key {shown(path[-1])}", _keys(path), True
+            (message, remedy), bad_key = _unknown(path, wrong), True
         case "wrong":
             message, remedy = error["ctx"]["message"], error["ctx"]["remedy"]
         case _:  # every other type in the schema is a mapping
@@ -73,6 +77,19 @@ def _section(path: Path) -> type[BaseModel]:
     return _SECTIONS[str(path[0])]
 
 
+def _unknown(path: Path, value: Any) -> tuple[str, str]:
+    """Message and remedy for an unknown key, which may be one that was renamed."""
+    old = str(path[-1])
+    section = str(path[0] if path[:-1] not in _WITHIN else path[-2])
+    key, now = present(section, old, value)
+    if key == old or len(path) == 1:
+        return f"unknown key {shown(path[-1])}", _keys(path)
+    text = f"{key}: {_flow(now)}"
+    return f"{old!r} is now {key!r}", f"Write {text}." if len(
+        text
+    ) <= _SHORT and text.isprintable() else f"Write {key} instead."
+
+
 def _keys(path: Path) -> str:
     known = _section(path).model_fields
     close = nearest(str(path[-1]).lower().replace("-", "_"), known)
@@ -83,4 +100,6 @@ def _flow(value: Any) -> str:
     """A value as one writes it in YAML, on one line."""
     if isinstance(value, dict):
         return "{" + ", ".join(f"{key}: {_flow(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_flow, value)) + "]"
     return str(value)

@@ -80,7 +80,7 @@ def build(config: Config, results: Results | None = None) -> Overlay:
         mac_age=config.overlay.mac_age,
         bfd=config.overlay.bfd or 0,
         dscp=config.overlay.dscp,
-        flap=_flap(config.overlay.flap),
+        flap=_flap(config.overlay.duplicate_mac_detection),
         loop_hold=config.overlay.loop_protect or _hold_of(config.ports.values()),
         controller=_controller(config.controller),
         tenants=tuple(sorted(config.tenants)),
@@ -180,7 +180,7 @@ def _limits(port: schema.Port) -> Limits:
         bits = port.rate.get(direction)
         return None if bits is None else Rate(bits, port.burst.get(direction) or max(bits // 32, LEAST_BURST))
 
-    frames = port.broadcast_rate
+    frames = port.storm_control
     return Limits(rate("send"), rate("receive"), None if frames is None else Rate(frames, frames))
 
 
@@ -206,7 +206,7 @@ def _port(  # noqa: PLR0917  # all that it depends on
         max_macs=port.max_macs,
         limits=_limits(port),
         security=_security(name, port, networks, guarded=guarded),
-        asks=port.assign == "dhcp",
+        asks=port.addressing == "dhcp",
     )
 
 
@@ -226,7 +226,7 @@ def _bound(name: str, port: schema.Port, networks: _Networks, guarded: bool) -> 
 def _security(name: str, port: schema.Port, networks: _Networks, *, guarded: bool) -> Security:
     only = mac_of(name, port) if is_strict(name, port, networks) else None
     looped = only is None and (guarded if port.loop_protect is None else port.loop_protect)
-    return Security(only, frozenset(port.may), looped)
+    return Security(only, frozenset(port.roles), looped)
 
 
 def _attachments(port: schema.Port, networks: _Networks, vlans: Mapping[str, int]) -> tuple[Attachment, ...]:
@@ -275,7 +275,7 @@ def _stranger(name: str, peer: schema.Peer, kind: Encapsulation, local: Address,
         device=None,
         attachments=tuple(attachments),
         max_macs=peer.max_macs,
-        security=Security(None, frozenset(peer.may)),
+        security=Security(None, frozenset(peer.roles)),
         tunnel=tunnel,
     )
 
@@ -309,8 +309,8 @@ def _hold_of(ports: Iterable[schema.Port]) -> int:
     return LOOP_HOLD if any(port.loop_protect for port in ports) else 0
 
 
-def _flap(written: schema.Flap) -> Flap:
-    return Flap(written.moves, written.seconds, written.freeze)
+def _flap(written: schema.DuplicateMacDetection) -> Flap:
+    return Flap(written.max_moves, written.period, written.freeze)
 
 
 def _controller(written: schema.Controller) -> Controller:

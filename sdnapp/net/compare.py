@@ -105,7 +105,7 @@ def _things(overlay: Overlay) -> Iterator[tuple[Name, Fields]]:
             "mac_age": str(overlay.mac_age),
             "bfd": f"{overlay.bfd} ms" if overlay.bfd else None,
             "dscp": str(overlay.dscp),
-            "flap": f"{flap.moves} moves in {flap.seconds} s, frozen for {flap.freeze} s",
+            "duplicate MAC detection": f"{flap.moves} moves in {flap.seconds} s, frozen for {flap.freeze} s",
             "loop protection": f"held for {overlay.loop_hold} s" if overlay.loop_hold else None,
         },
     )
@@ -177,7 +177,7 @@ def _placed(port: Port) -> Fields:
         **_limits(port.limits),
         "max_macs": str(port.max_macs),
         **_security(port.security),
-        **({"security": None} if tunnel else {}),
+        **({"port security": None} if tunnel else {}),
         **_attachments(port.attachments),
     }
 
@@ -202,8 +202,8 @@ def _bound(port: Bound) -> Fields:
 
 def _security(security: Security) -> Fields:
     return {
-        "security": "strict" if security.only else "learn",
-        "may": _words(sorted(security.may)),
+        "port security": "yes" if security.only else "no",
+        "roles": _words(sorted(security.may)),
         "loop protection": "yes" if security.looped else None,
     }
 
@@ -212,7 +212,7 @@ def _limits(limits: Limits) -> Fields:
     return {
         "sends": _rate(limits.send),
         "receives": _rate(limits.receive),
-        "broadcasts": None if limits.broadcast is None else f"{limits.broadcast.rate} frames/s",
+        "storm control": None if limits.broadcast is None else f"{limits.broadcast.rate} frames/s",
     }
 
 

@@ -29,12 +29,12 @@ hosts:
   host3: {vtep: 192.168.4.203, encapsulation: {host2: geneve}}
 ports:
   strict: {host: host1, network: red/web, address: [10.1.1.11, "fd00:1::11"], mac: "02:aa:00:00:00:11",
-           broadcast_rate: 100000}
+           storm_control: 100000}
   trunk:  {host: host1, trunk: {red/web: 30, red/db: 40}, mac: "02:aa:00:00:00:12",
            address: [10.1.1.12, "fd00:1::12", 10.1.2.12, "fd00:2::12"]}
   learn:  {host: host1, network: red/web, address: [10.1.1.13, "fd00:1::13"], mac: "02:aa:00:00:00:13",
-           security: learn, max_macs: 64}
-  open:   {host: host1, trunk: {red/web: 31, red/db: 41}, mac: "02:aa:00:00:00:14", security: learn,
+           port_security: false, max_macs: 64}
+  open:   {host: host1, trunk: {red/web: 31, red/db: 41}, mac: "02:aa:00:00:00:14", port_security: false,
            address: [10.1.1.14, "fd00:1::14", 10.1.2.14, "fd00:2::14"]}
   vm:     {attach: external, host: host1, network: red/web, trunk: {red/db: 200}, mac: "02:aa:00:00:00:15",
            address: [10.1.1.15, "fd00:1::15", 10.1.2.15, "fd00:2::15"]}
@@ -42,18 +42,18 @@ ports:
   far:    {host: host2, network: red/web, address: [10.1.1.2, "fd00:1::2"], mac: "02:00:00:00:00:02",
            rate: {receive: 500M}}
   any:    {host: host3, network: red/web, address: [10.1.1.3, "fd00:1::3"], mac: "02:00:00:00:00:03",
-           security: learn}
+           port_security: false}
   gw:     {host: host2, network: red/web, address: [10.1.1.254, "fd00:1::254"], mac: "02:00:00:00:00:fe",
-           may: router}
+           roles: router}
   dhcpd:  {host: host3, network: red/web, address: [10.1.1.67, "fd00:1::67"], mac: "02:00:00:00:00:67",
-           may: dhcp-server}
+           roles: dhcp-server}
   db1:    {host: host1, network: red/db, address: [10.1.2.1, "fd00:2::1"], mac: "02:00:00:00:02:01",
-           may: router}
+           roles: router}
   db2:    {host: host2, network: red/db, address: [10.1.2.2, "fd00:2::2"], mac: "02:00:00:00:02:02"}
   blue1:  {host: host1, network: blue/web, address: [10.1.1.1, "fd00:1::1"], mac: "02:00:00:00:00:01"}
   blue2:  {host: host2, network: blue/web, address: [10.1.1.2, "fd00:1::2"], mac: "02:bb:00:00:00:02"}
   blue3:  {host: host3, network: blue/web, address: [10.1.1.3, "fd00:1::3"], mac: "02:bb:00:00:00:03",
-           security: learn}
+           port_security: false}
 peers:
   lab7:   {host: host1, vtep: 192.168.4.77, encapsulation: vxlan, keys: {red/web: 7010}}
 """
@@ -158,7 +158,7 @@ def _station(name: str, port: Mapping[str, Any], subnets: Mapping[str, list[Any]
     if "network" in port:
         tags[port["network"]] = None
     own = [ip_address(address) for address in _listed(port["address"])]
-    strict = port.get("security", "strict") == "strict"
+    strict = port.get("port_security", True)
     addresses = {
         path: frozenset(
             {str(ip) for ip in own if any(ip in subnet for subnet in subnets[path])}
@@ -166,7 +166,7 @@ def _station(name: str, port: Mapping[str, Any], subnets: Mapping[str, list[Any]
         )
         for path in tags
     }
-    may = frozenset(_listed(port.get("may", [])))
+    may = frozenset(_listed(port.get("roles", [])))
     return Station(name, port["host"], port["mac"], strict, tags, addresses, may)
 
 

@@ -54,21 +54,21 @@ class Setting:
     port: Mapping[str, str | None] = field(default_factory=dict)
 
 
-PLAIN = Setting("nothing", network={"multicast": "flood"}, port={"security": "learn"})
+PLAIN = Setting("nothing", network={"multicast": "flood"}, port={"port_security": "false"})
 """Nothing that can be turned off. Limits of MACs and moves are never off."""
 
 FEATURES = (
     Setting("addresses unknown", port={"address": None}),
-    Setting("security: strict", port={"security": "strict"}),
-    Setting("may: dhcp-server, router", port={"may": "[dhcp-server, router]"}),
+    Setting("port_security: true", port={"port_security": "true"}),
+    Setting("roles: dhcp-server, router", port={"roles": "[dhcp-server, router]"}),
     Setting("dhcp: true", network={"dhcp": "true"}),
     Setting(
         "multicast: snoop, one group",
         network={"multicast": "snoop"},
-        port={"may": "[dhcp-server, router]"},  # with port security, a querier needs the role router
+        port={"roles": "[dhcp-server, router]"},  # with port security, a querier needs the role router
     ),
     Setting("unknown_unicast: drop", network={"unknown_unicast": "drop"}),
-    Setting("broadcast_rate", port={"broadcast_rate": "100"}),
+    Setting("storm_control", port={"storm_control": "100"}),
     Setting("rate, each way", port={"rate": "{send: 100G, receive: 100G}"}),
     Setting("attach: external", port={"attach": "external", "interface": "$name"}),
     Setting("bfd: true", overlay={"bfd": "true"}),

@@ -50,7 +50,7 @@ def base(*, central: bool, random: Random) -> Document:
             "encapsulation": random.choice(_ENCAPSULATIONS),
             "mtu": 1400,
             "mac_age": 60,
-            "flap": {"moves": 5, "seconds": 10, "freeze": 5},
+            "duplicate_mac_detection": {"max_moves": 5, "period": 10, "freeze": 5},
         },
         "controller": {"target": "tcp:192.168.4.10:6653" if central else "tcp:127.0.0.1:6653"},
         "tenants": {
@@ -65,15 +65,15 @@ def base(*, central: bool, random: Random) -> Document:
         "hosts": hosts,
         "ports": {
             "red1": {"host": "host1", "network": "red/web", "address": ["10.1.1.1", "fd00:1::1"]},
-            "red2": {"host": "host2", "network": "red/web", "address": "10.1.1.2", "security": "learn"},
+            "red2": {"host": "host2", "network": "red/web", "address": "10.1.1.2", "port_security": False},
             "red3": {"host": "host3", "network": "red/web", "address": ["10.1.1.3", "fd00:1::3"]},
-            "red4": {"host": "host3", "network": "red/web", "address": "10.1.1.4", "security": "learn"},
+            "red4": {"host": "host3", "network": "red/web", "address": "10.1.1.4", "port_security": False},
             "both1": {
                 "host": "host1",
                 "trunk": {"red/web": 30, "red/db": 40},
                 "address": ["10.1.1.5", "10.1.2.5"],
             },
-            "db2": {"host": "host2", "network": "red/db", "address": "10.1.2.2", "security": "learn"},
+            "db2": {"host": "host2", "network": "red/db", "address": "10.1.2.2", "port_security": False},
             "db3": {"host": "host3", "network": "red/db", "address": "10.1.2.3"},
             "blue1": {"host": "host1", "network": "blue/web", "address": ["10.1.1.1", "fd00:1::1"]},
             "blue3": {"host": "host3", "network": "blue/web", "address": ["10.1.1.3", "fd00:1::3"]},
@@ -84,7 +84,7 @@ def base(*, central: bool, random: Random) -> Document:
                 "network": "red/web",
                 "address": GUEST_ADDRESS,
                 "mac": GUEST_MAC,
-                "security": "learn",
+                "port_security": False,
             },
         },
     }
@@ -185,9 +185,9 @@ def _port_added(after: Document, random: Random) -> Change | None:
     network = random.choice([path for path, n in _networks(after).items() if "subnet" in n])
     number = 100 + int(name[-1])
     prefix = "10.1.2" if network.startswith("red/d") else "10.1.1"
-    port = {"host": host, "network": network, "address": f"{prefix}.{number}"}
+    port: dict[str, Any] = {"host": host, "network": network, "address": f"{prefix}.{number}"}
     if random.random() < 0.5:
-        port["security"] = "learn"
+        port["port_security"] = False
     after["ports"][name] = port
     return Change(f"port {name} on {host} in {network}", after, frozenset([name]))
 
@@ -211,16 +211,16 @@ def _port_moved(after: Document, random: Random) -> Change:
 def _security(after: Document, random: Random) -> Change:
     name = random.choice([n for n in ("red2", "red4", "db2", *_SPARE) if n in after["ports"]])
     port = after["ports"][name]
-    port["security"] = "strict" if port.get("security") == "learn" else "learn"
-    return Change(f"{name} is {port['security']}", after)
+    port["port_security"] = port.get("port_security") is False
+    return Change(f"{name} has port_security {port['port_security']}", after)
 
 
 def _limit(after: Document, random: Random) -> Change:
     name = random.choice(["red1", "red4", "db3"])
     port = after["ports"][name]
-    if port.pop("broadcast_rate", None) is None:
-        port["broadcast_rate"] = random.choice([100, 1000])
-    return Change(f"{name} has broadcast_rate {port.get('broadcast_rate', 'none')}", after)
+    if port.pop("storm_control", None) is None:
+        port["storm_control"] = random.choice([100, 1000])
+    return Change(f"{name} has storm_control {port.get('storm_control', 'none')}", after)
 
 
 def _rate(after: Document, random: Random) -> Change:

@@ -30,8 +30,8 @@ hosts:
   host1: {vtep: 192.168.4.201}
   host2: {vtep: 192.168.4.202}
 ports:
-  red1: {host: host1, network: red/web, address: 10.1.1.1/24, security: learn}
-  red2: {host: host2, network: red/web, address: 10.1.1.2/24, security: learn}
+  red1: {host: host1, network: red/web, address: 10.1.1.1/24, port_security: false}
+  red2: {host: host2, network: red/web, address: 10.1.1.2/24, port_security: false}
 """
 """A frame to a station whose location was removed is lost: it is not flooded."""
 STATIONS = {"red1": octets("02:aa:00:00:00:01"), "red2": octets("02:aa:00:00:00:02")}

@@ -36,7 +36,7 @@ ports:
   vm3: {host: host2, attach: external, interface: vm3, trunk: {red/web: 77}, address: [10.1.1.3, "fd00:1::3"],
         mac: "02:00:00:00:00:03"}
   red4: {host: host2, network: red/web, address: [10.1.1.4, "fd00:1::4"]}
-  red5: {host: host2, network: red/web, address: [10.1.1.5, "fd00:1::5"], assign: dhcp}
+  red5: {host: host2, network: red/web, address: [10.1.1.5, "fd00:1::5"], addressing: dhcp}
   blue1: {host: host1, network: blue/web, address: [10.1.1.1, "fd00:1::1"]}
   blue2: {host: host2, network: blue/web, address: [10.1.1.4, "fd00:1::4"]}
 """

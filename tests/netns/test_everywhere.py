@@ -29,9 +29,9 @@ FILE = (
   red1:   {host: host1, network: red/web, mac: "02:00:00:00:00:02", address: [10.1.1.1, "fd00:1::1"]}
   any2:   {host: host2, network: red/web, mac: "02:00:00:00:00:03"}
   red2:   {host: host2, network: red/web, mac: "02:00:00:00:00:04", address: [10.1.1.2, "fd00:1::2"],
-           may: dhcp-server}
+           roles: dhcp-server}
   red3:   {host: host3, network: red/web, mac: "02:00:00:00:00:05", address: [10.1.1.3, "fd00:1::3"]}
-overlay: {flap: {moves: 3, freeze: 30}}
+overlay: {duplicate_mac_detection: {max_moves: 3, freeze: 30}}
 """
 )
 GUEST, FLAPPER = "02:aa:00:00:00:01", "02:aa:00:00:00:02"

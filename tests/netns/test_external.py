@@ -36,7 +36,7 @@ hosts:
   host3: {{vtep: 192.168.4.203}}
 ports:
   red1:  {{host: host1, network: red/web, address: 10.1.1.1/24}}
-  db1:   {{host: host1, network: red/db, address: 10.1.2.1/24, security: learn}}
+  db1:   {{host: host1, network: red/db, address: 10.1.2.1/24, port_security: false}}
   blue1: {{host: host1, network: blue/web, address: 10.1.1.1/24}}
   vm:    {{attach: external, iface_id: {ID}, network: red/web, address: 10.1.1.9/24, mac: "{MAC}"}}
   guest: {{attach: external, network: red/web}}

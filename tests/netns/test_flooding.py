@@ -27,8 +27,8 @@ hosts:
   host2: {vtep: 192.168.4.202}
   host3: {vtep: 192.168.4.203}
 ports:
-  router: {host: host1, network: red/web, address: 10.1.1.254/24, mac: "02:00:00:00:00:fe", may: [router]}
-  red1:   {host: host1, network: red/web, address: 10.1.1.1/24, mac: "02:00:00:00:00:01", broadcast_rate: 100}
+  router: {host: host1, network: red/web, address: 10.1.1.254/24, mac: "02:00:00:00:00:fe", roles: [router]}
+  red1:   {host: host1, network: red/web, address: 10.1.1.1/24, mac: "02:00:00:00:00:01", storm_control: 100}
   red2:   {host: host2, network: red/web, address: 10.1.1.2/24, mac: "02:00:00:00:00:02"}
   red3:   {host: host3, network: red/web, address: 10.1.1.3/24}
   red4:   {host: host3, network: red/web, address: 10.1.1.4/24}

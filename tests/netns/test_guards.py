@@ -28,11 +28,11 @@ ports:
   red2: {host: host2, network: red/web, address: [10.1.1.2, "fd00:1::2"], mac: "02:00:00:00:00:02"}
   tag1: {host: host1, trunk: {red/web: 30}, address: [10.1.1.3, "fd00:1::3"], mac: "02:00:00:00:00:03"}
   any1: {host: host1, network: red/web, address: [10.1.1.4, "fd00:1::4"], mac: "02:00:00:00:00:04",
-         security: learn}
+         port_security: false}
   qnq1: {host: host1, trunk: {red/web: 40}, address: [10.1.1.5, "fd00:1::5"], mac: "02:00:00:00:00:05",
-         security: learn}
+         port_security: false}
   qnq2: {host: host2, trunk: {red/web: 41}, address: [10.1.1.6, "fd00:1::6"], mac: "02:00:00:00:00:06",
-         security: learn}
+         port_security: false}
 """
 MAC = {number: f"02:00:00:00:00:0{number}" for number in range(1, 7)}
 EDGE = {"tag1": 30, "qnq1": 40, "qnq2": 41}

@@ -17,7 +17,7 @@ tenants:
   red: {networks: {web: {vlan: 10, vni: 5010, subnet: 10.1.1.0/24, dhcp: {dns: 10.1.1.53, domain: lab.test}}}}
 hosts: {host1: {vtep: 192.168.4.201}, host2: {vtep: 192.168.4.202}}
 ports:
-  red1: {host: host1, network: red/web, address: 10.1.1.1, assign: dhcp}
+  red1: {host: host1, network: red/web, address: 10.1.1.1, addressing: dhcp}
   red2: {host: host2, network: red/web, address: 10.1.1.2}
 """
 

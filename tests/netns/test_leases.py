@@ -36,9 +36,9 @@ ports:
   any2: {host: host2, network: red/web, mac: "02:00:00:00:00:02"}
   red2: {host: host2, network: red/web, mac: "02:00:00:00:00:03", address: [10.1.1.3, "fd00:1::3"]}
   srv2: {host: host2, network: red/web, mac: "02:00:00:00:00:04", address: [10.1.1.4, "fd00:1::4"],
-         may: dhcp-server}
+         roles: dhcp-server}
 peers:
-  nas: {host: host2, vtep: 192.168.4.79, keys: {red/web: 7010}, may: [dhcp-server, router]}
+  nas: {host: host2, vtep: 192.168.4.79, keys: {red/web: 7010}, roles: [dhcp-server, router]}
   lab: {host: host2, vtep: 192.168.4.78, keys: {red/web: 7011}}
 """
 ASKER = "02:00:00:00:00:03"

@@ -23,10 +23,10 @@ ports:
   red1: {host: host1, network: red/web, address: 10.1.1.1/24}
   red2: {host: host2, network: red/web, address: 10.1.1.2/24}
   red3: {host: host1, network: red/web, address: 10.1.1.3/24}
-  loop1: {host: host1, network: red/web, address: 10.1.1.11/24, security: learn, namespace: around}
-  loop2: {host: host1, network: red/web, address: 10.1.1.12/24, security: learn, namespace: around}
-  open1: {host: host1, network: red/db, security: learn, namespace: beside, loop_protect: false}
-  open2: {host: host1, network: red/db, security: learn, namespace: beside, loop_protect: false}
+  loop1: {host: host1, network: red/web, address: 10.1.1.11/24, port_security: false, namespace: around}
+  loop2: {host: host1, network: red/web, address: 10.1.1.12/24, port_security: false, namespace: around}
+  open1: {host: host1, network: red/db, port_security: false, namespace: beside, loop_protect: false}
+  open2: {host: host1, network: red/db, port_security: false, namespace: beside, loop_protect: false}
 """
 
 PAIRS = {"around": ("loop1", "loop2"), "beside": ("open1", "open2")}

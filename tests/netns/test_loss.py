@@ -273,7 +273,7 @@ def test_a_change_costs_nothing_where_it_changes_nothing(
         [("web: {vlan: 10, vni: 5010", "web: {vlan: 11, vni: 5010")],
         [("vni: 5010", "vni: 0x0"), ("vni: 5020", "vni: 5010"), ("vni: 0x0", "vni: 5020")],
         [("vni: 5010, subnet: 10.1.1.0/24", "vni: 5010, subnet: [10.1.1.0/24, 10.9.0.0/24]")],
-        [("vni: 5010,", "vni: 5010, dhcp: true,"), ("  red1:   {", "  red1:   {broadcast_rate: 100, ")],
+        [("vni: 5010,", "vni: 5010, dhcp: true,"), ("  red1:   {", "  red1:   {storm_control: 100, ")],
     ],
     ids=["vni", "vlan", "two networks exchange their vnis", "subnet", "tables"],
 )

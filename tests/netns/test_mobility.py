@@ -21,7 +21,7 @@ from tests.netns.frames import EVERYONE, advertisement, arp, frame, icmpv6, udp
 from tests.netns.raw import device
 
 TEXT = """
-overlay: {encapsulation: vxlan, mtu: 1400, flap: {moves: 5, seconds: 180, freeze: 20}}
+overlay: {encapsulation: vxlan, mtu: 1400, duplicate_mac_detection: {max_moves: 5, period: 180, freeze: 20}}
 controller: {target: "tcp:192.168.4.10:6653"}
 tenants:
   red:  {networks: {web: {vlan: 10, vni: 5010, subnet: [10.1.1.0/24, "fd00:1::/64"]}}}
@@ -30,12 +30,12 @@ hosts:
   host1: {vtep: 192.168.4.201}
   host2: {vtep: 192.168.4.202}
 ports:
-  red1:  {host: host1, network: red/web,  address: 10.1.1.1/24, security: learn}
-  red2:  {host: host2, network: red/web,  address: 10.1.1.2/24, security: learn}
-  red3:  {host: host1, network: red/web,  address: 10.1.1.3/24, security: learn}
+  red1:  {host: host1, network: red/web,  address: 10.1.1.1/24, port_security: false}
+  red2:  {host: host2, network: red/web,  address: 10.1.1.2/24, port_security: false}
+  red3:  {host: host1, network: red/web,  address: 10.1.1.3/24, port_security: false}
   red4:  {host: host1, network: red/web,  address: [10.1.1.4/24, "fd00:1::4"], mac: "02:00:00:00:00:04"}
-  blue1: {host: host1, network: blue/web, address: 10.1.1.1/24, security: learn}
-  blue2: {host: host2, network: blue/web, address: 10.1.1.2/24, security: learn}
+  blue1: {host: host1, network: blue/web, address: 10.1.1.1/24, port_security: false}
+  blue2: {host: host2, network: blue/web, address: 10.1.1.2/24, port_security: false}
 """
 GUEST = "02:aa:00:00:00:01"
 STORM = str(Path(__file__).with_name("storm.py"))

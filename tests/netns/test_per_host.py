@@ -18,7 +18,7 @@ GUEST = "02:aa:00:00:00:99"
 def running(bring_up: Callable[..., Running]) -> Iterator[Running]:
     """A lab whose controller and agents made way for a controller and an agent on each host."""
     vm = ("ports:", "ports:\n  vm: {attach: external, network: red/web}")
-    central = bring_up("minimal.yaml", [vm, ("10.1.1.1/24}", "10.1.1.1/24, security: learn}")])
+    central = bring_up("minimal.yaml", [vm, ("10.1.1.1/24}", "10.1.1.1/24, port_security: false}")])
     with everywhere(central) as running:
         yield running
 

@@ -27,7 +27,7 @@ BLUE = {"blue1": 1, "blue2": 2, "blue7": 7}
 def net(bring_up: Callable[..., Running]) -> Iterator[Strangers]:
     """The lab of the example, and its three strangers as its comments say."""
     with ExitStack() as stack:
-        running = bring_up("strangers.yaml")
+        running = bring_up("external-vteps.yaml")
         net = Strangers(running, stack)
         net.bridge(
             "lab7",

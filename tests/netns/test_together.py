@@ -34,14 +34,14 @@ hosts:
   host3: {vtep: 192.168.4.203, encapsulation: {host2: geneve}, underlay_mtu: 1450}
 ports:
   red1:  {host: host1, network: red/web, address: [10.1.1.1, "fd00:1::1"], rate: {send: 200M, receive: 200M},
-          broadcast_rate: 1000}
-  red2:  {host: host2, network: red/web, address: [10.1.1.2, "fd00:1::2"], security: learn}
-  red3:  {host: host3, network: red/web, address: [10.1.1.3, "fd00:1::3"], security: learn, max_macs: 8}
+          storm_control: 1000}
+  red2:  {host: host2, network: red/web, address: [10.1.1.2, "fd00:1::2"], port_security: false}
+  red3:  {host: host3, network: red/web, address: [10.1.1.3, "fd00:1::3"], port_security: false, max_macs: 8}
   both1: {host: host1, trunk: {red/web: 30, red/db: 40}, address: [10.1.1.4, "fd00:1::4", 10.1.2.4]}
-  db2:   {host: host2, network: red/db, address: 10.1.2.2, security: learn}
+  db2:   {host: host2, network: red/db, address: 10.1.2.2, port_security: false}
   db3:   {host: host3, network: red/db, address: 10.1.2.3, rate: {receive: 100M}}
   blue1: {host: host1, network: blue/web, address: [10.1.1.1, "fd00:1::1"]}
-  blue3: {host: host3, network: blue/web, address: [10.1.1.3, "fd00:1::3"], may: [router, dhcp-server]}
+  blue3: {host: host3, network: blue/web, address: [10.1.1.3, "fd00:1::3"], roles: [router, dhcp-server]}
   vm:    {attach: external, network: red/web, trunk: {red/db: 200}}
 peers:
   lab7:  {host: host1, vtep: 192.168.4.77, encapsulation: gre, trunk: {red/web: 10, blue/web: 20}}

@@ -138,7 +138,7 @@ def test_a_file_means_the_same_whatever_was_read_before_it(texts: list[str]) -> 
             assert verdict(again) == verdict(Loader(file.name))
 
 
-SERVER = TWO_HOSTS.replace("red1:  {", "red1:  {may: dhcp-server, ")
+SERVER = TWO_HOSTS.replace("red1:  {", "red1:  {roles: dhcp-server, ")
 SAME_MAC, SAME_ID = "mac: 02:00:00:00:00:01, ", "attach: external, iface_id: x, "
 APART = {
     "mac": (("red1:  {", f"red1:  {{{SAME_MAC}"), ("red2:  {", f"red2:  {{{SAME_MAC}")),
@@ -146,7 +146,7 @@ APART = {
     "iface-id": (("red1:  {", f"red1:  {{{SAME_ID}"), ("red2:  {", f"red2:  {{{SAME_ID}")),
     "interface": (("red1:  {", "red1:  {interface: x, "), ("blue1: {", "blue1: {interface: x, ")),
     "uplink": (("red2:  {", "red2:  {interface: x, "), (".202}", ".202, uplink: x}")),
-    "server": (("red2:  {", "red2:  {assign: dhcp, "), ("may: dhcp-server, ", "")),
+    "server": (("red2:  {", "red2:  {addressing: dhcp, "), ("roles: dhcp-server, ", "")),
     "family": (("red2:  {", "red2:  {max_macs: 7, "), ("192.168.4.202", "fd00:4::202")),
     "network": (("red2:  {", "red2:  {max_macs: 7, "), ("blue: {networks: {web:", "blue: {networks: {db:")),
     "subnet": (("red2:  {", "red2:  {max_macs: 7, "), ("10.1.1.0/24", "10.1.2.0/24")),

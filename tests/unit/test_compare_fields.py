@@ -29,9 +29,9 @@ hosts:
 peers:
   rack: {host: host1, vtep: 192.168.4.9, encapsulation: vxlan, keys: {red/web: 7010}}
 ports:
-  red1: {host: host1, network: red/web, address: 10.1.1.1/24, rate: {send: 1M}, broadcast_rate: 10}
-  red2: {host: host2, network: red/web, assign: dhcp}
-  guest: {attach: external, iface_id: guest, network: red/web, security: learn}
+  red1: {host: host1, network: red/web, address: 10.1.1.1/24, rate: {send: 1M}, storm_control: 10}
+  red2: {host: host2, network: red/web, addressing: dhcp}
+  guest: {attach: external, iface_id: guest, network: red/web, port_security: false}
 """
 
 DERIVED = {
@@ -131,7 +131,7 @@ def test_another_value_of_a_field_is_a_difference(place: str, other: Overlay) ->
 
 
 def test_an_address_by_dhcp_and_the_udp_port_of_a_peer_are_differences() -> None:
-    by_dhcp = RICH.replace("address: 10.1.1.1/24", "assign: dhcp")
+    by_dhcp = RICH.replace("address: 10.1.1.1/24", "addressing: dhcp")
     other_port = RICH.replace("encapsulation: vxlan,", "encapsulation: vxlan, dst_port: 8472,")
 
     assert any("by DHCP" in str(each) for each in differences(overlay(RICH), overlay(by_dhcp)))

@@ -124,7 +124,7 @@ def test_an_entry_that_is_broken_does_not_hide_what_is_wrong_with_the_others() -
 
 
 def test_a_port_that_asks_in_no_network_is_told_that_it_is_in_none() -> None:
-    found = problems(f"{HEAD}ports: {{red1: {{host: host1, assign: dhcp}}}}")
+    found = problems(f"{HEAD}ports: {{red1: {{host: host1, addressing: dhcp}}}}")
 
     assert [message.split(": ")[2] for message in found] == [
         "it has neither 'network' nor 'trunk'. Add network"

@@ -196,7 +196,7 @@ def test_a_meter_goes_after_the_flows_that_used_it() -> None:
     [
         ("encapsulation: gre", "encapsulation: gre, mac_age: 77"),
         ("vni: 5010", "vni: 5010, unknown_unicast: drop"),
-        ("host: host1, network: red/web", "host: host1, network: red/web, broadcast_rate: 7"),
+        ("host: host1, network: red/web", "host: host1, network: red/web, storm_control: 7"),
     ],
 )
 def test_a_setting_that_changes_reaches_the_bridge(old: str, new: str) -> None:

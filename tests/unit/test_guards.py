@@ -164,7 +164,7 @@ def test_igmp_to_what_is_no_group_leaves_no_port_with_port_security(to: str) -> 
 
 
 def test_a_query_is_heard_behind_all_that_may_keep_listeners_from_it() -> None:
-    """``broadcast_rate`` in the table storm: who does not receive a query does not answer it."""
+    """``storm_control`` in the table storm: who does not receive a query does not answer it."""
     header, group = QUERIES["IGMP"]
     limited = replace(
         bridge(alone(RED, Member(RED_PORT, 10, tagged=False), peers=(TUNNEL,))),

@@ -38,9 +38,9 @@ ports:
   guest1: {host: host1, network: red/web, attach: external, interface: guest1}
   guest2: {host: host2, network: red/web, attach: external, interface: guest2}
   strict: {host: host1, network: red/web, address: 10.1.1.1, mac: "02:00:00:00:00:01"}
-  server: {host: host2, network: red/web, address: 10.1.1.2, mac: "02:00:00:00:00:02", may: dhcp-server}
+  server: {host: host2, network: red/web, address: 10.1.1.2, mac: "02:00:00:00:00:02", roles: dhcp-server}
 peers:
-  nas: {host: host2, vtep: 192.168.4.79, keys: {red/web: 7010}, may: dhcp-server}
+  nas: {host: host2, vtep: 192.168.4.79, keys: {red/web: 7010}, roles: dhcp-server}
   lab: {host: host2, vtep: 192.168.4.78, keys: {red/web: 7010}}
 """
 OVERLAY = overlay(FILE)

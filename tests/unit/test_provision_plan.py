@@ -70,7 +70,7 @@ def test_the_file_may_ask_for_the_userspace_datapath() -> None:
 
 
 def test_who_asks_by_dhcp_keeps_the_addresses_that_it_has_and_gets_none() -> None:
-    text = TWO_HOSTS.replace("10.1.1.1/24}", "10.1.1.1/24, assign: dhcp}")
+    text = TWO_HOSTS.replace("10.1.1.1/24}", "10.1.1.1/24, addressing: dhcp}")
     text = text.replace("subnet: 10.1.1.0/24", "subnet: 10.1.1.0/24, dhcp: true")
     bare = found(wanted(world(), text=text), Workload, "red1")
     assert isinstance(bare, Workload)

@@ -17,8 +17,8 @@ tenants: {red: {networks: {web: {vlan: 10, vni: 5010, subnet: [10.1.1.0/24, "fd0
 hosts: {host1: {vtep: 192.168.4.201}, host2: {vtep: 192.168.4.202}}
 ports:
   red1: {host: host1, network: red/web, address: 10.1.1.1}
-  gw1:  {host: host1, network: red/web, address: 10.1.1.254, may: [router]}
-  any1: {host: host1, network: red/web, address: 10.1.1.4, security: learn}
+  gw1:  {host: host1, network: red/web, address: 10.1.1.254, roles: [router]}
+  any1: {host: host1, network: red/web, address: 10.1.1.4, port_security: false}
   red2: {host: host2, network: red/web, address: 10.1.1.2}
 """
 VNI = 5010

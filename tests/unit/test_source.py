@@ -101,6 +101,39 @@ def test_what_is_kept_means_what_it_meant_whatever_becomes_of_the_file(path: Pat
     assert loader.text.decode() != path.read_text()
 
 
+def test_a_configuration_kept_by_an_earlier_version_means_what_it_meant(path: Path, tmp_path: Path) -> None:
+    past = """
+overlay: {flap: {moves: 3, seconds: 60, freeze: 30}}
+tenants: {red: {networks: {web: {vni: 5010, subnet: 10.1.1.0/24, dhcp: true}}}}
+hosts: {host1: {vtep: 192.168.4.201}, host2: {vtep: 192.168.4.202}}
+ports:
+  red1: {host: host1, network: red/web, address: 10.1.1.1, security: learn, may: router, assign: dhcp}
+  red2: {host: host1, network: red/web, address: 10.1.1.2, security: strict, broadcast_rate: 10, assign: file}
+peers: {nas: {host: host1, vtep: 192.168.4.77, keys: {red/web: 5010}, may: dhcp-server}}
+"""
+    pairs = (
+        ("flap: {moves: 3, seconds", "duplicate_mac_detection: {max_moves: 3, period"),
+        (" security: learn", " port_security: false"),
+        (" security: strict", " port_security: true"),
+        ("assign: dhcp", "addressing: dhcp"),
+        ("assign: file", "addressing: static"),
+        ("may:", "roles:"),
+        ("broadcast_rate", "storm_control"),
+    )
+    present = past
+    for former, now in pairs:
+        present = present.replace(former, now)
+    path.write_text(present)
+    Kept(str(tmp_path)).keep(past.encode())
+
+    assert Kept(str(tmp_path)).other_than(b"") == Loader(path).load()
+
+
+def test_a_broken_configuration_with_former_keys_is_not_in_force(tmp_path: Path) -> None:
+    Kept(str(tmp_path)).keep(b"overlay: {flap: {moves: 0}}\ntenants: {}\nhosts: {}\nports: [x]\npeers:\n")
+    assert Kept(str(tmp_path)).other_than(b"") is None
+
+
 def test_where_nothing_is_kept_nothing_was_in_force(tmp_path: Path) -> None:
     assert Kept(str(tmp_path)).other_than(b"") is None
     Kept(None).keep(b"text")

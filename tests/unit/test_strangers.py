@@ -23,7 +23,7 @@ from sdnapp.source import load
 from tests.overlays import numbers, view_of
 from tests.views import BROADCAST, STRANGER
 
-OVERLAY = load(Path(__file__).parents[2] / "configs" / "strangers.yaml")
+OVERLAY = load(Path(__file__).parents[2] / "configs" / "external-vteps.yaml")
 HOST1, HOST2 = OVERLAY.hosts["host1"], OVERLAY.hosts["host2"]
 LAB7, LAB8, NAS = (OVERLAY.ports[name] for name in ("lab7", "lab8", "nas"))
 RED1, RED2 = OVERLAY.ports["red1"], OVERLAY.ports["red2"]
@@ -127,6 +127,6 @@ def test_a_stranger_that_comes_is_told_with_all_that_is_known_of_it() -> None:
 
     assert said[2] == (
         "+ peer nas: host host2, tunnel vxlan to 192.168.4.79 UDP port 4789, interface vxlan-nas, "
-        "max_macs 1024, may dhcp-server, in red/web key 7010 untagged"
+        "max_macs 1024, roles dhcp-server, in red/web key 7010 untagged"
     )
     assert said[1].endswith("in red/web tagged 10")

@@ -26,9 +26,9 @@ hosts:
   host1: {{vtep: {UNDERLAY}.201}}
   host2: {{vtep: {UNDERLAY}.202}}
 ports:
-  red1: {{host: host1, network: red/web, address: 10.1.1.1/24, mac: "{RED1}", broadcast_rate: 10}}
+  red1: {{host: host1, network: red/web, address: 10.1.1.1/24, mac: "{RED1}", storm_control: 10}}
   red2: {{host: host2, network: red/web, address: 10.1.1.2/24}}
-  asks: {{host: host2, network: red/web, address: 10.1.1.3/24, assign: dhcp}}
+  asks: {{host: host2, network: red/web, address: 10.1.1.3/24, addressing: dhcp}}
   vm:   {{attach: external, iface_id: {ID}, network: red/web, address: 10.1.1.9/24, mac: "{GUEST}"}}
 """
 
