@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
 from flows.fields import code
-from flows.match import Source
+from flows.match import Ingress
 from flows.tables import Table
 
 
@@ -39,23 +39,23 @@ class PopVlan:
 
 
 @dataclass(frozen=True, slots=True)
-class SetKey:
+class SetTunnelKey:
     """The tunnel key (VNI, GRE key) with which a tunnel port will send the frame."""
 
     key: int
 
     def __str__(self) -> str:
-        return f"set_key:{self.key}"
+        return f"set_tunnel:{self.key}"
 
 
 @dataclass(frozen=True, slots=True)
-class SetSource:
+class SetIngress:
     """Which side of the bridge the frame came in on."""
 
-    source: Source
+    ingress: Ingress
 
     def __str__(self) -> str:
-        return f"set_source:{self.source.name.lower()}"
+        return f"set_ingress:{self.ingress.name.lower()}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,16 +91,16 @@ class Move:
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class OutputInPort:
     """A copy leaves on the port that the frame came in on (OFPP_IN_PORT)."""
 
     def __str__(self) -> str:
-        return "reply"
+        return "output:in_port"
 
 
 @dataclass(frozen=True, slots=True)
-class Measure:
-    """From here on a frame of more than ``size`` bytes is one from ``Source.TOO_LARGE``.
+class CheckPacketLarger:
+    """From here on a frame of more than ``size`` bytes is one from ``Ingress.TOO_LARGE``.
 
     Counted are the bytes from the Ethernet header on, as the frame came in: also those of a tag that has been
     popped since. The kernel's datapath alone keeps a tag beside the frame and does not count it.
@@ -109,11 +109,11 @@ class Measure:
     size: int
 
     def __str__(self) -> str:
-        return f"measure:{self.size}"
+        return f"check_pkt_larger:{self.size}"
 
 
 @dataclass(frozen=True, slots=True)
-class Teach:
+class Learn:
     """The bridge itself learns, without its controller: what is for this source leaves where it came in.
 
     A flow of ``Table.FORWARD`` with this priority, for frames of ``network`` without a tag; it sends with
@@ -131,21 +131,21 @@ class Teach:
 
     def __str__(self) -> str:
         tag = "" if self.vlan is None else f",push_vlan:{self.vlan}"
-        return f"teach(set_key:{self.key}{tag},output:{self.port}, for {self.age} s, {self.most} at most)"
+        return f"learn(set_tunnel:{self.key}{tag},output:{self.port}, for {self.age} s, {self.most} at most)"
 
 
 @dataclass(frozen=True, slots=True)
-class Limit:
+class ApplyMeter:
     """Frames beyond the rate of this meter end here. Always first."""
 
     meter: int
 
     def __str__(self) -> str:
-        return f"limit:{self.meter}"
+        return f"meter:{self.meter}"
 
 
 @dataclass(frozen=True, slots=True)
-class Paced:
+class OutputMetered:
     """A copy goes through the flow of this port in ``pace``, which drops it or lets it out there.
 
     Whatever becomes of that copy, the others of the frame leave: a clone, ovs-actions(7).
@@ -154,17 +154,17 @@ class Paced:
     port: int
 
     def __str__(self) -> str:
-        return f"paced:{self.port}"
+        return f"output_metered:{self.port}"
 
 
 @dataclass(frozen=True, slots=True)
-class Remember:
+class NoteNumber:
     """Nothing happens to the frame; the flow keeps the number for whoever reads it."""
 
     number: int
 
     def __str__(self) -> str:
-        return f"remember:{self.number}"
+        return f"note:{self.number}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,17 +191,17 @@ Action = (
     Output
     | PushVlan
     | PopVlan
-    | SetKey
-    | SetSource
+    | SetTunnelKey
+    | SetIngress
     | SetNetwork
     | SetField
     | Move
-    | Reply
-    | Measure
-    | Limit
-    | Paced
-    | Remember
-    | Teach
+    | OutputInPort
+    | CheckPacketLarger
+    | ApplyMeter
+    | OutputMetered
+    | NoteNumber
+    | Learn
     | Punt
     | Goto
 )
@@ -210,17 +210,17 @@ _OPCODES: Mapping[type[Action], int] = {
     Output: 1,
     PushVlan: 2,
     PopVlan: 3,
-    SetKey: 4,
-    SetSource: 5,
+    SetTunnelKey: 4,
+    SetIngress: 5,
     SetNetwork: 6,
     SetField: 7,
     Move: 8,
-    Reply: 9,
-    Measure: 10,
-    Limit: 11,
-    Paced: 12,
-    Remember: 13,
-    Teach: 14,
+    OutputInPort: 9,
+    CheckPacketLarger: 10,
+    ApplyMeter: 11,
+    OutputMetered: 12,
+    NoteNumber: 13,
+    Learn: 14,
     Punt: 15,
     Goto: 16,
 }

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 
-from flows.actions import Action, Goto, Move, Punt, PushVlan, Reply, SetField
+from flows.actions import Action, Goto, Move, OutputInPort, Punt, PushVlan, SetField
 from flows.flow import Flow, Kind
-from flows.match import ARP, ICMPV6, IPV6, NOBODY, UNSPECIFIED, Header, Match, Source
+from flows.match import ARP, ICMPV6, IPV6, UNSPECIFIED, ZERO_MAC, Header, Ingress, Match
 from flows.tables import Table
 from flows.view import Answer, BridgeView, Lie, Member, NetworkView
 
@@ -40,11 +40,11 @@ TARGET_ADDRESS = 2
 """The option with the MAC of whoever is asked for (RFC 4861 §4.6.1)."""
 
 FLOODED: tuple[Match, ...] = (
-    Match(source=Source.LOCAL, eth_dst=EVERYONE, header=REQUEST),
-    Match(source=Source.LOCAL, eth_dst=SOLICITED_NODES, header=SOLICITATION),
+    Match(ingress=Ingress.LOCAL, eth_dst=EVERYONE, header=REQUEST),
+    Match(ingress=Ingress.LOCAL, eth_dst=SOLICITED_NODES, header=SOLICITATION),
 )
 """Questions that nothing more exact answers."""
-BARE_QUESTION = FLOODED[1]._replace(header=SOLICITATION._replace(nd_sll=NOBODY))
+BARE_QUESTION = FLOODED[1]._replace(header=SOLICITATION._replace(nd_sll=ZERO_MAC))
 """By somebody who does not say at which MAC he is."""
 
 PUNT_BYTES = 128
@@ -62,7 +62,7 @@ def everywhere() -> Iterator[Flow]:
         Goto(Table.RESPONDER_OUTPUT),
     )
     yield Flow(Table.ND_RESPONDER, EXACT, Match(header=ADVERTISEMENT), option)
-    yield Flow(Table.RESPONDER_OUTPUT, MISS, Match(), (Reply(),))
+    yield Flow(Table.RESPONDER_OUTPUT, MISS, Match(), (OutputInPort(),))
 
 
 def unanswered(network: NetworkView) -> Iterator[Flow]:
@@ -84,12 +84,12 @@ def heard() -> Iterator[Flow]:
     hears of them and does not listen. What cannot be read ends here.
     """
     for header in (Header(ARP), SOLICITATION, ADVERTISEMENT):
-        said = Match(source=Source.LOCAL, header=header)
+        said = Match(ingress=Ingress.LOCAL, header=header)
         yield Flow(Table.NEIGHBOR_SNOOPING, REST, said, (*_TOLD, *_KNOWN))
-    mute = Match(source=Source.LOCAL, header=ADVERTISEMENT._replace(nd_tll=NOBODY))
+    mute = Match(ingress=Ingress.LOCAL, header=ADVERTISEMENT._replace(nd_tll=ZERO_MAC))
     yield Flow(Table.NEIGHBOR_SNOOPING, EXACT, mute, _KNOWN)
     for header in INVALID:
-        yield Flow(Table.NEIGHBOR_SNOOPING, UNREADABLE, Match(source=Source.LOCAL, header=header))
+        yield Flow(Table.NEIGHBOR_SNOOPING, UNREADABLE, Match(ingress=Ingress.LOCAL, header=header))
 
 
 def vouched(network: NetworkView) -> Iterator[Flow]:
@@ -121,7 +121,7 @@ def given(network: NetworkView, answers: Iterable[Answer]) -> Iterator[Flow]:
     is dropped: the table that answers those to everyone does not see it.
     """
     if network.anybody_speaks:
-        said_here = Match(source=Source.LOCAL, network=network.vni)
+        said_here = Match(ingress=Ingress.LOCAL, network=network.vni)
         for ip in (known.ip for known in answers if not known.learned):
             for said in _claims(ip):
                 yield Flow(Table.NEIGHBOR_SNOOPING, GIVEN, said_here._replace(header=said), _TOLD)
@@ -159,7 +159,7 @@ def reply(network: NetworkView, members: Iterable[Member]) -> Iterator[Flow]:
     for member in members if network.answers else ():
         if member.tagged and member.vlan is not None:
             here = Match(in_port=member.port, network=network.vni)
-            yield Flow(Table.RESPONDER_OUTPUT, EXACT, here, (PushVlan(member.vlan), Reply()))
+            yield Flow(Table.RESPONDER_OUTPUT, EXACT, here, (PushVlan(member.vlan), OutputInPort()))
 
 
 def answer(vni: int, answers: Iterable[Answer]) -> Iterator[Flow]:
@@ -172,17 +172,17 @@ def answer(vni: int, answers: Iterable[Answer]) -> Iterator[Flow]:
     for ip, mac, port, learned, router, _ in answers:
         yield from _anywhere(vni, ip, mac, learned=learned, router=router)
         if port is not None:
-            own = Match(in_port=port, source=Source.LOCAL, network=vni, header=_question(ip))
+            own = Match(in_port=port, ingress=Ingress.LOCAL, network=vni, header=_question(ip))
             yield Flow(Table.ARP_ND_RESPONDER, OWN, own, _ONWARD, kind=_kind(learned=learned))
 
 
 @lru_cache(maxsize=16384)
 def _anywhere(vni: int, ip: str, mac: str, *, learned: bool, router: bool) -> tuple[Flow, ...]:
     """What every bridge of the network answers, wherever it is that the address lives."""
-    kind, asked, question = _kind(learned=learned), Match(source=Source.LOCAL, network=vni), _question(ip)
+    kind, asked, question = _kind(learned=learned), Match(ingress=Ingress.LOCAL, network=vni), _question(ip)
     if ":" in ip:
         everyone = asked._replace(eth_dst=SOLICITED_NODES, header=question)
-        bare = everyone._replace(header=question._replace(ipv6_src=UNSPECIFIED, nd_sll=NOBODY))
+        bare = everyone._replace(header=question._replace(ipv6_src=UNSPECIFIED, nd_sll=ZERO_MAC))
         return (
             Flow(Table.ARP_ND_RESPONDER, EXACT, everyone, _na(ip, mac, router=router), kind=kind),
             Flow(Table.ARP_ND_RESPONDER, BARE, bare, _taken(ip, mac, router=router), kind=kind),

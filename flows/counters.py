@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 from flows import answer, security
 from flows.actions import Punt
 from flows.flow import FlowKey, Program
-from flows.match import Source
+from flows.match import Ingress
 from flows.tables import Table
 from flows.view import BridgeView
 
@@ -38,7 +38,7 @@ def counted(view: BridgeView, program: Program) -> dict[FlowKey, Count]:
     counts: dict[FlowKey, Count] = {}
     for key, flow in program.flows.items():
         match = flow.match
-        if match.source is Source.TOO_LARGE:
+        if match.ingress is Ingress.TOO_LARGE:
             continue
         if all(isinstance(action, Punt) for action in flow.actions):
             why = reasons.get(key, flow.table.label)

@@ -16,9 +16,9 @@ from collections.abc import Iterable, Iterator, Set
 from itertools import chain, groupby
 from operator import attrgetter
 
-from flows.actions import Action, Goto, Limit, Output, Paced, PopVlan, PushVlan, SetKey
+from flows.actions import Action, ApplyMeter, Goto, Output, OutputMetered, PopVlan, PushVlan, SetTunnelKey
 from flows.flow import Flow
-from flows.match import Match, Source
+from flows.match import Ingress, Match
 from flows.pipeline import EXACT, EXCEPTION, IS_NESTED, NO_LIMITS, key_of
 from flows.tables import Table, next_enabled_table
 from flows.view import BridgeView, Member, NetworkView, Peer
@@ -31,7 +31,7 @@ def storm(view: BridgeView, there: Set[Table]) -> Iterator[Flow]:
     after = [Goto(table) for table in [next_enabled_table(Table.STORM_CONTROL, there)] if table is not None]
     for port, limits in sorted(view.limits.items()):
         if limits.flood is not None:
-            yield Flow(Table.STORM_CONTROL, EXACT, Match(in_port=port), (Limit(limits.flood.id), *after))
+            yield Flow(Table.STORM_CONTROL, EXACT, Match(in_port=port), (ApplyMeter(limits.flood.id), *after))
 
 
 def flood(network: NetworkView) -> Iterator[Flow]:
@@ -39,14 +39,14 @@ def flood(network: NetworkView) -> Iterator[Flow]:
     if not network.floods_unknown:
         yield Flow(Table.FLOOD_REMOTE, EXCEPTION, Match(network=network.vni, eth_dst=UNICAST))
     if up := tuple(peer for peer in network.peers if peer.up):
-        local = Match(source=Source.LOCAL, network=network.vni)
+        local = Match(ingress=Ingress.LOCAL, network=network.vni)
         yield Flow(Table.FLOOD_REMOTE, EXACT, local, (*copies(up), Goto(Table.FLOOD_LOCAL)))
 
 
 def copies(peers: Iterable[Peer]) -> Iterator[Action]:
     """A copy to each peer, with the key that it understands."""
     for key, ports in groupby(sorted(peers, key=attrgetter("key", "port")), key=attrgetter("key")):
-        yield SetKey(key)
+        yield SetTunnelKey(key)
         yield from (Output(peer.port) for peer in ports)
 
 
@@ -70,14 +70,17 @@ def pace(view: BridgeView) -> Iterator[Flow]:
     for port, limits in sorted(view.limits.items()):
         if limits.receive is not None:
             yield Flow(
-                Table.EGRESS_POLICER, EXACT, Match(in_port=port), (Limit(limits.receive.id), Output(port))
+                Table.EGRESS_POLICER,
+                EXACT,
+                Match(in_port=port),
+                (ApplyMeter(limits.receive.id), Output(port)),
             )
 
 
 def copy(view: BridgeView, member: Member) -> tuple[Action, ...]:
     """A copy out of a local port, within its rate; the frame is left as it was."""
     paced = view.limits.get(member.port, NO_LIMITS).receive is not None
-    out = Paced(member.port) if paced else Output(member.port)
+    out = OutputMetered(member.port) if paced else Output(member.port)
     if not member.tagged or member.vlan is None:
         return (*key_of(member), out)
     return (*key_of(member), PushVlan(member.vlan), out, PopVlan())

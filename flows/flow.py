@@ -18,7 +18,7 @@ from hashlib import blake2b
 from itertools import chain
 from typing import NamedTuple
 
-from flows.actions import Action, Goto, Teach, canonical
+from flows.actions import Action, Goto, Learn, canonical
 from flows.fields import FRAGMENT_BITS, code
 from flows.match import Header, Match
 from flows.tables import Table
@@ -137,7 +137,7 @@ def kind_of(cookie: int) -> Kind | None:
     return _KINDS.get(cookie >> _KIND_SHIFT)
 
 
-def taught(action: Teach) -> int:
+def taught(action: Learn) -> int:
     """The cookie of the flows that a bridge learns by this action."""
     return _cookie(Kind.TAUGHT, canonical(action))
 

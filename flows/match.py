@@ -1,7 +1,7 @@
 """What a flow matches: named fields, each absent, exact or masked.
 
 The state that travels with a frame through the tables is named here, once: ``network`` is the OpenFlow
-metadata (the VNI, 24 bits), ``source`` is register 0 (``Source``).
+metadata (the VNI, 24 bits), ``ingress`` is register 0 (``Ingress``).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ IGMP, UDP, ICMPV6 = 2, 17, 58
 """``Header.ip_proto``."""
 DHCP_SERVER, DHCP_CLIENT, DHCP6_CLIENT, DHCP6_SERVER = 67, 68, 546, 547
 """UDP ports (RFC 2131 §4.1, RFC 8415 §7.2)."""
-NOBODY, UNSPECIFIED = "00:00:00:00:00:00", "::"
+ZERO_MAC, UNSPECIFIED = "00:00:00:00:00:00", "::"
 """No MAC, as where an option of neighbour discovery is missing; no IPv6 address yet."""
 FRAGMENTS: Mapping[str, frozenset[str]] = {
     "no": frozenset({"no"}),
@@ -39,7 +39,7 @@ OFPC_FRAG_NX_MATCH, first fragments have the fields of the transport protocol, l
 """
 
 
-class Source(IntEnum):
+class Ingress(IntEnum):
     """Which side of the bridge a frame came in on. Local is zero, so only tunnels need to say so.
 
     ``TOO_LARGE``: from a local port, and larger than its network carries (bit 1, set by ``Measure``).
@@ -53,9 +53,9 @@ class Source(IntEnum):
 class Header(NamedTuple):
     """What lies behind the Ethernet header, by the names of OpenFlow (1.3 §A.2.3.7); None matches anything.
 
-    And what a bridge notes of a frame from a strict port, in registers: the bits that no MAC or address
-    of the port has (``foreign_mac`` and so on), and 1 where it lies (``false_mac`` and so on). ``nested`` is
-    1 for a frame from any port with a tag behind that of its network.
+    And registers: on ports with port security, the bits that no MAC or address of the port has
+    (``mac_forbidden_bits`` and so on), and 1 where the frame's has such a bit (``mac_spoofed`` and so on).
+    ``nested`` is 1 for a frame from any port with a tag behind that of its network.
 
     Addresses are text, ``value`` or ``value/mask`` with the mask written as an address. A field wants those
     that say that it is there: ``arp_tpa`` an ``eth_type`` of ARP, ``ipv4_src`` one of IPv4, and so on.
@@ -81,13 +81,13 @@ class Header(NamedTuple):
     nd_sll: str | None = None
     nd_tll: str | None = None
     ip_frag: str | None = None
-    foreign_mac: str | None = None
-    foreign_ip: str | None = None
-    foreign_ip6: str | None = None
-    false_mac: int | None = None
-    false_arp: int | None = None
-    false_ip6: int | None = None
-    false_target: int | None = None
+    mac_forbidden_bits: str | None = None
+    ip_forbidden_bits: str | None = None
+    ip6_forbidden_bits: str | None = None
+    mac_spoofed: int | None = None
+    arp_spoofed: int | None = None
+    ip6_spoofed: int | None = None
+    nd_target_spoofed: int | None = None
     nested: int | None = None
 
     def said(self) -> Iterator[tuple[str, int | str]]:
@@ -107,18 +107,18 @@ class Header(NamedTuple):
 
 
 HEADER_FIELDS: tuple[str, ...] = Header._fields
-NOTED: Mapping[str, int | str] = {
-    "foreign_mac": NOBODY,
-    "foreign_ip": "0.0.0.0",
-    "foreign_ip6": UNSPECIFIED,
-    **dict.fromkeys(("false_mac", "false_arp", "false_ip6", "false_target", "nested"), 0),
+REGISTER_DEFAULTS: Mapping[str, int | str] = {
+    "mac_forbidden_bits": ZERO_MAC,
+    "ip_forbidden_bits": "0.0.0.0",
+    "ip6_forbidden_bits": UNSPECIFIED,
+    **dict.fromkeys(("mac_spoofed", "arp_spoofed", "ip6_spoofed", "nd_target_spoofed", "nested"), 0),
 }
 """Fields of registers, and what they are as long as nobody sets them."""
 NO_HEADER = Header()
 _ZEROS: tuple[tuple[Mapping[str, frozenset[int | str]], Mapping[str, int | str]], ...] = (
     (
         {"eth_type": frozenset({ARP})},
-        {"arp_op": 0, "arp_spa": "0.0.0.0", "arp_tpa": "0.0.0.0", "arp_sha": NOBODY, "arp_tha": NOBODY},
+        {"arp_op": 0, "arp_spa": "0.0.0.0", "arp_tpa": "0.0.0.0", "arp_sha": ZERO_MAC, "arp_tha": ZERO_MAC},
     ),
     ({"eth_type": frozenset({IPV4})}, {"ipv4_src": "0.0.0.0", "ipv4_dst": "0.0.0.0"}),
     ({"eth_type": frozenset({IPV6})}, {"ipv6_src": UNSPECIFIED, "ipv6_dst": UNSPECIFIED}),
@@ -130,7 +130,7 @@ _ZEROS: tuple[tuple[Mapping[str, frozenset[int | str]], Mapping[str, int | str]]
     ),
     (
         {"icmpv6_type": frozenset({135, 136})},
-        {"nd_target": UNSPECIFIED, "nd_sll": NOBODY, "nd_tll": NOBODY},
+        {"nd_target": UNSPECIFIED, "nd_sll": ZERO_MAC, "nd_tll": ZERO_MAC},
     ),
 )
 """Fields that are zero where nothing was read, and the values of others that they presuppose."""
@@ -144,7 +144,7 @@ class Match(NamedTuple):
     """
 
     in_port: int | None = None
-    source: Source | None = None
+    ingress: Ingress | None = None
     key: int | None = None
     network: int | None = None
     vlan: int | None = None
@@ -171,7 +171,7 @@ FIELDS: tuple[str, ...] = Match._fields[:-1]
 
 
 def _text(name: str, value: int | str) -> str:
-    if isinstance(value, Source):
+    if isinstance(value, Ingress):
         return f"{name}={value.name.lower()}"
     if name == "vlan" and value in (UNTAGGED, TAGGED):
         return "vlan=none" if value == UNTAGGED else "vlan=any"
@@ -181,14 +181,14 @@ def _text(name: str, value: int | str) -> str:
 
 
 @lru_cache(maxsize=65536)
-def packed(address: str) -> bytes:
+def to_wire(address: str) -> bytes:
     """A MAC, IPv4 or IPv6 address as it stands in a frame."""
     if address.count(":") == 5 and "::" not in address:
         return bytes.fromhex(address.replace(":", ""))
     return ip_address(address).packed
 
 
-def holds(wanted: int | str, value: int | str | None) -> bool:
+def field_matches(wanted: int | str, value: int | str | None) -> bool:
     """Whether a field with this value matches what is wanted of it."""
     if wanted in FRAGMENTS:
         return value in FRAGMENTS[str(wanted)]
@@ -197,5 +197,5 @@ def holds(wanted: int | str, value: int | str | None) -> bool:
     exact, _, mask = str(wanted).partition("/")
     if not mask:
         return False
-    bits = int.from_bytes(packed(mask), "big")
-    return int.from_bytes(packed(str(value)), "big") & bits == int.from_bytes(packed(exact), "big") & bits
+    bits = int.from_bytes(to_wire(mask), "big")
+    return int.from_bytes(to_wire(str(value)), "big") & bits == int.from_bytes(to_wire(exact), "big") & bits

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from flows.actions import Action, Goto, Punt
 from flows.flooding import copies, copy
 from flows.flow import Flow, Kind
-from flows.match import Header, Match, Source
+from flows.match import Header, Ingress, Match
 from flows.pipeline import EXACT, EXCEPTION, GENERAL
 from flows.service import WHOLE
 from flows.tables import Table
@@ -23,7 +23,7 @@ from flows.view import BridgeView, Listeners, NetworkView, Snooping
 MESSAGE, QUERY, HEARD = 300, 400, 500
 """Priorities: of messages about groups, of those that reach all ports, of those that the controller gets."""
 
-BOTH = (Source.LOCAL, Source.TUNNEL)
+BOTH = (Ingress.LOCAL, Ingress.TUNNEL)
 _FLOOD = Goto(Table.FLOOD_REMOTE)
 
 
@@ -66,9 +66,9 @@ def queries(view: BridgeView) -> Iterator[Flow]:
     So the table lies behind all that may drop one, such as ``storm_control``: listeners answer no query that
     they did not receive, and would be taken for absent.
     """
-    source = None if view.learn_from_tunnels else Source.LOCAL
+    source = None if view.learn_from_tunnels else Ingress.LOCAL
     for family in FAMILIES.values():
-        asked = Match(source=source, eth_dst=family.macs, header=family.query)
+        asked = Match(ingress=source, eth_dst=family.macs, header=family.query)
         yield Flow(Table.MULTICAST, HEARD, asked, (Punt(WHOLE), _FLOOD))
 
 
@@ -83,9 +83,9 @@ def multicast(view: BridgeView, network: NetworkView) -> Iterator[Flow]:
             yield from _groups(view, network, family, snooping)
 
 
-def _told(view: BridgeView, source: Source) -> tuple[Action, ...]:
+def _told(view: BridgeView, source: Ingress) -> tuple[Action, ...]:
     """What comes from a tunnel, its peer has told, unless nobody else tells us."""
-    return (Punt(WHOLE),) if source is Source.LOCAL or view.learn_from_tunnels else ()
+    return (Punt(WHOLE),) if source is Ingress.LOCAL or view.learn_from_tunnels else ()
 
 
 def _messages(view: BridgeView, network: NetworkView, family: _Family, snooping: Snooping) -> Iterator[Flow]:
@@ -98,7 +98,7 @@ def _messages(view: BridgeView, network: NetworkView, family: _Family, snooping:
         routers = Listeners(routers.ports, tuple(peer.port for peer in network.peers))
     for header in family.messages:
         for source in BOTH:
-            said = Match(source=source, network=network.vni, eth_dst=family.macs, header=header)
+            said = Match(ingress=source, network=network.vni, eth_dst=family.macs, header=header)
             told = _told(view, source)
             for querier in snooping.queriers if header.ip_proto == _IGMP else ():
                 asked = said._replace(eth_src=querier)
@@ -110,7 +110,7 @@ def _groups(view: BridgeView, network: NetworkView, family: _Family, snooping: S
     yield Flow(Table.MULTICAST, EXCEPTION, Match(network=network.vni, header=family.link_local), (_FLOOD,))
     header = Header(family.ethertype)
     for source in BOTH:
-        unheard = Match(source=source, network=network.vni, eth_dst=family.macs, header=header)
+        unheard = Match(ingress=source, network=network.vni, eth_dst=family.macs, header=header)
         to_routers = tuple(_to(view, network, snooping.routers, source))
         yield Flow(Table.MULTICAST, GENERAL, unheard, to_routers, kind=Kind.LEARNED)
         for mac, listeners in snooping.groups or ():
@@ -123,9 +123,9 @@ def _groups(view: BridgeView, network: NetworkView, family: _Family, snooping: S
             yield Flow(Table.MULTICAST, EXACT, group, to_all, kind=Kind.LEARNED)
 
 
-def _to(view: BridgeView, network: NetworkView, listeners: Listeners, source: Source) -> Iterator[Action]:
+def _to(view: BridgeView, network: NetworkView, listeners: Listeners, source: Ingress) -> Iterator[Action]:
     """A copy to each of these, of which only local ones are reached from a tunnel."""
-    if source is Source.LOCAL:
+    if source is Ingress.LOCAL:
         yield from copies(peer for peer in network.peers if peer.up and peer.port in listeners.peers)
     for member in network.members:
         if member.port in listeners.ports:

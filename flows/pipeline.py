@@ -25,21 +25,21 @@ from collections.abc import Collection, Iterable, Iterator, Set
 
 from flows.actions import (
     Action,
+    ApplyMeter,
     Goto,
-    Limit,
+    Learn,
+    NoteNumber,
     Output,
     PopVlan,
     Punt,
     PushVlan,
-    Remember,
     SetField,
-    SetKey,
+    SetIngress,
     SetNetwork,
-    SetSource,
-    Teach,
+    SetTunnelKey,
 )
 from flows.flow import Flow, Flows, Kind, Meter, for_each
-from flows.match import SERVICE_VLAN, TAGGED, UNTAGGED, VLAN, Header, Match, Source
+from flows.match import SERVICE_VLAN, TAGGED, UNTAGGED, VLAN, Header, Ingress, Match
 from flows.security import foreign
 from flows.tables import TABLES, Table, next_enabled_table
 from flows.view import BridgeView, Limits, Location, Member, NetworkView
@@ -78,7 +78,7 @@ def classify(view: BridgeView, trunks: Iterable[int], strangers: Iterable[int]) 
         tagged = (*_sent(view, port), Goto(Table.VLAN_TO_NETWORK))
         yield Flow(Table.CLASSIFY, EXACT, Match(in_port=port, vlan=TAGGED), tagged)
     for port in view.tunnels:
-        from_tunnel = (SetSource(Source.TUNNEL), Goto(Table.TUNNEL_TO_NETWORK))
+        from_tunnel = (SetIngress(Ingress.TUNNEL), Goto(Table.TUNNEL_TO_NETWORK))
         yield Flow(Table.CLASSIFY, EXACT, Match(in_port=port), from_tunnel)
 
 
@@ -99,7 +99,7 @@ def _sent(view: BridgeView, port: int) -> Iterator[Action]:
 def within(meter: Meter | None) -> Iterator[Action]:
     """Nothing but what is within the rate of this meter goes on."""
     if meter is not None:
-        yield Limit(meter.id)
+        yield ApplyMeter(meter.id)
 
 
 def _enter(network: NetworkView, member: Member) -> tuple[Action, ...]:
@@ -162,7 +162,7 @@ def believe(view: BridgeView) -> Iterator[Flow]:
     Of a crowded port no source is looked at, so that forged ones cost the datapath no entry each: that needs
     the highest priority of the table, and the first stage of its lookup (ovs-fields(7), staged lookup).
     """
-    yield Flow(Table.MAC_LEARNING, EXACT, Match(source=Source.LOCAL, eth_src="00:00:00:00:00:00"))
+    yield Flow(Table.MAC_LEARNING, EXACT, Match(ingress=Ingress.LOCAL, eth_src="00:00:00:00:00:00"))
     for port in view.crowded:
         yield Flow(Table.MAC_LEARNING, EXCEPTION, Match(in_port=port), _AFTER_LEARN, kind=Kind.CROWDED)
 
@@ -176,7 +176,7 @@ def teach(view: BridgeView, network: NetworkView) -> Iterator[Flow]:
     for member in network.members:
         if member.key is not None:
             vlan = member.vlan if member.tagged else None
-            taught = Teach(network.vni, member.port, member.key, vlan, GENERAL, view.mac_age, MOST_TAUGHT)
+            taught = Learn(network.vni, member.port, member.key, vlan, GENERAL, view.mac_age, MOST_TAUGHT)
             unknown = Match(in_port=member.port, network=network.vni)
             yield Flow(Table.MAC_LEARNING, GENERAL, unknown, (taught, Punt(PUNT_BYTES), *_AFTER_LEARN))
 
@@ -200,7 +200,7 @@ def learn(view: BridgeView, vni: int, locations: Iterable[Location]) -> Iterator
     for port, remote, learned, macs, moves, denied, _ in locations:
         if not remote or view.learn_from_tunnels:
             known, age = Match(in_port=port, network=vni), view.mac_age if learned else 0
-            onward = () if denied else (*((Remember(moves),) if moves else ()), *_AFTER_LEARN)
+            onward = () if denied else (*((NoteNumber(moves),) if moves else ()), *_AFTER_LEARN)
             yield for_each(macs, "eth_src", Table.MAC_LEARNING, EXACT, known, onward, age, _kind(learned))
 
 
@@ -211,9 +211,9 @@ def forward(view: BridgeView, network: NetworkView, locations: Collection[Locati
     for port, remote, learned, macs, _, denied, key in locations:
         if denied:
             continue
-        match = Match(source=Source.LOCAL if remote else None, network=network.vni)
+        match = Match(ingress=Ingress.LOCAL if remote else None, network=network.vni)
         paced = within(view.limits.get(port, NO_LIMITS).receive)
-        there = (SetKey(key), Output(port)) if remote else (*paced, *_out(members[port]))
+        there = (SetTunnelKey(key), Output(port)) if remote else (*paced, *_out(members[port]))
         if network.nests and not remote and not members[port].nests:
             match = match._replace(header=NO_NESTED)
         yield for_each(macs, "eth_dst", Table.FORWARD, EXACT, match, there, kind=_kind(learned))
@@ -229,7 +229,7 @@ def _out(member: Member) -> tuple[Action, ...]:
 def key_of(member: Member) -> Iterator[Action]:
     """A stranger's tunnel sends the key that the stranger understands."""
     if member.key is not None:
-        yield SetKey(member.key)
+        yield SetTunnelKey(member.key)
 
 
 def _kind(learned: bool) -> Kind:

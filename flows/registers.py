@@ -52,14 +52,14 @@ def declare(registers: Iterable[Register]) -> Mapping[str, Register]:
 
 REGISTERS = declare(
     (
-        Register("source", 0, 2),
-        Register("foreign_ip", 1, 32),
-        Register("foreign_mac", 2, 48, words=2),
-        Register("false_mac", 4, 1),
-        Register("false_arp", 5, 1),
-        Register("false_ip6", 6, 1),
-        Register("false_target", 7, 1),
-        Register("foreign_ip6", 8, 128, words=4),
+        Register("ingress", 0, 2),
+        Register("ip_forbidden_bits", 1, 32),
+        Register("mac_forbidden_bits", 2, 48, words=2),
+        Register("mac_spoofed", 4, 1),
+        Register("arp_spoofed", 5, 1),
+        Register("ip6_spoofed", 6, 1),
+        Register("nd_target_spoofed", 7, 1),
+        Register("ip6_forbidden_bits", 8, 128, words=4),
         Register("nested", 12, 1),
     )
 )

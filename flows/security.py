@@ -25,17 +25,17 @@ from flows.match import (
     IGMP,
     IPV4,
     IPV6,
-    NOBODY,
     OLD_SERVICE_VLAN,
     SERVICE_VLAN,
     TAGGED,
     UDP,
     UNSPECIFIED,
     VLAN,
+    ZERO_MAC,
     Header,
+    Ingress,
     Match,
-    Source,
-    packed,
+    to_wire,
 )
 from flows.service import WHOLE
 from flows.tables import Table
@@ -63,8 +63,8 @@ TAGS, QUERIER, EXCEPTION, EXACT, GENERAL, REST = 400, 300, 200, 100, 60, 50
 SOLICITATION, ADVERTISEMENT = Header(IPV6, ICMPV6, icmpv6_type=135), Header(IPV6, ICMPV6, icmpv6_type=136)
 """Of neighbours (RFC 4861 §4.3, §4.4)."""
 
-_TRUE_MAC = Header(false_mac=0)
-_WIDTHS = {"foreign_mac": (48, 32), "foreign_ip": (32, 32), "foreign_ip6": (128, 48)}
+_TRUE_MAC = Header(mac_spoofed=0)
+_WIDTHS = {"mac_forbidden_bits": (48, 32), "ip_forbidden_bits": (32, 32), "ip6_forbidden_bits": (128, 48)}
 """Bits of each, and how many of them are asked for, from the lowest."""
 
 
@@ -113,13 +113,13 @@ OpenFlow has no field for the type of IGMP. All of it is dropped to what is no g
 reports are sent to groups, and are small.
 """
 _BAD_NEIGHBOURS = (
-    SOLICITATION._replace(nd_target=UNSPECIFIED, false_target=0),
+    SOLICITATION._replace(nd_target=UNSPECIFIED, nd_target_spoofed=0),
     SOLICITATION._replace(ip_frag="yes"),
     ADVERTISEMENT._replace(ip_frag="yes"),
 )
 """A solicitation that Open vSwitch finds invalid, such as one with an option twice; fragments (RFC 6980). An
-invalid advertisement is about no address of the port. ``false_target`` is 0 in all solicitations: with it the
-lookup leaves this flow at the registers, and a forged advertisement costs no datapath entry for its target.
+invalid advertisement is about no address of the port. ``nd_target_spoofed`` is 0 in all solicitations: with
+it, the lookup leaves this flow at the registers, and a forged advertisement costs no datapath entry.
 """
 
 _CLIENTS = (Header(IPV4, UDP, udp_dst=DHCP_SERVER), Header(IPV6, UDP, udp_dst=DHCP6_SERVER))
@@ -129,7 +129,7 @@ _NAMELESS = (
     Header(IPV4, UDP, ipv4_src="0.0.0.0", udp_src=DHCP_CLIENT, udp_dst=DHCP_SERVER),
     Header(IPV4, IGMP, ipv4_src="0.0.0.0"),
     *(
-        Header(IPV6, ICMPV6, ipv6_src=UNSPECIFIED, icmpv6_type=kind, false_ip6=0)
+        Header(IPV6, ICMPV6, ipv6_src=UNSPECIFIED, icmpv6_type=kind, ip6_spoofed=0)
         for kind in (131, 132, 133, 135, 143)
     ),
 )
@@ -153,9 +153,9 @@ def refused_everywhere() -> Iterator[tuple[Reason, Flow]]:
     for header in _BAD_NEIGHBOURS:
         yield "neighbour", Flow(Table.PORT_SECURITY_ND, EXCEPTION, Match(header=header))
     for header in _UNREADABLE:
-        yield "unreadable", Flow(Table.DHCP_RA_GUARD, EXCEPTION, Match(source=Source.LOCAL, header=header))
+        yield "unreadable", Flow(Table.DHCP_RA_GUARD, EXCEPTION, Match(ingress=Ingress.LOCAL, header=header))
     for role, header in _ROLES:
-        yield role, Flow(Table.DHCP_RA_GUARD, EXACT, Match(source=Source.LOCAL, header=header))
+        yield role, Flow(Table.DHCP_RA_GUARD, EXACT, Match(ingress=Ingress.LOCAL, header=header))
 
 
 def foreign(speaker: Speaker | None) -> Iterator[SetField]:
@@ -164,13 +164,17 @@ def foreign(speaker: Speaker | None) -> Iterator[SetField]:
         ip, ip6 = (
             [each for each in speaker.addresses if (":" in each) is is_ip6] for is_ip6 in (False, True)
         )
-        for name, own in (("foreign_mac", [speaker.mac]), ("foreign_ip", ip), ("foreign_ip6", ip6)):
+        for name, own in (
+            ("mac_forbidden_bits", [speaker.mac]),
+            ("ip_forbidden_bits", ip),
+            ("ip6_forbidden_bits", ip6),
+        ):
             yield SetField(name, _others(own, _WIDTHS[name][0]))
 
 
 def _others(own: Iterable[str], width: int) -> str:
     """The bits that none of these addresses has."""
-    had = reduce(or_, (int.from_bytes(packed(address), "big") for address in own), 0)
+    had = reduce(or_, (int.from_bytes(to_wire(address), "big") for address in own), 0)
     return _written(~had & (1 << width) - 1, width)
 
 
@@ -193,16 +197,18 @@ def _lies() -> tuple[Flow, ...]:
     """
     arp, ipv6 = Header(ARP), Header(IPV6)
     return (
-        *_questions(Table.SPOOF_PREFILTER, "eth_src", "foreign_mac", Header(), "false_mac"),
+        *_questions(Table.SPOOF_PREFILTER, "eth_src", "mac_forbidden_bits", Header(), "mac_spoofed"),
         Flow(Table.SPOOF_PREFILTER, EXACT, Match(header=arp), (Goto(Table.SPOOF_PREFILTER_ARP),)),
         Flow(Table.SPOOF_PREFILTER, EXACT, Match(header=ipv6), (Goto(Table.SPOOF_PREFILTER_IPV6),)),
-        *_questions(Table.SPOOF_PREFILTER_ARP, "arp_sha", "foreign_mac", arp, "false_arp"),
-        *_questions(Table.SPOOF_PREFILTER_ARP, "arp_spa", "foreign_ip", arp, "false_arp", first=200),
-        *_questions(Table.SPOOF_PREFILTER_IPV6, "ipv6_src", "foreign_ip6", ipv6, "false_ip6"),
+        *_questions(Table.SPOOF_PREFILTER_ARP, "arp_sha", "mac_forbidden_bits", arp, "arp_spoofed"),
+        *_questions(Table.SPOOF_PREFILTER_ARP, "arp_spa", "ip_forbidden_bits", arp, "arp_spoofed", first=200),
+        *_questions(Table.SPOOF_PREFILTER_IPV6, "ipv6_src", "ip6_forbidden_bits", ipv6, "ip6_spoofed"),
         Flow(
             Table.SPOOF_PREFILTER_IPV6, EXACT, Match(header=ADVERTISEMENT), (Goto(Table.SPOOF_PREFILTER_ND),)
         ),
-        *_questions(Table.SPOOF_PREFILTER_ND, "nd_target", "foreign_ip6", ADVERTISEMENT, "false_target"),
+        *_questions(
+            Table.SPOOF_PREFILTER_ND, "nd_target", "ip6_forbidden_bits", ADVERTISEMENT, "nd_target_spoofed"
+        ),
     )
 
 
@@ -224,7 +230,7 @@ def everywhere() -> Iterator[Flow]:
     yield from (flow for _, flow in refused_everywhere())
     for header in _NAMELESS:
         yield Flow(Table.PORT_SECURITY_IP, EXACT, Match(header=header), _LEARN)
-    yield Flow(Table.PORT_SECURITY_ND, EXACT, Match(header=SOLICITATION._replace(nd_sll=NOBODY)), _LEARN)
+    yield Flow(Table.PORT_SECURITY_ND, EXACT, Match(header=SOLICITATION._replace(nd_sll=ZERO_MAC)), _LEARN)
 
 
 def security(network: NetworkView) -> Iterator[Flow]:
@@ -249,11 +255,11 @@ def leases(view: BridgeView, network: NetworkView) -> Iterator[Flow]:
     What one behind a tunnel says was let through by its own bridge; it is heard where nobody else tells us.
     """
     if network.leases:
-        spoken = [(Source.LOCAL, header) for header in _CLIENTS]
+        spoken = [(Ingress.LOCAL, header) for header in _CLIENTS]
         if view.learn_from_tunnels:
-            spoken += [(Source.TUNNEL, header) for role, header in _ROLES if role == "dhcp-server"]
+            spoken += [(Ingress.TUNNEL, header) for role, header in _ROLES if role == "dhcp-server"]
         for source, header in spoken:
-            said = Match(source=source, network=network.vni, header=header)
+            said = Match(ingress=source, network=network.vni, header=header)
             yield Flow(Table.DHCP_RA_GUARD, GENERAL, said, (*_HEARD, Goto(Table.NEIGHBOR_SNOOPING)))
 
 
@@ -280,7 +286,7 @@ def _admitted(vni: int, member: Member, speaker: Speaker) -> Iterator[Flow]:
         here._replace(eth_src=mac, header=_TRUE_MAC),
         (Goto(Table.PORT_SECURITY_IP),),
     )
-    probe = Header(ARP, arp_op=1, arp_spa="0.0.0.0", arp_sha=mac, false_arp=0)  # RFC 5227 §1.1
+    probe = Header(ARP, arp_op=1, arp_spa="0.0.0.0", arp_sha=mac, arp_spoofed=0)  # RFC 5227 §1.1
     yield Flow(Table.PORT_SECURITY_IP, EXACT, _with(here, probe), _LEARN)
     if "router" in member.may:
         for header in _QUERIES:
@@ -290,14 +296,14 @@ def _admitted(vni: int, member: Member, speaker: Speaker) -> Iterator[Flow]:
             yield Flow(
                 Table.PORT_SECURITY_IP,
                 EXACT,
-                _with(here, Header(IPV6, ipv6_src=own, false_ip6=0)),
+                _with(here, Header(IPV6, ipv6_src=own, ip6_spoofed=0)),
                 _NEIGHBOUR,
             )
-            for option in (mac, NOBODY):
-                said = ADVERTISEMENT._replace(nd_target=own, nd_tll=option, false_target=0)
+            for option in (mac, ZERO_MAC):
+                said = ADVERTISEMENT._replace(nd_target=own, nd_tll=option, nd_target_spoofed=0)
                 yield Flow(Table.PORT_SECURITY_ND, EXACT, _with(here, said), _LEARN)
         else:
-            said = Header(ARP, arp_spa=own, arp_sha=mac, false_arp=0)
+            said = Header(ARP, arp_spa=own, arp_sha=mac, arp_spoofed=0)
             yield Flow(Table.PORT_SECURITY_IP, EXACT, _with(here, said), _LEARN)
             yield Flow(Table.PORT_SECURITY_IP, EXACT, _with(here, Header(IPV4, ipv4_src=own)), _LEARN)
     yield Flow(Table.PORT_SECURITY_ND, EXACT, _with(here, SOLICITATION._replace(nd_sll=mac)), _LEARN)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from flows.actions import Action, Goto, Limit, Measure, Punt
+from flows.actions import Action, ApplyMeter, CheckPacketLarger, Goto, Punt
 from flows.flow import Flow, Meter
 from flows.match import (
     DHCP6_CLIENT,
@@ -16,8 +16,8 @@ from flows.match import (
     IPV6,
     UDP,
     Header,
+    Ingress,
     Match,
-    Source,
 )
 from flows.tables import Table
 from flows.view import NetworkView
@@ -56,20 +56,22 @@ def size(network: NetworkView) -> Iterator[Flow]:
     """A frame that no tunnel carries would vanish without a word: tunnels do not fragment."""
     for member in network.members:
         if member.largest is not None:
-            here = Match(in_port=member.port, source=Source.LOCAL, network=network.vni)
-            yield Flow(Table.MTU_CHECK, _EXACT, here, (Measure(member.largest), Goto(Table.LOCAL_SERVICES)))
+            here = Match(in_port=member.port, ingress=Ingress.LOCAL, network=network.vni)
+            yield Flow(
+                Table.MTU_CHECK, _EXACT, here, (CheckPacketLarger(member.largest), Goto(Table.LOCAL_SERVICES))
+            )
 
 
 def service(network: NetworkView) -> Iterator[Flow]:
     """DHCP and what is too large end here; routers, if there are any, hear of solicitations as well."""
-    limit = [Limit(each.id) for each in [meter(network)] if each is not None]
+    limit = [ApplyMeter(each.id) for each in [meter(network)] if each is not None]
     if _unbounded(network):
-        too_large = Match(source=Source.TOO_LARGE, network=network.vni)
+        too_large = Match(ingress=Ingress.TOO_LARGE, network=network.vni)
         yield Flow(Table.LOCAL_SERVICES, _GENERAL, too_large)
         for ethertype in (IPV4, IPV6):
             packet = too_large._replace(header=Header(eth_type=ethertype))
             yield Flow(Table.LOCAL_SERVICES, _EXACT, packet, (*limit, Punt(_QUOTED)))
     if network.serves:
         for header, onward in _SERVED:
-            asked = Match(source=Source.LOCAL, network=network.vni, header=header)
+            asked = Match(ingress=Ingress.LOCAL, network=network.vni, header=header)
             yield Flow(Table.LOCAL_SERVICES, _EXACT, asked, (*limit, Punt(WHOLE), *onward))

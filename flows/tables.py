@@ -109,72 +109,72 @@ TABLES: Mapping[Table, TableSpec] = {
     Table.SPOOF_PREFILTER: _declare(
         "a source MAC with a bit that the port's own lacks is marked as spoofed, with one datapath entry a "
         "bit, not one a MAC; a second tag is dropped",
-        "vlan eth_src eth_type foreign_mac",
+        "vlan eth_src eth_type mac_forbidden_bits",
         *(Table.SPOOF_PREFILTER_ARP, Table.SPOOF_PREFILTER_IPV6),
         miss=Table.PORT_SECURITY_L2,
         only=Feature.PORT_SECURITY,
     ),
     Table.SPOOF_PREFILTER_ARP: _declare(
         "the same for sender addresses in ARP",
-        "eth_type arp_spa arp_sha foreign_mac foreign_ip",
+        "eth_type arp_spa arp_sha mac_forbidden_bits ip_forbidden_bits",
         miss=Table.PORT_SECURITY_L2,
         only=Feature.PORT_SECURITY,
     ),
     Table.SPOOF_PREFILTER_IPV6: _declare(
         "the same for source addresses in IPv6",
-        "eth_type ip_proto ipv6_src icmpv6_type foreign_ip6",
+        "eth_type ip_proto ipv6_src icmpv6_type ip6_forbidden_bits",
         Table.SPOOF_PREFILTER_ND,
         miss=Table.PORT_SECURITY_L2,
         only=Feature.PORT_SECURITY,
     ),
     Table.SPOOF_PREFILTER_ND: _declare(
         "the same for target addresses in neighbor advertisements",
-        "eth_type ip_proto icmpv6_type nd_target foreign_ip6",
+        "eth_type ip_proto icmpv6_type nd_target ip6_forbidden_bits",
         miss=Table.PORT_SECURITY_L2,
         only=Feature.PORT_SECURITY,
     ),
     Table.PORT_SECURITY_L2: _declare(
         "drop group addresses as source, and on ports with port security every source MAC but their own",
-        "in_port network eth_src eth_dst false_mac",
+        "in_port network eth_src eth_dst mac_spoofed",
         Table.PORT_SECURITY_IP,
         miss=Table.MAC_LEARNING,
     ),
     Table.PORT_SECURITY_IP: _declare(
         "on ports with port security, drop IP and ARP from addresses that are not theirs",
         "in_port network eth_type ip_proto ip_frag ipv4_src ipv4_dst ipv6_src udp_src udp_dst icmpv6_type "
-        "arp_op arp_spa arp_sha false_arp false_ip6",
+        "arp_op arp_spa arp_sha arp_spoofed ip6_spoofed",
         Table.PORT_SECURITY_ND,
         miss=Table.MAC_LEARNING,
         only=Feature.PORT_SECURITY,
     ),
     Table.PORT_SECURITY_ND: _declare(
         "on ports with port security, drop ND messages about addresses that are not theirs",
-        "in_port network eth_type ip_proto ip_frag icmpv6_type nd_target nd_sll nd_tll false_target",
+        "in_port network eth_type ip_proto ip_frag icmpv6_type nd_target nd_sll nd_tll nd_target_spoofed",
         miss=Table.MAC_LEARNING,
         only=Feature.PORT_SECURITY,
     ),
     Table.MAC_LEARNING: _declare(
         "look up the source MAC: a new one, or one at another port, is sent to the controller; one that is "
         "blocked there is dropped",
-        "in_port source network eth_src",
+        "in_port ingress network eth_src",
         miss=Table.DHCP_RA_GUARD,
     ),
     Table.DHCP_RA_GUARD: _declare(
         "drop DHCP server messages and router advertisements from ports without that role; drop IP packets "
         "whose headers cannot be read",
-        "in_port source network eth_type ip_proto ip_frag udp_dst icmpv6_type",
+        "in_port ingress network eth_type ip_proto ip_frag udp_dst icmpv6_type",
         miss=Table.NEIGHBOR_SNOOPING,
     ),
     Table.NEIGHBOR_SNOOPING: _declare(
         "ARP and ND snooping: new bindings are sent to the controller; those that conflict with an address "
         "of the file are dropped",
-        "in_port source network eth_dst eth_type ip_proto ipv6_src icmpv6_type icmpv6_code arp_op arp_spa "
+        "in_port ingress network eth_dst eth_type ip_proto ipv6_src icmpv6_type icmpv6_code arp_op arp_spa "
         "arp_tpa arp_sha nd_target nd_sll nd_tll",
         miss=Table.ARP_ND_RESPONDER,
     ),
     Table.ARP_ND_RESPONDER: _declare(
         "ARP requests and neighbor solicitations for known addresses become replies",
-        "in_port source network eth_dst eth_type ip_proto ipv6_src icmpv6_type icmpv6_code arp_op arp_spa "
+        "in_port ingress network eth_dst eth_type ip_proto ipv6_src icmpv6_type icmpv6_code arp_op arp_spa "
         "arp_tpa nd_target nd_sll",
         *(Table.ND_RESPONDER, Table.FORWARD, Table.RESPONDER_OUTPUT),
         miss=Table.MTU_CHECK,
@@ -194,13 +194,13 @@ TABLES: Mapping[Table, TableSpec] = {
     ),
     Table.MTU_CHECK: _declare(
         "mark frames that exceed the MTU of their network (check_pkt_larger)",
-        "in_port source network",
+        "in_port ingress network",
         miss=Table.LOCAL_SERVICES,
         only=Feature.MTU_CHECK,
     ),
     Table.LOCAL_SERVICES: _declare(
         "send to the controller what it answers: DHCP, router solicitations, frames that exceed the MTU",
-        "source network eth_type ip_proto udp_src udp_dst icmpv6_type",
+        "ingress network eth_type ip_proto udp_src udp_dst icmpv6_type",
         miss=Table.NESTED_TAGS,
         only=Feature.LOCAL_SERVICES,
     ),
@@ -212,7 +212,7 @@ TABLES: Mapping[Table, TableSpec] = {
     ),
     Table.FORWARD: _declare(
         "destination lookup (FDB): a local port, or the tunnel to a peer",
-        "source network eth_dst nested",
+        "ingress network eth_dst nested",
         miss=Table.STORM_CONTROL,
     ),
     Table.STORM_CONTROL: _declare(
@@ -223,12 +223,12 @@ TABLES: Mapping[Table, TableSpec] = {
     ),
     Table.MULTICAST: _declare(
         "multicast forwarding by IGMP and MLD snooping; queries and reports are sent to the controller",
-        "source network eth_src eth_dst eth_type ip_proto ipv4_dst ipv6_dst icmpv6_type",
+        "ingress network eth_src eth_dst eth_type ip_proto ipv4_dst ipv6_dst icmpv6_type",
         miss=Table.FLOOD_REMOTE,
     ),
     Table.FLOOD_REMOTE: _declare(
         "head-end replication: broadcast, unknown unicast and multicast, once to each peer with the network",
-        "source network eth_dst",
+        "ingress network eth_dst",
         miss=Table.FLOOD_LOCAL,
     ),
     Table.FLOOD_LOCAL: _declare(

@@ -6,25 +6,35 @@ from dataclasses import dataclass, field, replace
 
 from flows.actions import (
     Action,
+    ApplyMeter,
+    CheckPacketLarger,
     Goto,
-    Limit,
-    Measure,
+    Learn,
     Move,
+    NoteNumber,
     Output,
-    Paced,
+    OutputInPort,
+    OutputMetered,
     PopVlan,
     Punt,
     PushVlan,
-    Remember,
-    Reply,
     SetField,
-    SetKey,
+    SetIngress,
     SetNetwork,
-    SetSource,
-    Teach,
+    SetTunnelKey,
 )
 from flows.flow import Flow, Program
-from flows.match import NO_HEADER, NOTED, TAGGED, UNTAGGED, VLAN, Header, Match, Source, holds
+from flows.match import (
+    NO_HEADER,
+    REGISTER_DEFAULTS,
+    TAGGED,
+    UNTAGGED,
+    VLAN,
+    Header,
+    Ingress,
+    Match,
+    field_matches,
+)
 from flows.tables import Table
 
 _TAG = Header(eth_type=VLAN)
@@ -88,7 +98,7 @@ class _State:
     read: int
     key: int
     fields: dict[str, int | str]
-    source: Source = Source.LOCAL
+    ingress: Ingress = Ingress.LOCAL
     network: int = 0
     copies: list[Copy] = field(default_factory=list)
     punted: bool = False
@@ -96,7 +106,9 @@ class _State:
 
 def walk(program: Program, frame: Frame) -> Walk:
     """Follow the frame from table 0 until no table is next. A table without a matching flow drops it."""
-    state = _State(list(frame.vlans), min(len(frame.vlans), 1), frame.key, {**_fields(frame), **NOTED})
+    state = _State(
+        list(frame.vlans), min(len(frame.vlans), 1), frame.key, {**_fields(frame), **REGISTER_DEFAULTS}
+    )
     met: list[Flow] = []
     table: Table | None = Table.CLASSIFY
     while table is not None:
@@ -105,7 +117,7 @@ def walk(program: Program, frame: Frame) -> Walk:
             break
         met.append(found)
         for action in found.actions:
-            if isinstance(action, Paced):
+            if isinstance(action, OutputMetered):
                 met.append(_pace(program, state, frame, action.port))
             else:
                 _act(state, frame, action)
@@ -121,13 +133,15 @@ def _lookup(program: Program, table: Table, frame: Frame, state: _State) -> Flow
 def _matches(match: Match, frame: Frame, state: _State) -> bool:
     return (
         match.in_port in (None, frame.in_port)
-        and match.source in (None, state.source)
+        and match.ingress in (None, state.ingress)
         and match.key in (None, state.key)
         and match.network in (None, state.network)
         and _matches_vlan(match.vlan, state.vlans[: state.read])
-        and (match.eth_src is None or holds(match.eth_src, state.fields["eth_src"]))
-        and (match.eth_dst is None or holds(match.eth_dst, state.fields["eth_dst"]))
-        and all(holds(value, state.fields.get(name)) for name, value in (match.header or NO_HEADER).said())
+        and (match.eth_src is None or field_matches(match.eth_src, state.fields["eth_src"]))
+        and (match.eth_dst is None or field_matches(match.eth_dst, state.fields["eth_dst"]))
+        and all(
+            field_matches(value, state.fields.get(name)) for name, value in (match.header or NO_HEADER).said()
+        )
     )
 
 
@@ -149,7 +163,7 @@ def _copy(state: _State, frame: Frame, port: int) -> Copy:
     rewritten = (
         (name, value)
         for name, value in sorted(state.fields.items())
-        if was.get(name) != value and name not in NOTED
+        if was.get(name) != value and name not in REGISTER_DEFAULTS
     )
     return Copy(port, tuple(state.vlans), state.key, tuple(rewritten))
 
@@ -168,7 +182,7 @@ def _act(state: _State, frame: Frame, action: Action) -> None:
         case Output(port):
             if port != frame.in_port:
                 state.copies.append(_copy(state, frame, port))
-        case Reply():
+        case OutputInPort():
             state.copies.append(_copy(state, frame, frame.in_port))
         case SetField() | Move():
             _rewrite(state.fields, action)
@@ -178,23 +192,23 @@ def _act(state: _State, frame: Frame, action: Action) -> None:
         case PopVlan():
             del state.vlans[: min(state.read, 1)]
             state.read = max(state.read - 1, 0)
-        case SetKey() | SetSource() | SetNetwork():
+        case SetTunnelKey() | SetIngress() | SetNetwork():
             _carry(state, action)
-        case Measure(size):
+        case CheckPacketLarger(size):
             if frame.size > size:
-                state.source = Source.TOO_LARGE
+                state.ingress = Ingress.TOO_LARGE
         case Punt():
             state.punted = True
-        case Goto() | Limit() | Paced() | Remember() | Teach():
+        case Goto() | ApplyMeter() | OutputMetered() | NoteNumber() | Learn():
             pass
 
 
-def _carry(state: _State, action: SetKey | SetSource | SetNetwork) -> None:
+def _carry(state: _State, action: SetTunnelKey | SetIngress | SetNetwork) -> None:
     match action:
-        case SetKey(key):
+        case SetTunnelKey(key):
             state.key = key
-        case SetSource(source):
-            state.source = source
+        case SetIngress(ingress):
+            state.ingress = ingress
         case SetNetwork(network):
             state.network = network
 

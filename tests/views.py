@@ -10,7 +10,7 @@ from typing import TypeVar
 from hypothesis import strategies as st
 
 from flows.flow import Meter, Unit
-from flows.match import ARP, ICMPV6, IGMP, IPV4, IPV6, NO_HEADER, NOBODY, UDP, UNSPECIFIED, Header
+from flows.match import ARP, ICMPV6, IGMP, IPV4, IPV6, NO_HEADER, UDP, UNSPECIFIED, ZERO_MAC, Header
 from flows.view import (
     Answer,
     BridgeView,
@@ -104,7 +104,7 @@ requests = _headers(
     arp_spa=["0.0.0.0", *ADDRESSES[:2]],
     arp_tpa=["10.1.1.9", *ADDRESSES[:2]],
     arp_sha=MACS,
-    arp_tha=[NOBODY],
+    arp_tha=[ZERO_MAC],
 )
 """ARP, with as many senders and targets as there may be."""
 solicitations = _headers(
@@ -115,7 +115,7 @@ solicitations = _headers(
     icmpv6_type=[135],
     icmpv6_code=[0],
     nd_target=["fd00::9", *ADDRESSES[2:]],
-    nd_sll=[NOBODY, *MACS],
+    nd_sll=[ZERO_MAC, *MACS],
 )
 advertisements = _headers(
     eth_type=[IPV6],
@@ -124,7 +124,7 @@ advertisements = _headers(
     icmpv6_type=[136],
     icmpv6_code=[0],
     nd_target=ADDRESSES[2:],
-    nd_tll=[NOBODY, *MACS],
+    nd_tll=[ZERO_MAC, *MACS],
 )
 packets = _headers(eth_type=[IPV4], ip_proto=[6], ipv4_src=ADDRESSES[:2])
 packets6 = _headers(eth_type=[IPV6], ip_proto=[6], ipv6_src=ADDRESSES[2:])

@@ -128,7 +128,7 @@ def _shortened(rows: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
 def _question(row: dict[str, Any]) -> object:
     if (
         not Table.SPOOF_PREFILTER <= row["table_id"] < Table.PORT_SECURITY_L2
-        or "foreign_" not in row["match"]
+        or "_forbidden_bits" not in row["match"]
     ):
         return row["table_id"], row["priority"], row["match"]
     return row["table_id"], row["actions"], tuple(part.partition("=")[0] for part in row["match"].split())

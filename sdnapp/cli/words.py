@@ -9,16 +9,16 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address
 from typing import Any
 
-from flows.match import FIELDS, HEADER_FIELDS, Source
+from flows.match import FIELDS, HEADER_FIELDS, Ingress
 from flows.registers import BITS, REGISTERS
 from flows.tables import Table
 
 _SET_FIELD = re.compile(r"SET_FIELD: \{(\w+):(.*)\}")
 _MOVE = re.compile(r"NX_MOVE: \{(\w+?)(?:_nxm)?\[.*\]: (\w+?)(?:_nxm)?\[.*\]\}")
 _UNKNOWN = re.compile(r"NX_UNKNOWN: \{subtype: (\d+),.*\}")
-_NICIRA = {"8": "note", "42": "clone", "45": "teach", "49": "measure"}
+_NICIRA = {"8": "note", "42": "clone", "45": "learn", "49": "check_pkt_larger"}
 """Nicira actions that os-ken does not know, by their subtype (ofp-actions.c)."""
-_SOURCE = REGISTERS["source"]
+_SOURCE = REGISTERS["ingress"]
 _FIELDS = {
     **{"tunnel_id": "key", "dl_src": "eth_src", "dl_dst": "eth_dst", "dl_type": "eth_type"},
     **{"nw_proto": "ip_proto", "nw_src": "ipv4_src", "nw_dst": "ipv4_dst", "tp_src": "udp_src"},
@@ -42,7 +42,11 @@ def _ipv6(bits: int) -> str:
 
 def _address_registers() -> Iterator[tuple[str, tuple[str, int, Callable[[int], str]]]]:
     """Yield the names under which a dump has a register with an address, or a part of it."""
-    for name, written in (("foreign_mac", _mac), ("foreign_ip", _ipv4), ("foreign_ip6", _ipv6)):
+    for name, written in (
+        ("mac_forbidden_bits", _mac),
+        ("ip_forbidden_bits", _ipv4),
+        ("ip6_forbidden_bits", _ipv6),
+    ):
         register = REGISTERS[name]
         for word in range(register.words):
             yield f"reg{register.first + word}", (name, BITS * (register.words - 1 - word), written)
@@ -110,8 +114,8 @@ def _field(name: str, value: Any, names: Names) -> str:
             return f"in_port={names.port(value)}"
         case "metadata", number if "/" not in number:
             return f"network={names.network(number)}"
-        case _SOURCE.ovs_name, number if number.isdecimal() and int(number) in set(Source):
-            return f"source={Source(int(number)).name.lower()}"
+        case _SOURCE.ovs_name, number if number.isdecimal() and int(number) in set(Ingress):
+            return f"ingress={Ingress(int(number)).name.lower()}"
         case "dl_vlan", "0x0000" | "0x0000/0x1000":
             return "vlan=none"
         case "dl_vlan", "0x1000/0x1000":
@@ -150,7 +154,7 @@ def _action(action: Any, names: Names) -> str:
         if name == "vlan_vid":
             return f"push_vlan:{int(value) & 0xFFF}"
         if name == _SOURCE.ovs_name:
-            return f"set_source:{Source(int(value)).name.lower()}"
+            return f"set_ingress:{Ingress(int(value)).name.lower()}"
         if name == "field_524290":  # os-ken does not know it: one byte, in base 64
             value = str(b64decode(value)[0])
         return f"set_{':'.join(_register(name, value))}"

@@ -23,7 +23,7 @@ from hashlib import blake2b
 from struct import Struct
 from typing import NamedTuple, TypeVar
 
-from flows.match import packed
+from flows.match import to_wire
 from sdnapp.net.learning import Place
 
 V = TypeVar("V")
@@ -171,14 +171,14 @@ class Tokens:
 
     def frame(self, sender: Sender) -> bytes:
         """Make a probe, untagged."""
-        header = _HEADER.pack(packed(PROBES), self.source, _ETHERTYPE, _MAGIC)
+        header = _HEADER.pack(to_wire(PROBES), self.source, _ETHERTYPE, _MAGIC)
         return (header + self.of(sender)).ljust(_SHORTEST, b"\0")
 
     def sender(self, data: bytes) -> Sender | None:
         """Find the sender of an untagged probe; None where the frame is no probe."""
         if len(data) < _HEADER.size + _TOKEN:
             return None
-        if _HEADER.unpack_from(data) != (packed(PROBES), self.source, _ETHERTYPE, _MAGIC):
+        if _HEADER.unpack_from(data) != (to_wire(PROBES), self.source, _ETHERTYPE, _MAGIC):
             return None
         return self._senders.get(data[_HEADER.size : _HEADER.size + _TOKEN])
 

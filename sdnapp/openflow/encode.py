@@ -2,8 +2,8 @@
 
 os-ken builds and serialises some 10,000 flow-mods a second, this module more than ten times as many; the
 tests prove its bytes equal to os-ken's own. Numbers are those of OpenFlow 1.3.5, §7.2 and §7.3;
-bundles are ONF extension 230, as OVS and os-ken have it; ``Move``, ``Paced``, ``Measure`` and ``Remember`` (a
-note) are OVS's own (ovs-actions(7), ``check_pkt_larger`` in lib/ofp-actions.c).
+bundles are ONF extension 230, as OVS and os-ken have it; ``Move``, ``OutputMetered``,
+``CheckPacketLarger`` and ``NoteNumber`` are OVS's own (ovs-actions(7), lib/ofp-actions.c).
 """
 
 from __future__ import annotations
@@ -14,25 +14,25 @@ from struct import Struct
 
 from flows.actions import (
     Action,
+    ApplyMeter,
+    CheckPacketLarger,
     Goto,
-    Limit,
-    Measure,
+    Learn,
     Move,
+    NoteNumber,
     Output,
-    Paced,
+    OutputInPort,
+    OutputMetered,
     PopVlan,
     Punt,
     PushVlan,
-    Remember,
-    Reply,
     SetField,
-    SetKey,
+    SetIngress,
     SetNetwork,
-    SetSource,
-    Teach,
+    SetTunnelKey,
 )
 from flows.flow import Flow, FlowKey, Meter
-from flows.match import TAGGED, UNTAGGED, Header, Match, Source
+from flows.match import TAGGED, UNTAGGED, Header, Ingress, Match
 from flows.tables import Table
 from sdnapp.openflow.oxm import apart, bits, field, header, in_order
 from sdnapp.openflow.teach import teach
@@ -90,7 +90,7 @@ _bundle_add = Struct("!BBHIIIIxxH")
 _IN_PORT, _METADATA, _ETH_DST, _ETH_SRC = map(header, ("in_port", "metadata", "eth_dst", "eth_src"))
 _ETH_DST_MASKED, _ETH_SRC_MASKED = header("eth_dst", masked=True), header("eth_src", masked=True)
 _VLAN_VID, _VLAN_VID_MASKED = header("vlan_vid"), header("vlan_vid", masked=True)
-_TUNNEL_ID, _REG0 = header("tunnel_id"), header("source")
+_TUNNEL_ID, _REG0 = header("tunnel_id"), header("ingress")
 
 
 def add_flow(flow: Flow, xid: int) -> bytes:
@@ -231,7 +231,7 @@ def _instructions(actions: tuple[Action, ...]) -> bytes:
     onward = b"".join(_instruction(action) for action in actions)
     apply = _apply.pack(4, _apply.size + len(applied)) + applied if applied else b""
     first = actions[0] if actions else None
-    limit = _limit.pack(6, _limit.size, first.meter) if isinstance(first, Limit) else b""
+    limit = _limit.pack(6, _limit.size, first.meter) if isinstance(first, ApplyMeter) else b""
     return limit + apply + onward
 
 
@@ -250,7 +250,7 @@ def _action(action: Action) -> bytes:
     match action:
         case Output(port):
             return _output.pack(0, _output.size, port, 0)
-        case Reply():
+        case OutputInPort():
             return _output.pack(0, _output.size, _BACK, 0)
         case SetField(name, value):
             return _set_field(field(name, value))
@@ -261,9 +261,9 @@ def _action(action: Action) -> bytes:
             return _ethertype.pack(17, _ethertype.size, _ETH_P_8021Q) + tag
         case PopVlan():
             return _plain.pack(18, _plain.size)
-        case SetKey(key):
+        case SetTunnelKey(key):
             return _set_field(_u64.pack(_TUNNEL_ID, key))
-        case SetSource(source):
+        case SetIngress(source):
             return _set_field(_u32.pack(_REG0, source))
         case _:
             return _nicira(action)
@@ -272,20 +272,20 @@ def _action(action: Action) -> bytes:
 def _nicira(action: Action) -> bytes:
     """Those that only Open vSwitch has."""
     match action:
-        case Paced(port):
+        case OutputMetered(port):
             again = _resubmit.pack(
                 0xFFFF, _resubmit.size, _NICIRA, _RESUBMIT_TABLE, port, Table.EGRESS_POLICER
             )
             return _clone.pack(0xFFFF, _clone.size + len(again), _NICIRA, _CLONE) + again
-        case Teach():
+        case Learn():
             return teach(action)
-        case Remember(number):
+        case NoteNumber(number):
             return _note.pack(0xFFFF, _note.size, _NICIRA, _NOTE, 0, number)
         case Move(source, target):
             ends = header(source), header(target)
             return _move.pack(0xFFFF, _move.size, _NICIRA, _REG_MOVE, bits(source), 0, 0, *ends)
-        case Measure(size):
-            bit = Source.TOO_LARGE.bit_length() - 1
+        case CheckPacketLarger(size):
+            bit = Ingress.TOO_LARGE.bit_length() - 1
             return _check.pack(0xFFFF, _check.size, _NICIRA, _CHECK_PKT_LARGER, size, bit, _REG0)
         case _:
             return b""

@@ -7,7 +7,7 @@ from typing import Any
 
 from os_ken.ofproto import ofproto_v1_3_parser as parser
 
-from flows.match import Source
+from flows.match import Ingress
 from flows.registers import REGISTERS
 from sdnapp.net.events import GroupMemory
 from sdnapp.net.membership import Family
@@ -21,7 +21,7 @@ _PORT_OF_RESUBMIT = 16
 def remembered(entry: Any) -> GroupMemory | None:
     """What a flow of the multicast table says; None: nothing that another does not."""
     match = entry.match
-    if match.get(REGISTERS["source"].ovs_name) != Source.LOCAL:
+    if match.get(REGISTERS["ingress"].ovs_name) != Ingress.LOCAL:
         return None
     family: Family = 4 if match.get("eth_type") == 0x0800 else 6
     vni, router = exact(match, "metadata"), exact(match, "eth_src")

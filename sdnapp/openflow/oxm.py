@@ -8,7 +8,7 @@ from struct import Struct
 from typing import Any
 
 from flows.fields import FIELDS, FRAGMENT_BITS, NXM_1, Field
-from flows.match import packed
+from flows.match import to_wire
 
 _header = Struct("!I").unpack_from
 _NXM_1 = NXM_1.to_bytes(2, "big")
@@ -76,7 +76,7 @@ def _fragment(flags: int, among: int | None) -> bytes:
 
 def _filled(name: str, address: str) -> bytes:
     """An address in a field that may be wider."""
-    return packed(address).rjust(_place(name).length, b"\0")
+    return to_wire(address).rjust(_place(name).length, b"\0")
 
 
 def apart(fields: Iterable[tuple[str, int | str]]) -> tuple[list[bytes], list[bytes]]:

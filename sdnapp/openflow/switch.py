@@ -447,7 +447,7 @@ def _learned_flow(entry: FlowStats) -> LearnedFlow | None:
         moves = next(notes, 0)
         at = int.from_bytes(ofport, "big")
         return LearnedFlow(key, station, at, moves if moves <= _MOST_MOVES else 0, not instructions)
-    if table == Table.FORWARD and (source := value(match, "source")) and not any(source):  # Source.LOCAL
+    if table == Table.FORWARD and (source := value(match, "ingress")) and not any(source):  # Source.LOCAL
         for action in actions:
             if isinstance(action, parser.OFPActionOutput):
                 return LearnedFlow(key, station, action.port, None, denied=False)

@@ -1,4 +1,4 @@
-"""``Teach`` as bytes: the ``learn`` action of Open vSwitch (ovs-actions(7)).
+"""``Learn`` as bytes: the ``learn`` action of Open vSwitch (ovs-actions(7)).
 
 The format is NXAST_LEARN2 of lib/ofp-actions.c, which Open vSwitch has since 2.8: a header, and a sequence of
 specifications, each a field to match or to load, and where its value comes from.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from struct import Struct
 
-from flows.actions import Teach
+from flows.actions import Learn
 from flows.flow import taught
 from flows.tables import Table
 from sdnapp.openflow.oxm import header
@@ -25,7 +25,7 @@ _spec = Struct("!H")
 _end = Struct("!IH")
 
 
-def teach(action: Teach) -> bytes:
+def teach(action: Learn) -> bytes:
     """Learn a flow for the frame's source as a destination: out of the port that it came in on.
 
     Only frames without a tag meet it: to load a tag into one that has another would replace that one.

@@ -7,7 +7,7 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.actions import Limit, Paced
+from flows.actions import ApplyMeter, OutputMetered
 from flows.compile import NOTHING, at_once, compile_bridge, recompile
 from flows.diff import Plan, diff, parts
 from flows.flow import FlowKey, Meter, Program
@@ -84,7 +84,9 @@ def test_there_are_flows_where_frames_come_and_nowhere_else(view: BridgeView) ->
     flows = compile_bridge(view).flows.values()
     come = {Table.CLASSIFY} | {flow.goto for flow in flows}
     come |= {
-        Table.EGRESS_POLICER for flow in flows if any(isinstance(action, Paced) for action in flow.actions)
+        Table.EGRESS_POLICER
+        for flow in flows
+        if any(isinstance(action, OutputMetered) for action in flow.actions)
     }
 
     if view.networks:
@@ -259,7 +261,7 @@ def test_nothing_unknown_leaves_where_the_network_floods_nothing_unknown(
 def test_every_copy_to_a_port_with_a_rate_is_within_it(view: BridgeView, frame: Frame) -> None:
     """Whether it is the only copy or one of many; and so is what came in."""
     met = walk(compile_bridge(view), frame)
-    meters = {action.meter for flow in met.flows for action in flow.actions if isinstance(action, Limit)}
+    meters = {action.meter for flow in met.flows for action in flow.actions if isinstance(action, ApplyMeter)}
     expected = {view.limits[port].receive for port in met.ports & view.limits.keys()}
     if entered(view, frame) is not None:
         expected.add(view.limits.get(frame.in_port, NO_LIMITS).send)

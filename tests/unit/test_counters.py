@@ -9,7 +9,7 @@ import pytest
 from flows import answer
 from flows.compile import compile_bridge
 from flows.counters import Count, counted
-from flows.match import ARP, NOBODY, UNSPECIFIED, Header
+from flows.match import ARP, UNSPECIFIED, ZERO_MAC, Header
 from flows.trace import Frame, walk
 from flows.view import Answer, BridgeView
 from tests.views import BLUE, BROADCAST, RED, RED_MAC, RED_PORT, TRUNK, two_tenants
@@ -47,7 +47,7 @@ def test_whoever_asks_without_his_mac_is_counted_whether_or_not_addresses_of_ipv
     view = knowing(known)
     program = compile_bridge(view)
     counts = counted(view, program)
-    asks = answer.SOLICITATION._replace(ipv6_src=UNSPECIFIED, nd_target="fd00::9", nd_sll=NOBODY)
+    asks = answer.SOLICITATION._replace(ipv6_src=UNSPECIFIED, nd_target="fd00::9", nd_sll=ZERO_MAC)
     met = walk(program, Frame(RED_PORT, RED_MAC, "33:33:ff:00:00:09", header=asks)).flows
 
     assert [counts[flow.key] for flow in met if flow.key in counts] == [

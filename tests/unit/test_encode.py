@@ -14,26 +14,26 @@ from os_ken.ofproto.ofproto_protocol import ProtocolDesc
 
 from flows.actions import (
     Action,
+    ApplyMeter,
+    CheckPacketLarger,
     Goto,
-    Limit,
-    Measure,
+    Learn,
     Move,
+    NoteNumber,
     Output,
-    Paced,
+    OutputInPort,
+    OutputMetered,
     PopVlan,
     Punt,
     PushVlan,
-    Remember,
-    Reply,
     SetField,
-    SetKey,
+    SetIngress,
     SetNetwork,
-    SetSource,
-    Teach,
+    SetTunnelKey,
 )
 from flows.compile import compile_bridge
 from flows.flow import CONTROLLER_METER, Flow, Meter, Unit, taught
-from flows.match import FRAGMENTS, NOTED, TAGGED, UNTAGGED, Header, Match, Source, packed
+from flows.match import FRAGMENTS, REGISTER_DEFAULTS, TAGGED, UNTAGGED, Header, Ingress, Match, to_wire
 from flows.tables import Table
 from flows.view import BridgeView
 from sdnapp.openflow import encode, oxm
@@ -56,7 +56,7 @@ def os_ken_match(match: Match) -> Any:
         "eth_src": _masked(match.eth_src),
         "eth_dst": _masked(match.eth_dst),
         "tunnel_id": match.key,
-        "reg0": match.source,
+        "reg0": match.ingress,
     }
     if match.vlan is not None:
         special = {UNTAGGED: ofproto.OFPVID_NONE, TAGGED: (ofproto.OFPVID_PRESENT, ofproto.OFPVID_PRESENT)}
@@ -75,13 +75,13 @@ OS_KEN_NAMES = {
     "nd_target": "ipv6_nd_target",
     "nd_sll": "ipv6_nd_sll",
     "nd_tll": "ipv6_nd_tll",
-    "foreign_mac": "xreg1",
-    "foreign_ip": "reg1",
-    "foreign_ip6": "xxreg2",
-    "false_mac": "reg4",
-    "false_arp": "reg5",
-    "false_ip6": "reg6",
-    "false_target": "reg7",
+    "mac_forbidden_bits": "xreg1",
+    "ip_forbidden_bits": "reg1",
+    "ip6_forbidden_bits": "xxreg2",
+    "mac_spoofed": "reg4",
+    "arp_spoofed": "reg5",
+    "ip6_spoofed": "reg6",
+    "nd_target_spoofed": "reg7",
     "nested": "reg12",
     "nd_reserved": f"field_{0x1000 << 7 | 1}",
     "nd_options_type": f"field_{0x1000 << 7 | 2}",
@@ -94,9 +94,9 @@ def _noted(name: str, value: int | str) -> Any:
     """What os-ken has as a number, in a register or in ``ip_frag``, is an address or a word to us."""
     if name == "ip_frag":
         return IP_FRAG[str(value)]
-    if name not in NOTED or isinstance(value, int):
+    if name not in REGISTER_DEFAULTS or isinstance(value, int):
         return _masked(value)
-    numbers = tuple(int.from_bytes(packed(part), "big") for part in value.split("/"))
+    numbers = tuple(int.from_bytes(to_wire(part), "big") for part in value.split("/"))
     return numbers if len(numbers) > 1 else numbers[0]
 
 
@@ -105,7 +105,9 @@ def _masked(value: int | str | None) -> int | str | tuple[str, ...] | None:
 
 
 def os_ken_instructions(actions: tuple[Action, ...]) -> list[Any]:
-    limits = [parser.OFPInstructionMeter(action.meter) for action in actions if isinstance(action, Limit)]
+    limits = [
+        parser.OFPInstructionMeter(action.meter) for action in actions if isinstance(action, ApplyMeter)
+    ]
     applied = [done for action in actions for done in os_ken_actions(action)]
     apply = [parser.OFPInstructionActions(ofproto.OFPIT_APPLY_ACTIONS, applied)] if applied else []
     onward: list[Any] = []
@@ -121,7 +123,7 @@ def os_ken_actions(action: Action) -> list[Any]:
     match action:
         case Output(port):
             return [parser.OFPActionOutput(port, 0)]
-        case Reply():
+        case OutputInPort():
             return [parser.OFPActionOutput(ofproto.OFPP_IN_PORT, 0)]
         case Punt(max_len):
             return [parser.OFPActionOutput(ofproto.OFPP_CONTROLLER, max_len)]
@@ -130,9 +132,9 @@ def os_ken_actions(action: Action) -> list[Any]:
             return [parser.OFPActionPushVlan(0x8100), tag]
         case PopVlan():
             return [parser.OFPActionPopVlan()]
-        case SetKey(key):
+        case SetTunnelKey(key):
             return [parser.OFPActionSetField(tunnel_id=key)]
-        case SetSource(source):
+        case SetIngress(source):
             return [parser.OFPActionSetField(reg0=source)]
         case SetField(name, value):
             unknown = name in LENGTHS
@@ -148,15 +150,15 @@ def os_ken_actions(action: Action) -> list[Any]:
 
 def nicira_actions(action: Action) -> list[Any]:
     match action:
-        case Paced(port):
+        case OutputMetered(port):
             again = _bytes_of(parser.NXActionResubmitTable(port, Table.EGRESS_POLICER))
             return [parser.NXActionUnknown(42, bytes(6) + again)]
-        case Remember(number):
+        case NoteNumber(number):
             return [parser.NXActionNote(list(number.to_bytes(6, "big")))]
-        case Measure(size):
+        case CheckPacketLarger(size):
             target_bit = (1).to_bytes(2, "big") + bytes.fromhex("00010004") + bytes(6)
             return [parser.NXActionUnknown(49, size.to_bytes(2, "big") + target_bit)]
-        case Teach():
+        case Learn():
             return [os_ken_learn(action)]
         case Move(source, target):
             width = {"arp_tpa": 32, "ipv6_dst": 128}.get(target, 48)
@@ -165,7 +167,7 @@ def nicira_actions(action: Action) -> list[Any]:
             return []
 
 
-def os_ken_learn(action: Teach) -> Any:
+def os_ken_learn(action: Learn) -> Any:
     """os-ken knows the action without the most that it may learn, which stands behind 32 bytes."""
     match, load = parser.NXFlowSpecMatch, parser.NXFlowSpecLoad
     tag = [] if action.vlan is None else [load(src=0x1000 | action.vlan, dst=("vlan_tci", 0), n_bits=13)]
@@ -236,11 +238,16 @@ def test_flows_of_any_view(view: BridgeView) -> None:
         Header(eth_type=0x86DD, ipv6_src="fe80::/ffc0::", ipv6_dst="ff02::1"),
         Header(eth_type=0x86DD, ip_proto=58, icmpv6_type=136, nd_tll="02:00:00:00:00:01"),
         Header(eth_type=0x86DD, ip_proto=58, icmpv6_type=135, nd_sll="02:00:00:00:00:01"),
-        *(Header(eth_type=0x0800, ip_proto=17, udp_dst=68, ip_frag=word, false_mac=0) for word in FRAGMENTS),
+        *(
+            Header(eth_type=0x0800, ip_proto=17, udp_dst=68, ip_frag=word, mac_spoofed=0)
+            for word in FRAGMENTS
+        ),
     ],
 )
 def test_fields_behind_the_ethernet_header(header: Header) -> None:
-    match = Match(in_port=1, source=Source.LOCAL, network=RED, vlan=UNTAGGED, eth_src=RED_MAC, header=header)
+    match = Match(
+        in_port=1, ingress=Ingress.LOCAL, network=RED, vlan=UNTAGGED, eth_src=RED_MAC, header=header
+    )
     flow = Flow(Table.PORT_SECURITY_L2, 100, match, (Goto(Table.MAC_LEARNING),))
 
     assert encode.add_flow(flow, XID) == serialised(os_ken_flow(flow))
@@ -249,9 +256,9 @@ def test_fields_behind_the_ethernet_header(header: Header) -> None:
 def test_an_answer_to_whoever_asks() -> None:
     asked = Match(network=RED, header=Header(eth_type=0x0806, arp_op=1, arp_tpa="10.1.1.2"))
     turned = (
-        *(Limit(7), Move("eth_src", "eth_dst"), SetField("eth_src", RED_FAR), SetField("arp_op", 2)),
+        *(ApplyMeter(7), Move("eth_src", "eth_dst"), SetField("eth_src", RED_FAR), SetField("arp_op", 2)),
         *(Move("arp_sha", "arp_tha"), SetField("arp_sha", RED_FAR)),
-        *(Move("arp_spa", "arp_tpa"), SetField("arp_spa", "10.1.1.2"), Reply()),
+        *(Move("arp_spa", "arp_tpa"), SetField("arp_spa", "10.1.1.2"), OutputInPort()),
     )
     flow = Flow(Table.FORWARD, 100, asked, turned)
 
@@ -321,16 +328,16 @@ def test_bundle_of_a_flow() -> None:
 
 def test_fields_are_read_as_they_are_written() -> None:
     fields = oxm.field("in_port", 7) + oxm.field("eth_src", "02:00:00:00:00:01/ff:00:00:00:00:00")
-    fields += oxm.field("metadata", 5010) + oxm.field("source", 0)
+    fields += oxm.field("metadata", 5010) + oxm.field("ingress", 0)
 
     found = {
-        name: oxm.value(fields, name) for name in ("in_port", "metadata", "source", "eth_src", "eth_dst")
+        name: oxm.value(fields, name) for name in ("in_port", "metadata", "ingress", "eth_src", "eth_dst")
     }
 
     assert found == {
         "in_port": pack("!I", 7),
         "metadata": pack("!Q", 5010),
-        "source": bytes(4),
+        "ingress": bytes(4),
         "eth_src": None,
         "eth_dst": None,
     }

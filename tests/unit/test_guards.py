@@ -9,7 +9,7 @@ import pytest
 from flows.actions import Punt
 from flows.compile import compile_bridge
 from flows.flow import Meter, Program
-from flows.match import ARP, ICMPV6, IGMP, IPV4, IPV6, NOBODY, UDP, Header
+from flows.match import ARP, ICMPV6, IGMP, IPV4, IPV6, UDP, ZERO_MAC, Header
 from flows.service import WHOLE
 from flows.tables import Table
 from flows.trace import Frame, Walk, walk
@@ -130,7 +130,7 @@ def test_neighbour_messages_that_hosts_must_ignore_leave_no_port_with_port_secur
 
 
 def test_questions_without_an_option_leave_it() -> None:
-    asked = ND._replace(icmpv6_type=135, icmpv6_code=0, nd_target="fe80::2", nd_sll=NOBODY)
+    asked = ND._replace(icmpv6_type=135, icmpv6_code=0, nd_target="fe80::2", nd_sll=ZERO_MAC)
 
     assert sent(STRICT, asked).ports == {TUNNEL, TRUNK}
 

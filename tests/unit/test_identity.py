@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import pytest
 
 from flows import actions, fields, flow, tables
-from flows.actions import Goto, Move, Output, Punt, SetField, SetSource, Teach
+from flows.actions import Goto, Learn, Move, Output, Punt, SetField, SetIngress
 from flows.flow import Flow, taught
-from flows.match import ARP, IPV4, Header, Match, Source
+from flows.match import ARP, IPV4, Header, Ingress, Match
 from flows.registers import REGISTERS, Register, declare
 from flows.tables import Table
 
@@ -17,10 +17,15 @@ NOTHING = "another word"
 EXAMPLE = Flow(
     Table.PORT_SECURITY_L2,
     100,
-    Match(3, Source.LOCAL, header=Header(IPV4, ip_frag="later", false_mac=1)),
-    (SetSource(Source.TUNNEL), SetField("foreign_mac", "00:00:00:00:00:01"), Move("arp_spa", "arp_tpa"),
-     Output(7), Goto(Table.MAC_LEARNING)),
-)  # fmt: skip
+    Match(3, Ingress.LOCAL, header=Header(IPV4, ip_frag="later", mac_spoofed=1)),
+    (
+        SetIngress(Ingress.TUNNEL),
+        SetField("mac_forbidden_bits", "00:00:00:00:00:01"),
+        Move("arp_spa", "arp_tpa"),
+        Output(7),
+        Goto(Table.MAC_LEARNING),
+    ),
+)
 """A flow with an enum, a register, a word of fragments and a table."""
 
 
@@ -43,7 +48,7 @@ def again(one: Flow) -> Flow:
 @pytest.mark.usefixtures("forgetful")
 def test_other_words_for_tables_and_actions_change_no_identity(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tables.Table, "label", property(lambda _: NOTHING))
-    for action in (Output, Goto, SetField, SetSource, Move):
+    for action in (Output, Goto, SetField, SetIngress, Move):
         monkeypatch.setattr(action, "__str__", lambda _: NOTHING)
 
     assert NOTHING in str(EXAMPLE)
@@ -52,7 +57,7 @@ def test_other_words_for_tables_and_actions_change_no_identity(monkeypatch: pyte
 
 @pytest.mark.usefixtures("forgetful")
 def test_another_name_for_a_register_changes_no_identity(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fields, "FIELDS", {**fields.FIELDS, "wrong_mac": fields.FIELDS["foreign_mac"]})
+    monkeypatch.setattr(fields, "FIELDS", {**fields.FIELDS, "wrong_mac": fields.FIELDS["mac_forbidden_bits"]})
     renamed = tuple(
         SetField("wrong_mac", action.value) if isinstance(action, SetField) else action
         for action in EXAMPLE.actions
@@ -69,7 +74,7 @@ def test_a_field_has_one_number_and_an_action_another() -> None:
 def test_what_a_flow_says_is_its_identity() -> None:
     others = [
         EXAMPLE._replace(match=EXAMPLE.match._replace(header=header))
-        for header in (None, Header(ARP), Header(IPV4, ip_frag="first"), Header(IPV4, false_arp=1))
+        for header in (None, Header(ARP), Header(IPV4, ip_frag="first"), Header(IPV4, arp_spoofed=1))
     ]
     others += [
         EXAMPLE._replace(actions=done) for done in ((), (Output(8),), (Punt(7),), (Output(7), Output(7)))
@@ -79,7 +84,7 @@ def test_what_a_flow_says_is_its_identity() -> None:
 
 
 def test_what_a_bridge_learns_by_itself_has_the_identity_of_the_action() -> None:
-    assert taught(Teach(5010, 1, 5010, None, 90, 300, 8)) != taught(Teach(5011, 1, 5010, None, 90, 300, 8))
+    assert taught(Learn(5010, 1, 5010, None, 90, 300, 8)) != taught(Learn(5011, 1, 5010, None, 90, 300, 8))
 
 
 def test_registers_that_overlap_are_refused() -> None:
@@ -95,6 +100,6 @@ def test_a_register_that_cannot_be_is_refused(first: int, width: int, words: int
 
 def test_names_of_registers_are_those_of_open_vswitch() -> None:
     assert {one.name: one.ovs_name for one in REGISTERS.values() if one.words > 1} == {
-        "foreign_mac": "xreg1",
-        "foreign_ip6": "xxreg2",
+        "mac_forbidden_bits": "xreg1",
+        "ip6_forbidden_bits": "xxreg2",
     }

@@ -118,7 +118,7 @@ def test_flows_speak_the_words_of_the_project_in_the_order_of_the_tables() -> No
         ("5", "in_port=99 network=9 vlan=any eth_type=0x0800", "output:red1"),
         ("tunnel-to-network", "in_port=gre-host2 key=5010", "set_network:red/web goto:port-security-l2"),
         ("forward", "any", "drop"),
-        ("forward", "source=local network=red/web eth_dst=02:00:00:00:00:01", "output:red1"),
+        ("forward", "ingress=local network=red/web eth_dst=02:00:00:00:00:01", "output:red1"),
     ]
     plain = run("flows", "host1").output
     assert ["tunnel-to-network", "100", "in_port=gre-host2", "key=5010"] in [row[:4] for row in rows(plain)]
@@ -135,7 +135,8 @@ def test_an_example_of_what_is_asked_of_each_bit_is_enough(controller: Controlle
 
     (_, _, first, others) = run("flows", "host1").output.splitlines()
     assert (
-        "eth_src=00:00:00:00:00:01/00:00:00:00:00:01 foreign_mac=00:00:00:00:00:01/00:00:00:00:00:01" in first
+        "eth_src=00:00:00:00:00:01/00:00:00:00:00:01 mac_forbidden_bits=00:00:00:00:00:01/00:00:00:00:00:01"
+        in first
     )
     assert "... the same for each of 7 more bits" in others
     controller.replies = [reply([FlowStats(raw) for raw in bits])]
@@ -145,12 +146,12 @@ def test_an_example_of_what_is_asked_of_each_bit_is_enough(controller: Controlle
 @pytest.mark.parametrize(
     ("dumped", "says"),
     [
-        ("SET_FIELD: {xreg1:278449706418568}", "set_foreign_mac:fd:3f:9f:d6:c1:88"),
-        ("SET_FIELD: {reg1:4110810878}", "set_foreign_ip:245.5.254.254"),
+        ("SET_FIELD: {xreg1:278449706418568}", "set_mac_forbidden_bits:fd:3f:9f:d6:c1:88"),
+        ("SET_FIELD: {reg1:4110810878}", "set_ip_forbidden_bits:245.5.254.254"),
         ("SET_FIELD: {field_524290:Ag==}", "set_nd_options_type:2"),
         ("NX_MOVE: {arp_tha_nxm[0..48]: arp_sha_nxm[0..48]}", "move:arp_sha->arp_tha"),
         ("NX_MOVE: {nd_tll[0..48]: eth_src_nxm[0..48]}", "move:eth_src->nd_tll"),
-        ("NX_UNKNOWN: {subtype: 45, data: AAABLAAy}", "teach"),
+        ("NX_UNKNOWN: {subtype: 45, data: AAABLAAy}", "learn"),
         ("NX_UNKNOWN: {subtype: 99, data: AAABLAAy}", "nicira:99"),
         ("OUTPUT:IN_PORT", "output:in_port"),
     ],
