@@ -42,7 +42,7 @@ from flows.tables import Table
 from flows.view import BridgeView, Member, NetworkView, Role, Speaker
 
 Reason = Literal[
-    "group-source",
+    "multicast-source",
     "link-local-control",
     "tag",
     "unreadable",
@@ -143,7 +143,7 @@ def refused_everywhere() -> Iterator[tuple[Reason, Flow]]:
     Here nothing matches a whole source: the datapath would need an entry for each.
     """
     group = Match(eth_src="01:00:00:00:00:00/01:00:00:00:00:00")
-    yield "group-source", Flow(Table.PORT_SECURITY_L2, EXCEPTION, group)
+    yield "multicast-source", Flow(Table.PORT_SECURITY_L2, EXCEPTION, group)
     control = Match(eth_dst="01:80:c2:00:00:00/ff:ff:ff:ff:ff:f0", header=_TRUE_MAC)
     yield "link-local-control", Flow(Table.PORT_SECURITY_L2, EXCEPTION, control)
     for tag in _TAGS:

@@ -69,7 +69,7 @@ class Bridges:
         for switch in list(self._switches.values()):
             verdict = self._admission.admit(switch.datapath.id, _peer(switch.datapath))
             if isinstance(verdict, Refused):
-                self._refuse(switch.datapath, "impostor", verdict.host, verdict.text)
+                self._refuse(switch.datapath, "unauthorized-bridge", verdict.host, verdict.text)
             elif verdict.host is not None and not switch.known:
                 switch.datapath.close()
 
@@ -78,7 +78,7 @@ class Bridges:
         peer = _peer(datapath)
         verdict = self._admission.admit(datapath.id, peer)
         if isinstance(verdict, Refused):
-            self._refuse(datapath, "impostor", verdict.host, verdict.text)
+            self._refuse(datapath, "unauthorized-bridge", verdict.host, verdict.text)
             return
         host = None if verdict.host is None else verdict.host.name
         while True:
@@ -88,12 +88,12 @@ class Bridges:
             )
             if older is not None and elsewhere and older.answers(ECHO):
                 has = shown(older.datapath.address)
-                self._refuse(datapath, "contested", host, f"its bridge is connected from {has}")
+                self._refuse(datapath, "duplicate-datapath-id", host, f"its bridge is connected from {has}")
                 return
             switch = Switch(datapath, known=host is not None, limits=self._limits)
             if not self._has_room(switch, older):
                 fields = {"dpid": f"{datapath.id:016x}", "address": shown(datapath.address)}
-                log_event(LOG, "bridge.one_too_many", level=logging.WARNING, **fields)
+                log_event(LOG, "bridge.limit_reached", level=logging.WARNING, **fields)
                 datapath.close()
                 return
             if self._take_over(switch, older):
@@ -148,7 +148,13 @@ class Bridges:
         peer, dpid = _peer(datapath), f"{datapath.id:016x}"
         names = refused_names(peer.names)
         fields = {"host": host or "-", "dpid": dpid, "address": shown(datapath.address), "names": names}
-        log_event(LOG, f"bridge.{kind}", level=logging.WARNING, **fields, reason=why)
+        log_event(
+            LOG,
+            f"bridge.{kind.removesuffix('-bridge').replace('-', '_')}",
+            level=logging.WARNING,
+            **fields,
+            reason=why,
+        )
         claimed = f"the bridge of {host}" if host else f"bridge {dpid}"
         text = f"{peer.ip} ({names}) was refused as {claimed}: {why}"
         self.refusals.add(kind, host=host, ip=peer.ip, names=names, text=text, now=time.time())
@@ -156,9 +162,11 @@ class Bridges:
 
     def refused_tls(self, address: Any, why: str) -> None:
         """A TLS handshake failed: no valid certificate, or no TLS."""
-        log_event(LOG, "bridge.impostor", level=logging.WARNING, address=shown(address), reason=why)
+        log_event(LOG, "bridge.unauthorized", level=logging.WARNING, address=shown(address), reason=why)
         text = f"{address[0]} was refused: {why}"
-        self.refusals.add("impostor", host=None, ip=address[0], names="-", text=text, now=time.time())
+        self.refusals.add(
+            "unauthorized-bridge", host=None, ip=address[0], names="-", text=text, now=time.time()
+        )
 
     def _serve(self, switch: Switch, tasks: Any) -> None:
         """Do what the engine asks of one bridge, in order, until the connection ends."""
@@ -172,7 +180,7 @@ class Bridges:
             except (ConnectionError, TimeoutError, ValueError) as error:
                 if self.of(switch.datapath) is not None:  # else the connection has ended, which is known
                     fields = {"dpid": f"{switch.datapath.id:016x}", "reason": str(error)}
-                    log_event(LOG, "bridge.lost", level=logging.WARNING, **fields)
+                    log_event(LOG, "bridge.connection_lost", level=logging.WARNING, **fields)
                 switch.datapath.close()
                 return
 

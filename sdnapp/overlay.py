@@ -183,8 +183,8 @@ class OverlayApp(OSKenApp):  # type: ignore[misc]  # os-ken has no types
         needed = LIMITS.files(self._bridges.homes("")[1])
         if 0 <= most < needed:
             text = f"{most} files may be open, the hosts of the file need {needed}: raise LimitNOFILE"
-            self._few_files = (Alarm("files", text),)
-            log_event(LOG, "files.few", level=logging.WARNING, limit=most, needed=needed)
+            self._few_files = (Alarm("file-limit", text),)
+            log_event(LOG, "files.limit_too_low", level=logging.WARNING, limit=most, needed=needed)
 
     def _listen(self) -> list[tuple[socket.socket, Credentials | None]]:
         """A socket for each address where bridges connect; options of the command line change the first."""
@@ -216,7 +216,7 @@ class OverlayApp(OSKenApp):  # type: ignore[misc]  # os-ken has no types
         }
         if changed := [f"controller.{name}" for name, (new, old) in pairs.items() if new != old]:
             text = f"the file has another {', '.join(changed)}: restart the controller for it"
-            yield Alarm("restart", text)
+            yield Alarm("restart-required", text)
 
     def _send_event(self, ev: Any, state: Any) -> None:
         """Handle an event in the hub thread of the connection that it is about.
@@ -255,7 +255,7 @@ class OverlayApp(OSKenApp):  # type: ignore[misc]  # os-ken has no types
             raise ConnectionError(f"switch {dpid} is not connected")
         return switch.request(message)
 
-    def thaw(self, network: str, mac: str) -> None:
+    def unfreeze(self, network: str, mac: str) -> None:
         """Let a frozen station move again."""
         self._inbox.put(ThawAsked(network, mac))
 
@@ -360,7 +360,7 @@ class OverlayApp(OSKenApp):  # type: ignore[misc]  # os-ken has no types
         try:
             self._kept.keep(text)
         except OSError as error:
-            log_event(LOG, "config.unkept", level=logging.WARNING, reason=str(error))
+            log_event(LOG, "config.snapshot_failed", level=logging.WARNING, reason=str(error))
 
     @set_ev_cls(ofp_event.EventOFPStateChange, [MAIN_DISPATCHER, DEAD_DISPATCHER])
     @guarded

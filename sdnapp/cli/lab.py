@@ -103,7 +103,7 @@ def execute(name: str, where: str, command: Sequence[str]) -> None:
 def ping(name: str, source: str | None, destination: str | None) -> None:
     """Probe every pair of ports, or from A to B.
 
-    Compares with what the file promises. Exit status 1 if a promise is broken, or where nothing can answer.
+    Compares with what the file configures. Exit status 1 if a result is unexpected or nothing can answer.
     """
     with on_labs():
         there = model.read(name)
@@ -118,7 +118,7 @@ def ping(name: str, source: str | None, destination: str | None) -> None:
     for (a, b, version), words in (*broken, *unanswered):
         console.print(f"{a} → {b}, IPv{version}: {words}", markup=False)
     kept = sum(not cell.broken for cell in cells.values())
-    console.print(f"{kept} of {len(cells)} promises are kept")
+    console.print(f"reachability: {kept} of {len(cells)} as expected")
     raise SystemExit(1 if broken or unanswered else 0)
 
 
@@ -168,14 +168,14 @@ def print_matrix(overlay: Overlay, cells: dict[tuple[str, str, int], Cell]) -> N
         for a in names:
             table.add_row(a, *(_mark(shown.get((a, b))) for b in names))
         console.print(table if fits(table) else _rows(f"IPv{version}", names, shown))
-    legend = "✓ reached, as promised   · kept apart, as promised   ✗ promise broken"
+    legend = "✓ reached, as expected   · isolated, as expected   ✗ unexpected"
     silent = any(cell.unanswered for cell in cells.values())
     console.print(f"{legend}   ○ arrives, cannot be answered" if silent else legend)
 
 
 def _rows(title: str, names: Sequence[str], cells: Mapping[tuple[str, str], Cell]) -> Table:
-    """The matrix by rows, for narrow terminals: for each port those that it reached, as promised."""
-    table = Table("from", "reached", "broken", title=title, title_justify="left")
+    """The matrix by rows, for narrow terminals: for each port those that it reached, as expected."""
+    table = Table("from", "reached", "wrong", title=title, title_justify="left")
     for a in names:
         row = {b: cell for b in names if (cell := cells.get((a, b))) is not None}
         reached = (b for b, cell in row.items() if cell.promised and not cell.broken)
@@ -247,7 +247,7 @@ def _print_status(seen: dict[str, Any]) -> None:
         hosts.add_row(*map(str, row))
     ports = Table("port", "host", "networks", "namespace", "device", "MAC", "addresses")
     for port in seen["ports"]:
-        namespace = port["namespace"] or ("stranger" if port["stranger"] else "external")
+        namespace = port["namespace"] or ("external VTEP" if port["external_vtep"] else "external")
         where = (namespace, port["device"] or port["interface"] or "-", port["mac"] or "learned")
         ports.add_row(
             port["name"],

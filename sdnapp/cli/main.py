@@ -29,13 +29,13 @@ COMMANDS = {
     "provision": ("sdnapp.cli.provision:provision", "Make this machine what FILE says of one of its hosts."),
     "schema": ("sdnapp.cli.check:schema", "Print the JSON Schema of the file, for editors."),
     "show": ("sdnapp.cli.show:show", "Show what the controller knows: hosts, networks, ports."),
-    "thaw": (
-        "sdnapp.cli.thaw:thaw",
-        "Let a frozen MAC of NETWORK move again, or release a port that is held down.",
-    ),
     "token": (
         "sdnapp.cli.token:token",
         "Say which clients REST answers, by tokens and by names of certificates.",
+    ),
+    "unfreeze": (
+        "sdnapp.cli.unfreeze:unfreeze",
+        "Let a frozen MAC of NETWORK move again, or release a port that is held down.",
     ),
 }
 """Where each command is, and its short help: imported when it is called, so that none pays for the others'

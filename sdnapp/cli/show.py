@@ -22,7 +22,7 @@ _UNBOUNDED = 10_000
 
 
 @click.command()
-@click.option("--drops", is_flag=True, help="Instead: what bridges dropped and why, answered and flooded.")
+@click.option("--drops", is_flag=True, help="Instead: what bridges dropped and why, replied to and flooded.")
 @rest_options
 def show(rest: str | None, name: str | None, as_json: bool, drops: bool) -> None:
     """Show what the controller knows: hosts, networks, ports."""
@@ -35,7 +35,7 @@ def show(rest: str | None, name: str | None, as_json: bool, drops: bool) -> None
     if as_json:
         click.echo(json.dumps(seen, indent=2))
         return
-    more = [_strangers(seen)] if any(port["tunnel"] for port in seen["ports"]) else []
+    more = [_external_vteps(seen)] if any(port["tunnel"] for port in seen["ports"]) else []
     more += [_multicast(seen)] if any(network["multicast"]["routers"] for network in seen["networks"]) else []
     remarks = [f"[yellow]{escape(remark)}[/]" for remark in _remarks(seen)]
     _print(_hosts(seen), _networks(seen), _ports(seen), *more, _locations(seen), "\n".join(remarks))
@@ -48,7 +48,7 @@ def _drops(url: str, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(seen, indent=2))
         return
-    shown = titled("Frames that did not go on", "host", "what", "why", "port", "network", "frames>", "bytes>")
+    shown = titled("Drops, replies and floods", "host", "what", "why", "port", "network", "frames>", "bytes>")
     for host, counters in seen.items():
         for c in sorted(counters, key=lambda c: (c["what"], c["why"], c["port"] or "", c["network"] or "")):
             if c["frames"]:
@@ -177,7 +177,7 @@ def _networks(seen: dict[str, Any]) -> Grid:
     shown = titled("Tenants and networks", *_NETWORK_COLUMNS)
     for network in seen["networks"]:
         who = (network["tenant"], network["name"], network["vni"], network["vlan"])
-        said = (f"{what}: {count}" for what, count in network["said"].items())
+        said = (f"{what}: {count}" for what, count in network["service_counters"].items())
         dhcp = "yes" if network["dhcp"] else None
         there = list(members(seen, network))
         hosts, ports = ([pair[column] for pair in there] for column in (0, 1))
@@ -225,8 +225,8 @@ def _multicast(seen: dict[str, Any]) -> Grid:
     return shown
 
 
-def _strangers(seen: dict[str, Any]) -> Grid:
-    shown = titled("Peers that are strangers", "peer", "host", "interface", "ofport>", "vtep", "networks")
+def _external_vteps(seen: dict[str, Any]) -> Grid:
+    shown = titled("External VTEPs", "peer", "host", "interface", "ofport>", "vtep", "networks")
     for port in (port for port in seen["ports"] if port["tunnel"]):
         networks = (_carried(attachment) for attachment in port["attachments"])
         where = (port["name"], port["host"], port["interface"], port["ofport"], port["tunnel"]["remote_ip"])
@@ -235,7 +235,7 @@ def _strangers(seen: dict[str, Any]) -> Grid:
 
 
 def _carried(attachment: dict[str, Any]) -> str:
-    """A network of a stranger's tunnel, and by what its frames are told."""
+    """A network of an external VTEP's tunnel, with its key and tag."""
     key = f" key {attachment['key']}" if attachment["key"] else ""
     tag = f" tag {attachment['vlan']}" if attachment["tagged"] else ""
     return f"{attachment['network']}{key}{tag}"
@@ -258,13 +258,13 @@ def _remarks(seen: dict[str, Any]) -> Iterator[str]:
         for failure in host["failures"]:
             yield f"{host['name']}: {failure}"
         if host["drift"]:
-            yield f"{host['name']}: {host['drift']} changes of flows by somebody else were undone"
+            yield f"{host['name']}: {host['drift']} changes of flows by others were reverted"
     yield from status["alarms"]
-    yield from status["remarks"]
+    yield from status["warnings"]
     if status["malformed"]:
         yield f"{sum(status['malformed'].values())} connections ended with a malformed message: see the log"
-    for stranger in status["unknown"]:
-        yield f"unknown bridge {stranger['datapath_id']} from {stranger['address']}: left empty"
+    for bridge in status["unknown_bridges"]:
+        yield f"unknown bridge {bridge['datapath_id']} from {bridge['address']}: left empty"
 
 
 def _print(*parts: Grid | str) -> None:

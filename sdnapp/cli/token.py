@@ -27,7 +27,7 @@ def token() -> None:
     """Say which clients REST answers, by tokens and by names of certificates.
 
     The controller follows the file. It holds no token, only digests of them. Scope 'read' sees all, 'operate'
-    also changes what can be changed, such as 'thaw'.
+    also changes what can be changed, such as 'unfreeze'.
     """
 
 

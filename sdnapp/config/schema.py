@@ -44,7 +44,7 @@ class DuplicateMacDetection(Section):
     freeze: s.Age = Field(
         default=180,
         description="Seconds for which it stays frozen; its frames from other ports are dropped. "
-        "`sdnapp thaw` ends that by hand.",
+        "`sdnapp unfreeze` ends that by hand.",
     )
 
 
@@ -94,7 +94,7 @@ class Settings(Section):
         default=s.LOOP_HOLD,
         description="Whether ports without port security send probes, and one of two ports is held down "
         "where the probe of one comes in at the other: `true` for 60 seconds, or for how many. Each time the "
-        "loop is back, twice as long, 960 seconds at most. `sdnapp thaw --port` ends that by hand.",
+        "loop is back, twice as long, 960 seconds at most. `sdnapp unfreeze --port` ends that by hand.",
         examples=[30],
     )
 

@@ -33,7 +33,7 @@ def binding_notes(before: State, after: State) -> Iterator[Note]:
         if was == now:
             continue
         if len(now) > 1:
-            yield Note("port.twice", {"port": name, "places": ", ".join(now)}, warning=True)
+            yield Note("port.bound_twice", {"port": name, "places": ", ".join(now)}, warning=True)
         elif now:
             yield Note("port.bound", {"port": name, "place": now[0]})
         else:
@@ -44,5 +44,5 @@ def binding_alarms(state: State) -> Iterator[Alarm]:
     """What is wrong now."""
     for name, where in sorted(places(state).items()):
         if len(where) > 1:
-            text = f"port {name} is in several places, and is reached where it spoke last: {', '.join(where)}"
-            yield Alarm("twice", text, port=name)
+            text = f"port {name} is bound twice, and is reached where it sent last: {', '.join(where)}"
+            yield Alarm("port-bound-twice", text, port=name)

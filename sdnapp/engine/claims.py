@@ -15,7 +15,10 @@ def claim_notes(before: State, after: State) -> Iterator[Note]:
     if before.addresses.lies is after.addresses.lies:
         return
     was, now = _lies(before), _lies(after)
-    for lies, event, warning in ((now - was, "address.claimed", True), (was - now, "address.quiet", False)):
+    for lies, event, warning in (
+        (now - was, "address.conflict", True),
+        (was - now, "address.conflict_cleared", False),
+    ):
         for network, address, place in sorted(lies, key=str):
             fields = {"network": network, "address": address, "host": place.host, "port": place.interface}
             yield Note(event, fields, warning=warning)
@@ -26,10 +29,8 @@ def claim_alarms(state: State) -> Iterator[Alarm]:
     names = port_names(state)
     for network, address, place in sorted(_lies(state), key=str):
         port, owner = names.get(place), names.get(state.given[network][address])
-        text = (
-            f"port {port} claims {address} of {network}, which the file gives to {owner}: it is not believed"
-        )
-        yield Alarm("address", text, network, host=place.host, port=port, address=address)
+        text = f"port {port} claims {address} of {network}, which the file gives to {owner}: dropped"
+        yield Alarm("address-conflict", text, network, host=place.host, port=port, address=address)
 
 
 def _lies(state: State) -> frozenset[tuple[str, str, Place]]:

@@ -227,7 +227,7 @@ class Engine:
                 return []
             case FileBroken(found):
                 self._broken, reason = found, "; ".join(map(str, found))
-                return [Note("config.broken", {"reason": reason}, warning=True)]
+                return [Note("config.invalid", {"reason": reason}, warning=True)]
             case ThawAsked(network, mac):
                 since = self._state.learned.frozen.get((network, mac))
                 self._state = step(self._state, Thawed(network, mac, since))
@@ -383,7 +383,7 @@ class Engine:
 
     def _lease(self, said: Said, word: Word, now: float) -> Iterator[Effect]:
         """A server, or a client, said this of a lease."""
-        before, what = self._state, "heard" if said.lease else "ended"
+        before, what = self._state, "learned" if said.lease else "ended"
         self._state = grant(before, said, now) if word.by_server else give_back(before, said)
         if self._state is not before:
             network, (ip, mac) = before.paths[said.vni], said.claim
@@ -487,7 +487,7 @@ class Engine:
                 "what": str(rejection.what or "plan"),
                 "reason": rejection.reason,
             }
-            notes.append(Note("bridge.refused", fields, warning=True))
+            notes.append(Note("bridge.flow_rejected", fields, warning=True))
             if rejection.what is not None:
                 session.rejected[rejection.what] = rejection.reason
         if any(not isinstance(r.what, Meter) for r in rejections):
@@ -579,7 +579,7 @@ class Engine:
                 host.name: bridge_status(self._state, host, by_host.get(host.name), self._drift)
                 for host in self._state.overlay.hosts.values()
             },
-            unknown={dpid: stranger.address for dpid, stranger in self._strangers.items()},
+            unknown_bridges={dpid: stranger.address for dpid, stranger in self._strangers.items()},
             locations=tuple(locations(self._state)),
             alarms=(
                 *binding_alarms(self._state),
@@ -590,7 +590,7 @@ class Engine:
                 *agent_alarms(self._sessions.values()),
             ),
             multicast=multicast_status(self._state),
-            spoken=_by_network(self._spoken),
+            service_counters=_by_network(self._spoken),
         )
 
 

@@ -35,7 +35,7 @@ def health_notes(before: State, after: State) -> Iterator[Note]:
 def health_alarms(state: State) -> Iterator[Alarm]:
     """What is wrong now."""
     for host, peer in sorted(down(state)):
-        yield Alarm("down", f"the tunnel from {host} to {peer} is down", host=host)
+        yield Alarm("tunnel-down", f"the tunnel from {host} to {peer} is down", host=host)
 
 
 def agent_alarms(sessions: Iterable[Session]) -> Iterator[Alarm]:
@@ -43,5 +43,5 @@ def agent_alarms(sessions: Iterable[Session]) -> Iterator[Alarm]:
     for session in sorted(sessions, key=lambda session: session.host):
         if session.problems:
             yield Alarm(
-                "agent", f"the agent of {session.host} reports: {session.problems}", host=session.host
+                "agent-error", f"the agent of {session.host} reports: {session.problems}", host=session.host
             )

@@ -149,6 +149,6 @@ def loop_alarms(state: State) -> Iterator[Alarm]:
         where = "at itself" if held.peer == place else f"at port {peer} of {held.peer.host}"
         text = (
             f"port {name} is held down: its frames in {held.network} come in again {where} "
-            f"('sdnapp thaw --port {name}' ends that)"
+            f"('sdnapp unfreeze --port {name}' ends that)"
         )
         yield Alarm("loop", text, held.network, None, place.host, name, held.since)

@@ -31,12 +31,12 @@ def learning_effects(before: State, after: State) -> Iterator[Effect]:
         yield Note("location.frozen", {"network": network, "mac": mac, **_where(place)}, warning=True)
         yield Later(after.flap.freeze, Elapsed(Thawed(network, mac, since)))
     for network, mac in sorted(old.frozen.keys() - new.frozen.keys()):
-        yield Note("location.thawed", {"network": network, "mac": mac})
+        yield Note("location.unfrozen", {"network": network, "mac": mac})
     for place in sorted(new.crowded - old.crowded, key=str):
-        yield Note("port.crowded", {**_where(place), "macs": new.held.get(place, 0)}, warning=True)
+        yield Note("port.mac_limit_exceeded", {**_where(place), "macs": new.held.get(place, 0)}, warning=True)
         yield Later(EASE, Elapsed(Eased(place)))
     for place in sorted(old.crowded - new.crowded, key=str):
-        yield Note("port.eased", _where(place))
+        yield Note("port.mac_limit_cleared", _where(place))
 
 
 def learning_alarms(state: State) -> Iterator[Alarm]:
@@ -44,12 +44,12 @@ def learning_alarms(state: State) -> Iterator[Alarm]:
     names, learned = port_names(state), state.learned
     for place in sorted(learned.crowded, key=str):
         where = _at(place, names)
-        text = f"{where} shows more MAC addresses than it may: no more are learned there"
-        yield Alarm("crowded", text, host=place.host, port=names.get(place))
+        text = f"{where} has reached max_macs: no more MAC addresses are learned there"
+        yield Alarm("mac-limit-exceeded", text, host=place.host, port=names.get(place))
     for (network, mac), since in sorted(learned.frozen.items()):
         at = state.place_of(network, mac)
-        text = f"{mac} of {network} moves too often: frozen on {_at(at, names)} ('sdnapp thaw' ends that)"
-        yield Alarm("frozen", text, network, mac, at and at.host, at and names.get(at), since)
+        text = f"{mac} of {network} moves too often: frozen on {_at(at, names)} ('sdnapp unfreeze' ends that)"
+        yield Alarm("duplicate-mac", text, network, mac, at and at.host, at and names.get(at), since)
     denied: dict[tuple[str, Place], list[str]] = {}
     for network, by_mac in learned.denied.items():
         for mac, places in by_mac.items():
@@ -57,8 +57,8 @@ def learning_alarms(state: State) -> Iterator[Alarm]:
                 denied.setdefault((network, place), []).append(mac)
     for (network, place), macs in sorted(denied.items(), key=str):
         some = ", ".join(sorted(macs)[:3]) + (f" and {len(macs) - 3} more" if len(macs) > 3 else "")
-        text = f"{_at(place, names)}: frames are dropped whose source lives elsewhere: {some} of {network}"
-        yield Alarm("denied", text, network, min(macs), place.host, names.get(place))
+        text = f"{_at(place, names)}: frames with a MAC of another port are dropped: {some} of {network}"
+        yield Alarm("mac-blocked", text, network, min(macs), place.host, names.get(place))
 
 
 def _at(place: Place | None, names: Mapping[Place, str]) -> str:
@@ -89,7 +89,7 @@ def _denial_notes(before: State, after: State, network: str) -> Iterator[Note]:
         for mac, places in new.items():
             for place in sorted(places - old.get(mac, frozenset()), key=str):
                 fields = {"network": network, "mac": mac, **_where(place)}
-                yield Note("location.denied", fields, warning=True)
+                yield Note("location.blocked", fields, warning=True)
 
 
 def _station(network: str, mac: str, place: Place) -> dict[str, Any]:

@@ -21,14 +21,14 @@ def multicast_notes(before: State, after: State) -> Iterator[Note]:
             for family in (4, 6):
                 was, now = (how(known.get(network, {}).get(family)) for known in (old, new))
                 if was != now:
-                    yield Note("multicast", {"network": network, "ip": family, "was": was, "now": now})
+                    yield Note("multicast.mode", {"network": network, "ip": family, "was": was, "now": now})
 
 
 def how(groups: Groups | None) -> str:
-    """``flooding``: nobody asks for listeners; ``asking``: not all have answered yet; ``snooping``."""
+    """``flooding`` without a querier, ``querying`` until members are known, then ``snooping``."""
     if groups is None:
         return "flooding"
-    return "asking" if groups.members is None else "snooping"
+    return "querying" if groups.members is None else "snooping"
 
 
 def multicast_status(state: State) -> Mapping[str, MulticastStatus]:

@@ -13,7 +13,7 @@ QUIET = 600.0
 MOST = 64
 """Alarms of a kind at once; of more, the ones that were quiet for longest end."""
 
-Kind = Literal["impostor", "contested"]
+Kind = Literal["unauthorized-bridge", "duplicate-datapath-id"]
 _Source = tuple[str | None, str, str]
 """The host that it claimed to be, its address, its names."""
 
@@ -31,7 +31,10 @@ class Refusals:
     """All that count now; times are seconds since the epoch."""
 
     def __init__(self) -> None:
-        self._known: dict[Kind, dict[_Source, _Refusal]] = {"impostor": {}, "contested": {}}
+        self._known: dict[Kind, dict[_Source, _Refusal]] = {
+            "unauthorized-bridge": {},
+            "duplicate-datapath-id": {},
+        }
 
     def add(self, kind: Kind, *, host: str | None, ip: str, names: str, text: str, now: float) -> None:
         """One more, from this address, with these certificate names."""

@@ -54,32 +54,37 @@ class LocationStatus:
 
 
 AlarmKind = Literal[
-    "frozen",
-    "denied",
-    "crowded",
-    "twice",
-    "down",
-    "address",
+    "duplicate-mac",
+    "mac-blocked",
+    "mac-limit-exceeded",
+    "port-bound-twice",
+    "tunnel-down",
+    "address-conflict",
     "loop",
-    "impostor",
-    "contested",
-    "files",
-    "agent",
-    "restart",
+    "unauthorized-bridge",
+    "duplicate-datapath-id",
+    "file-limit",
+    "agent-error",
+    "restart-required",
 ]
 
 
 @dataclass(frozen=True, slots=True)
 class Alarm:
-    """Somebody should look at this; ``text`` says so in a sentence. ``since``: epoch seconds, where known.
+    """A condition that needs an operator; ``text`` describes it. ``since``: epoch seconds, where known.
 
-    ``frozen``: a MAC moves too often; two stations have it, or there is a loop. ``denied``: frames from where
-    their source does not live, which are dropped. ``crowded``: a port shows more MACs than it may. ``twice``:
-    a port that is in several places. ``down``: a tunnel to a peer that is not heard. ``address``: a port
-    claims one that the file gives to another. ``loop``: a port is held down, as its frames come in again.
-    ``impostor``: a connection that may not be the bridge which it claims to be; ``contested``: two have one
-    datapath id. ``files``: too few may be open for all bridges. ``agent``: what a host's agent cannot do.
-    ``restart``: settings of the file that are read at the start alone have changed.
+    - ``duplicate-mac``: a MAC moved too often and is frozen: a duplicate, or a loop (RFC 7432, section 15.1).
+    - ``mac-blocked``: frames are dropped whose source MAC is located elsewhere.
+    - ``mac-limit-exceeded``: more MACs than ``max_macs`` behind a port; no more are learned there.
+    - ``port-bound-twice``: interfaces of several hosts have the ``iface_id`` of one port.
+    - ``tunnel-down``: BFD reports a tunnel as down.
+    - ``address-conflict``: a port claims an IP address that the file gives to another port.
+    - ``loop``: a port is held down, as its probes come back.
+    - ``unauthorized-bridge``: a connection without the certificate or address of its datapath id was refused.
+    - ``duplicate-datapath-id``: a second connection with the datapath id of a connected bridge was refused.
+    - ``file-limit``: the limit of open files is too low for all bridges.
+    - ``agent-error``: the agent of a host reports what it cannot do.
+    - ``restart-required``: settings that are read at the start only have changed.
     """
 
     kind: AlarmKind
@@ -94,10 +99,11 @@ class Alarm:
 
 @dataclass(frozen=True, slots=True)
 class MulticastStatus:
-    """Of one network: ``flooding``, because nobody asks who listens; ``asking``; or ``snooping``.
+    """Snooping state of a network: ``flooding`` without a querier, ``querying`` until members are known,
+    ``snooping``.
 
-    ``routers``: the ports where those are who ask. ``groups``: the ports that listen to each, by its address,
-    or by its MAC where a bridge remembered no more. What is only known to be on a host is the host.
+    ``routers``: ports with queriers. ``groups``: member ports by group address, or by its MAC where a bridge
+    remembered no more. A member that is only known to be on a host is given as the host.
     """
 
     ipv4: str = "flooding"
@@ -110,20 +116,19 @@ class MulticastStatus:
 class Status:
     """A picture of one moment. ``config_problems``: why the file is not in force; the last good one is then.
 
-    ``bridges``: one for each host. ``unknown``: where bridges connect from that no configuration names, by
-    datapath id. ``alarms``: what somebody should look at. ``spoken``: by network, how often the controller
-    said what in its name since it started, or heard what of leases. ``multicast``: by network, where anybody
-    asks who listens.
+    ``bridges``: one for each host. ``unknown_bridges``: addresses of connected bridges that the file does not
+    name, by datapath id. ``service_counters``: by network, replies of the controller and leases that it
+    learned, since it started. ``multicast``: by network, where there is a querier.
     """
 
     overlay: Overlay
     config_path: str
     config_problems: tuple[Problem, ...]
     bridges: Mapping[str, BridgeStatus]
-    unknown: Mapping[int, str]
+    unknown_bridges: Mapping[int, str]
     locations: tuple[LocationStatus, ...]
     alarms: tuple[Alarm, ...] = ()
-    spoken: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    service_counters: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     multicast: Mapping[str, MulticastStatus] = field(default_factory=dict)
 
     @property

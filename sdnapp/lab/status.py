@@ -80,7 +80,7 @@ def _port(port: Port | Bound) -> dict[str, Any]:
         "host": port.host,
         "networks": [attachment.network for attachment in port.attachments],
         "namespace": made and made.namespace,
-        "stranger": made is not None and made.tunnel is not None,
+        "external_vtep": made is not None and made.tunnel is not None,
         "device": made and made.device,
         "interface": made and made.interface,
         "mac": port.mac,

@@ -206,7 +206,7 @@ def _port(  # noqa: PLR0917  # all that it depends on
         max_macs=port.max_macs,
         limits=_limits(port),
         security=_security(name, port, networks, guarded=guarded),
-        asks=port.addressing == "dhcp",
+        dhcp_client=port.addressing == "dhcp",
     )
 
 

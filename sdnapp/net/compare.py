@@ -173,7 +173,7 @@ def _placed(port: Port) -> Fields:
         "mac": port.mac,
         "namespace": port.namespace,
         "device": port.device,
-        "addresses": "by DHCP" if port.asks else None,
+        "addresses": "by DHCP" if port.dhcp_client else None,
         **_limits(port.limits),
         "max_macs": str(port.max_macs),
         **_security(port.security),

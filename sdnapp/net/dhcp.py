@@ -47,7 +47,7 @@ class Served:
 def answer(client: Client, asked: Packet) -> Served | None:
     """What the network says to this frame; None if that is none of its business."""
     if client.mac is not None and asked.eth_src != client.mac:
-        return Served("foreign source")
+        return Served("source not allowed")
     if neighbour.solicits(asked):
         return _advertise(client, asked)
     datagram = packet.datagram(asked)
@@ -66,7 +66,7 @@ def _answer4(client: Client, asked: Packet, question: dhcp.Question) -> Served:
     """RFC 2131 §4.3."""
     lease = next((a for a in client.addresses if isinstance(a, IPv4Interface)), None)
     if question.mac != asked.eth_src or question.relay != dhcp.NOWHERE:
-        return Served("foreign source")
+        return Served("source not allowed")
     elsewhere = question.server not in (None, SERVER)
     match question.kind:
         case dhcp.Kind.DISCOVER if lease is not None:

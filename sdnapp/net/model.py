@@ -146,8 +146,8 @@ class Port:
     other end of the veth, named ``device``, is in that namespace. ``mac`` is None only for external ports
     whose file gives none: their MAC is learned. ``tunnel``: the port is the tunnel to a stranger, from whom
     MACs are learned; its name is the stranger's. ``ofport`` is the number to request. At most one attachment
-    is untagged for each key. ``max_macs``: how many MACs may be behind it, its own included. ``asks``: the
-    workload gets its addresses by DHCP, and sets them itself.
+    is untagged for each key. ``max_macs``: how many MACs may be behind it, its own included.
+    ``dhcp_client``: the workload gets its addresses by DHCP, and sets them itself.
     """
 
     name: str
@@ -162,7 +162,7 @@ class Port:
     limits: Limits = NO_LIMITS
     security: Security = OPEN
     tunnel: Tunnel | None = None
-    asks: bool = False
+    dhcp_client: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,14 +29,14 @@ def answer(asked: Packet, mtu: int) -> Served | None:
     if asked.length <= mtu:
         return None
     if not _answerable(asked):
-        return Served("too large")
+        return Served("oversized")
     ends = Ends(asked.eth_dst, asked.eth_src, asked.dst, asked.src)
     if asked.src.version == 4:
         quoted = asked.data[:_QUOTED4]
         frame = packet.with_icmp(ends, _UNREACHABLE, _FRAGMENTATION_NEEDED, rest=mtu, payload=quoted)
     else:
         frame = packet.with_icmp(ends, _PACKET_TOO_BIG, 0, rest=mtu, payload=asked.data[:_QUOTED6])
-    return Served("too large, told", frame)
+    return Served("packet too big", frame)
 
 
 def _answerable(asked: Packet) -> bool:

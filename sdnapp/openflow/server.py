@@ -72,7 +72,7 @@ class Server:
                 plain, address = listening.accept()
             except OSError as error:
                 if error.errno in _SCARCE:
-                    log_event(LOG, "files.none_left", level=logging.ERROR, reason=str(error))
+                    log_event(LOG, "files.exhausted", level=logging.ERROR, reason=str(error))
                     self._end_oldest(list(self._waiting))
                     hub.sleep(_PAUSE)
                 continue
@@ -84,7 +84,7 @@ class Server:
         limits, now = self._limits, time.monotonic()
         allowed = Allowance(limits.waiting + hosts, limits.arrivals)
         if not homes and not self._arrivals.take(allowed, now):
-            log_event(LOG, "connection.one_too_many", level=logging.WARNING, address=address[0])
+            log_event(LOG, "connection.limit_reached", level=logging.WARNING, address=address[0])
             plain.close()
             return
         guest = Waiting(plain, address[0], homes)
@@ -102,7 +102,7 @@ class Server:
         """Hang up on the first of these, so that there is room for the last."""
         if waiting:
             self._waiting.pop(waiting[0], None)
-            log_event(LOG, "connection.crowded_out", level=logging.WARNING, address=waiting[0].ip)
+            log_event(LOG, "connection.evicted", level=logging.WARNING, address=waiting[0].ip)
             with suppress(OSError):
                 waiting[0].plain.shutdown(socket.SHUT_RDWR)
 

@@ -69,7 +69,7 @@ def desire(
         if port.namespace is not None:
             things.append(Namespace(port.namespace, host.name))
             workload = _workload(host, port, mtus[port.name], kind)
-            there = world.workloads.get(workload.name) if port.asks else None
+            there = world.workloads.get(workload.name) if port.dhcp_client else None
             things.append(workload if there is None else _left_alone(workload, there))
     things += notes.wanted(overlay, host, world.ports) if noting else notes.present(host, world.ports)
     external = frozenset(p.interface for p in host.ports if p.namespace is None and p.tunnel is None)
@@ -260,7 +260,7 @@ def _workload(host: Host, port: Attached, mtu: int, kind: str) -> Workload:
     assert port.mac is not None
     untagged = _untagged(port)
     tagged = [(a.vlan, frozenset(map(str, a.addresses))) for a in port.attachments if a.tagged and a.vlan]
-    if port.asks:
+    if port.dhcp_client:
         tagged = [(vlan, frozenset()) for vlan, _ in tagged]
     return Workload(
         name=port.interface,
@@ -269,7 +269,7 @@ def _workload(host: Host, port: Attached, mtu: int, kind: str) -> Workload:
         device=port.device,
         mac=port.mac,
         mtu=mtu,
-        addresses=frozenset(map(str, untagged.addresses if untagged and not port.asks else ())),
+        addresses=frozenset(map(str, untagged.addresses if untagged and not port.dhcp_client else ())),
         vlans=tuple(sorted(tagged)),
         datapath=kind,
     )

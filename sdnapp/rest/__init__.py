@@ -1,1 +1,1 @@
-"""REST: what the controller knows, over HTTP. It changes nothing but to thaw a MAC or release a port."""
+"""REST: what the controller knows, over HTTP. It changes nothing but to unfreeze a MAC or release a port."""

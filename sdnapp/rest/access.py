@@ -21,7 +21,7 @@ from typing import Literal, get_args
 from sdnapp.tls import Unusable
 
 Scope = Literal["read", "operate"]
-"""``read``: see what the controller knows. ``operate``: that, and what changes something, such as thaw."""
+"""``read``: see what the controller knows. ``operate``: also change something, such as unfreeze a MAC."""
 SCOPES: tuple[Scope, ...] = get_args(Scope)
 
 PREFIX = "sdnapp_"

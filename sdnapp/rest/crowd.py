@@ -124,7 +124,7 @@ class Crowd:
         ((most_of, _),) = Counter(guest.ip for guest in slow).most_common(1)
         slowest = min((guest for guest in slow if guest.ip == most_of), key=slow.__getitem__)
         self._guests.pop(slowest, None)
-        event(LOG, "rest.crowded_out", level=logging.WARNING, address=slowest.ip)
+        event(LOG, "rest.evicted", level=logging.WARNING, address=slowest.ip)
         _hang_up(slowest)
         return True
 

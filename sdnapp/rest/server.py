@@ -138,7 +138,7 @@ class Server:
             client, address = self._listening.accept()
         except OSError as error:  # the client has gone again, or there is no file for it
             if error.errno in _SCARCE:
-                event(LOG, "files.none_left", level=logging.ERROR, reason=str(error))
+                event(LOG, "files.exhausted", level=logging.ERROR, reason=str(error))
                 self._crowd.end_slowest(time.monotonic())
                 hub.sleep(_PAUSE)
             return None

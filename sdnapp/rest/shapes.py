@@ -24,8 +24,8 @@ class Tenant(BaseModel):
 
 
 class Multicast(_Read):
-    """``flooding``, because nobody asks who listens; ``asking``; or ``snooping``. Then there are ``routers``,
-    the ports of those who ask, and ``groups``: the ports that listen to each; a host, where no more is known.
+    """``flooding`` without a querier, ``querying`` until members are known, or ``snooping``. ``routers``:
+    ports with queriers; ``groups``: member ports by group; a host, where no more is known.
     """
 
     ipv4: str = "flooding"
@@ -35,8 +35,8 @@ class Multicast(_Read):
 
 
 class Network(BaseModel):
-    """One layer-2 segment, and where it has ports. ``mtu``: bytes, as far as the file tells; ``said``: how
-    often the controller answered in its name, by what it said, and heard of leases, by what of them.
+    """One layer-2 segment, and where it has ports. ``mtu``: bytes, as far as the file tells;
+    ``service_counters``: replies of the controller by kind, and leases that it learned.
     """
 
     path: str
@@ -49,7 +49,7 @@ class Network(BaseModel):
     dhcp: model.Dhcp | None
     hosts: list[str]
     ports: list[str]
-    said: dict[str, int]
+    service_counters: dict[str, int]
     unknown_unicast: model.UnknownUnicast
     multicast: Multicast
 
@@ -92,7 +92,7 @@ class Host(BaseModel):
 
 
 class Attachment(_Read):
-    """One network on one port. ``key``: of the frames in a stranger's tunnel, 0: they have none."""
+    """One network on one port. ``key``: of the tunnel to an external VTEP, 0: none."""
 
     network: str
     vlan: int | None
@@ -106,8 +106,8 @@ class Port(_Read):
     ``ofport_request`` is the number that the interface asks for, so that flows may be there before it is.
 
     A port that is found by its ``iface_id`` has neither host nor interface while it is nowhere. ``tunnel``:
-    the port is the tunnel to a stranger, one of the file's ``peers``. ``asks``: its workload gets its
-    addresses by DHCP.
+    the port is the tunnel to an external VTEP, one of the file's ``peers``. ``dhcp_client``: its workload
+    gets its addresses by DHCP.
     """
 
     name: str
@@ -122,7 +122,7 @@ class Port(_Read):
     attachments: list[Attachment]
     tunnel: Tunnel | None = None
     limits: model.Limits = model.NO_LIMITS
-    asks: bool = False
+    dhcp_client: bool = False
 
 
 class Location(_Read):
@@ -139,11 +139,13 @@ class Location(_Read):
 
 
 class Alarm(_Read):
-    """Somebody should look at this. ``frozen``: a MAC moves too often, two have it or there is a loop, so it
-    stays where it is; ``denied``: frames from where their source does not live, which are dropped;
-    ``crowded``: a port shows more MACs than it may, so no more are learned there; ``twice``: a port that is
-    in several places; ``down``: a tunnel to a peer that is not heard; ``address``: a port claims one that the
-    file gives to another, and is not believed. ``since``: Unix time, where known.
+    """A condition that needs an operator. ``duplicate-mac``: a MAC moved too often and is frozen;
+    ``mac-blocked``: frames are dropped whose source MAC is located elsewhere; ``mac-limit-exceeded``: no more
+    MACs are learned at a port; ``port-bound-twice``: several interfaces have one ``iface_id``;
+    ``tunnel-down``: BFD reports it; ``address-conflict``: a port claims an address of another; ``loop``: a
+    port is held down; ``unauthorized-bridge``, ``duplicate-datapath-id``: a connection was refused;
+    ``file-limit``: too few files may be open; ``agent-error``: what a host's agent cannot do;
+    ``restart-required``: settings changed that are read at the start. ``since``: Unix time, where known.
     """
 
     kind: AlarmKind
@@ -156,8 +158,8 @@ class Alarm(_Read):
     address: str | None
 
 
-class Frozen(BaseModel):
-    """A frozen MAC and its network, such as ``red/web``."""
+class MacRef(BaseModel):
+    """A MAC and its network, such as ``red/web``."""
 
     network: str
     mac: str
@@ -169,7 +171,7 @@ class HeldPort(BaseModel):
     port: str
 
 
-class Stranger(BaseModel):
+class UnknownBridge(BaseModel):
     """A connected bridge that no host of the file owns; it is left empty."""
 
     datapath_id: str
@@ -190,7 +192,7 @@ class ConfigProblem(_Read):
 class Status(BaseModel):
     """The controller itself. ``config_error``: why the file is not in force, in a line; the last good one is.
     ``config_problems``: the same, one by one.
-    ``alarms``: what somebody should look at; ``remarks``: what in the file does not go together.
+    ``alarms``: texts of all alarms; ``warnings``: contradictions in the file.
     ``malformed``: connections that ended with a malformed message, by the type of that, since the start.
     """
 
@@ -201,9 +203,9 @@ class Status(BaseModel):
     hosts: int
     connected: int
     in_sync: int
-    unknown: list[Stranger]
+    unknown_bridges: list[UnknownBridge]
     alarms: list[str]
-    remarks: list[str]
+    warnings: list[str]
     malformed: dict[str, int]
 
 

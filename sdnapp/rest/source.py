@@ -16,7 +16,7 @@ class Source(Protocol):
     def status(self) -> Status:
         """The present state; cheap."""
 
-    def thaw(self, network: str, mac: str) -> None:
+    def unfreeze(self, network: str, mac: str) -> None:
         """Let a frozen MAC move again."""
 
     def release(self, port: str) -> None:

@@ -13,18 +13,18 @@ from sdnapp.rest.routes import Call, Problem, Route, one
 from sdnapp.rest.shapes import (
     Alarm,
     ConfigProblem,
-    Frozen,
     Health,
     HeldPort,
     Host,
     Location,
+    MacRef,
     Multicast,
     Network,
     Port,
     Status,
-    Stranger,
     Tenant,
     Tunnel,
+    UnknownBridge,
 )
 from sdnapp.rest.source import Source
 
@@ -54,7 +54,7 @@ def _networks(source: Source, _: Call) -> list[Network]:
             subnets=list(network.subnets),
             mtu=network.mtu,
             dhcp=network.dhcp,
-            said=dict(status.spoken.get(path, {})),
+            service_counters=dict(status.service_counters.get(path, {})),
             unknown_unicast=network.unknown_unicast,
             multicast=Multicast.model_validate(status.multicast.get(path, Multicast())),
             hosts=[host.name for host in overlay.hosts.values() if path in host.networks],
@@ -137,28 +137,26 @@ def _alarms(source: Source, _: Call) -> list[Alarm]:
     return [Alarm.model_validate(alarm) for alarm in source.status().alarms]
 
 
-def _thaw(source: Source, call: Call) -> Frozen:
+def _unfreeze(source: Source, call: Call) -> MacRef:
     asked = call.body
-    if not isinstance(asked, Frozen):
+    if not isinstance(asked, MacRef):
         raise Problem(400, "the body is empty", "an object with network and mac")
-    frozen = [alarm for alarm in source.status().alarms if alarm.kind == "frozen"]
+    frozen = [alarm for alarm in source.status().alarms if alarm.kind == "duplicate-mac"]
     mac = asked.mac.lower()
     if (asked.network, mac) not in {(alarm.network, alarm.mac) for alarm in frozen}:
         there = ", ".join(f"{alarm.network} {alarm.mac}" for alarm in frozen) or "none"
         raise Problem(404, f"{asked.network} has no frozen {mac}", f"there are {there}")
-    source.thaw(asked.network, mac)
-    return Frozen(network=asked.network, mac=mac)
+    source.unfreeze(asked.network, mac)
+    return MacRef(network=asked.network, mac=mac)
 
 
 def _release(source: Source, call: Call) -> HeldPort:
-    asked = call.body
-    if not isinstance(asked, HeldPort):
-        raise Problem(400, "the body is empty", "an object with port")
+    port = call.path["port"]
     held = [alarm.port for alarm in source.status().alarms if alarm.kind == "loop" and alarm.port]
-    if asked.port not in held:
-        raise Problem(404, f"port {asked.port} is not held down", f"there are {', '.join(held) or 'none'}")
-    source.release(asked.port)
-    return HeldPort(port=asked.port)
+    if port not in held:
+        raise Problem(404, f"port {port} is not held down", f"there are {', '.join(held) or 'none'}")
+    source.release(port)
+    return HeldPort(port=port)
 
 
 def _status(source: Source, _: Call) -> Status:
@@ -172,9 +170,12 @@ def _status(source: Source, _: Call) -> Status:
         hosts=len(bridges),
         connected=sum(bridge.connected for bridge in bridges),
         in_sync=sum(bridge.in_sync for bridge in bridges),
-        unknown=[Stranger(datapath_id=f"{d:016x}", address=address) for d, address in status.unknown.items()],
+        unknown_bridges=[
+            UnknownBridge(datapath_id=f"{d:016x}", address=address)
+            for d, address in status.unknown_bridges.items()
+        ],
         alarms=[alarm.text for alarm in status.alarms],
-        remarks=list(remarks(status.overlay)),
+        warnings=list(remarks(status.overlay)),
         malformed=dict(source.malformed()),
     )
 
@@ -215,15 +216,22 @@ ROUTES = (
     Route("GET", "/v1/hosts/{host}", "One host", _host, Host),
     Route("GET", "/v1/ports", "All ports", _ports, list[Port]),
     Route("GET", "/v1/ports/{port}", "One port", _port, Port),
-    Route("GET", "/v1/locations", "Where each known MAC lives", _locations, list[Location]),
-    Route("GET", "/v1/alarms", "What somebody should look at", _alarms, list[Alarm]),
-    Route("POST", "/v1/thaw", "Let a frozen MAC move again", _thaw, Frozen, Frozen, scope="operate"),
+    Route("GET", "/v1/locations", "Location of each known MAC", _locations, list[Location]),
+    Route("GET", "/v1/alarms", "Conditions that need an operator", _alarms, list[Alarm]),
     Route(
         "POST",
-        "/v1/release",
+        "/v1/locations/unfreeze",
+        "Let a frozen MAC move again",
+        _unfreeze,
+        MacRef,
+        MacRef,
+        scope="operate",
+    ),
+    Route(
+        "POST",
+        "/v1/ports/{port}/release",
         "Release a port that is held down",
         _release,
-        HeldPort,
         HeldPort,
         scope="operate",
     ),

@@ -9,7 +9,9 @@ from pathlib import Path
 from sdnapp.lab import services
 from tests.netns.conftest import Running
 
-EXPECTED_ALARMS = frozenset({"frozen", "denied", "crowded", "address", "loop"})
+EXPECTED_ALARMS = frozenset(
+    {"duplicate-mac", "mac-blocked", "mac-limit-exceeded", "address-conflict", "loop"}
+)
 """What ports that learn may bring about: their own stations' moves, claims and numbers."""
 _TROUBLE = re.compile(r"Traceback|CRITICAL| failed\b")
 
@@ -26,7 +28,7 @@ def memory(running: Running) -> int:
 
 def is_of_this_kernel(alarm: dict[str, str]) -> bool:
     """Whether it says that the kernel of this machine has no VLAN devices, which trunk ports want."""
-    return alarm["kind"] == "agent" and "8021q" in alarm["text"]
+    return alarm["kind"] == "agent-error" and "8021q" in alarm["text"]
 
 
 def problems(running: Running) -> Iterator[str]:

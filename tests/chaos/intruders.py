@@ -92,7 +92,10 @@ def impostor(subject: Subject, random: Random) -> Iterator[Scope]:
                 link = stack.enter_context(_dial(subject, where))
                 stack.enter_context(_answering(link, subject.overlay.hosts[host].datapath_id))
                 time.sleep(0.2)
-        yield Scope(f"{times} impostors of {host} ({where})", alarms=frozenset(["impostor", "contested"]))
+        yield Scope(
+            f"{times} impostors of {host} ({where})",
+            alarms=frozenset(["unauthorized-bridge", "duplicate-datapath-id"]),
+        )
 
 
 @contextmanager
@@ -165,7 +168,7 @@ def mac_flaps(subject: Subject, random: Random) -> Iterator[Scope]:
             for number in range(times):
                 ports[number % 2].send(frame)
                 time.sleep(0.05)
-        yield Scope(f"a MAC flaps {times} times", alarms=frozenset(["frozen", "denied"]))
+        yield Scope(f"a MAC flaps {times} times", alarms=frozenset(["duplicate-mac", "mac-blocked"]))
 
 
 @fault("workload", loses="nothing")
@@ -188,7 +191,10 @@ def storm(subject: Subject, random: Random) -> Iterator[Scope]:
                     time.sleep(0.005)  # some 6,000 a second: what the bridge cannot take is not its fault
                 if time.monotonic() > ends:
                     break
-        yield Scope(f"{sent} {kind} from {port}", alarms=frozenset(["crowded", "denied", "frozen"]))
+        yield Scope(
+            f"{sent} {kind} from {port}",
+            alarms=frozenset(["mac-limit-exceeded", "mac-blocked", "duplicate-mac"]),
+        )
 
 
 def _frames(kind: str, random: Random) -> Iterator[bytes]:

@@ -109,7 +109,9 @@ def _health(subject: Subject, overlay: Overlay, allowed: frozenset[str]) -> Iter
             told = set(subject.get("/healthz", controller)["problems"])
             alarms = subject.get("/v1/alarms", controller)
             told -= absent | {alarm["text"] for alarm in alarms if alarm["kind"] in allowed}
-            told -= {alarm["text"] for alarm in alarms if alarm["kind"] == "down" and GHOST in alarm["text"]}
+            told -= {
+                alarm["text"] for alarm in alarms if alarm["kind"] == "tunnel-down" and GHOST in alarm["text"]
+            }
             told -= {alarm["text"] for alarm in alarms if is_of_this_kernel(alarm)}
             yield from (f"healthz of {controller}: {words}" for words in sorted(told))
 

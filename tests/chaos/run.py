@@ -36,7 +36,7 @@ PATIENCE = 75.0
 """Seconds after the last fault is over in which all must be in sync and right. With a controller on every
 host, a key that changes hands takes 40 of them (``SETTLE`` and ``RELEASE`` of ``sdnapp.engine.engine``).
 """
-_AGE, _AGES = 120.0, {"impostor": 660.0, "contested": 660.0}
+_AGE, _AGES = 120.0, {"unauthorized-bridge": 660.0, "duplicate-datapath-id": 660.0}
 """Seconds until an alarm is over that a fault left, and of those that last longer (``QUIET`` of
 ``sdnapp.engine.refusals``).
 """

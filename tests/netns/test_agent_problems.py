@@ -19,7 +19,7 @@ def test_what_the_agent_cannot_do_is_an_alarm_until_it_can(bring_up: Callable[..
     file.write_text(text.replace("{vtep: 192.168.4.201}", "{vtep: 192.168.4.201, uplink: eth9}"), "utf-8")
     until(lambda: any(WRONG in problem for problem in running.get("/healthz")["problems"]))
     (alarm,) = running.get("/v1/alarms")
-    assert (alarm["kind"], alarm["host"]) == ("agent", "host1")
+    assert (alarm["kind"], alarm["host"]) == ("agent-error", "host1")
     assert WRONG in sdnapp("show", "--name", running.name).stdout
     assert WRONG in sdnapp("lab", "status", "--name", running.name).stdout
 

@@ -71,7 +71,7 @@ def asked(running: Running, host: str, name: str, directory: Path, *version: str
 
 
 def said(running: Running) -> dict[str, int]:
-    counts: dict[str, int] = running.get("/v1/networks/red/web")["said"]
+    counts: dict[str, int] = running.get("/v1/networks/red/web")["service_counters"]
     return counts
 
 
@@ -188,7 +188,7 @@ def test_what_fits_passes_and_one_byte_more_is_answered(
         running, "host1", "vm1", "ping", "-c", "2", "-i", "0.2", "-s", "3000", address, check=False
     )
     assert re.search(r"[12] received", again)
-    assert said(running)["too large, told"] >= 1
+    assert said(running)["packet too big"] >= 1
 
 
 def test_tcp_gets_through_although_a_device_is_too_large(running: Running, tmp_path: Path) -> None:

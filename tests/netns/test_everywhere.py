@@ -101,7 +101,7 @@ def test_a_lease_from_another_host_is_known_where_its_station_lives(running: Run
             ask(partial(running.run, "any1"), "guest", tmp_path, "-4")
         until(lambda: "10.1.1.50" in station(running, "host1").get("addresses", ()))
         running.followed()
-        assert told(running, "host1")["networks"][0]["said"]["lease heard"] >= 1
+        assert told(running, "host1")["networks"][0]["service_counters"]["lease learned"] >= 1
         assert asked(running, "red1", "02:00:00:00:00:02", "10.1.1.50") == (1, 0)
 
 

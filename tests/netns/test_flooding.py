@@ -71,7 +71,7 @@ def test_groups_go_to_those_that_listen_once_somebody_asks(lab: Running) -> None
 
         at.send("router", asks)
         assert at.seen(asks) == dict.fromkeys({*EVERYBODY, "red1"} - {"router"}, 1)
-        assert state(lab) == "asking"
+        assert state(lab) == "querying"
         at.send("red1", to_group(2))
         assert at.seen(to_group(2)) == dict.fromkeys(EVERYBODY, 1)
         until(lambda: state(lab) == "snooping")

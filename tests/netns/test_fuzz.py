@@ -65,7 +65,7 @@ def test_they_reach_no_other_tenant_and_harm_neither_controller_nor_bridges(
     for port in ("red1", "red2"):
         running.run(port, "ip", "neigh", "flush", "all")
     assert running.broken() == {}
-    said = running.get("/v1/networks/red/web")["said"]
+    said = running.get("/v1/networks/red/web")["service_counters"]
     assert sum(said.values()) > 0
 
 

@@ -128,6 +128,6 @@ def test_a_port_is_released_by_hand(running: Running) -> None:
     until(lambda: bool(held(running)), PATIENCE, "no alarm")
     unbridged(running, "around")
 
-    assert "loop2 is released" in sdnapp("thaw", "--port", "loop2", "--name", running.name).stdout
+    assert "loop2 is released" in sdnapp("unfreeze", "--port", "loop2", "--name", running.name).stdout
     until(lambda: not held(running), PATIENCE)
-    assert "is not held down" in sdnapp("thaw", "--port", "loop2", "--name", running.name).stderr
+    assert "is not held down" in sdnapp("unfreeze", "--port", "loop2", "--name", running.name).stderr

@@ -370,7 +370,7 @@ def test_a_broken_file_changes_nothing_and_is_told_everywhere(three: Running) ->
     with witness(three, *RED, *BLUE) as seen, edited(seen, ("network: red/web,", "network: red/wob,")):
         assert "red/wob" in three.get("/v1/status")["config_error"]
         assert "red/wob" in sdnapp("show", "--name", three.lab.name).stdout
-        assert seen.heard("config.broken") == 1
+        assert seen.heard("config.invalid") == 1
 
     assert seen.lost(*RED, *BLUE) == 0
     assert seen.sent == {}

@@ -102,7 +102,7 @@ def _reconnect(seen: Witness) -> None:
         done = sdnapp("lab", "controller", end, "--name", name)
         assert done.returncode == 0, done.stdout + done.stderr
     until(lambda: connected(seen.running, SSL))
-    assert seen.heard("bridge.impostor") == 0
+    assert seen.heard("bridge.unauthorized") == 0
 
 
 def test_a_target_that_is_not_the_labs_is_replaced_by_one_that_has_tls_too(tmp_path: Path) -> None:

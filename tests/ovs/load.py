@@ -146,7 +146,7 @@ class Scene:
             echoes, sent = self._measure(seconds)
         received = self._received() - counted
         grown = self._memory("VmHWM") - before
-        until(lambda: not self.controller.get("/v1/status")["unknown"])
+        until(lambda: not self.controller.get("/v1/status")["unknown_bridges"])
         files, threads, greenlets = self._left()
         left = self._memory("VmRSS") - before
         return Load(echoes, sent, received, grown, left, files, threads, greenlets)

@@ -211,7 +211,7 @@ def test_a_setting_that_is_read_at_the_start_alone_is_an_alarm_until_it_is_as_it
     until(lambda: world.controller.get("/v1/alarms"))
 
     (alarm,) = world.controller.get("/v1/alarms")
-    assert alarm["kind"] == "restart"
+    assert alarm["kind"] == "restart-required"
     assert alarm["text"] == "the file has another controller.rest: restart the controller for it"
     assert world.controller.events("config.needs_restart") == 1
     world.controller.write(LEARNING)

@@ -90,7 +90,7 @@ def test_healthz_answers_within_a_second_beside_500_slow_clients(controller: Con
             seconds.append(time.monotonic() - began - max(0.0, busy() - before))
 
     assert max(seconds) < 1
-    until(lambda: controller.events("rest.crowded_out"))
+    until(lambda: controller.events("rest.evicted"))
 
 
 def test_learned_macs_have_no_lines_at_info(controller: Controller) -> None:

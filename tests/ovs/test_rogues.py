@@ -70,7 +70,11 @@ def attempt(port: int, dpid: int, source: str, tls: ssl.SSLContext | None = None
 def impostors(on: Scene, address: str) -> list[str]:
     """What alarms say of this address."""
     alarms = on.controller.get("/v1/alarms")
-    return [a["text"] for a in alarms if a["kind"] == "impostor" and a["text"].startswith(f"{address} ")]
+    return [
+        a["text"]
+        for a in alarms
+        if a["kind"] == "unauthorized-bridge" and a["text"].startswith(f"{address} ")
+    ]
 
 
 def connection(on: Scene) -> tuple[str, float]:
@@ -111,7 +115,7 @@ def test_a_certificate_that_proves_no_bridge_is_refused_counted_and_told(
     assert text.endswith("2 times")
     assert names == "-" or f"({names})" in text
     log = on.controller.log.read_text(encoding="utf-8")
-    assert len(re.findall(rf"bridge\.impostor .*address={source}:", log)) == 2
+    assert len(re.findall(rf"bridge\.unauthorized .*address={source}:", log)) == 2
     assert connection(on) == before
 
 

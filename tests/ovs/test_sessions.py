@@ -108,11 +108,11 @@ def test_four_talkative_unknown_bridges_and_one_that_comes_twice(
     talkers = [threading.Thread(target=talk, args=(n,), daemon=True) for n in range(4)]
     for talker in talkers:
         talker.start()
-    until(lambda: len(controller.get("/v1/status")["unknown"]) == 4)
+    until(lambda: len(controller.get("/v1/status")["unknown_bridges"]) == 4)
     twice = [Rogue(("127.0.0.1", controller.openflow), 0xBEEF) for _ in range(2)]
     for one in twice:
         one.handshake()
-        until(lambda: len(controller.get("/v1/status")["unknown"]) == 5)
+        until(lambda: len(controller.get("/v1/status")["unknown_bridges"]) == 5)
     assert twice[0].hung_up(30)
     twice[0].close()
     bridge = Bridge(controller, hosts["host2"])
@@ -123,7 +123,7 @@ def test_four_talkative_unknown_bridges_and_one_that_comes_twice(
         talker.join(20)
     twice[1].close()
     bridge.close()
-    until(lambda: controller.get("/v1/status")["unknown"] == [])
+    until(lambda: controller.get("/v1/status")["unknown_bridges"] == [])
 
 
 def test_events_of_a_connection_that_was_replaced_change_nothing(

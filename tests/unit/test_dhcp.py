@@ -109,7 +109,7 @@ def test_a_client_gets_the_address_of_its_port_and_what_the_file_tells() -> None
         (asked4(KIND.RELEASE, src="10.1.1.1"), "dhcp release"),
         (asked4(KIND.DECLINE, requested=HERE.packed), "dhcp decline"),
         (asked4(KIND.OFFER), "dhcp ignored"),
-        (asked4(KIND.DISCOVER, mac=OTHER), "foreign source"),
+        (asked4(KIND.DISCOVER, mac=OTHER), "source not allowed"),
     ],
 )
 def test_each_question_has_its_answer(frame: bytes, what: str) -> None:

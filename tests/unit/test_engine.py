@@ -295,7 +295,7 @@ def test_a_crowded_port_is_relieved_first_and_looked_at_again_later() -> None:
     assert [len(plan) for plan in at_host1] == [1, 2 * 1023]
     assert kind_of(at_host1[0].add[0].cookie) is Kind.CROWDED
     (later,) = (later for later in of(Later, effects) if isinstance(later.event.event, Eased))
-    assert "port.crowded" in {note.event for note in of(Note, effects)}
+    assert "port.mac_limit_exceeded" in {note.event for note in of(Note, effects)}
     (plan,) = [send.plan for send in of(Send, fake.tell(later.event))]
     assert [cookie for _, cookie in plan.delete] == [at_host1[0].add[0].cookie]
 
@@ -328,11 +328,11 @@ def test_a_station_that_flaps_is_frozen_for_a_while() -> None:
         effects += fake.tell(SourceSeen(dpid, Sighting(5010, GUEST, port), now=float(turn)))
 
     told = [note.event for note in of(Note, effects) if note.event.startswith("location")]
-    assert told == ["location.learned", *["location.moved"] * 5, "location.frozen", "location.denied"]
-    assert [alarm.kind for alarm in fake.engine.status("").alarms] == ["frozen", "denied"]
+    assert told == ["location.learned", *["location.moved"] * 5, "location.frozen", "location.blocked"]
+    assert [alarm.kind for alarm in fake.engine.status("").alarms] == ["duplicate-mac", "mac-blocked"]
     (later,) = (later for later in of(Later, effects) if isinstance(later.event.event, Thawed))
-    thawed = fake.tell(later.event)
-    assert next(note.event for note in of(Note, thawed)) == "location.thawed"
+    unfrozen = fake.tell(later.event)
+    assert next(note.event for note in of(Note, unfrozen)) == "location.unfrozen"
     assert not fake.engine.status("").alarms
     assert not plans(fake.tell(ThawAsked("red/web", GUEST)))
 
@@ -343,11 +343,11 @@ def test_an_unknown_bridge_is_listed_and_left_empty_until_the_file_names_it() ->
     effects = fake.tell(Connected(0xBEEF, "192.0.2.9:1", {}, now=1.0))
 
     assert not of(Read, effects)
-    assert fake.engine.status("overlay.yaml").unknown == {0xBEEF: "192.0.2.9:1"}
+    assert fake.engine.status("overlay.yaml").unknown_bridges == {0xBEEF: "192.0.2.9:1"}
 
     named = overlay(TWO_HOSTS.replace("192.168.4.202}", "192.168.4.202, datapath_id: 0xbeef}"))
     assert plans(fake.tell(FileChanged(named)))
-    assert not fake.engine.status("overlay.yaml").unknown
+    assert not fake.engine.status("overlay.yaml").unknown_bridges
 
 
 def test_a_controller_that_starts_anew_changes_no_bridge_before_it_has_read_them_all() -> None:
@@ -423,7 +423,7 @@ def test_a_broken_file_is_told_and_changes_nothing() -> None:
 
     effects = fake.tell(FileBroken((Problem("overlay.yaml", 3, 1, "", "no", "Yes"),)))
 
-    assert [note.event for note in of(Note, effects)] == ["config.broken"]
+    assert [note.event for note in of(Note, effects)] == ["config.invalid"]
     assert not plans(effects)
     assert fake.engine.status("overlay.yaml").config_error == "overlay.yaml:3:1: no. Yes"
     fake.tell(FileChanged(OVERLAY))

@@ -41,7 +41,7 @@ def test_problems_of_an_agent_are_an_alarm_as_long_as_its_bridge_shows_them() ->
     )
     (alarm,) = fake.engine.status("").alarms
     assert (alarm.kind, alarm.host, alarm.text) == (
-        "agent",
+        "agent-error",
         "host1",
         "the agent of host1 reports: no 8021q",
     )

@@ -264,9 +264,9 @@ def test_the_engine_hears_of_leases_keeps_them_and_loses_them() -> None:
 
     effects = fake.tell(Heard(host2.datapath_id, Table.DHCP_RA_GUARD, RED, port("server"), ack(), 2.0))
 
-    assert Note("lease.heard", {"network": "red/web", "ip": IP, "mac": GUEST, "seconds": 3600}) in effects
+    assert Note("lease.learned", {"network": "red/web", "ip": IP, "mac": GUEST, "seconds": 3600}) in effects
     status = fake.engine.status("f")
-    assert status.spoken["red/web"] == {"lease heard": 1}
+    assert status.service_counters["red/web"] == {"lease learned": 1}
     assert any(IP in at.addresses for at in status.locations)
     (flow,) = known_by(fake.engine.state, "host1")
     assert flow.key in fake.flows[host1.datapath_id]

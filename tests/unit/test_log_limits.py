@@ -122,14 +122,14 @@ def test_ports_of_tcp_do_not_tell_connections_of_one_address_apart(
     limiter: log.Limiter, lines: Lines
 ) -> None:
     for number in range(100):
-        log.event(log.LOG, "bridge.impostor", address=f"192.0.2.1:{number}")
+        log.event(log.LOG, "bridge.unauthorized", address=f"192.0.2.1:{number}")
         log.event(log.LOG, "connection.ended", address=f"[2001:db8::1]:{number}")
     limiter.tell(ending=True)
 
-    assert len(lines.of("bridge.impostor")) == len(lines.of("connection.ended")) == 3
+    assert len(lines.of("bridge.unauthorized")) == len(lines.of("connection.ended")) == 3
     told = {fields["of"]: (fields["suppressed"], fields["most"]) for fields in lines.of(log.SUPPRESSED)}
     assert told == {
-        "bridge.impostor": (97, "97 about address=192.0.2.1"),
+        "bridge.unauthorized": (97, "97 about address=192.0.2.1"),
         "connection.ended": (97, "97 about address=2001:db8::1"),
     }
 

@@ -43,10 +43,10 @@ def picture(overlay: Overlay, bridges: Mapping[str, BridgeStatus]) -> Status:
             LocationStatus("red/web", FROZEN, "host1", "red1", (), "learned", 5, frozen=True),
         ),
         alarms=(
-            Alarm("frozen", "it moves too often", "red/web", FROZEN, "host1", "red1", 1e9),
-            Alarm("crowded", "too many there", host="host2", port="red2"),
+            Alarm("duplicate-mac", "it moves too often", "red/web", FROZEN, "host1", "red1", 1e9),
+            Alarm("mac-limit-exceeded", "too many there", host="host2", port="red2"),
         ),
-        spoken={"red/web": {"dhcp ack": 2}},
+        service_counters={"red/web": {"dhcp ack": 2}},
         multicast={"red/web": MulticastStatus("snooping", "flooding", ("red1",), {"239.1.2.3": ("red2",)})},
     )
 
@@ -76,7 +76,7 @@ class Controller:
             },
         )
         self.asked: list[Any] = []
-        self.thawed: list[tuple[str, str]] = []
+        self.unfrozen: list[tuple[str, str]] = []
         self.is_late = False
         self.released: list[str] = []
         self.replies: list[Any] | Exception = []
@@ -94,8 +94,8 @@ class Controller:
     def status(self) -> Status:
         return self.picture
 
-    def thaw(self, network: str, mac: str) -> None:
-        self.thawed.append((network, mac))
+    def unfreeze(self, network: str, mac: str) -> None:
+        self.unfrozen.append((network, mac))
 
     def release(self, port: str) -> None:
         self.released.append(port)
@@ -145,14 +145,13 @@ def test_switches_are_a_list_of_datapath_ids(client: falcon.testing.TestClient) 
 def test_a_port_that_is_held_down_is_released_by_hand(
     client: falcon.testing.TestClient, controller: Controller
 ) -> None:
-    refused = client.simulate_post("/v1/release", json={"port": "red1"})
+    refused = client.simulate_post("/v1/ports/red1/release")
     assert refused.status_code == 404
     assert "there are none" in refusal(refused)
-    assert client.simulate_post("/v1/release", body="").status_code == 400
 
     held = Alarm("loop", "port red1 is held down", "red/web", None, "host1", "red1", 7.0)
     controller.picture = replace(controller.status(), alarms=(held,))
-    assert client.simulate_post("/v1/release", json={"port": "red1"}).json == {"port": "red1"}
+    assert client.simulate_post("/v1/ports/red1/release").json == {"port": "red1"}
     assert controller.released == ["red1"]
 
 
@@ -166,11 +165,14 @@ def test_stats_have_the_shape_that_ryu_clients_know(
     assert client.simulate_post(f"/stats/aggregateflow/{HOST1}", body="").json == expected
 
 
-def test_a_frozen_mac_is_thawed_by_hand(client: falcon.testing.TestClient, controller: Controller) -> None:
+def test_a_frozen_mac_is_unfrozen_by_hand(client: falcon.testing.TestClient, controller: Controller) -> None:
     asked = {"network": "red/web", "mac": FROZEN.upper()}
 
-    assert client.simulate_post("/v1/thaw", json=asked).json == {"network": "red/web", "mac": FROZEN}
-    assert controller.thawed == [("red/web", FROZEN)]
+    assert client.simulate_post("/v1/locations/unfreeze", json=asked).json == {
+        "network": "red/web",
+        "mac": FROZEN,
+    }
+    assert controller.unfrozen == [("red/web", FROZEN)]
 
 
 @pytest.mark.parametrize(
@@ -181,14 +183,14 @@ def test_a_frozen_mac_is_thawed_by_hand(client: falcon.testing.TestClient, contr
         ('{"network": "red/web", "mac": "02:00:00:00:00:01"}', 404, f"there are red/web {FROZEN}"),
     ],
 )
-def test_what_is_not_frozen_cannot_be_thawed(
+def test_what_is_not_frozen_cannot_be_unfrozen(
     client: falcon.testing.TestClient, controller: Controller, body: str, status: int, says: str
 ) -> None:
-    result = client.simulate_post("/v1/thaw", body=body)
+    result = client.simulate_post("/v1/locations/unfreeze", body=body)
 
     assert result.status_code == status
     assert says in refusal(result)
-    assert not controller.thawed
+    assert not controller.unfrozen
 
 
 def test_a_filter_reaches_the_switch(client: falcon.testing.TestClient, controller: Controller) -> None:
@@ -384,7 +386,7 @@ def test_networks_tenants_ports_and_locations(client: falcon.testing.TestClient)
         "dhcp": None,
         "hosts": ["host1", "host2"],
         "ports": ["red1", "red2"],
-        "said": {"dhcp ack": 2},
+        "service_counters": {"dhcp ack": 2},
         "unknown_unicast": "flood",
         "multicast": {
             "ipv4": "snooping",
@@ -412,7 +414,7 @@ def test_status_and_health_tell_what_is_wrong(
 ) -> None:
     status = client.simulate_get("/v1/status").json
     assert (status["hosts"], status["connected"], status["in_sync"]) == (2, 1, 1)
-    assert status["unknown"] == [{"datapath_id": "0000000000000007", "address": "192.0.2.7:4711"}]
+    assert status["unknown_bridges"] == [{"datapath_id": "0000000000000007", "address": "192.0.2.7:4711"}]
     assert status["malformed"] == {"HELLO": 3}
     health = client.simulate_get("/healthz").json
     assert health["status"] == "degraded"

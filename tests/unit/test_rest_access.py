@@ -79,14 +79,14 @@ def test_a_token_opens_what_its_scope_says(file: Path, ask: Ask) -> None:
     reading, operating = new(file, "grafana"), new(file, "ops", "operate")
 
     assert ask(token=reading).status_code == 200
-    refused = ask("/v1/thaw", token=reading, body=FROZEN)
+    refused = ask("/v1/locations/unfreeze", token=reading, body=FROZEN)
     assert refused.status_code == 403
     assert refused.json == {
         "error": "grafana may read, this needs operate",
         "remedy": "use a token of scope operate",
     }
     assert ask(token=operating).status_code == 200
-    assert ask("/v1/thaw", token=operating, body=FROZEN).status_code == 200
+    assert ask("/v1/locations/unfreeze", token=operating, body=FROZEN).status_code == 200
 
 
 @pytest.mark.parametrize("change", [lambda t: t[:-1], lambda t: t + "x", lambda _: "", lambda _: "\xe9" * 43])
@@ -101,7 +101,7 @@ def test_a_verified_certificate_opens_what_the_file_gives_its_name(file: Path, a
     assert run("token", "allow", "alice", "--file", file, "--scope", "operate").exit_code == 0
     token = new(file, "bob", "operate")
 
-    assert ask("/v1/thaw", names=frozenset({"alice"}), body=FROZEN).status_code == 200
+    assert ask("/v1/locations/unfreeze", names=frozenset({"alice"}), body=FROZEN).status_code == 200
     refused = ask(names=frozenset({"host1"}))
     assert (refused.status_code, refused.json["error"]) == (403, "the certificate of host1 has no scope")
     assert ask(names=frozenset({"bob"})).status_code == 403, "a token's name is no certificate's"
@@ -218,4 +218,4 @@ def test_openapi_says_which_credentials_there_are_and_which_scope_is_needed() ->
     assert document["security"] == [{"token": []}, {"certificate": []}, {}]
     scopes = {op["x-scope"] for path in document["paths"].values() for op in path.values()}
     assert scopes == {"read", "operate"}
-    assert document["paths"]["/v1/thaw"]["post"]["x-scope"] == "operate"
+    assert document["paths"]["/v1/locations/unfreeze"]["post"]["x-scope"] == "operate"

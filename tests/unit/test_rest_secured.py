@@ -130,11 +130,11 @@ def test_a_token_opens_rest_and_its_scope_is_kept_to(secured: Secured) -> None:
     assert shown.exit_code == 0, shown.output
     assert [host["name"] for host in json.loads(shown.output)["hosts"]] == ["host1", "host2"]
 
-    thaw = ("thaw", "red/web", "02:00:00:00:00:01", *secured.trusting, "--token-file")
-    assert refused(*thaw, secured.token) == (
+    unfreeze = ("unfreeze", "red/web", "02:00:00:00:00:01", *secured.trusting, "--token-file")
+    assert refused(*unfreeze, secured.token) == (
         "Error: reader may read, this needs operate (use a token of scope operate)"
     )
-    assert "has no frozen" in run(*thaw, secured.operating).output
+    assert "has no frozen" in run(*unfreeze, secured.operating).output
     assert refused("show", *secured.trusting).startswith("Error: this needs a token (")
     (wrong := secured.directory / "wrong.token").write_text("sdnapp_wrong")
     wrong.chmod(0o600)

@@ -92,12 +92,12 @@ def test_show_tells_how_hosts_networks_ports_and_locations_are() -> None:
     assert "unknown bridge 0000000000000007" in result.output
 
 
-def test_thaw_says_what_it_did(controller: Controller) -> None:
-    result = run("thaw", "red/web", "02:00:00:00:00:99")
+def test_unfreeze_says_what_it_did(controller: Controller) -> None:
+    result = run("unfreeze", "red/web", "02:00:00:00:00:99")
 
     assert result.output == "02:00:00:00:00:99 of red/web may move again\n"
-    assert controller.thawed == [("red/web", "02:00:00:00:00:99")]
-    assert "has no frozen" in run("thaw", "red/web", "02:00:00:00:00:01").output
+    assert controller.unfrozen == [("red/web", "02:00:00:00:00:99")]
+    assert "has no frozen" in run("unfreeze", "red/web", "02:00:00:00:00:01").output
 
 
 @pytest.mark.usefixtures("controller")
