@@ -32,7 +32,7 @@ from os_ken.ofproto import ofproto_v1_3_parser as parser
 from flows.compile import forget
 from flows.counters import Count
 from flows.flow import FlowKey
-from sdnapp import memory, renewal, source
+from sdnapp import config_file, memory, renewal
 from sdnapp.bridges import Bridges
 from sdnapp.config import Invalid
 from sdnapp.engine import Engine
@@ -120,9 +120,9 @@ class OverlayApp(OSKenApp):  # type: ignore[misc]  # os-ken has no types
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.config_path = Path(CONF.overlay_config).absolute()
-        self._file = source.Watch(self.config_path)
-        self._loader = source.Loader(self.config_path, self._file)
-        self._kept = source.Kept(CONF.state_dir)
+        self._file = config_file.Watch(self.config_path)
+        self._loader = config_file.Loader(self.config_path, self._file)
+        self._kept = config_file.Kept(CONF.state_dir)
         self._inbox: Inbox[Event] = Inbox(hub.Queue(), LIMITS.share)
         self._engine, overlay = self._begin()
         self._settings = overlay.controller

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from os_ken.lib import hub
 
+from sdnapp.config_file import Watch
 from sdnapp.log import event
-from sdnapp.source import Watch
 from sdnapp.tls import Unusable
 
 LOG = logging.getLogger("sdnapp")

@@ -11,10 +11,10 @@ from sdnapp.cli.output import echo
 from sdnapp.config import Invalid, parse
 from sdnapp.config.document import MAX_BYTES
 from sdnapp.config.schema import json_schema
+from sdnapp.config_file import read, unreadable
 from sdnapp.net.build import build
 from sdnapp.net.placement import remarks
 from sdnapp.printable import printable_lines
-from sdnapp.source import read, unreadable
 
 
 @click.command()

@@ -15,7 +15,7 @@ from typing import Any
 import click
 from rich.table import Table
 
-from sdnapp.cli.story import Story, beside_us
+from sdnapp.cli.demo_runner import Story, beside_us
 from sdnapp.cli.terminal import interrupted_by_sigterm, on_labs, screen
 from sdnapp.lab import lifecycle, model, services
 from sdnapp.lab.errors import LabError

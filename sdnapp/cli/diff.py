@@ -8,12 +8,12 @@ from dataclasses import asdict
 import click
 from pydantic import TypeAdapter, ValidationError
 
-from sdnapp.cli.ask import ask, rest_options, rest_url
 from sdnapp.cli.output import echo
+from sdnapp.cli.rest_client import ask, rest_options, rest_url
 from sdnapp.config import Invalid
+from sdnapp.config_file import load
 from sdnapp.net.compare import Difference, FlowDifference, differences, flow_differences
 from sdnapp.net.model import Overlay
-from sdnapp.source import load
 
 TROUBLE = 2
 """The exit status when nothing can be compared, as that of diff(1)."""

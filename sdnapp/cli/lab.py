@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 import click
 from rich.table import Table
 
-from sdnapp.cli.disturb import agent, controller, move, ovsdb, stream, vswitchd
+from sdnapp.cli.lab_faults import agent, controller, move, ovsdb, stream, vswitchd
 from sdnapp.cli.terminal import (
     console,
     fits,
@@ -29,7 +29,7 @@ from sdnapp.lab.errors import LabError
 from sdnapp.lab.faults import machine_of
 from sdnapp.lab.machine import Machine, environment, inside
 from sdnapp.lab.ping import measure
-from sdnapp.lab.promise import Cell, endpoints
+from sdnapp.lab.reachability import Cell, endpoints
 from sdnapp.lab.status import status as look
 from sdnapp.net.model import Overlay
 

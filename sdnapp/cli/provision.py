@@ -13,12 +13,12 @@ import click
 from sdnapp import log
 from sdnapp.cli.output import echo
 from sdnapp.config import Invalid
-from sdnapp.provision import linger
+from sdnapp.config_file import load
+from sdnapp.provision import drain
 from sdnapp.provision.agent import watch
 from sdnapp.provision.converge import Goal, Outcome, converge_patiently, look, plan
 from sdnapp.provision.ovsdb import DEFAULT_REMOTE, Conflict, Database, Unreachable
 from sdnapp.provision.single import Taken, only_one
-from sdnapp.source import load
 
 TARGET = re.compile(r"(tcp|ssl|unix):.+")
 
@@ -92,7 +92,7 @@ def _once(goal: Goal, remote: str, dry_run: bool) -> NoReturn:
         outcome = converge_patiently(goal, database, echo)
     for words in outcome.waiting:
         echo(words)
-    for words in linger.words(outcome.lingering):
+    for words in drain.words(outcome.lingering):
         echo(f"{words}; run again or use --watch")
     for problem in outcome.problems:
         echo(problem, err=True)

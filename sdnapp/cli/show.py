@@ -13,8 +13,8 @@ from rich.table import Table as Grid
 
 from flows.render import table_named
 from flows.tables import Table
-from sdnapp.cli import words
-from sdnapp.cli.ask import ask, rest_options, rest_url
+from sdnapp.cli import flow_names
+from sdnapp.cli.rest_client import ask, rest_options, rest_url
 from sdnapp.cli.terminal import escape, screen
 
 _UNBOUNDED = 10_000
@@ -70,7 +70,7 @@ def flows(host: str, table: str | None, rest: str | None, name: str | None, as_j
         raise click.ClickException(f"the bridge of {host} is not connected to the controller")
     dpid = int(there["datapath_id"], 16)
     dumped = ask(url, f"/stats/flow/{dpid}", chosen)[str(dpid)]
-    known = words.names(there, ask(url, "/v1/ports"), ask(url, "/v1/networks"))
+    known = flow_names.names(there, ask(url, "/v1/ports"), ask(url, "/v1/networks"))
     rows = [_flow(flow, known) for flow in dumped]
     rows.sort(key=lambda row: (row["table_id"], -row["priority"], row["match"]))
     if as_json:
@@ -86,13 +86,13 @@ def _table(label: str) -> int:
         raise click.BadParameter(str(error), param_hint="--table") from None
 
 
-def _flow(flow: dict[str, Any], known: words.Names) -> dict[str, Any]:
+def _flow(flow: dict[str, Any], known: flow_names.Names) -> dict[str, Any]:
     return {
-        "table": words.table(flow["table_id"]),
+        "table": flow_names.table(flow["table_id"]),
         "table_id": flow["table_id"],
         "priority": flow["priority"],
-        "match": words.match(flow["match"], known),
-        "actions": words.actions(flow["actions"], known),
+        "match": flow_names.match(flow["match"], known),
+        "actions": flow_names.actions(flow["actions"], known),
         "packets": flow["packet_count"],
         "bytes": flow["byte_count"],
         "seconds": flow["duration_sec"],

@@ -18,8 +18,8 @@ from rich.table import Table
 
 from sdnapp.cli.output import echo
 from sdnapp.config import Invalid
+from sdnapp.lab.active_config import in_force
 from sdnapp.lab.errors import LabError
-from sdnapp.lab.in_force import in_force
 from sdnapp.lab.model import Lab
 from sdnapp.net.model import Overlay
 from sdnapp.printable import printable, printable_lines

@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import click
 
-from sdnapp.cli.ask import ask, rest_options, rest_url
+from sdnapp.cli.rest_client import ask, rest_options, rest_url
 
 
 @click.command()

@@ -8,14 +8,14 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from sdnapp.config import document, entries
+from sdnapp.config import document, fast_parse
+from sdnapp.config.cache import Results
+from sdnapp.config.error_messages import finding
 from sdnapp.config.former import updated
-from sdnapp.config.meaning import Declared, findings, sound
 from sdnapp.config.problem import LIMIT, Finding, Invalid, Path, Problem
-from sdnapp.config.results import Results
 from sdnapp.config.scalars import Name
 from sdnapp.config.schema import Config, Host, Peer, Port, Tenant
-from sdnapp.config.wording import finding
+from sdnapp.config.validate import Declared, findings, sound
 
 __all__ = ["Config", "Invalid", "Problem", "Results", "parse"]
 
@@ -60,7 +60,7 @@ def parse(data: bytes, source: str, results: Results | None = None, *, former: b
 def _plain(text: str, results: Results) -> Config | None:
     """The configuration that a plain file is in which nothing is wrong; None where that takes more to say."""
     try:
-        values = entries.read(text, _understood, results)
+        values = fast_parse.read(text, _understood, results)
         if values is None or values.get("ports") is None:
             return None
         ports = values.pop("ports")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Mapping
 
-from sdnapp.config import names, strangers
+from sdnapp.config import external_vteps, names
 from sdnapp.config.encapsulations import in_use
 from sdnapp.config.inet import ip_of
 from sdnapp.config.problem import Finding, Path, either, repeated, shown
@@ -42,7 +42,7 @@ def mac_findings(config: Config) -> Iterator[Finding]:
 def taken_everywhere(config: Config) -> dict[str, str]:
     """The names that no interface of the file may have on any host, and by what they are taken."""
     tunnels = {names.tunnel_interface(kind, host): host for kind in in_use(config) for host in config.hosts}
-    tunnels |= strangers.tunnels(config)
+    tunnels |= external_vteps.tunnels(config)
     everywhere = {tunnel: f"the tunnel to {far}" for tunnel, far in tunnels.items()}
     return everywhere | dict.fromkeys(_SYSTEM_NAMES, "one of the system's own")
 

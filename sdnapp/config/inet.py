@@ -21,7 +21,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
 
 from sdnapp.config.problem import shown
-from sdnapp.config.reading import listed, one_or_list, read, string, wrong
+from sdnapp.config.validators import listed, one_or_list, read, string, wrong
 
 _ENDPOINT = re.compile(
     r"(?P<scheme>[a-z]+)(:|://)(\[(?P<v6>[^\]]*)\]|(?P<v4>[0-9.]+)):(?P<port>[0-9]{1,5})/?"

@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BeforeValidator, PlainValidator, WithJsonSchema
 
 from sdnapp.config.problem import shown
-from sdnapp.config.reading import NUMBER, choice, integer, listed, read, string, whole, wrong
+from sdnapp.config.validators import NUMBER, choice, integer, listed, read, string, whole, wrong
 
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _INTERFACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,14}")

@@ -13,7 +13,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 from sdnapp.config import inet
 from sdnapp.config import scalars as s
 from sdnapp.config.problem import shown
-from sdnapp.config.reading import wrong
+from sdnapp.config.validators import wrong
 
 
 class Section(BaseModel):

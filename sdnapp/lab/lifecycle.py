@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from sdnapp.config_file import load
 from sdnapp.lab import identity, services, underlay
 from sdnapp.lab.errors import LabError
 from sdnapp.lab.machine import Birth, Machine
@@ -20,7 +21,6 @@ from sdnapp.lab.model import Lab, claim, directory, erase, read, save
 from sdnapp.lab.process import alive, kill
 from sdnapp.net.model import Overlay
 from sdnapp.signals import held_back
-from sdnapp.source import load
 
 READY = 30.0
 """Seconds until every bridge must be connected and reconciled, and a tenth of one more for each port."""

@@ -23,7 +23,7 @@ from sdnapp.lab import echo
 from sdnapp.lab.errors import LabError
 from sdnapp.lab.machine import entered
 from sdnapp.lab.model import Lab
-from sdnapp.lab.promise import Cell, Endpoint, Probe, Seen, endpoints, judge, probes
+from sdnapp.lab.reachability import Cell, Endpoint, Probe, Seen, endpoints, judge, probes
 from sdnapp.net.model import Overlay
 
 RETRIES = (0.0, 0.3, 0.6, 1.0)

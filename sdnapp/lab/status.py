@@ -6,8 +6,8 @@ from contextlib import suppress
 from operator import itemgetter
 from typing import Any
 
+from sdnapp.lab.active_config import in_force
 from sdnapp.lab.errors import LabError
-from sdnapp.lab.in_force import in_force
 from sdnapp.lab.lifecycle import get
 from sdnapp.lab.machine import Machine
 from sdnapp.lab.model import Lab, directory

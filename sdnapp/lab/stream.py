@@ -19,14 +19,14 @@ from dataclasses import dataclass, field
 from itertools import product
 
 from sdnapp.config import Invalid
-from sdnapp.lab.count import Count, count
+from sdnapp.config_file import Watch, load
+from sdnapp.lab.active_config import in_force
 from sdnapp.lab.errors import LabError
-from sdnapp.lab.in_force import in_force
 from sdnapp.lab.machine import entered
 from sdnapp.lab.model import Lab
-from sdnapp.lab.promise import Endpoint, endpoints
+from sdnapp.lab.packet_loss import Count, count
+from sdnapp.lab.reachability import Endpoint, endpoints
 from sdnapp.net.model import Overlay
-from sdnapp.source import Watch, load
 
 LINGER = 0.3
 """Seconds without an arrival after which nothing more is on its way."""

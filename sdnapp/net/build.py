@@ -21,10 +21,10 @@ from typing import Literal, NamedTuple
 from sdnapp.config import Config, Results, names, schema
 from sdnapp.config.addresses import homes
 from sdnapp.config.devices import device_of, iface_id_of, mac_of
+from sdnapp.config.external_vteps import kind_of
 from sdnapp.config.inet import Endpoint, Written
+from sdnapp.config.port_security import is_strict
 from sdnapp.config.scalars import LOOP_HOLD
-from sdnapp.config.security import is_strict
-from sdnapp.config.strangers import kind_of
 from sdnapp.net.mesh import DST_PORT, Mesh, Tunnels
 from sdnapp.net.model import (
     Address,

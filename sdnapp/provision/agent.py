@@ -19,15 +19,15 @@ from dataclasses import replace
 from types import FrameType
 
 from sdnapp.config import Invalid
+from sdnapp.config_file import Loader, Watch, inotify
 from sdnapp.net import lacks
-from sdnapp.provision import linger, netns
+from sdnapp.provision import drain, netns
 from sdnapp.provision.converge import Goal, Outcome, converge, look
-from sdnapp.provision.neighbours import Keeper
-from sdnapp.provision.notetaker import Notetaker
+from sdnapp.provision.iface_id_thread import Notetaker
 from sdnapp.provision.ovs_library import Poller
 from sdnapp.provision.ovsdb import Conflict, Database, Unreachable
+from sdnapp.provision.tunnel_neighbors import Keeper
 from sdnapp.provision.world import Port, World
-from sdnapp.source import Loader, Watch, inotify
 from sdnapp.supervisor import Presence
 
 log = logging.getLogger(__name__)
@@ -86,7 +86,7 @@ def watch(path: str, goal: Goal, remote: str) -> None:
                 time.sleep(PRECEDENCE if goal is not provisioned else 0)
                 provisioned = goal
                 now = time.monotonic()
-                found = _converge(goal, database, linger.overdue(since, now), presence)
+                found = _converge(goal, database, drain.overdue(since, now), presence)
                 before, outcome = outcome, found
                 since = {port: since.get(port, now) for port in outcome.lingering}
                 keeper.keep(_remotes(goal, database))
@@ -101,15 +101,12 @@ def watch(path: str, goal: Goal, remote: str) -> None:
                 devices.deafen(deaf, database)
             presence.ready(_status(remote, connected=connected, problems=outcome.problems))
             keys.follow(goal)
-            for pause in linger.pauses():
+            for pause in drain.pauses():
                 files = (file, *keys.watches)
                 timeout = pause if since and connected else None
                 if _wait(database, seen, files, devices, presence=presence, timeout=timeout):
                     break
-                if (
-                    linger.overdue(since, time.monotonic())
-                    or linger.in_use(since, database)[0] != since.keys()
-                ):
+                if drain.overdue(since, time.monotonic()) or drain.in_use(since, database)[0] != since.keys():
                     break
             keys.take_in()
             if file.changed(0):
@@ -175,7 +172,7 @@ def _log_outcome(outcome: Outcome, before: Outcome) -> None:
     """Log what is wrong or waits since the pass before, and what does so no more."""
     lines = [(logging.ERROR, problem) for problem in outcome.problems if problem not in before.problems]
     lines += [(logging.INFO, words) for words in outcome.waiting if words not in before.waiting]
-    lingering = linger.words(outcome.lingering - before.lingering)
+    lingering = drain.words(outcome.lingering - before.lingering)
     lines += [(logging.INFO, words) for words in lingering]
     now = {*outcome.problems, *outcome.waiting}
     over = [words for words in (*before.problems, *before.waiting) if words not in now]

@@ -11,7 +11,7 @@ from itertools import groupby
 from pyroute2.netlink.exceptions import NetlinkError
 
 from sdnapp.net.model import Overlay, TlsFiles
-from sdnapp.provision import appctl, execute, kernel, linger, opened
+from sdnapp.provision import appctl, drain, execute, kernel, opened
 from sdnapp.provision.desired import Wanted, desire
 from sdnapp.provision.execute import Failed, Pace
 from sdnapp.provision.ovsdb import Conflict, Database, Rejected, Switch, Unreachable
@@ -143,7 +143,7 @@ def converge(
             planned = diff(wanted, world, goal.host)
             problems = _execute(planned.steps, world, goal.host, database, say)
             awaited = frozenset(port for end in planned.ends for port in end.awaits)
-            lingering, silence = linger.in_use(awaited - overdue, database)
+            lingering, silence = drain.in_use(awaited - overdue, database)
             ends = [replace(end, awaits=frozenset()) for end in planned.ends if not end.awaits & lingering]
             if ends:  # flows may have changed just now
                 time.sleep(execute.CALM)
@@ -160,14 +160,14 @@ def converge(
 def converge_patiently(goal: Goal, database: Database, say: Callable[[str], None]) -> Outcome:
     """Converge, and give the controller some time to free the ports that are to go."""
     outcome = converge(goal, database, say)
-    steps, began, pauses = outcome.steps, time.monotonic(), linger.pauses()
+    steps, began, pauses = outcome.steps, time.monotonic(), drain.pauses()
     patient = True
     while outcome.lingering and patient:
         time.sleep(next(pauses))
         now = time.monotonic()
-        patient = now - began < linger.PATIENCE
-        if not patient or linger.in_use(outcome.lingering, database)[0] != outcome.lingering:
-            overdue = linger.overdue(dict.fromkeys(outcome.lingering, began), now)
+        patient = now - began < drain.PATIENCE
+        if not patient or drain.in_use(outcome.lingering, database)[0] != outcome.lingering:
+            overdue = drain.overdue(dict.fromkeys(outcome.lingering, began), now)
             outcome = converge(goal, database, say, overdue)
             steps += outcome.steps
     return replace(outcome, steps=steps)

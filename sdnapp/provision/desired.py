@@ -10,7 +10,7 @@ from sdnapp.config.devices import PHYSICAL_BRIDGE
 from sdnapp.net.model import Attachment, Host, Overlay, Tunnel
 from sdnapp.net.model import Port as Attached
 from sdnapp.net.mtu import USUAL_MTU, unfit, workload_mtus
-from sdnapp.provision import notes
+from sdnapp.provision import iface_id_ports
 from sdnapp.provision.world import (
     Bridge,
     Controller,
@@ -71,7 +71,11 @@ def desire(
             workload = _workload(host, port, mtus[port.name], kind)
             there = world.workloads.get(workload.name) if port.dhcp_client else None
             things.append(workload if there is None else _left_alone(workload, there))
-    things += notes.wanted(overlay, host, world.ports) if noting else notes.present(host, world.ports)
+    things += (
+        iface_id_ports.wanted(overlay, host, world.ports)
+        if noting
+        else iface_id_ports.present(host, world.ports)
+    )
     external = frozenset(p.interface for p in host.ports if p.namespace is None and p.tunnel is None)
     problems = (*underlay.problems, *_narrower(overlay, host, underlay.mtu), *secure.problems)
     return Wanted(tuple(dict.fromkeys(things)), problems, external)

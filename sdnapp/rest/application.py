@@ -14,10 +14,10 @@ from os_ken.lib import hub
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from sdnapp.rest import counters, limits, openapi, stats, v1
+from sdnapp.rest.backend import Source
 from sdnapp.rest.conversation import PEER_NAMES
 from sdnapp.rest.door import Door, Visitor, demand
 from sdnapp.rest.routes import Call, Problem, Route, Stream
-from sdnapp.rest.source import Source
 
 LOG = logging.getLogger("sdnapp.rest")
 

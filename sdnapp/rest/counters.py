@@ -9,8 +9,8 @@ from os_ken.ofproto import ofproto_v1_3 as ofproto
 from pydantic import BaseModel
 
 from flows.counters import Count, What
+from sdnapp.rest.backend import Source
 from sdnapp.rest.routes import Call, Route, one
-from sdnapp.rest.source import Source
 from sdnapp.rest.stats import Exchange
 
 

@@ -8,8 +8,8 @@ from os_ken.ofproto import ofproto_v1_3_parser as parser
 from pydantic import BaseModel
 
 from sdnapp.net.limits import WHAT, What, meters
+from sdnapp.rest.backend import Source
 from sdnapp.rest.routes import Call, Route, one
-from sdnapp.rest.source import Source
 
 
 class Limit(BaseModel):

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel
 
 from sdnapp.rest.access import Scope
-from sdnapp.rest.source import Source
+from sdnapp.rest.backend import Source
 
 Found = TypeVar("Found")
 

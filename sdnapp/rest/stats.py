@@ -16,8 +16,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from sdnapp.openflow.matchshape import Malformed, Unreadable
 from sdnapp.rest import flowdump
+from sdnapp.rest.backend import Source
 from sdnapp.rest.routes import Answer, Call, Problem, Route, Stream
-from sdnapp.rest.source import Source
 
 _U32, _U64 = 2**32 - 1, 2**64 - 1
 

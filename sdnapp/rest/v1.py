@@ -9,8 +9,8 @@ from sdnapp.engine import status as engine
 from sdnapp.net import model
 from sdnapp.net.mesh import with_tunnels
 from sdnapp.net.placement import remarks
-from sdnapp.rest.routes import Call, Problem, Route, one
-from sdnapp.rest.shapes import (
+from sdnapp.rest.backend import Source
+from sdnapp.rest.models import (
     Alarm,
     ConfigProblem,
     Health,
@@ -26,7 +26,7 @@ from sdnapp.rest.shapes import (
     Tunnel,
     UnknownBridge,
 )
-from sdnapp.rest.source import Source
+from sdnapp.rest.routes import Call, Problem, Route, one
 
 
 def _tenants(source: Source, _: Call) -> list[Tenant]:

@@ -20,8 +20,8 @@ from pathlib import Path
 from signal import SIGKILL
 from typing import Any
 
+from sdnapp.config_file import load
 from sdnapp.net.model import Host, Overlay, TlsFiles
-from sdnapp.source import load
 from tests.bench import ovsdb
 from tests.bench.ground import until
 from tests.ovs.controller import Controller

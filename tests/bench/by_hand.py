@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
+from sdnapp.config_file import load
 from sdnapp.lab import model
 from sdnapp.lab.errors import LabError
 from sdnapp.lab.machine import Machine
 from sdnapp.net.model import Host, Overlay
-from sdnapp.source import load
 from tests.bench import ground, hosts
 from tests.bench.ground import MTU, Pair
 

@@ -16,12 +16,12 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from sdnapp.config_file import load
 from sdnapp.lab import lifecycle, services
 from sdnapp.lab.machine import entered, inside
 from sdnapp.lab.model import Lab
 from sdnapp.lab.process import kill
 from sdnapp.net.model import Overlay
-from sdnapp.source import load
 from tests.bench import by_hand, ground, traffic
 from tests.bench.figure import Effort, Figure, beside, by_turns, plain
 from tests.bench.flow_count import flow_count

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sdnapp.config_file import load
 from sdnapp.lab import lifecycle, model
 from sdnapp.lab.errors import LabError
 from sdnapp.lab.machine import Machine, environment, inside
-from sdnapp.source import load
 
 EXAMPLE = Path(__file__).parents[2] / "configs" / "two-hosts.yaml"
 

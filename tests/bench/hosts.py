@@ -12,9 +12,9 @@ from dataclasses import replace
 from ipaddress import IPv4Interface
 from typing import TYPE_CHECKING
 
+from sdnapp.config_file import load
 from sdnapp.lab import model, services, underlay
 from sdnapp.lab.machine import Birth, Machine, inside
-from sdnapp.source import load
 from tests.bench.ground import run
 
 if TYPE_CHECKING:

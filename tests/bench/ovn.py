@@ -9,12 +9,12 @@ from dataclasses import replace
 from pathlib import Path
 from signal import SIGKILL
 
+from sdnapp.config_file import load
 from sdnapp.lab import model, underlay
 from sdnapp.lab.errors import LabError
 from sdnapp.lab.machine import Machine, environment, serve
 from sdnapp.lab.process import Process, kill
 from sdnapp.net.model import Host
-from sdnapp.source import load
 from tests.bench import hosts, ovsdb
 from tests.bench.ground import run, until
 from tests.bench.sides import Side, addresses

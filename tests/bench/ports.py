@@ -14,9 +14,9 @@ from functools import partial
 from pathlib import Path
 
 from sdnapp.lab import echo
-from sdnapp.lab.count import Count
 from sdnapp.lab.errors import LabError
 from sdnapp.lab.machine import entered
+from sdnapp.lab.packet_loss import Count
 from sdnapp.lab.stream import streaming
 from tests.bench import by_hand, ground, hosts, ovn, traffic
 from tests.bench.figure import (

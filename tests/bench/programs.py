@@ -8,13 +8,13 @@ from pathlib import Path
 
 from flows.compile import compile_bridge
 from flows.view import BridgeView
+from sdnapp.config_file import load
 from sdnapp.net.events import BridgeFound
 from sdnapp.net.model import Overlay
 from sdnapp.net.project import project
 from sdnapp.net.speaking import dialect
 from sdnapp.net.state import State
 from sdnapp.net.step import step
-from sdnapp.source import load
 from tests.bench import bridges
 from tests.bench.figure import Curve, Effort, absolute
 

@@ -16,10 +16,10 @@ from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
 
+from sdnapp.config_file import load
 from sdnapp.lab import faults, lifecycle, services
 from sdnapp.lab.model import Lab
 from sdnapp.lab.process import Process, alive, kill
-from sdnapp.source import load
 from tests.bench import by_hand, ground, hosts
 from tests.bench.ground import Workload, run
 

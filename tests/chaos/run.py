@@ -14,8 +14,8 @@ from random import Random
 
 from sdnapp.config import parse
 from sdnapp.lab import model
-from sdnapp.lab.count import Count
 from sdnapp.lab.errors import LabError
+from sdnapp.lab.packet_loss import Count
 from sdnapp.lab.stream import Stream
 from sdnapp.net.build import build
 from sdnapp.net.model import Overlay

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sdnapp.lab.count import Count
+from sdnapp.lab.packet_loss import Count
 from sdnapp.net.model import Overlay
 
 BLIP_MS = 100.0

@@ -13,12 +13,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from sdnapp.config_file import load
 from sdnapp.lab import lifecycle, model, services
 from sdnapp.lab.errors import LabError
 from sdnapp.lab.machine import Machine, entered, inside, serve
 from sdnapp.lab.process import Process, alive, kill
 from sdnapp.net.model import Overlay
-from sdnapp.source import load
 from tests.netns.conftest import Running, run
 
 CENTRAL = services.CONTROLLER

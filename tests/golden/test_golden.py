@@ -14,11 +14,11 @@ from flows.compile import compile_bridge
 from flows.flow import Program
 from flows.render import render
 from flows.verify import check
+from sdnapp.config_file import load
 from sdnapp.net.events import BridgeFound
 from sdnapp.net.model import Overlay
 from sdnapp.net.state import State
 from sdnapp.net.step import step
-from sdnapp.source import load
 from tests.overlays import numbers, plugged, view_of
 
 HERE = Path(__file__).parent

@@ -16,12 +16,12 @@ from typing import Any
 
 import pytest
 
+from sdnapp.config_file import load
 from sdnapp.lab import lifecycle, model, services
 from sdnapp.lab.machine import Machine, environment, inside
 from sdnapp.lab.ping import measure
-from sdnapp.lab.promise import Cell
+from sdnapp.lab.reachability import Cell
 from sdnapp.net.model import Overlay
-from sdnapp.source import load
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 SDNAPP = str(Path(sys.executable).parent / "sdnapp")

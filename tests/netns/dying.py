@@ -15,10 +15,10 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
+from sdnapp.config_file import load
 from sdnapp.provision import netns
 from sdnapp.provision.converge import Goal, converge, look
 from sdnapp.provision.ovsdb import Database
-from sdnapp.source import load
 
 REMOTE = "unix:/run/openvswitch/db.sock"
 WATCHED = ("execute.py", "netns.py", "ingress.py", "ovsdb.py", "converge.py")

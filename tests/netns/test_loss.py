@@ -18,7 +18,7 @@ import pytest
 
 from flows.tables import Table
 from sdnapp.lab import services
-from sdnapp.lab.count import Count
+from sdnapp.lab.packet_loss import Count
 from sdnapp.lab.stream import streaming
 from sdnapp.provision.execute import CALM
 from tests.netns.conftest import Running, sdnapp, until

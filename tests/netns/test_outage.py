@@ -17,8 +17,8 @@ from statistics import median
 import pytest
 
 from sdnapp.lab import model, services, underlay
-from sdnapp.lab.count import Count
 from sdnapp.lab.machine import Birth, Machine, environment, inside
+from sdnapp.lab.packet_loss import Count
 from sdnapp.lab.stream import streaming
 from tests.netns.conftest import Running, new_name
 

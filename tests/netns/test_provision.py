@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from sdnapp.lab.machine import environment
-from sdnapp.provision.linger import PATIENCE
+from sdnapp.provision.drain import PATIENCE
 from sdnapp.shipped import UNITS
 from tests.netns.conftest import SDNAPP, until
 from tests.netns.provision_fixtures import DATABASE, ROOT, BareHost, bare_host

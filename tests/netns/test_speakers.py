@@ -188,7 +188,9 @@ def test_what_the_file_gives_no_port_that_learns_can_claim(running: Running) -> 
     """The claim ends there, is told and counted; who has the address keeps it, also after a restart."""
 
     def alarms() -> set[tuple[str, str]]:
-        return {(a["port"], a["address"]) for a in running.get("/v1/alarms") if a["kind"] == "address-conflict"}
+        return {
+            (a["port"], a["address"]) for a in running.get("/v1/alarms") if a["kind"] == "address-conflict"
+        }
 
     claimed = {("any1", "10.1.1.2"), ("any1", "fd00:1::2")}
     with (

@@ -15,7 +15,7 @@ from sdnapp.frames.packet import Ends
 from sdnapp.lab import echo
 from sdnapp.lab.machine import Machine, entered
 from sdnapp.lab.ping import Wire, present
-from sdnapp.lab.promise import Endpoint, Probe, endpoints
+from sdnapp.lab.reachability import Endpoint, Probe, endpoints
 from sdnapp.net.model import Address
 from tests.netns.conftest import Place, Running
 from tests.netns.raw import raw

@@ -18,9 +18,9 @@ from struct import pack
 from typing import NamedTuple
 from unittest.mock import patch
 
+from sdnapp.config_file import load
 from sdnapp.net.model import Host, TlsFiles
 from sdnapp.openflow.encode import VERSION
-from sdnapp.source import load
 from tests.certificates import Pki
 from tests.overlays import numbers
 from tests.ovs.census import ASKED

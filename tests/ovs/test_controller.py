@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from flows.compile import compile_bridge
+from sdnapp.config_file import load
 from sdnapp.net.events import BridgeFound
 from sdnapp.net.model import Host
 from sdnapp.net.state import State
 from sdnapp.net.step import step
-from sdnapp.source import load
 from tests.overlays import LEARNING, numbers, view_of
 from tests.ovs.controller import Controller, until
 from tests.ovs.switchd import PrivateOvs, private_ovs

@@ -15,8 +15,8 @@ from functools import partial
 import pytest
 
 from flows.tables import Table
+from sdnapp.config_file import load
 from sdnapp.log import SUPPRESSED
-from sdnapp.source import load
 from tests.overlays import LEARNING, numbers
 from tests.ovs.controller import Controller, until, waited
 from tests.ovs.rogue import Rogue, packet_in

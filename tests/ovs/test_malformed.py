@@ -9,7 +9,7 @@ from struct import pack
 import pytest
 
 from flows.tables import Table
-from sdnapp.source import load
+from sdnapp.config_file import load
 from tests.overlays import TWO_HOSTS
 from tests.ovs.controller import Controller, until
 from tests.ovs.pretender import MULTIPART_REPLY, Pretender

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from flows.tables import Table
+from sdnapp.config_file import load
 from sdnapp.net.model import Host
-from sdnapp.source import load
 from tests.overlays import LEARNING, numbers
 from tests.ovs.controller import Controller, until
 from tests.ovs.rogue import ECHO_REPLY, ECHO_REQUEST, Rogue, message, packet_in, port_status

@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from sdnapp.config import Invalid, Results, document, entries
+from sdnapp.config import Invalid, Results, document, fast_parse
 
 LINES = st.sampled_from(
     [
@@ -44,7 +44,7 @@ def as_a_whole(text: str) -> object:
 
 def by_entry(text: str, results: Results) -> object:
     """The same; None also where it has to be read as a whole."""
-    found = entries.read(text, value, results)
+    found = fast_parse.read(text, value, results)
     return None if found is None else json.dumps(found)
 
 
@@ -77,8 +77,10 @@ def test_a_file_that_is_plain_is_read_entry_by_entry() -> None:
 
 def test_what_is_written_as_before_is_not_read_again() -> None:
     first = Results()
-    before = entries.read("hosts:\n  a: {}\nports:\n  a: {x: 1}\n  b: {x: 2}\n", value, first)
-    after = entries.read("# more\nports:\n  c: 1\n  b: {x: 2}\nhosts:\n  a: {}\n", value, Results(first.made))
+    before = fast_parse.read("hosts:\n  a: {}\nports:\n  a: {x: 1}\n  b: {x: 2}\n", value, first)
+    after = fast_parse.read(
+        "# more\nports:\n  c: 1\n  b: {x: 2}\nhosts:\n  a: {}\n", value, Results(first.made)
+    )
 
     assert before is not None
     assert after == {"ports": {"c": "1", "b": {"x": "2"}}, "hosts": {"a": {}}}

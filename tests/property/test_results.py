@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sdnapp.config import Invalid, Problem, Results, document, parse
+from sdnapp.config_file import Loader
 from sdnapp.net.build import build
 from sdnapp.net.model import Overlay
-from sdnapp.source import Loader
 from tests.overlays import TWO_HOSTS
 
 CONFIGS = Path(__file__).parents[2] / "configs"

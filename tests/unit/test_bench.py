@@ -10,9 +10,9 @@ from rich.console import Console
 
 from flows.compile import compile_bridge
 from flows.view import BridgeView
+from sdnapp.config_file import load
 from sdnapp.lab.errors import LabError
 from sdnapp.net.model import Overlay
-from sdnapp.source import load
 from tests.bench import charts, faucet, features, ovn, programs, sides
 from tests.bench.figure import (
     Curve,

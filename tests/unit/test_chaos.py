@@ -7,7 +7,7 @@ from itertools import islice
 import pytest
 
 from sdnapp.config import parse
-from sdnapp.lab.count import Count
+from sdnapp.lab.packet_loss import Count
 from sdnapp.net.build import build
 from tests.chaos.catalogue import FAULTS
 from tests.chaos.document import HOSTS, STREAMS, text

@@ -18,7 +18,7 @@ FLOORS = (
         *("sdnapp.shipped", "sdnapp.signals", "sdnapp.supervisor"),
     },
     {"sdnapp.net"},
-    {"sdnapp.source", "sdnapp.tls", "sdnapp.pki"},
+    {"sdnapp.config_file", "sdnapp.tls", "sdnapp.pki"},
     {"sdnapp.provision", "sdnapp.engine", "sdnapp.openflow", "sdnapp.renewal"},
     {"sdnapp.lab", "sdnapp.rest", "sdnapp.manager", "sdnapp.watchdog"},
     {"sdnapp.translation"},

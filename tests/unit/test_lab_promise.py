@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from sdnapp.config_file import load
 from sdnapp.frames.packet import Ends
 from sdnapp.lab import echo
-from sdnapp.lab.promise import Endpoint, Probe, Seen, endpoints, judge, probes
-from sdnapp.source import load
+from sdnapp.lab.reachability import Endpoint, Probe, Seen, endpoints, judge, probes
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 RUN = b"12345678"

@@ -7,9 +7,9 @@ from ipaddress import ip_address
 import pytest
 
 from sdnapp.frames.announcement import announcement
-from sdnapp.lab.count import count
 from sdnapp.lab.errors import LabError
-from sdnapp.lab.move import moved
+from sdnapp.lab.migrate import moved
+from sdnapp.lab.packet_loss import count
 from sdnapp.lab.stream import talking
 from tests.overlays import TWO_HOSTS, overlay
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from sdnapp.config_file import load
 from sdnapp.net.model import DatapathKind
 from sdnapp.provision.converge import Goal
 from sdnapp.provision.world import Bridge, Device, World
-from sdnapp.source import load
 
 OVERLAY = load(Path(__file__).parents[2] / "configs" / "two-hosts.yaml")
 

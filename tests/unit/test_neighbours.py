@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sdnapp.provision.neighbours import Hop, amends
+from sdnapp.provision.tunnel_neighbors import Hop, amends
 
 PEER, ROUTER = Hop("br-phy", "192.0.2.2"), Hop("br-phy", "192.0.2.1")
 MAC, OTHER = "02:00:00:00:00:02", "02:00:00:00:00:22"

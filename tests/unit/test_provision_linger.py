@@ -11,8 +11,8 @@ from threading import Thread
 
 import pytest
 
-from sdnapp.provision.linger import PATIENCE, overdue, pauses, words
-from sdnapp.provision.usage import Unanswered, used
+from sdnapp.provision.drain import PATIENCE, overdue, pauses, words
+from sdnapp.provision.flow_usage import Unanswered, used
 from sdnapp.provision.world import Port
 
 WORKLOAD = Port("red1", "host1", "br-int")

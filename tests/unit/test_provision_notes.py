@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sdnapp.config import names
-from sdnapp.provision import notes
+from sdnapp.provision import iface_id_ports
 from sdnapp.provision.world import Port, pairs
 from tests.overlays import TWO_HOSTS, overlay
 
@@ -22,7 +22,7 @@ def there(*ports: Port) -> dict[str, Port]:
 
 
 def test_an_interface_with_the_iface_id_of_a_port_gets_a_note() -> None:
-    note = list(notes.wanted(OVERLAY, HOST1, there(tap())))
+    note = list(iface_id_ports.wanted(OVERLAY, HOST1, there(tap())))
 
     assert tuple(port.name for port in note) == names.note(7, "vnet0", "x-1")
     assert [dict(port.options)["peer"] for port in note] == [port.name for port in reversed(note)]
@@ -40,16 +40,16 @@ def test_an_interface_with_the_iface_id_of_a_port_gets_a_note() -> None:
     ],
 )
 def test_others_get_none(port: Port) -> None:
-    assert not list(notes.wanted(OVERLAY, HOST1, there(port)))
+    assert not list(iface_id_ports.wanted(OVERLAY, HOST1, there(port)))
 
 
 def test_a_port_of_another_host_is_not_looked_for_here() -> None:
-    assert not list(notes.wanted(OVERLAY, HOST2, there(tap())))
+    assert not list(iface_id_ports.wanted(OVERLAY, HOST2, there(tap())))
 
 
 def test_what_is_noted_is_left_alone_until_it_is_true_no_more() -> None:
-    note = list(notes.wanted(OVERLAY, HOST1, there(tap())))
+    note = list(iface_id_ports.wanted(OVERLAY, HOST1, there(tap())))
 
-    assert not notes.changes(OVERLAY, HOST1, there(tap(), *note))
-    assert notes.changes(OVERLAY, HOST1, there(*note)) == [(port, None) for port in note]
-    assert len(notes.changes(OVERLAY, HOST1, there(tap(number=8), *note))) == 4
+    assert not iface_id_ports.changes(OVERLAY, HOST1, there(tap(), *note))
+    assert iface_id_ports.changes(OVERLAY, HOST1, there(*note)) == [(port, None) for port in note]
+    assert len(iface_id_ports.changes(OVERLAY, HOST1, there(tap(number=8), *note))) == 4

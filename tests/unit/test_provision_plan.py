@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from sdnapp.config.devices import PHYSICAL_BRIDGE
+from sdnapp.config_file import load
 from sdnapp.provision.converge import pause_between
 from sdnapp.provision.desired import Wanted, desire
 from sdnapp.provision.execute import BRISK, CALM, Pace
@@ -22,7 +23,6 @@ from sdnapp.provision.world import (
     Uplink,
     Workload,
 )
-from sdnapp.source import load
 from tests.hosts import DEFAULT_ROUTE, ETH0, after, found, lines, wanted, world
 from tests.overlays import TWO_HOSTS
 

@@ -18,7 +18,7 @@ from os_ken.ofproto import ofproto_v1_3_parser as parser
 
 from flows.counters import Count
 from flows.flow import FlowKey
-from sdnapp import source
+from sdnapp import config_file
 from sdnapp.config import Problem
 from sdnapp.engine.status import Alarm, BridgeStatus, LocationStatus, MulticastStatus, Status
 from sdnapp.net.model import Overlay
@@ -26,7 +26,7 @@ from sdnapp.rest import stats
 from sdnapp.rest.application import ROUTES, application
 
 CONFIGS = Path(__file__).parents[2] / "configs"
-TWO_HOSTS = source.load(CONFIGS / "two-hosts.yaml")
+TWO_HOSTS = config_file.load(CONFIGS / "two-hosts.yaml")
 HOST1, RED2 = TWO_HOSTS.hosts["host1"].datapath_id, TWO_HOSTS.ports["red2"]
 FROZEN = "02:00:00:00:00:99"
 
@@ -55,7 +55,7 @@ class Controller:
     """A ``Source`` with one connected switch, that of host1, and canned replies."""
 
     def __init__(self) -> None:
-        overlay = source.load(CONFIGS / "two-hosts.yaml")
+        overlay = config_file.load(CONFIGS / "two-hosts.yaml")
         self.picture = picture(
             overlay,
             {

@@ -14,7 +14,7 @@ from os_ken.ofproto import ofproto_v1_3_parser as parser
 from rich.console import Console
 
 from flows.tables import Table
-from sdnapp.cli import words
+from sdnapp.cli import flow_names
 from sdnapp.cli.main import main
 from sdnapp.cli.show import fitting, members, titled
 from sdnapp.openflow.flowstats import FlowStats
@@ -157,7 +157,7 @@ def test_an_example_of_what_is_asked_of_each_bit_is_enough(controller: Controlle
     ],
 )
 def test_actions_are_called_as_in_the_golden_programs(dumped: str, says: str) -> None:
-    assert words.actions([dumped], words.Names()) == says
+    assert flow_names.actions([dumped], flow_names.Names()) == says
 
 
 def test_ports_stand_beside_the_host_that_they_are_on() -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from sdnapp.config import Invalid
-from sdnapp.source import Kept, Loader, Watch, load
+from sdnapp.config_file import Kept, Loader, Watch, load
 
 TEXT = "tenants: {}\nhosts: {host1: {vtep: 192.168.4.201}}\nports: {}\n"
 OTHER = TEXT.replace("201", "202")
@@ -48,14 +48,14 @@ GREEN = """
 import eventlet
 eventlet.monkey_patch(thread=False)
 import sys
-from sdnapp import source
+from sdnapp import config_file
 
-def build(*given, known=source.build):
+def build(*given, known=config_file.build):
     print(hasattr(eventlet.hubs._threadlocal, "hub"))
     return known(*given)
 
-source.build = build
-source.Loader(sys.argv[1]).load_aside()
+config_file.build = build
+config_file.Loader(sys.argv[1]).load_aside()
 """
 
 
@@ -363,7 +363,7 @@ def test_under_eventlet_others_run_while_it_waits(path: Path) -> None:
     code = f"""if True:
         import eventlet
         eventlet.monkey_patch()
-        from sdnapp.source import Watch
+        from sdnapp.config_file import Watch
         ticks = []
         def tick():
             for i in range(5):

@@ -10,6 +10,7 @@ import pytest
 from flows.compile import compile_bridge
 from flows.tables import Table
 from flows.trace import Frame, walk
+from sdnapp.config_file import load
 from sdnapp.net.compare import differences
 from sdnapp.net.events import BridgeFound, Seen, Sighting
 from sdnapp.net.learning import Place
@@ -19,7 +20,6 @@ from sdnapp.net.state import State
 from sdnapp.net.step import step
 from sdnapp.provision.desired import desire
 from sdnapp.provision.world import Port, World
-from sdnapp.source import load
 from tests.overlays import numbers, view_of
 from tests.views import BROADCAST, STRANGER
 

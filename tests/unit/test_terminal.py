@@ -15,10 +15,10 @@ from rich.table import Table
 from sdnapp.cli import terminal
 from sdnapp.cli.lab import ordered_pairs, print_matrix
 from sdnapp.cli.main import COMMANDS, main, speak_plainly
+from sdnapp.config_file import load
 from sdnapp.lab.errors import LabError
-from sdnapp.lab.promise import Cell
+from sdnapp.lab.reachability import Cell
 from sdnapp.lab.status import ports
-from sdnapp.source import load
 from tests.overlays import overlay
 
 CONFIGS = Path(__file__).parents[2] / "configs"

@@ -15,6 +15,7 @@ from typing import Any
 
 from sdnapp.config import names
 from sdnapp.config.addresses import address_findings
+from sdnapp.config.cache import Results
 from sdnapp.config.devices import (
     asking_findings,
     bridge_findings,
@@ -25,12 +26,11 @@ from sdnapp.config.devices import (
 )
 from sdnapp.config.encapsulations import encapsulation_findings, in_use
 from sdnapp.config.endpoints import endpoint_findings, rest_findings
+from sdnapp.config.external_vteps import stranger_findings
+from sdnapp.config.port_security import security_findings
 from sdnapp.config.problem import Finding, Path, either, nearest, repeated, shown
-from sdnapp.config.results import Results
 from sdnapp.config.scalars import EVERYONE
 from sdnapp.config.schema import Config, Peer, Port
-from sdnapp.config.security import security_findings
-from sdnapp.config.strangers import stranger_findings
 
 ETHERNET = 18
 """Bytes that a frame has beyond what its MTU counts, with one tag."""

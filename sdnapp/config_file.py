@@ -14,8 +14,8 @@ from threading import Thread
 from types import TracebackType
 
 from sdnapp.config import Invalid, Problem, Results, parse
+from sdnapp.config.cache import Known
 from sdnapp.config.document import MAX_BYTES, too_big
-from sdnapp.config.results import Known
 from sdnapp.net.build import build
 from sdnapp.net.model import Overlay
 

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 from sdnapp.config import document
-from sdnapp.config.results import Results
+from sdnapp.config.cache import Results
 
 _NAME = "[A-Za-z0-9_][A-Za-z0-9_.-]*"
 _KEY = re.compile(rf" *({_NAME}):(?=[ \n]|$)")

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
 from operator import attrgetter
 
+from sdnapp.provision.flow_usage import Unanswered, used
 from sdnapp.provision.ovsdb import Database
-from sdnapp.provision.usage import Unanswered, used
 from sdnapp.provision.world import Port
 
 PATIENCE = 3.0

@@ -12,9 +12,9 @@ from rich.table import Table
 
 from sdnapp.cli.terminal import console, escape, interrupted_by_sigterm, name_option, on_labs, overlay_of
 from sdnapp.lab import faults, model
-from sdnapp.lab.count import Count
 from sdnapp.lab.errors import LabError
-from sdnapp.lab.move import move as move_port
+from sdnapp.lab.migrate import move as move_port
+from sdnapp.lab.packet_loss import Count
 from sdnapp.lab.stream import Stream, streaming
 
 LOOK = 0.5

@@ -15,6 +15,7 @@ from pathlib import Path
 import yaml
 
 from sdnapp.config import parse
+from sdnapp.config_file import load, read
 from sdnapp.frames.announcement import announcement
 from sdnapp.lab.echo import tagged
 from sdnapp.lab.errors import LabError
@@ -22,9 +23,8 @@ from sdnapp.lab.faults import machine_of
 from sdnapp.lab.lifecycle import get
 from sdnapp.lab.machine import entered
 from sdnapp.lab.model import Lab
-from sdnapp.lab.promise import endpoints
+from sdnapp.lab.reachability import endpoints
 from sdnapp.net.build import build
-from sdnapp.source import load, read
 
 PATIENCE = 15.0
 """Seconds until a port must be at its new place."""

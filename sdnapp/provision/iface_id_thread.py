@@ -1,4 +1,4 @@
-"""Writes the notes of a host (``sdnapp.provision.notes``) as soon as there is something to note.
+"""Writes the notes of a host (``sdnapp.provision.iface_id_ports``) as soon as there is something to note.
 
 Somebody waits for a machine that was just plugged in, and a pass of the agent may take half a second; so this
 is a thread, with a connection to OVSDB of its own.
@@ -13,7 +13,7 @@ import time
 from contextlib import suppress
 
 from sdnapp.net.model import Overlay
-from sdnapp.provision import notes
+from sdnapp.provision import iface_id_ports
 from sdnapp.provision.ovs_library import Poller
 from sdnapp.provision.ovsdb import Conflict, Database, Rejected, Unreachable
 from sdnapp.provision.plan import Change
@@ -58,7 +58,7 @@ class Notetaker:
         host = self._overlay.hosts.get(self._host) if self._overlay else None
         if not self._overlay or host is None or not database.connected:
             return
-        changes = notes.changes(self._overlay, host, database.noteworthy(host.bridge))
+        changes = iface_id_ports.changes(self._overlay, host, database.noteworthy(host.bridge))
         if changes:
             database.apply([Change(*each) for each in changes], host.name)
             for each in changes:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from sdnapp.config import Invalid
+from sdnapp.config_file import Kept, load
 from sdnapp.lab.model import Lab, directory
 from sdnapp.net.model import Overlay
-from sdnapp.source import Kept, load
 
 
 def in_force(lab: Lab) -> tuple[Overlay, Invalid | None]:
