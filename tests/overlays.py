@@ -58,7 +58,7 @@ def numbers(host: Host) -> Mapping[str, int]:
 
 def plugged(interface: str, ofport: int, iface_id: str) -> Mapping[str, int]:
     """What a bridge shows of an interface with an iface-id: itself, and the note that the agent made."""
-    note, counterpart = names.note(ofport, interface, iface_id)
+    note, counterpart = names.iface_id_port_names(ofport, interface, iface_id)
     return {interface: ofport, note: 60000 + 2 * ofport, counterpart: 60001 + 2 * ofport}
 
 

@@ -15,7 +15,7 @@ from sdnapp.config.former import updated
 from sdnapp.config.problem import LIMIT, Finding, Invalid, Path, Problem
 from sdnapp.config.scalars import Name
 from sdnapp.config.schema import Config, Host, Peer, Port, Tenant
-from sdnapp.config.validate import Declared, findings, sound
+from sdnapp.config.validate import Declared, findings, validate_incremental
 
 __all__ = ["Config", "Invalid", "Problem", "Results", "parse"]
 
@@ -67,7 +67,7 @@ def _plain(text: str, results: Results) -> Config | None:
         rest = results.of("rest", _without_ports, values)
     except ValidationError:
         return None
-    return sound(rest, ports, results)
+    return validate_incremental(rest, ports, results)
 
 
 def _understood(path: tuple[str, ...], name: str, value: Any) -> Any:

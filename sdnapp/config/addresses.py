@@ -7,19 +7,21 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface
 
 from sdnapp.config.inet import Written, ip_of
-from sdnapp.config.problem import Finding, Path, either
+from sdnapp.config.problem import Finding, Path, join_or
 from sdnapp.config.schema import Config, Network, Port
 
 
 @dataclass(frozen=True, slots=True)
-class Doubt:
+class Mismatch:
     """Why an address is none of a network, and what to do about it."""
 
     reason: str
     remedy: str
 
 
-def homes(address: Written, port: Port, networks: Mapping[str, Network]) -> dict[str, Doubt | None]:
+def network_candidates(
+    address: Written, port: Port, networks: Mapping[str, Network]
+) -> dict[str, Mismatch | None]:
     """For each network of ``port``, by path: why ``address`` is not of it, None where it can be.
 
     A port of one network may have any address where the network has no subnet; on a trunk of several, only
@@ -29,20 +31,20 @@ def homes(address: Written, port: Port, networks: Mapping[str, Network]) -> dict
     return {path: _doubt(address, networks[path], alone=alone) for path in port.networks}
 
 
-def _doubt(address: Written, network: Network, *, alone: bool) -> Doubt | None:
+def _doubt(address: Written, network: Network, *, alone: bool) -> Mismatch | None:
     prefixed = address if isinstance(address, IPv4Interface | IPv6Interface) else None
     if not network.subnet:
         if not alone:
-            return Doubt("the network has no subnet", "Give the networks of a trunk subnets.")
+            return Mismatch("the network has no subnet", "Give the networks of a trunk subnets.")
         remedy = f"Write {address}/{24 if address.version == 4 else 64}, or give the network a subnet."
-        return None if prefixed else Doubt("it has no prefix length", remedy)
+        return None if prefixed else Mismatch("it has no prefix length", remedy)
     within = [subnet for subnet in network.subnet if ip_of(address) in subnet]
     if not within:
-        subnets = either(map(str, network.subnet))
-        return Doubt(f"it is outside {subnets}", f"Write an address in {subnets}.")
+        subnets = join_or(map(str, network.subnet))
+        return Mismatch(f"it is outside {subnets}", f"Write an address in {subnets}.")
     if prefixed and prefixed.network not in within:
         right = f"{ip_of(address)}/{within[0].prefixlen}"
-        return Doubt(f"its prefix length is not that of {within[0]}", f"Write {right}.")
+        return Mismatch(f"its prefix length is not that of {within[0]}", f"Write {right}.")
     return None
 
 
@@ -73,7 +75,7 @@ def _looked_at(
     """For each address of a port where it belongs, and what is wrong with it whoever else there is."""
     found: list[tuple[_Home | None, tuple[Finding, ...]]] = []
     for i, address in enumerate(port.address):
-        where, doubts = ("ports", name, "address", i), homes(address, port, networks)
+        where, doubts = ("ports", name, "address", i), network_candidates(address, port, networks)
         fitting = [path for path, doubt in doubts.items() if doubt is None]
         if len(fitting) == 1:
             home = fitting[0], ip_of(address)
@@ -83,12 +85,12 @@ def _looked_at(
     return tuple(found)
 
 
-def _homeless(where: Path, address: Written, doubts: dict[str, Doubt | None], found: list[str]) -> Finding:
+def _homeless(where: Path, address: Written, doubts: dict[str, Mismatch | None], found: list[str]) -> Finding:
     if found:
-        message = f"{address} could be of {either(found)}"
+        message = f"{address} could be of {join_or(found)}"
         return Finding(where, message, "Give the networks of a trunk subnets that do not overlap.")
     reasons = {path: doubt for path, doubt in doubts.items() if doubt}
-    message = f"{address} is no address of {either(reasons)}"
+    message = f"{address} is no address of {join_or(reasons)}"
     if len(reasons) == 1:
         (doubt,) = reasons.values()
         return Finding(where, f"{message}: {doubt.reason}", doubt.remedy)

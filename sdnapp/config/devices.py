@@ -7,7 +7,7 @@ from collections.abc import Hashable, Iterator, Mapping
 from sdnapp.config import external_vteps, names
 from sdnapp.config.encapsulations import in_use
 from sdnapp.config.inet import ip_of
-from sdnapp.config.problem import Finding, Path, either, repeated, shown
+from sdnapp.config.problem import Finding, Path, duplicates, join_or, shown
 from sdnapp.config.schema import Config, Port
 
 PHYSICAL_BRIDGE = "br-phy"
@@ -34,12 +34,12 @@ def mac_findings(config: Config) -> Iterator[Finding]:
         if (mac := mac_of(name, port))
         for path in dict.fromkeys(port.networks)
     )
-    for (path, mac), first, where in repeated(macs):
+    for (path, mac), first, where in duplicates(macs):
         message = f"{mac} is the MAC address of {first} already, in {path}"
         yield Finding(where, message, "Give every port of a network its own.")
 
 
-def taken_everywhere(config: Config) -> dict[str, str]:
+def reserved_names(config: Config) -> dict[str, str]:
     """The names that no interface of the file may have on any host, and by what they are taken."""
     tunnels = {names.tunnel_interface(kind, host): host for kind in in_use(config) for host in config.hosts}
     tunnels |= external_vteps.tunnels(config)
@@ -75,7 +75,7 @@ def _interfaces(everywhere: Mapping[str, str], config: Config) -> Iterator[Findi
         if port.bound or port.host is None:
             continue
         interface, where = port.interface or name, ("ports", name, "interface")
-        if names.is_note(interface):
+        if names.is_iface_id_port(interface):
             message = f"interface {shown(interface)} has a name that sdnapp gives to its notes"
             yield Finding(where, message, "Use another name.", key=port.interface is None)
         if len(interface) > names.MAX_INTERFACE:
@@ -104,7 +104,7 @@ def _namespaces(config: Config) -> Iterator[Finding]:
         for name, port in config.ports.items()
         if port.attach == "namespace"
     )
-    for (host, namespace, device), first, where in repeated(devices):
+    for (host, namespace, device), first, where in duplicates(devices):
         message = f"device {device} in namespace {namespace} on {host} is that of port {first} already"
         yield Finding(where, message, "Use another namespace or interface.", key=True)
 
@@ -114,7 +114,7 @@ def iface_id_of(name: str, port: Port) -> str:
     return port.iface_id or name
 
 
-def claims(ports: Mapping[str, Port]) -> frozenset[Hashable]:
+def unique_names(ports: Mapping[str, Port]) -> frozenset[Hashable]:
     """What none of these ports may share with any other of the file, wherever that is: in each network a MAC
     address and others that might be of it, and the identity of an ``iface-id``.
     """
@@ -123,7 +123,7 @@ def claims(ports: Mapping[str, Port]) -> frozenset[Hashable]:
         own = [mac_of(name, port), *map(ip_of, port.address)]
         claimed.update([(path, each) for path in port.networks for each in own if each])
         if port.bound:
-            claimed.add(names.identity(iface_id_of(name, port)))
+            claimed.add(names.iface_id_hash(iface_id_of(name, port)))
     return frozenset(claimed)
 
 
@@ -139,13 +139,13 @@ def _iface_ids(config: Config) -> Iterator[Finding]:
     taken: dict[int, str] = {}
     for name, port in config.ports.items():
         if port.bound:
-            first = taken.setdefault(names.identity(iface_id_of(name, port)), name)
+            first = taken.setdefault(names.iface_id_hash(iface_id_of(name, port)), name)
             if first != name:
                 message = f"its iface_id {shown(iface_id_of(name, port))} is that of port {first} already"
                 yield Finding(("ports", name, "iface_id"), message, "Give every port its own.")
 
 
-def asking_findings(config: Config) -> Iterator[Finding]:
+def dhcp_client_findings(config: Config) -> Iterator[Finding]:
     """Ports whose workloads ask by DHCP: sdnapp has their device, and somebody answers them."""
     asking = [(name, port) for name, port in config.ports.items() if port.addressing == "dhcp"]
     if not asking:
@@ -158,6 +158,6 @@ def asking_findings(config: Config) -> Iterator[Finding]:
             message = "sdnapp sets no addresses of an external port"
             yield Finding(where, message, "Remove it, or remove attach: external.")
         elif port.networks and serving.isdisjoint(port.networks):
-            message = f"there is no DHCP server in {either(port.networks)}"
+            message = f"there is no DHCP server in {join_or(port.networks)}"
             remedy = "Add dhcp: true to the network, or roles: dhcp-server to the port of a server."
             yield Finding(where, message, remedy)

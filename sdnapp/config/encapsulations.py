@@ -15,7 +15,7 @@ def between(hosts: Mapping[str, Host], usual: s.Encapsulation, host: str, peer: 
     here, there = hosts[host].encapsulation, hosts[peer].encapsulation
     if not here and not there:
         return usual
-    said = (here.get(peer), there.get(host), here.get(s.EVERYONE), there.get(s.EVERYONE))
+    said = (here.get(peer), there.get(host), here.get(s.ALL_HOSTS), there.get(s.ALL_HOSTS))
     return next((kind for kind in said if kind is not None), usual)
 
 
@@ -49,8 +49,8 @@ def _undecided(config: Config) -> Iterator[Finding]:
     """Hosts that share a network, each with an encapsulation of its own and no word about this pair."""
     by_kind: dict[str, list[str]] = {}
     for name, host in config.hosts.items():
-        if s.EVERYONE in host.encapsulation:
-            by_kind.setdefault(host.encapsulation[s.EVERYONE], []).append(name)
+        if s.ALL_HOSTS in host.encapsulation:
+            by_kind.setdefault(host.encapsulation[s.ALL_HOSTS], []).append(name)
     if len(by_kind) < 2:
         return
     networks: dict[str, set[str]] = {}

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 from sdnapp.config import names
 from sdnapp.config import scalars as s
-from sdnapp.config.problem import Finding, repeated
+from sdnapp.config.problem import Finding, duplicates
 from sdnapp.config.schema import Config, Peer, Settings
 
 
-def kind_of(settings: Settings, peer: Peer) -> s.Encapsulation:
+def encapsulation_of(settings: Settings, peer: Peer) -> s.Encapsulation:
     """What the stranger's tunnel wraps frames in."""
     return peer.encapsulation or settings.encapsulation
 
@@ -18,27 +18,27 @@ def kind_of(settings: Settings, peer: Peer) -> s.Encapsulation:
 def tunnels(config: Config) -> dict[str, str]:
     """The name of each stranger, by that of the tunnel that leads to it."""
     return {
-        names.tunnel_interface(kind_of(config.overlay, peer), name): name
+        names.tunnel_interface(encapsulation_of(config.overlay, peer), name): name
         for name, peer in config.peers.items()
     }
 
 
-def stranger_findings(config: Config) -> Iterator[Finding]:
+def external_vtep_findings(config: Config) -> Iterator[Finding]:
     """Strangers that are no strangers, that cannot be told apart, or that would close a circle."""
     yield from _names(config)
     yield from _ends(config)
     yield from _loops(config)
     for name, peer in config.peers.items():
-        yield from _ways(("peers", name), peer, kind_of(config.overlay, peer))
+        yield from _ways(("peers", name), peer, encapsulation_of(config.overlay, peer))
 
 
 def _names(config: Config) -> Iterator[Finding]:
     tunnel_of = {
         kind: {names.tunnel_interface(kind, host): host for host in config.hosts}
-        for kind in {kind_of(config.overlay, peer) for peer in config.peers.values()}
+        for kind in {encapsulation_of(config.overlay, peer) for peer in config.peers.values()}
     }
     for name, peer in config.peers.items():
-        kind = kind_of(config.overlay, peer)
+        kind = encapsulation_of(config.overlay, peer)
         tunnel = names.tunnel_interface(kind, name)
         for what, known in (("host", config.hosts), ("port", config.ports)):
             if name in known:
@@ -47,10 +47,10 @@ def _names(config: Config) -> Iterator[Finding]:
             message = f"the tunnel to it would be named {tunnel}, like that to {host}"
             yield Finding(("peers", name), message, "Rename one of them.", key=True)
     tunnel_names = (
-        (names.tunnel_interface(kind_of(config.overlay, peer), name), name, ("peers", name))
+        (names.tunnel_interface(encapsulation_of(config.overlay, peer), name), name, ("peers", name))
         for name, peer in config.peers.items()
     )
-    for tunnel, first, where in repeated(tunnel_names):
+    for tunnel, first, where in duplicates(tunnel_names):
         message = f"the tunnel to it would be named {tunnel}, like that to {first}"
         yield Finding(where, message, "Rename one of them.", key=True)
 
@@ -68,10 +68,10 @@ def _ends(config: Config) -> Iterator[Finding]:
             message = f"the vtep of {peer.host} is IPv{here.version}"
             yield Finding(where, message, f"Write an IPv{here.version} address.")
     ends = (
-        ((peer.host, peer.vtep, kind_of(config.overlay, peer)), name, ("peers", name))
+        ((peer.host, peer.vtep, encapsulation_of(config.overlay, peer)), name, ("peers", name))
         for name, peer in config.peers.items()
     )
-    for (host, vtep, kind), first, path in repeated(ends):
+    for (host, vtep, kind), first, path in duplicates(ends):
         message = f"{host} has a {kind} tunnel to {vtep} already, that of {first}"
         remedy = "Give the networks of both to one: two tunnels cannot differ by their keys alone."
         yield Finding(path, message, remedy, key=True)
@@ -84,7 +84,7 @@ def _loops(config: Config) -> Iterator[Finding]:
         for name, peer in config.peers.items()
         for path in dict.fromkeys(peer.networks)
     )
-    for (vtep, network), first, where in repeated(carried):
+    for (vtep, network), first, where in duplicates(carried):
         message = f"{network} leads to {vtep} already, by {first}: its frames would run in a circle"
         yield Finding(where, message, "Give a network one tunnel to a stranger.", key=True)
 
@@ -97,15 +97,15 @@ def _ways(where: tuple[str, str], peer: Peer, kind: str) -> Iterator[Finding]:
         message = "a GRE tunnel has keys or has none"
         yield Finding((*where, "keys"), message, "Give every network a key, or none.", key=True)
     tags = ((tag, path, (*where, "trunk", path)) for path, tag in peer.trunk.items())
-    for tag, first, path in repeated(tags):
+    for tag, first, path in duplicates(tags):
         message = f"tag {tag} is that of {first} in this tunnel"
         yield Finding(path, message, "Use another tag: frames could not be told apart.")
     keys = ((key, path, (*where, "keys", path)) for path, key in peer.keys.items())
-    for key, first, path in repeated(keys):
+    for key, first, path in duplicates(keys):
         message = f"key {key} is that of {first} in this tunnel"
         yield Finding(path, message, "Use another key: frames could not be told apart.")
     ways = [("network", path) for path in (peer.network,) if path]
     ways += [("trunk", path) for path in peer.trunk] + [("keys", path) for path in peer.keys]
-    for network, first, path in repeated((network, way, (*where, way)) for way, network in ways):
+    for network, first, path in duplicates((network, way, (*where, way)) for way, network in ways):
         message = f"{network} is in {first!r} already"
         yield Finding((*path, network), message, "Give each network once.", key=True)

@@ -21,7 +21,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
 
 from sdnapp.config.problem import shown
-from sdnapp.config.validators import listed, one_or_list, read, string, wrong
+from sdnapp.config.validators import as_list, invalid, one_or_list_schema, parsed, string_schema
 
 _ENDPOINT = re.compile(
     r"(?P<scheme>[a-z]+)(:|://)(\[(?P<v6>[^\]]*)\]|(?P<v4>[0-9.]+)):(?P<port>[0-9]{1,5})/?"
@@ -40,7 +40,7 @@ def _usable(ip: IPv4Address | IPv6Address, text: str) -> None:
     for kind, found in kinds.items():
         if found:
             article = "an" if kind[0] in "uI" else "a"
-            raise wrong(f"{shown(text)} is {article} {kind} address", "Write the address of one machine.")
+            raise invalid(f"{shown(text)} is {article} {kind} address", "Write the address of one machine.")
 
 
 def _vtep(text: str) -> IPv4Address | IPv6Address | None:
@@ -49,7 +49,7 @@ def _vtep(text: str) -> IPv4Address | IPv6Address | None:
     ip = ip_address(text)
     _usable(ip, text)
     if ip.is_link_local:
-        raise wrong(
+        raise invalid(
             f"{shown(text)} is a link-local address", "Write an address that every host can route to."
         )
     return ip
@@ -57,12 +57,12 @@ def _vtep(text: str) -> IPv4Address | IPv6Address | None:
 
 Vtep = Annotated[
     IPv4Address | IPv6Address,
-    read(
+    parsed(
         "an IP address",
         "Write an IPv4 or IPv6 address without a prefix length, such as 192.168.4.201.",
         _vtep,
     ),
-    WithJsonSchema(string("IP address")),
+    WithJsonSchema(string_schema("IP address")),
 ]
 
 
@@ -71,9 +71,9 @@ def _subnet(text: str) -> IPv4Network | IPv6Network | None:
         return None
     subnet = ip_network(text, strict=False)
     if subnet.network_address != ip_interface(text).ip:
-        raise wrong(f"{shown(text)} is an address rather than a subnet", f"Write {subnet}.")
+        raise invalid(f"{shown(text)} is an address rather than a subnet", f"Write {subnet}.")
     if subnet.is_multicast or subnet.is_loopback:
-        raise wrong(f"{shown(text)} holds no addresses of machines", "Write a subnet such as 10.1.1.0/24.")
+        raise invalid(f"{shown(text)} holds no addresses of machines", "Write a subnet such as 10.1.1.0/24.")
     return subnet
 
 
@@ -96,16 +96,16 @@ def ip_of(address: Written) -> IPv4Address | IPv6Address:
 
 Subnets = Annotated[
     tuple[
-        Annotated[IPv4Network | IPv6Network, read("a subnet", "Write one such as 10.1.1.0/24.", _subnet)],
+        Annotated[IPv4Network | IPv6Network, parsed("a subnet", "Write one such as 10.1.1.0/24.", _subnet)],
         ...,
     ],
-    BeforeValidator(listed),
-    one_or_list("subnet"),
+    BeforeValidator(as_list),
+    one_or_list_schema("subnet"),
 ]
 Addresses = Annotated[
-    tuple[Annotated[Written, read("an IP address", "Write one such as 10.1.1.1/24.", _address)], ...],
-    BeforeValidator(listed),
-    one_or_list("address/prefix length"),
+    tuple[Annotated[Written, parsed("an IP address", "Write one such as 10.1.1.1/24.", _address)], ...],
+    BeforeValidator(as_list),
+    one_or_list_schema("address/prefix length"),
 ]
 
 
@@ -124,16 +124,18 @@ def _station4(text: str) -> IPv4Address | None:
 
 Ipv4 = Annotated[
     IPv4Address,
-    read("an IPv4 address", "Write one such as 10.1.1.1.", _station4),
-    WithJsonSchema(string("IPv4 address")),
+    parsed("an IPv4 address", "Write one such as 10.1.1.1.", _station4),
+    WithJsonSchema(string_schema("IPv4 address")),
 ]
 Servers = Annotated[
     tuple[
-        Annotated[IPv4Address | IPv6Address, read("an IP address", "Write one such as 10.1.1.53.", _station)],
+        Annotated[
+            IPv4Address | IPv6Address, parsed("an IP address", "Write one such as 10.1.1.53.", _station)
+        ],
         ...,
     ],
-    BeforeValidator(listed),
-    one_or_list("IP address"),
+    BeforeValidator(as_list),
+    one_or_list_schema("IP address"),
 ]
 
 
@@ -165,7 +167,7 @@ def _endpoint(plain: str, secure: str) -> Callable[[str], Endpoint | None]:
 
 def _reachable(endpoint: Endpoint) -> Endpoint:
     if endpoint.address.is_unspecified:
-        raise wrong(
+        raise invalid(
             f"'{endpoint.address}' is no address to connect to", "Write the controller's own address."
         )
     return endpoint
@@ -176,7 +178,7 @@ Listen = Annotated[
     tuple[
         Annotated[
             Endpoint,
-            read(
+            parsed(
                 "an endpoint",
                 "Write tcp:IP-ADDRESS:PORT or ssl:IP-ADDRESS:PORT, such as tcp:0.0.0.0:6653.",
                 _endpoint("tcp", "ssl"),
@@ -184,27 +186,27 @@ Listen = Annotated[
         ],
         ...,
     ],
-    BeforeValidator(listed),
-    one_or_list(_OPENFLOW),
+    BeforeValidator(as_list),
+    one_or_list_schema(_OPENFLOW),
 ]
 Target = Annotated[
     Endpoint,
-    read(
+    parsed(
         "an endpoint",
         "Write tcp:IP-ADDRESS:PORT or ssl:IP-ADDRESS:PORT, such as tcp:127.0.0.1:6653.",
         _endpoint("tcp", "ssl"),
     ),
     AfterValidator(_reachable),
-    WithJsonSchema(string(_OPENFLOW, re.compile("(tcp|ssl):.+:[0-9]+"))),
+    WithJsonSchema(string_schema(_OPENFLOW, re.compile("(tcp|ssl):.+:[0-9]+"))),
 ]
 Url = Annotated[
     Endpoint,
-    read(
+    parsed(
         "a URL to serve",
         "Write http://IP-ADDRESS:PORT or https://IP-ADDRESS:PORT, such as http://127.0.0.1:8080.",
         _endpoint("http", "https"),
     ),
-    WithJsonSchema(string("http://address:port, or https:", re.compile("https?://.+:[0-9]+/?"))),
+    WithJsonSchema(string_schema("http://address:port, or https:", re.compile("https?://.+:[0-9]+/?"))),
 ]
 
 
@@ -216,18 +218,20 @@ Sources = Annotated[
     tuple[
         Annotated[
             IPv4Network | IPv6Network,
-            read("an address or prefix", "Write one such as 10.0.0.11 or 10.0.0.0/24.", _source),
+            parsed("an address or prefix", "Write one such as 10.0.0.11 or 10.0.0.0/24.", _source),
         ],
         ...,
     ],
-    BeforeValidator(listed),
-    one_or_list("address or prefix"),
+    BeforeValidator(as_list),
+    one_or_list_schema("address or prefix"),
 ]
 Management = Annotated[
     tuple[
-        Annotated[IPv4Address | IPv6Address, read("an IP address", "Write one such as 10.0.0.11.", _station)],
+        Annotated[
+            IPv4Address | IPv6Address, parsed("an IP address", "Write one such as 10.0.0.11.", _station)
+        ],
         ...,
     ],
-    BeforeValidator(listed),
-    one_or_list("IP address"),
+    BeforeValidator(as_list),
+    one_or_list_schema("IP address"),
 ]

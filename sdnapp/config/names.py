@@ -51,28 +51,28 @@ def tunnel_interface(encapsulation: str, peer: str) -> str:
 _NOTE = re.compile(r"([bm])([0-9a-f]{4})([0-9a-f]{10})")
 
 
-def identity(iface_id: str) -> int:
+def iface_id_hash(iface_id: str) -> int:
     """40 bits that stand for an ``iface-id`` where there is no room for it."""
     return _digest("iface-id", iface_id, 5)
 
 
-def note(ofport: int, interface: str, iface_id: str) -> tuple[str, str]:
+def iface_id_port_names(ofport: int, interface: str, iface_id: str) -> tuple[str, str]:
     """The names of the two ports that tell a controller which ``iface-id`` this interface has.
 
     OpenFlow shows a port's number and name and nothing else of OVSDB, so the names say it: ``b``, the number
     of the interface in hexadecimal, and the identity of the ``iface-id``, mixed with that of the interface's
     name so that whoever takes over the number does not take over the note. The second is its counterpart.
     """
-    said = f"{ofport:04x}{identity(iface_id) ^ _mixed(interface):010x}"
+    said = f"{ofport:04x}{iface_id_hash(iface_id) ^ _mixed(interface):010x}"
     return f"b{said}", f"m{said}"
 
 
-def is_note(name: str) -> bool:
+def is_iface_id_port(name: str) -> bool:
     """Whether a port of this name is a note or the counterpart of one."""
     return _NOTE.fullmatch(name) is not None
 
 
-def noted(numbers: Mapping[str, int]) -> dict[str, int]:
+def decode_iface_ids(numbers: Mapping[str, int]) -> dict[str, int]:
     """The identities of interfaces, out of the ports of a bridge; an interface with two has none."""
     interfaces = {number: name for name, number in numbers.items()}
     found: dict[str, set[int]] = {}

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from sdnapp.config.addresses import homes
+from sdnapp.config.addresses import network_candidates
 from sdnapp.config.devices import mac_of
-from sdnapp.config.problem import Finding, either
+from sdnapp.config.problem import Finding, join_or
 from sdnapp.config.schema import Config, Network, Port
 
 
-def is_strict(name: str, port: Port, networks: Mapping[str, Network]) -> bool:
+def has_port_security(name: str, port: Port, networks: Mapping[str, Network]) -> bool:
     """True if the file says so, or says nothing and gives a MAC and an address in each network."""
     if port.port_security is not None:
         return port.port_security
     return mac_of(name, port) is not None and not _unaddressed(port, networks)
 
 
-def security_findings(config: Config) -> Iterator[Finding]:
+def port_security_findings(config: Config) -> Iterator[Finding]:
     """Ports with port security that lack a MAC or an address."""
     for name, port in config.ports.items():
         if not port.port_security or not all(path in config.networks for path in port.networks):
@@ -28,7 +28,7 @@ def security_findings(config: Config) -> Iterator[Finding]:
                 where, "port security needs a MAC address", "Add mac, or write port_security: false."
             )
         if without := _unaddressed(port, config.networks):
-            message = f"port security needs an address in {either(without)}"
+            message = f"port security needs an address in {join_or(without)}"
             yield Finding(where, message, "Add it to address, or write port_security: false.")
 
 
@@ -37,7 +37,7 @@ def _unaddressed(port: Port, networks: Mapping[str, Network]) -> list[str]:
     found = {
         path
         for address in port.address
-        for path, doubt in homes(address, port, networks).items()
+        for path, doubt in network_candidates(address, port, networks).items()
         if doubt is None
     }
     return [path for path in port.networks if path not in found]

@@ -105,13 +105,13 @@ def _pairs(word: str) -> set[str]:
     return {word[at : at + 2] for at in range(len(word) - 1)}
 
 
-def either(words: Iterable[str]) -> str:
+def join_or(words: Iterable[str]) -> str:
     """``a, b or c``."""
     *head, last = words
     return f"{', '.join(head)} or {last}" if head else last
 
 
-def repeated(items: Iterable[tuple[_Key, str, Path]]) -> Iterator[tuple[_Key, str, Path]]:
+def duplicates(items: Iterable[tuple[_Key, str, Path]]) -> Iterator[tuple[_Key, str, Path]]:
     """For each key seen before: the key, who had it first, and where it is now."""
     first: dict[_Key, str] = {}
     for key, owner, path in items:

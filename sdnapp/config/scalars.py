@@ -13,7 +13,16 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BeforeValidator, PlainValidator, WithJsonSchema
 
 from sdnapp.config.problem import shown
-from sdnapp.config.validators import NUMBER, choice, integer, listed, read, string, whole, wrong
+from sdnapp.config.validators import (
+    NUMBER,
+    as_list,
+    choice,
+    integer_schema,
+    invalid,
+    parsed,
+    string_schema,
+    whole_number,
+)
 
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _INTERFACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,14}")
@@ -21,14 +30,14 @@ _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
 _DATAPATH_ID = re.compile(r"[0-9a-f]{16}|0x[0-9a-f]{1,16}")
 
 
-Vlan = Annotated[int, whole("a VLAN tag", 1, 4094), integer(1, 4094)]
-Vni = Annotated[int, whole("a VNI", 1, 2**24 - 1), integer(1, 2**24 - 1)]
-UdpPort = Annotated[int, whole("a UDP port", 1, 65535), integer(1, 65535)]
-Mtu = Annotated[int, whole("an MTU", 576, 65535), integer(576, 65535)]
-Moves = Annotated[int, whole("a number of moves", 2, 100), integer(2, 100)]
-Macs = Annotated[int, whole("a number of MAC addresses", 1, 65535), integer(1, 65535)]
-Lease = Annotated[int, whole("a number of seconds", 60, 2**31 - 1), integer(60, 2**31 - 1)]
-Age = Annotated[int, whole("a number of seconds", 1, 65535), integer(1, 65535)]
+Vlan = Annotated[int, whole_number("a VLAN tag", 1, 4094), integer_schema(1, 4094)]
+Vni = Annotated[int, whole_number("a VNI", 1, 2**24 - 1), integer_schema(1, 2**24 - 1)]
+UdpPort = Annotated[int, whole_number("a UDP port", 1, 65535), integer_schema(1, 65535)]
+Mtu = Annotated[int, whole_number("an MTU", 576, 65535), integer_schema(576, 65535)]
+Moves = Annotated[int, whole_number("a number of moves", 2, 100), integer_schema(2, 100)]
+Macs = Annotated[int, whole_number("a number of MAC addresses", 1, 65535), integer_schema(1, 65535)]
+Lease = Annotated[int, whole_number("a number of seconds", 60, 2**31 - 1), integer_schema(60, 2**31 - 1)]
+Seconds = Annotated[int, whole_number("a number of seconds", 1, 65535), integer_schema(1, 65535)]
 
 
 _QUANTITY = re.compile("([1-9][0-9]{0,11})([kMG]?)")
@@ -46,20 +55,20 @@ def _quantity(low: int, high: int) -> Callable[[str], int | None]:
 
 BitRate = Annotated[
     int,
-    read(
+    parsed(
         "a rate", "Write bits per second from 8k to 100G, such as 64k, 100M or 1G.", _quantity(8000, 10**11)
     ),
-    WithJsonSchema(string("bits/s", _QUANTITY) | {"type": ["string", "integer"]}),
+    WithJsonSchema(string_schema("bits/s", _QUANTITY) | {"type": ["string", "integer"]}),
 ]
 Burst = Annotated[
     int,
-    read("a burst", "Write bytes from 2k to 10G, such as 64k or 1M.", _quantity(2000, 10**10)),
-    WithJsonSchema(string("bytes", _QUANTITY) | {"type": ["string", "integer"]}),
+    parsed("a burst", "Write bytes from 2k to 10G, such as 64k or 1M.", _quantity(2000, 10**10)),
+    WithJsonSchema(string_schema("bytes", _QUANTITY) | {"type": ["string", "integer"]}),
 ]
-FrameRate = Annotated[int, whole("a number of frames per second", 1, 10**7), integer(1, 10**7)]
+FrameRate = Annotated[int, whole_number("a number of frames per second", 1, 10**7), integer_schema(1, 10**7)]
 Dscp = Annotated[
     int | Literal["inherit"],
-    read(
+    parsed(
         "a DSCP",
         "Write a number from 0 to 63, or inherit.",
         lambda text: text if text == "inherit" else _dscp(text),
@@ -73,26 +82,26 @@ def _dscp(text: str) -> int | None:
     return number if number < 64 else None
 
 
-KINDS = ("vxlan", "gre", "geneve")
+ENCAPSULATIONS = ("vxlan", "gre", "geneve")
 Encapsulation = Annotated[
     Literal["vxlan", "gre", "geneve"],
-    choice("an encapsulation", *KINDS),
-    WithJsonSchema({"enum": [*KINDS]}),
+    choice("an encapsulation", *ENCAPSULATIONS),
+    WithJsonSchema({"enum": [*ENCAPSULATIONS]}),
 ]
-EVERYONE = "*"
+ALL_HOSTS = "*"
 """Stands for all peers where a host gives one encapsulation for all of its tunnels."""
 
 Encapsulations = Annotated[
     dict[str, Encapsulation],
-    BeforeValidator(lambda value: value if isinstance(value, dict) else {EVERYONE: value}),
+    BeforeValidator(lambda value: value if isinstance(value, dict) else {ALL_HOSTS: value}),
     WithJsonSchema(
         {
             "anyOf": [
-                {"enum": [*KINDS]},
+                {"enum": [*ENCAPSULATIONS]},
                 {
                     "type": "object",
                     "propertyNames": {"$comment": "host"},
-                    "additionalProperties": {"enum": [*KINDS]},
+                    "additionalProperties": {"enum": [*ENCAPSULATIONS]},
                 },
             ]
         }
@@ -156,7 +165,7 @@ _INTERVALS = range(100, 60_001)
 
 Bfd = Annotated[
     int,
-    read(
+    parsed(
         "true, false or an interval",
         "Write true, false, or milliseconds from 100 to 60000.",
         lambda text: _switched(text, BFD_INTERVAL, _INTERVALS),
@@ -170,7 +179,7 @@ _HOLDS = range(1, 961)
 
 LoopHold = Annotated[
     int,
-    read(
+    parsed(
         "true, false or seconds",
         "Write true, false, or seconds from 1 to 960.",
         lambda text: _switched(text, LOOP_HOLD, _HOLDS),
@@ -178,9 +187,9 @@ LoopHold = Annotated[
     _switch_or(_HOLDS),
 ]
 
-Switch = Annotated[
+Boolean = Annotated[
     bool,
-    read("true or false", "Write true or false.", {"true": True, "false": False}.get),
+    parsed("true or false", "Write true or false.", {"true": True, "false": False}.get),
     WithJsonSchema({"type": "boolean"}),
 ]
 
@@ -190,13 +199,13 @@ FORMER_SECURITY = {"strict": "true", "learn": "false"}
 
 def _port_security(text: str) -> bool | None:
     if text in FORMER_SECURITY:
-        raise wrong(f"{shown(text)} is not true or false", f"Write {FORMER_SECURITY[text]}.")
+        raise invalid(f"{shown(text)} is not true or false", f"Write {FORMER_SECURITY[text]}.")
     return {"true": True, "false": False}.get(text)
 
 
 PortSecurity = Annotated[
     bool,
-    read("true or false", "Write true or false.", _port_security),
+    parsed("true or false", "Write true or false.", _port_security),
     WithJsonSchema({"type": "boolean"}),
 ]
 
@@ -206,20 +215,20 @@ def _named(text: str) -> str:
         return text
     remedy = "Use lower-case letters, digits and '-' (not first or last), 63 at most"
     closer = re.sub("[^a-z0-9-]+", "-", text.lower()).strip("-")[:63].rstrip("-")
-    raise wrong(f"{shown(text)} is not a name", f"{remedy}, such as {(closer or 'web-1')!r}.")
+    raise invalid(f"{shown(text)} is not a name", f"{remedy}, such as {(closer or 'web-1')!r}.")
 
 
-Name = Annotated[str, AfterValidator(_named), WithJsonSchema(string("name", _NAME))]
+Name = Annotated[str, AfterValidator(_named), WithJsonSchema(string_schema("name", _NAME))]
 
 NetworkPath = Annotated[
     str,
-    read("a network", "Write tenant/network, such as red/web.", lambda text: text or None),
-    WithJsonSchema(string("tenant/network", re.compile("[a-z0-9-]+/[a-z0-9-]+"))),
+    parsed("a network", "Write tenant/network, such as red/web.", lambda text: text or None),
+    WithJsonSchema(string_schema("tenant/network", re.compile("[a-z0-9-]+/[a-z0-9-]+"))),
 ]
 HostName = Annotated[
     str,
-    read("a host", "Write the name of a host.", lambda text: text or None),
-    WithJsonSchema(string("host")),
+    parsed("a host", "Write the name of a host.", lambda text: text or None),
+    WithJsonSchema(string_schema("host")),
 ]
 
 
@@ -228,29 +237,29 @@ def _interface(what: str) -> PlainValidator:
         return text if _INTERFACE.fullmatch(text) else None
 
     remedy = "Use at most 15 letters, digits, '-', '_' and '.', beginning with a letter or digit."
-    return read(what, remedy, parse)
+    return parsed(what, remedy, parse)
 
 
 InterfaceName = Annotated[
-    str, _interface("an interface name"), WithJsonSchema(string("interface", _INTERFACE))
+    str, _interface("an interface name"), WithJsonSchema(string_schema("interface", _INTERFACE))
 ]
 IfaceId = Annotated[
     str,
-    read(
+    parsed(
         "an iface-id",
         "Write 1 to 255 printable characters without spaces, such as a UUID.",
         lambda text: text if re.fullmatch(r"[!-~]{1,255}", text) else None,
     ),
-    WithJsonSchema(string("iface-id")),
+    WithJsonSchema(string_schema("iface-id")),
 ]
 NamespaceName = Annotated[
     str,
-    read(
+    parsed(
         "the name of a network namespace",
         "Use letters, digits, '-', '_' and '.', beginning with a letter or digit, 63 at most.",
         lambda text: text if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}", text) else None,
     ),
-    WithJsonSchema(string("namespace")),
+    WithJsonSchema(string_schema("namespace")),
 ]
 
 
@@ -259,16 +268,16 @@ def _mac(text: str) -> str | None:
     if not _MAC.fullmatch(mac):
         return None
     if int(mac[:2], 16) & 1:
-        raise wrong(f"{shown(text)} is a multicast MAC address", "Make the first byte even, such as 02.")
+        raise invalid(f"{shown(text)} is a multicast MAC address", "Make the first byte even, such as 02.")
     if mac == "00:00:00:00:00:00":
-        raise wrong("the MAC address is all zeros", "Leave it out to have one derived.")
+        raise invalid("the MAC address is all zeros", "Leave it out to have one derived.")
     return mac
 
 
 Mac = Annotated[
     str,
-    read("a MAC address", "Write six pairs of hexadecimal digits, such as 02:00:00:00:00:01.", _mac),
-    WithJsonSchema(string("MAC address", re.compile("[0-9a-fA-F]{2}([:-][0-9a-fA-F]{2}){5}"))),
+    parsed("a MAC address", "Write six pairs of hexadecimal digits, such as 02:00:00:00:00:01.", _mac),
+    WithJsonSchema(string_schema("MAC address", re.compile("[0-9a-fA-F]{2}([:-][0-9a-fA-F]{2}){5}"))),
 ]
 
 
@@ -278,7 +287,7 @@ def _datapath_id(text: str) -> int | None:
 
 DatapathId = Annotated[
     int,
-    read(
+    parsed(
         "a datapath id",
         "Write 16 hexadecimal digits as ovs-vsctl does, or fewer after 0x; not zero.",
         _datapath_id,
@@ -293,17 +302,17 @@ def _path(text: str) -> str | None:
 
 FilePath = Annotated[
     str,
-    read("an absolute path of a file", "Write one such as /etc/sdnapp/tls/controller.key.", _path),
-    WithJsonSchema(string("path", re.compile("/.*[^/]"))),
+    parsed("an absolute path of a file", "Write one such as /etc/sdnapp/tls/controller.key.", _path),
+    WithJsonSchema(string_schema("path", re.compile("/.*[^/]"))),
 ]
 CertificateName = Annotated[
     str,
-    read(
+    parsed(
         "a name of a certificate",
         "Write its common name or DNS name: letters, digits, '-', '_' and '.', 64 at most.",
         lambda text: text if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", text) else None,
     ),
-    WithJsonSchema(string("name of a certificate", re.compile("[A-Za-z0-9][A-Za-z0-9_.-]{0,63}"))),
+    WithJsonSchema(string_schema("name of a certificate", re.compile("[A-Za-z0-9][A-Za-z0-9_.-]{0,63}"))),
 ]
 
 
@@ -312,18 +321,18 @@ _DOMAIN = re.compile(
 )
 Domain = Annotated[
     str,
-    read(
+    parsed(
         "a domain name",
         "Write labels of lower-case letters, digits and '-', with dots between them.",
         lambda text: text if _DOMAIN.fullmatch(text) else None,
     ),
-    WithJsonSchema(string("domain name", _DOMAIN)),
+    WithJsonSchema(string_schema("domain name", _DOMAIN)),
 ]
 
 Role = Literal["dhcp-server", "router"]
 Roles = Annotated[
     tuple[Annotated[Role, choice("a role", "dhcp-server", "router")], ...],
-    BeforeValidator(listed),
+    BeforeValidator(as_list),
     WithJsonSchema(
         {
             "anyOf": [

@@ -13,7 +13,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 from sdnapp.config import inet
 from sdnapp.config import scalars as s
 from sdnapp.config.problem import shown
-from sdnapp.config.validators import wrong
+from sdnapp.config.validators import invalid
 
 
 class Section(BaseModel):
@@ -40,8 +40,8 @@ class DuplicateMacDetection(Section):
     max_moves: s.Moves = Field(
         default=5, description="Moves within `period` after which the address is frozen at its place."
     )
-    period: s.Age = Field(default=180, description="Seconds within which moves are counted.")
-    freeze: s.Age = Field(
+    period: s.Seconds = Field(default=180, description="Seconds within which moves are counted.")
+    freeze: s.Seconds = Field(
         default=180,
         description="Seconds for which it stays frozen; its frames from other ports are dropped. "
         "`sdnapp unfreeze` ends that by hand.",
@@ -63,7 +63,7 @@ class Settings(Section):
         description="MTU of the workloads, in bytes. Default: the MTU of the device that holds the vtep, "
         "less what the encapsulation adds (50 bytes for vxlan and geneve, 42 for gre, 20 more over IPv6).",
     )
-    csum: s.Switch | None = Field(
+    csum: s.Boolean | None = Field(
         default=None,
         description="Checksum in the outer UDP or GRE header. Default: true for vxlan and geneve over IPv6, "
         "where UDP wants one (RFC 8200, section 8.1); otherwise false. GRE spends 4 bytes on it.",
@@ -72,7 +72,7 @@ class Settings(Section):
         default="auto",
         description="`system` (kernel), `netdev` (userspace), or `auto`: the kernel where it has the module.",
     )
-    mac_age: s.Age = Field(
+    mac_age: s.Seconds = Field(
         default=300, description="Seconds of silence after which a learned MAC address is forgotten."
     )
     bfd: s.Bfd | None = Field(
@@ -174,7 +174,7 @@ class Controller(Section):
         description="Certificate authority of REST clients. Default: client certificates are not asked for.",
         examples=["/etc/sdnapp/tls/operator-ca.crt"],
     )
-    insecure: s.Switch | None = Field(
+    insecure: s.Boolean | None = Field(
         default=None,
         description="`true` allows REST without authentication or encryption beyond loopback, and a `tcp:` "
         "listener open to the network where bridges connect by loopback. Default: false.",
@@ -201,7 +201,7 @@ def _switched(value: Any) -> Any:
         return value
     if value not in _SWITCH:
         message = f"{shown(value)} is neither true nor false nor a mapping"
-        raise wrong(message, "Write true, or a mapping such as {router: 10.1.1.254}.")
+        raise invalid(message, "Write true, or a mapping such as {router: 10.1.1.254}.")
     return _SWITCH[value]
 
 
@@ -383,7 +383,7 @@ class Port(Section):
         "unicast. Default: no limit.",
     )
 
-    loop_protect: s.Switch | None = Field(
+    loop_protect: s.Boolean | None = Field(
         default=None,
         description="Whether it sends probes and may be held down, without port security. Default: what "
         "`overlay` says.",

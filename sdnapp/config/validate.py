@@ -17,19 +17,19 @@ from sdnapp.config import names
 from sdnapp.config.addresses import address_findings
 from sdnapp.config.cache import Results
 from sdnapp.config.devices import (
-    asking_findings,
     bridge_findings,
-    claims,
     device_findings,
+    dhcp_client_findings,
     mac_findings,
-    taken_everywhere,
+    reserved_names,
+    unique_names,
 )
 from sdnapp.config.encapsulations import encapsulation_findings, in_use
 from sdnapp.config.endpoints import endpoint_findings, rest_findings
-from sdnapp.config.external_vteps import stranger_findings
-from sdnapp.config.port_security import security_findings
-from sdnapp.config.problem import Finding, Path, either, nearest, repeated, shown
-from sdnapp.config.scalars import EVERYONE
+from sdnapp.config.external_vteps import external_vtep_findings
+from sdnapp.config.port_security import port_security_findings
+from sdnapp.config.problem import Finding, Path, duplicates, join_or, nearest, shown
+from sdnapp.config.scalars import ALL_HOSTS
 from sdnapp.config.schema import Config, Peer, Port
 
 ETHERNET = 18
@@ -79,7 +79,7 @@ def _checks(
     return (
         (_Scope.FILE, _settings),
         (_Scope.FILE, encapsulation_findings),
-        (_Scope.FILE, stranger_findings),
+        (_Scope.FILE, external_vtep_findings),
         (_Scope.REST, _networks),
         (_Scope.REST, endpoint_findings),
         (_Scope.REST, rest_findings),
@@ -95,21 +95,21 @@ def _checks(
         (_Scope.HOST, mac_findings),
         (_Scope.REST, partial(bridge_findings, everywhere)),
         (_Scope.HOST, partial(device_findings, everywhere)),
-        (_Scope.FILE, asking_findings),
-        (_Scope.HOST, security_findings),
+        (_Scope.FILE, dhcp_client_findings),
+        (_Scope.HOST, port_security_findings),
     )
 
 
 def findings(config: Config, declared: Declared | None = None) -> Iterator[Finding]:
     """All that is wrong with ``config``, which may lack entries of ``declared`` that are broken."""
-    for _, found_by in _checks(declared or _declared(config), taken_everywhere(config)):
+    for _, found_by in _checks(declared or _declared(config), reserved_names(config)):
         yield from found_by(config)
 
 
-def sound(rest: Config, ports: dict[str, Port], results: Results) -> Config | None:
+def validate_incremental(rest: Config, ports: dict[str, Port], results: Results) -> Config | None:
     """The file of these ports and the rest, if there are no findings."""
     declared = results.of("declared", _declared, rest)
-    everywhere = results.of("everywhere", taken_everywhere, rest)
+    everywhere = results.of("everywhere", reserved_names, rest)
     config = rest.with_ports(ports)
     if results.of("rest", _wrong, _Scope.REST, rest, declared, everywhere):
         return None
@@ -139,7 +139,7 @@ def _claimed(
     ports = {name: port for name, port in attached.items() if isinstance(port, Port)}
     if _wrong(_Scope.HOST, rest.with_ports(ports), declared, everywhere):
         return None
-    return claims(ports)
+    return unique_names(ports)
 
 
 def _settings(config: Config) -> Iterator[Finding]:
@@ -162,18 +162,18 @@ def _networks(config: Config) -> Iterator[Finding]:
         for name in body.networks
     }
     vnis = ((network.vni, path, (*places[path], "vni")) for path, network in config.networks.items())
-    for vni, first, where in repeated(vnis):
+    for vni, first, where in duplicates(vnis):
         message = f"VNI {vni} is that of {first} already"
         yield Finding(where, message, "Give every network its own, whatever its tenant.")
     for path, network in config.networks.items():
         subnets = ((s, path, (*places[path], "subnet", i)) for i, s in enumerate(network.subnet))
-        for subnet, _, where in repeated(subnets):
+        for subnet, _, where in duplicates(subnets):
             yield Finding(where, f"subnet {subnet} is here twice", "Remove one of them.")
         router = network.dhcp.router if network.dhcp else None
         own = [subnet for subnet in network.subnet if subnet.version == 4]
         if router is not None and own and not any(router in subnet for subnet in own):
             where = (*places[path], "dhcp", "router")
-            message = f"{router} is outside {either(map(str, own))}"
+            message = f"{router} is outside {join_or(map(str, own))}"
             yield Finding(where, message, "Write an address that the workloads can reach.")
 
 
@@ -182,7 +182,7 @@ def _references_of_hosts(declared: Declared, config: Config) -> Iterator[Finding
     for name, host in config.hosts.items():
         for path in host.vlans:
             yield from network(("hosts", name, "vlans", path), path, key=True)
-        for peer in host.encapsulation.keys() - {EVERYONE}:
+        for peer in host.encapsulation.keys() - {ALL_HOSTS}:
             yield from host_named(("hosts", name, "encapsulation", peer), peer, key=True)
     for name in config.controller.accept_from:
         yield from host_named(("controller", "accept_from", name), name, key=True)
@@ -237,7 +237,7 @@ def _host_named(declared: Declared, path: Path, name: str, *, key: bool = False)
 
 def _meant(close: list[str], known: Iterable[str]) -> str:
     if close:
-        return f"Did you mean {either(map(repr, close))}?"
+        return f"Did you mean {join_or(map(repr, close))}?"
     some = sorted(known)[:5]
     return f"The file has {', '.join(some)}{', ...' if len(some) == 5 else ''}." if some else "Declare it."
 
@@ -245,22 +245,22 @@ def _meant(close: list[str], known: Iterable[str]) -> str:
 def _hosts(config: Config) -> Iterator[Finding]:
     hosts = config.hosts.items()
     vteps = ((host.vtep, name, ("hosts", name, "vtep")) for name, host in hosts)
-    for vtep, first, where in repeated(vteps):
+    for vtep, first, where in duplicates(vteps):
         yield Finding(where, f"{vtep} is the vtep of {first} already", "Give every host its own.")
     ids = (
         (host.datapath_id or names.datapath_id(name), name, ("hosts", name, "datapath_id"))
         for name, host in hosts
     )
-    for number, first, where in repeated(ids):
+    for number, first, where in duplicates(ids):
         message = f"datapath id {number:016x} is that of {first} already"
         yield Finding(where, message, "Give every host its own.")
     certificates = ((host.certificate or name, name, ("hosts", name, "certificate")) for name, host in hosts)
-    for certificate, first, where in repeated(certificates):
+    for certificate, first, where in duplicates(certificates):
         message = f"certificate {shown(certificate)} is that of {first} already"
         yield Finding(where, message, "Give every host its own: either could take the other's bridge over.")
     kind = max(in_use(config), key=len)  # what is shortened for the longest is the same for the others
     tunnels = ((names.tunnel_interface(kind, name), name, ("hosts", name)) for name, _ in hosts)
-    for tunnel, first, where in repeated(tunnels):
+    for tunnel, first, where in duplicates(tunnels):
         message = f"the tunnel to it would be named {tunnel}, like that to {first}"
         yield Finding(where, message, "Rename one of the hosts.", key=True)
     if len(hosts) > len(names.TUNNEL_NUMBERS):

@@ -9,17 +9,17 @@ from typing import Any
 from pydantic import PlainValidator, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-from sdnapp.config.problem import either, nearest, shown
+from sdnapp.config.problem import join_or, nearest, shown
 
 NUMBER = re.compile(r"0|[1-9][0-9]{0,9}|0x[0-9a-fA-F]{1,8}")
 
 
-def wrong(message: str, remedy: str) -> PydanticCustomError:
+def invalid(message: str, remedy: str) -> PydanticCustomError:
     """What a validator raises: what is wrong, and what would be right."""
     return PydanticCustomError("wrong", "{message}", {"message": message, "remedy": remedy})
 
 
-def read(what: str, remedy: str, parse: Callable[[str], Any]) -> PlainValidator:
+def parsed(what: str, remedy: str, parse: Callable[[str], Any]) -> PlainValidator:
     """A validator of text; ``parse`` gives None or raises ValueError where the text is not ``what``."""
 
     def validate(value: Any) -> Any:
@@ -30,20 +30,20 @@ def read(what: str, remedy: str, parse: Callable[[str], Any]) -> PlainValidator:
         except ValueError:
             result = None
         if result is None:
-            raise wrong(f"{shown(value)} is not {what}", remedy)
+            raise invalid(f"{shown(value)} is not {what}", remedy)
         return result
 
     return PlainValidator(validate)
 
 
-def whole(what: str, low: int, high: int) -> PlainValidator:
+def whole_number(what: str, low: int, high: int) -> PlainValidator:
     """A validator of whole numbers within these bounds, as they are written in decimal or hexadecimal."""
 
     def parse(text: str) -> int | None:
         number = int(text, 0) if NUMBER.fullmatch(text) else -1
         return number if low <= number <= high else None
 
-    return read(what, f"Write a whole number from {low} to {high}.", parse)
+    return parsed(what, f"Write a whole number from {low} to {high}.", parse)
 
 
 def choice(what: str, *words: str, former: Mapping[str, str] | None = None) -> PlainValidator:
@@ -53,29 +53,29 @@ def choice(what: str, *words: str, former: Mapping[str, str] | None = None) -> P
         if text in words:
             return text
         close = (former or {}).get(text) or nearest(text.lower(), words)
-        remedy = f"Did you mean {close!r}?" if close else f"Write {either(words)}."
-        raise wrong(f"{shown(text)} is not {what}", remedy)
+        remedy = f"Did you mean {close!r}?" if close else f"Write {join_or(words)}."
+        raise invalid(f"{shown(text)} is not {what}", remedy)
 
-    return read(what, f"Write {either(words)}.", parse)
+    return parsed(what, f"Write {join_or(words)}.", parse)
 
 
-def integer(low: int, high: int) -> WithJsonSchema:
+def integer_schema(low: int, high: int) -> WithJsonSchema:
     """What JSON Schema says of whole numbers within these bounds."""
     return WithJsonSchema({"type": "integer", "minimum": low, "maximum": high})
 
 
-def string(what: str, pattern: re.Pattern[str] | None = None) -> dict[str, Any]:
+def string_schema(what: str, pattern: re.Pattern[str] | None = None) -> dict[str, Any]:
     """What JSON Schema says of text that is to be read as ``what``."""
     schema: dict[str, Any] = {"type": "string", "$comment": what}
     return schema if pattern is None else {**schema, "pattern": f"^({pattern.pattern})$"}
 
 
-def listed(value: Any) -> Any:
+def as_list(value: Any) -> Any:
     """Take one value for a list of one."""
     return value if isinstance(value, list) else [value]
 
 
-def one_or_list(what: str) -> WithJsonSchema:
+def one_or_list_schema(what: str) -> WithJsonSchema:
     """What JSON Schema says of text, or a list of texts."""
-    item = string(what)
+    item = string_schema(what)
     return WithJsonSchema({"anyOf": [item, {"type": "array", "items": item}]})

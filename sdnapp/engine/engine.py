@@ -19,7 +19,7 @@ from flows.diff import urgent
 from flows.flow import FlowKey, Meter
 from flows.tables import Table
 from sdnapp.config import Problem
-from sdnapp.config.names import is_note
+from sdnapp.config.names import is_iface_id_port
 from sdnapp.engine.announcing import TICK as ANNOUNCING
 from sdnapp.engine.announcing import Announcements
 from sdnapp.engine.binding import binding_alarms, binding_notes
@@ -300,9 +300,9 @@ class Engine:
         self._state = step(self._state, seen)
         for interface, change in latest.items():
             fields: dict[str, Any] = {"host": host, "port": interface}
-            if change.ofport is None and not is_note(interface):
+            if change.ofport is None and not is_iface_id_port(interface):
                 yield Note("port.removed", fields)
-            elif change.ofport != number.get(interface) and not is_note(interface):
+            elif change.ofport != number.get(interface) and not is_iface_id_port(interface):
                 yield Note("port.added", {**fields, "ofport": change.ofport})
 
     def _hear(self, session: Session, event: FromBridge) -> list[Effect]:

@@ -34,7 +34,7 @@ def bind(overlay: Overlay, interfaces: Mapping[str, Mapping[str, int]]) -> Overl
     ``interfaces``: by host, the identity that each noted interface has. A port has the MAC that the file
     gives it where it is certain that it is nowhere else; otherwise its MAC is learned like any other.
     """
-    bound = {names.identity(port.iface_id): port for port in overlay.bound.values()}
+    bound = {names.iface_id_hash(port.iface_id): port for port in overlay.bound.values()}
     places: dict[str, list[Port]] = {}
     for host, noted in sorted(interfaces.items()) if bound else ():
         for interface, identity in sorted(noted.items()):

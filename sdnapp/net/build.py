@@ -19,11 +19,11 @@ from ipaddress import (
 from typing import Literal, NamedTuple
 
 from sdnapp.config import Config, Results, names, schema
-from sdnapp.config.addresses import homes
+from sdnapp.config.addresses import network_candidates
 from sdnapp.config.devices import device_of, iface_id_of, mac_of
-from sdnapp.config.external_vteps import kind_of
+from sdnapp.config.external_vteps import encapsulation_of
 from sdnapp.config.inet import Endpoint, Written
-from sdnapp.config.port_security import is_strict
+from sdnapp.config.port_security import has_port_security
 from sdnapp.config.scalars import LOOP_HOLD
 from sdnapp.net.mesh import DST_PORT, Mesh, Tunnels
 from sdnapp.net.model import (
@@ -129,7 +129,7 @@ def _on_host(
             own = _of(port, rest.networks)
             ports.append(results.of(each, _port, each, port, own, host.vlans, ofport, rest.guarded))
         else:
-            kind = kind_of(rest.settings, port)
+            kind = encapsulation_of(rest.settings, port)
             ports.append(results.of(each, _stranger, each, port, kind, host.vtep, ofport))
     tunnels = results.of(name, Tunnels, name, met, rest.mesh)
     return results.of(name, _host, name, host, tuple(ports), tunnels, rest.controller)
@@ -224,7 +224,7 @@ def _bound(name: str, port: schema.Port, networks: _Networks, guarded: bool) -> 
 
 
 def _security(name: str, port: schema.Port, networks: _Networks, *, guarded: bool) -> Security:
-    only = mac_of(name, port) if is_strict(name, port, networks) else None
+    only = mac_of(name, port) if has_port_security(name, port, networks) else None
     looped = only is None and (guarded if port.loop_protect is None else port.loop_protect)
     return Security(only, frozenset(port.roles), looped)
 
@@ -232,7 +232,9 @@ def _security(name: str, port: schema.Port, networks: _Networks, *, guarded: boo
 def _attachments(port: schema.Port, networks: _Networks, vlans: Mapping[str, int]) -> tuple[Attachment, ...]:
     addresses: dict[str, list[Interface]] = {path: [] for path in port.networks}
     for address in port.address:
-        home = next(path for path, doubt in homes(address, port, networks).items() if doubt is None)
+        home = next(
+            path for path, doubt in network_candidates(address, port, networks).items() if doubt is None
+        )
         addresses[home].append(_with_prefix(address, networks[home]))
     attachments = [
         Attachment(path, tag, tagged=True, addresses=tuple(addresses[path]))

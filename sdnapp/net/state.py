@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from sdnapp.config.names import noted, tunnel_interface
+from sdnapp.config.names import decode_iface_ids, tunnel_interface
 from sdnapp.frames.packet import link_local_text
 from sdnapp.net.addresses import NO_ADDRESSES, Addresses
 from sdnapp.net.binding import roaming
@@ -63,7 +63,7 @@ class Ports:
             peer={ofport: peer for peer, kinds in tunnels.items() for ofport in kinds.values()},
             wanted=wanted,
             choice=any(kinds.keys() != {wanted[peer]} for peer, kinds in tunnels.items()),
-            noted=noted(number),
+            noted=decode_iface_ids(number),
             dead=frozenset(
                 name for kinds in tunnels.values() for n in kinds.values() if (name := names[n]) in dead
             ),

@@ -17,7 +17,7 @@ def wanted(overlay: Overlay, host: Host, ports: Mapping[str, Port]) -> Iterator[
     """The notes that there should be, given the ports that there are."""
     for port, iface_id, name in _bound(overlay, host, ports):
         if (port.number or 0) > 0:
-            note = names.note(port.number or 0, port.name, iface_id)
+            note = names.iface_id_port_names(port.number or 0, port.name, iface_id)
             for one, other in (note, reversed(note)):
                 yield Port(
                     name=one,
@@ -31,7 +31,7 @@ def wanted(overlay: Overlay, host: Host, ports: Mapping[str, Port]) -> Iterator[
 
 def present(host: Host, ports: Mapping[str, Port]) -> Iterator[Port]:
     """The notes that there are."""
-    return (port for port in ports.values() if names.is_note(port.name) and port.owner == host.name)
+    return (port for port in ports.values() if names.is_iface_id_port(port.name) and port.owner == host.name)
 
 
 def changes(overlay: Overlay, host: Host, ports: Mapping[str, Port]) -> list[tuple[Port | None, Port | None]]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sdnapp.config.names import is_note
+from sdnapp.config.names import is_iface_id_port
 from sdnapp.net import lacks
 from sdnapp.provision.ovs_library import (
     Connection,
@@ -199,7 +199,9 @@ class Database:
         """Translate the notes of a bridge and the ports that are not ours: a small part, in a short time."""
         rows = (row for row in self._rows("Bridge") if row.name == bridge)
         ports = ((port, port.name) for row in rows for port in row.ports)
-        some = ((port, name) for port, name in ports if is_note(name) or OWNER not in port.external_ids)
+        some = (
+            (port, name) for port, name in ports if is_iface_id_port(name) or OWNER not in port.external_ids
+        )
         return {name: _port(port, port.interfaces[0], bridge) for port, name in some if port.interfaces}
 
     def apply(self, changes: Iterable[Change], owner: str) -> None:

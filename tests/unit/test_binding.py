@@ -58,21 +58,21 @@ def tunnel(host: str) -> int:
 
 
 def test_a_note_says_which_iface_id_an_interface_has() -> None:
-    assert names.noted(plugged("vnet0", 7, "x-1")) == {"vnet0": names.identity("x-1")}
-    assert all(len(name) <= names.MAX_INTERFACE for name in names.note(65279, "vnet0", "x-1"))
+    assert names.decode_iface_ids(plugged("vnet0", 7, "x-1")) == {"vnet0": names.iface_id_hash("x-1")}
+    assert all(len(name) <= names.MAX_INTERFACE for name in names.iface_id_port_names(65279, "vnet0", "x-1"))
 
 
 def test_another_interface_that_gets_its_number_does_not_get_its_iface_id() -> None:
     ports = dict(PLUGGED)
     del ports["vnet0"]
 
-    assert names.noted(ports) == {}
-    assert names.noted({**ports, "vnet1": 7}) != {"vnet1": names.identity("x-1")}
-    assert names.noted({**ports, "vnet0": 8}) == {}
+    assert names.decode_iface_ids(ports) == {}
+    assert names.decode_iface_ids({**ports, "vnet1": 7}) != {"vnet1": names.iface_id_hash("x-1")}
+    assert names.decode_iface_ids({**ports, "vnet0": 8}) == {}
 
 
 def test_an_interface_with_two_notes_is_nobody() -> None:
-    assert names.noted({**PLUGGED, **plugged("vnet0", 7, "guest")}) == {}
+    assert names.decode_iface_ids({**PLUGGED, **plugged("vnet0", 7, "guest")}) == {}
 
 
 def test_nobody_hears_of_a_port_that_is_nowhere() -> None:

@@ -24,7 +24,7 @@ def there(*ports: Port) -> dict[str, Port]:
 def test_an_interface_with_the_iface_id_of_a_port_gets_a_note() -> None:
     note = list(iface_id_ports.wanted(OVERLAY, HOST1, there(tap())))
 
-    assert tuple(port.name for port in note) == names.note(7, "vnet0", "x-1")
+    assert tuple(port.name for port in note) == names.iface_id_port_names(7, "vnet0", "x-1")
     assert [dict(port.options)["peer"] for port in note] == [port.name for port in reversed(note)]
     assert {(port.type, port.owner, port.bridge) for port in note} == {("patch", "host1", "br-int")}
 
