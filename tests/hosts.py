@@ -54,7 +54,7 @@ def after(host: World, want: Wanted) -> World:
     bridge = next((t for t in want.things if isinstance(t, Bridge) and t.uplink), None)
     if bridge is None or bridge.uplink is None:
         return world(*want.things, devices=tuple(host.devices.values()))
-    uplink = replace(host.devices[bridge.uplink.device], addresses=(), routes=frozenset(), deaf=True)
+    uplink = replace(host.devices[bridge.uplink.device], addresses=(), routes=frozenset(), stack_blocked=True)
     had = bridge.uplink
     moved = Device(PHYSICAL_BRIDGE, uplink.mac, 1500, True, False, had.addresses, had.routes, had.broadcast)
     return world(*want.things, devices=(uplink, moved))

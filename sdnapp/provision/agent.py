@@ -23,10 +23,10 @@ from sdnapp.config_file import Loader, Watch, inotify
 from sdnapp.net import lacks
 from sdnapp.provision import drain, netns
 from sdnapp.provision.converge import Goal, Outcome, converge, look
-from sdnapp.provision.iface_id_thread import Notetaker
+from sdnapp.provision.iface_id_thread import IfaceIdPublisher
 from sdnapp.provision.ovs_library import Poller
 from sdnapp.provision.ovsdb import Conflict, Database, Unreachable
-from sdnapp.provision.tunnel_neighbors import Keeper
+from sdnapp.provision.tunnel_neighbors import TunnelNeighborRefresher
 from sdnapp.provision.world import Port, World
 from sdnapp.supervisor import Presence
 
@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 RETRY = 1.0
 """Seconds between attempts to reach an OVSDB that was not there at the start."""
 
-DEAF = 16.0
+RETRY_BACKOFF_MAX = 16.0
 """Seconds at most in which news of devices are no reason to try again what went wrong before, unless the host
 is another than after the last try. Each time it is twice as long: trying may itself be what there is news of.
 """
@@ -44,12 +44,12 @@ GLANCE = 1.0
 """Seconds meanwhile between two looks at whether the host has changed."""
 
 SETTLE = 30
-"""Milliseconds without news after which a burst of them is over: no less than execute.CALM."""
+"""Milliseconds without news after which a burst of them is over: no less than execute.PAUSE."""
 
-PRECEDENCE = 0.1
+CONTROLLER_HEAD_START = 0.1
 """Seconds for the controller to program what a changed file asks for, before devices change.
 
-At the same moment they would make a userspace datapath lose packets (see execute.CALM).
+At the same moment they would make a userspace datapath lose packets (see execute.PAUSE).
 """
 
 _GROUPS = 0x1 | 0x10 | 0x100  # links, IPv4 addresses, IPv6 addresses: RTMGRP_* of linux/rtnetlink.h
@@ -64,14 +64,17 @@ def watch(path: str, goal: Goal, remote: str) -> None:
     """
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _stop)
-    signal.signal(signal.SIGHUP, _go_on)
+    signal.signal(signal.SIGHUP, _ignore_hangup)
     goal = replace(goal, noting=False)
     with Watch(path) as file:
         devices, loader, presence = _Devices(), Loader(path, file), Presence()
         goal = _reload(loader, goal)  # it may have changed before it was watched
         database = _connect(remote, presence)
-        keeper, notetaker = Keeper(database.directory), Notetaker(remote, goal.host)
-        outcome, deaf = Outcome(), 0.0
+        refresher, publisher = (
+            TunnelNeighborRefresher(database.directory),
+            IfaceIdPublisher(remote, goal.host),
+        )
+        outcome, backoff = Outcome(), 0.0
         since: dict[Port, float] = {}
         keys = _Keys()
         connected = ready = False
@@ -81,24 +84,24 @@ def watch(path: str, goal: Goal, remote: str) -> None:
             if database.connected != connected:
                 connected = database.connected
                 log.info("OVSDB at %s %s", remote, "answers" if connected else "is gone; waiting")
-            notetaker.follow(goal.overlay)
+            publisher.follow(goal.overlay)
             if connected:
-                time.sleep(PRECEDENCE if goal is not provisioned else 0)
+                time.sleep(CONTROLLER_HEAD_START if goal is not provisioned else 0)
                 provisioned = goal
                 now = time.monotonic()
                 found = _converge(goal, database, drain.overdue(since, now), presence)
                 before, outcome = outcome, found
                 since = {port: since.get(port, now) for port in outcome.lingering}
-                keeper.keep(_remotes(goal, database))
+                refresher.keep(_remotes(goal, database))
                 database.acquaint()
                 _log_outcome(outcome, before)
                 _tell_controller(goal, database, outcome.problems)
                 same = outcome.problems and outcome.problems == before.problems
-                deaf = min(2 * deaf or 1.0, DEAF) if same else 0.0
+                backoff = min(2 * backoff or 1.0, RETRY_BACKOFF_MAX) if same else 0.0
                 if not ready:
                     log.info("ready")
                     ready = True
-                devices.deafen(deaf, database)
+                devices.back_off(backoff, database)
             presence.ready(_status(remote, connected=connected, problems=outcome.problems))
             keys.follow(goal)
             for pause in drain.pauses():
@@ -123,7 +126,7 @@ def _stop(_number: int, _frame: FrameType | None) -> None:
     sys.exit(0)
 
 
-def _go_on(_number: int, _frame: FrameType | None) -> None:
+def _ignore_hangup(_number: int, _frame: FrameType | None) -> None:
     """Read the file again, asks SIGHUP: it is watched anyway."""
 
 
@@ -249,7 +252,7 @@ class _Devices:
         self._kept: World | None = None
         self._unread = self._late = False
 
-    def deafen(self, seconds: float, database: Database) -> None:
+    def back_off(self, seconds: float, database: Database) -> None:
         """Keep news until then, as long as the host remains what it is now."""
         self._listening, self._glance = (
             time.monotonic() + pause for pause in (seconds, min(seconds, GLANCE))

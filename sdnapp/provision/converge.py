@@ -13,9 +13,9 @@ from pyroute2.netlink.exceptions import NetlinkError
 from sdnapp.net.model import Overlay, TlsFiles
 from sdnapp.provision import appctl, drain, execute, kernel, opened
 from sdnapp.provision.desired import Wanted, desire
-from sdnapp.provision.execute import Failed, Pace
+from sdnapp.provision.execute import Failed, RateLimiter
 from sdnapp.provision.ovsdb import Conflict, Database, Rejected, Switch, Unreachable
-from sdnapp.provision.plan import Change, Hand, Move, Plan, Reopen, Step, diff
+from sdnapp.provision.plan import Change, Move, Plan, Reopen, SetUplinkExclusive, Step, diff
 from sdnapp.provision.world import Bridge, Port, Tls, Workload, World
 from sdnapp.signals import held_back
 from sdnapp.tls import Unusable, client_context
@@ -146,7 +146,7 @@ def converge(
             lingering, silence = drain.in_use(awaited - overdue, database)
             ends = [replace(end, awaits=frozenset()) for end in planned.ends if not end.awaits & lingering]
             if ends:  # flows may have changed just now
-                time.sleep(execute.CALM)
+                time.sleep(execute.PAUSE)
             problems += silence + _execute(ends, world, goal.host, database, say)
         except Conflict as conflict:
             reason = str(conflict)
@@ -185,7 +185,7 @@ def pause_between(steps: Iterable[Step], world: World) -> float:
     staying = (bridge for name, bridge in world.bridges.items() if name not in gone)
     if not any(bridge.datapath_type == "netdev" for bridge in staying):
         return 0.0
-    return execute.CALM if disturbances * execute.CALM <= LEISURE else execute.BRISK
+    return execute.PAUSE if disturbances * execute.PAUSE <= LEISURE else execute.BRISK
 
 
 def _disturbances(step: Step) -> int:
@@ -204,13 +204,13 @@ def _execute(
     steps: Collection[Step], world: World, owner: str, database: Database, say: Callable[[str], None]
 ) -> list[str]:
     """Do all the steps that can be done, from this world on; returns what went wrong, in words."""
-    pace = Pace(pause_between(steps, world))
+    pace = RateLimiter(pause_between(steps, world))
     problems: list[str] = []
     without_device: set[str] = set()
     last: Step | None = None
     for batch in _batches(steps, apart=pace.seconds > 0):
         if last is not None and _is_for_switch(last) != _is_for_switch(batch[0]):
-            time.sleep(execute.CALM)
+            time.sleep(execute.PAUSE)
         last = batch[0]
         changes = [step for step in batch if isinstance(step, Change)]
         try:
@@ -233,7 +233,7 @@ def _execute(
     return problems
 
 
-def _reopen(steps: Iterable[Step], database: Database, pace: Pace) -> None:
+def _reopen(steps: Iterable[Step], database: Database, pace: RateLimiter) -> None:
     for step in steps:
         if isinstance(step, Reopen):
             pace.wait()
@@ -242,11 +242,11 @@ def _reopen(steps: Iterable[Step], database: Database, pace: Pace) -> None:
     database.reconfigure()
 
 
-def _change_kernel(first: Step, changes: list[Change], owner: str, pace: Pace) -> None:
+def _change_kernel(first: Step, changes: list[Change], owner: str, pace: RateLimiter) -> None:
     if isinstance(first, Move):
         execute.move(first)
-    elif isinstance(first, Hand):
-        execute.hand(first)
+    elif isinstance(first, SetUplinkExclusive):
+        execute.set_uplink_exclusive(first)
     elif _is_end_of_veth(first):
         execute.delete([change.thing.name for change in changes], pace)
     elif isinstance(first, Change):

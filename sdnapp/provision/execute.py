@@ -23,7 +23,7 @@ from sdnapp.net.mtu import USUAL_MTU
 from sdnapp.provision import ethtool, ingress, netlink, netns
 from sdnapp.provision.appctl import Control, NoAnswer, Refused, process
 from sdnapp.provision.kernel import DOOMED, GROUP, INNER, RTNH_F_ONLINK, ipv6_switch
-from sdnapp.provision.plan import Change, Hand, Move, Reopen
+from sdnapp.provision.plan import Change, Move, Reopen, SetUplinkExclusive
 from sdnapp.provision.world import Namespace, Route, Workload
 
 # Attributes: IFLA_* and VETH_INFO_PEER of linux/if_link.h and linux/veth.h, IFA_* of linux/if_addr.h.
@@ -35,7 +35,7 @@ _ADDRESS_ADDRESS, _ADDRESS_LOCAL, _ADDRESS_BROADCAST, _ADDRESS_FLAGS = 1, 2, 4, 
 
 
 _ON = netlink.IFF_UP | netlink.IFF_PROMISC
-"""Open vSwitch would make a device promiscuous, and lose packets of others as it hears of that (``CALM``)."""
+"""Open vSwitch would make a device promiscuous, and lose packets of other ports meanwhile (``PAUSE``)."""
 
 _DATAPATH = "netdev@ovs-netdev"
 """The one datapath that all bridges of type netdev have: ovs-dpctl(8)."""
@@ -49,7 +49,7 @@ of all others, as the bridge's own device follows. So it is the same for all, an
 follow the encapsulation.
 """
 
-CALM = 0.03
+PAUSE = 0.03
 """Seconds between changes of devices, and between these and changes of bridges.
 
 Each makes Open vSwitch read its routes anew, and changes of bridges and of their flows have it examine anew
@@ -65,7 +65,7 @@ At 5 ms it is more than without any pause: so long after it last began, Open vSw
 """
 
 
-class Pace:
+class RateLimiter:
     """Keeps what disturbs Open vSwitch so many seconds apart."""
 
     def __init__(self, seconds: float) -> None:
@@ -93,7 +93,7 @@ def _in_words() -> Iterator[None]:
         raise Failed(error.strerror or str(error)) from error
 
 
-def apply(change: Change, owner: str, pace: Pace) -> None:
+def apply(change: Change, owner: str, pace: RateLimiter) -> None:
     """Create, change or delete one namespace, or create or change a workload. Raises ``Failed``."""
     with _in_words():
         match change.old, change.new:
@@ -105,7 +105,7 @@ def apply(change: Change, owner: str, pace: Pace) -> None:
                 _apply_workload(old, new, pace)
 
 
-def delete(devices: Iterable[str], pace: Pace) -> None:
+def delete(devices: Iterable[str], pace: RateLimiter) -> None:
     """Take these devices of the host down, then delete all at once, which takes the kernel as long as one.
 
     Raises ``Failed``.
@@ -121,11 +121,11 @@ def delete(devices: Iterable[str], pace: Pace) -> None:
             netlink.change(home, netlink.LINK + netlink.DELETE, netlink.IFINFOMSG.pack(0, 0, 0, 0, 0), doomed)
 
 
-def _apply_workload(old: Workload | None, new: Workload, pace: Pace) -> None:
+def _apply_workload(old: Workload | None, new: Workload, pace: RateLimiter) -> None:
     with netns.inside(new.namespace):
         there, control = netlink.rtnetlink(), ethtool.control_socket()
     with there, control, netlink.rtnetlink() as home, ethtool.control_socket() as ours:
-        mark, up = b"" if old is None else netlink.attribute(_GROUP, GROUP), pace.seconds < CALM
+        mark, up = b"" if old is None else netlink.attribute(_GROUP, GROUP), pace.seconds < PAUSE
         if old is None:
             _delete_leftover(there, new.device)
             pace.wait()
@@ -148,7 +148,7 @@ def _apply_workload(old: Workload | None, new: Workload, pace: Pace) -> None:
         netlink.set_link(there, netns.LOOPBACK)
         if old.datapath != new.datapath:
             ethtool.turn(control, new.device, ethtool.TX_CHECKSUM, on=new.datapath == "system")
-            (ingress.undeafen if new.datapath == "system" else ingress.deafen)(home, end)
+            (ingress.unblock_host_stack if new.datapath == "system" else ingress.block_host_stack)(home, end)
         _set_addresses(there, inner, old.addresses, new.addresses)
         _set_vlans(there, control, inner, old, new)
 
@@ -305,14 +305,16 @@ def detach(step: Reopen, directory: Path) -> None:
             raise Failed("ovs-vswitchd does not answer") from None
 
 
-def hand(step: Hand) -> None:
+def set_uplink_exclusive(step: SetUplinkExclusive) -> None:
     """Let Open vSwitch alone have what an uplink receives, or the host's stack too. Raises ``Failed``.
 
     Open vSwitch reads into buffers of the device's MTU: what the device had joined would not fit.
     """
     with _in_words(), netlink.rtnetlink() as home, ethtool.control_socket() as control:
         ethtool.turn(control, step.device, ethtool.GRO, on=not step.to_switch)
-        (ingress.deafen if step.to_switch else ingress.undeafen)(home, _index(step.device))
+        (ingress.block_host_stack if step.to_switch else ingress.unblock_host_stack)(
+            home, _index(step.device)
+        )
 
 
 def _index(device: str) -> int:

@@ -25,7 +25,7 @@ RETRY = 1.0
 """Seconds until OVSDB is tried again after it was not reached."""
 
 
-class Notetaker:
+class IfaceIdPublisher:
     """A thread that keeps the notes of one host."""
 
     def __init__(self, remote: str, host: str) -> None:

@@ -27,7 +27,7 @@ _DIRECT_ACTION = 1  # TCA_BPF_FLAG_ACT_DIRECT: what the program returns is what 
 _DROP = struct.pack("=HBBI", 0x06, 0, 0, 2)  # one instruction of classic BPF: return TC_ACT_SHOT
 
 
-def deaf(rtnetlink: socket.socket) -> frozenset[int]:
+def blocked_devices(rtnetlink: socket.socket) -> frozenset[int]:
     """Find the devices of a namespace whose host's stack is kept from them, by index. Raises OSError."""
     return frozenset(i for i in _with_qdisc(rtnetlink) if _PREFERENCE in _preferences(rtnetlink, i, _INGRESS))
 
@@ -46,7 +46,7 @@ def _preferences(rtnetlink: socket.socket, index: int, parent: int) -> frozenset
     return frozenset(netlink.TCMSG.unpack(answer.fixed)[4] >> 16 for answer in found)
 
 
-def deafen(rtnetlink: socket.socket, index: int) -> None:
+def block_host_stack(rtnetlink: socket.socket, index: int) -> None:
     """Keep the host's stack from what device ``index`` receives. Raises OSError."""
     qdisc, one = netlink.QDISC + netlink.NEW, netlink.FILTER + netlink.NEW
     program = (
@@ -63,7 +63,7 @@ def deafen(rtnetlink: socket.socket, index: int) -> None:
         netlink.change(rtnetlink, one, fixed, netlink.attribute(_KIND, "bpf"), options, flags=netlink.CREATE)
 
 
-def undeafen(rtnetlink: socket.socket, index: int) -> None:
+def unblock_host_stack(rtnetlink: socket.socket, index: int) -> None:
     """Let the host's stack have what device ``index`` receives; the qdisc goes unless others use it."""
     if index not in _with_qdisc(rtnetlink):
         return

@@ -84,12 +84,12 @@ def read() -> Kernel:
     """Read the devices of this namespace, and all namespaces that have a name. Raises OSError."""
     with netlink.rtnetlink() as home:
         links = _links(home)
-        deaf = ingress.deaf(home)
-        devices = _devices(home, links, deaf)
+        stack_blocked = ingress.blocked_devices(home)
+        devices = _devices(home, links, stack_blocked)
     namespaces: dict[str, Namespace] = {}
     workloads: dict[str, Workload] = {}
     for name in netns.names():
-        namespaces[name], found = _namespace(name, links, deaf)
+        namespaces[name], found = _namespace(name, links, stack_blocked)
         workloads.update((workload.name, workload) for workload in found)
     ends = (link for link in links.values() if link.kind == "veth" and link.group in (GROUP, DOOMED))
     workloads.update((end.name, _cut_off(end)) for end in ends if end.name not in workloads)
@@ -157,7 +157,9 @@ def _addresses(rtnetlink: socket.socket) -> Iterator[_Address]:
         yield _Address(index, address, 4 in of, scope, netlink.number(of.get(8)) or flags)
 
 
-def _devices(home: socket.socket, links: dict[int, _Link], deaf: frozenset[int]) -> dict[str, Device]:
+def _devices(
+    home: socket.socket, links: dict[int, _Link], stack_blocked: frozenset[int]
+) -> dict[str, Device]:
     addresses: dict[int, list[_Address]] = {index: [] for index in links}
     for address in _addresses(home):
         learned = not address.flags & IFA_F_PERMANENT or address.interface.is_link_local
@@ -174,7 +176,7 @@ def _devices(home: socket.socket, links: dict[int, _Link], deaf: frozenset[int])
             mac=link.mac,
             mtu=link.mtu,
             up=link.up,
-            deaf=index in deaf,
+            stack_blocked=index in stack_blocked,
             addresses=tuple(str(address.interface) for address in addresses[index]),
             routes=frozenset(routes[index]),
             broadcast=frozenset(str(a.interface) for a in addresses[index] if a.broadcast),
@@ -204,7 +206,7 @@ def _route(answer: netlink.Answer) -> tuple[int | None, Route | None]:
 
 
 def _namespace(
-    name: str, host_links: dict[int, _Link], deaf: frozenset[int]
+    name: str, host_links: dict[int, _Link], stack_blocked: frozenset[int]
 ) -> tuple[Namespace, list[Workload]]:
     """Read namespace ``name`` and the veths of ours that lead into it; of a stranger's, nothing more."""
     try:
@@ -229,7 +231,7 @@ def _namespace(
             if end is None or inner.kind != "veth" or not _is_our_end(end, index):
                 continue
             offloads = ethtool.get(control, inner.name, ethtool.TX_CHECKSUM)
-            hears = end.index not in deaf
+            hears = end.index not in stack_blocked
             workloads[index] = Workload(
                 name=end.name,
                 owner=owner,
@@ -250,7 +252,7 @@ def _namespace(
         and link.kind not in FALLBACK_KINDS
         and not (link.kind == "veth" and link.group == INNER)
     )
-    return Namespace(name, owner, strangers=strangers), list(workloads.values())
+    return Namespace(name, owner, unmanaged_devices=strangers), list(workloads.values())
 
 
 def _vlans(

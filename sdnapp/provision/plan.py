@@ -75,7 +75,7 @@ class Move:
 
 
 @dataclass(frozen=True, slots=True)
-class Hand:
+class SetUplinkExclusive:
     """Let Open vSwitch alone have what an uplink receives, or the host's own stack too."""
 
     device: str
@@ -97,7 +97,7 @@ class Reopen:
         return f"{'reopen':{VERB_WIDTH}} port {self.device} on {self.bridge}"
 
 
-Step = Change | Move | Hand | Reopen
+Step = Change | Move | SetUplinkExclusive | Reopen
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +150,7 @@ def diff(wanted: Wanted, world: World, owner: str) -> Plan:
     uplinks = [bridge.uplink.device for bridge in bridges if bridge.uplink]
     others = [b.uplink.device for b in world.bridges.values() if b.uplink and b.owner != owner]
     steps: list[Step] = [
-        *_hands(world, to_host=world.devices.keys() - {*uplinks, *others, *world.workloads}),
+        *_uplink_changes(world, to_host=world.devices.keys() - {*uplinks, *others, *world.workloads}),
         *back,
         *(Change(c.old, None) for c in replaced),
         *displaced,
@@ -164,7 +164,7 @@ def diff(wanted: Wanted, world: World, owner: str) -> Plan:
         *of(Bridge, gone),
         *of(Tls, gone),
         *_moves(bridges, world),
-        *_hands(world, to_switch=uplinks),
+        *_uplink_changes(world, to_switch=uplinks),
         *of(Workload, gone),
         *of(Namespace, gone),
     ]
@@ -262,7 +262,7 @@ def _strangers(thing: Thing, world: World, owner: str) -> list[str]:
     """Name what would go with ``thing`` and is not ours."""
     if isinstance(thing, Bridge):
         return sorted(p.name for p in world.ports.values() if p.bridge == thing.name and p.owner != owner)
-    return sorted(thing.strangers) if isinstance(thing, Namespace) else []
+    return sorted(thing.unmanaged_devices) if isinstance(thing, Namespace) else []
 
 
 def _awaiting(gone: Iterable[Change], used: Mapping[str, Port]) -> Iterable[Change]:
@@ -300,12 +300,14 @@ def _is_another(old: Workload, new: Thing | None) -> bool:
     return isinstance(new, Workload) and (old.namespace, old.device) != (new.namespace, new.device)
 
 
-def _hands(world: World, *, to_host: Iterable[str] = (), to_switch: Iterable[str] = ()) -> Iterable[Hand]:
+def _uplink_changes(
+    world: World, *, to_host: Iterable[str] = (), to_switch: Iterable[str] = ()
+) -> Iterable[SetUplinkExclusive]:
     """Whose stack gets what an uplink receives, where that is not so already."""
     for devices, wanted in ((to_host, False), (to_switch, True)):
         for name in sorted(devices):
-            if name in world.devices and world.devices[name].deaf != wanted:
-                yield Hand(name, to_switch=wanted)
+            if name in world.devices and world.devices[name].stack_blocked != wanted:
+                yield SetUplinkExclusive(name, to_switch=wanted)
 
 
 def _moves(bridges: Iterable[Bridge], world: World) -> Iterable[Move]:

@@ -45,7 +45,7 @@ class Hop:
     address: str
 
 
-class Keeper:
+class TunnelNeighborRefresher:
     """A thread that keeps the neighbours of some tunnels known."""
 
     def __init__(self, directory: Path) -> None:

@@ -165,14 +165,14 @@ class Port:
 
 @dataclass(frozen=True, slots=True)
 class Namespace:
-    """A network namespace. ``strangers`` are the devices in it that are not ours: with them it stays."""
+    """A network namespace. It is not removed while ``unmanaged_devices`` are in it: those made by others."""
 
     kind: ClassVar[str] = "namespace"
     name: str
     owner: str | None
     complete: bool = True
     """Not just the name of one, left by a run that was killed."""
-    strangers: frozenset[str] = field(default=frozenset(), compare=False)
+    unmanaged_devices: frozenset[str] = field(default=frozenset(), compare=False)
 
     @property
     def place(self) -> str:
@@ -248,7 +248,7 @@ class Device:
     mac: str
     mtu: int
     up: bool
-    deaf: bool = False
+    stack_blocked: bool = False
     """Whether the host's own stack is kept from what arrives."""
     addresses: tuple[str, ...] = ()
     routes: frozenset[Route] = frozenset()
@@ -284,7 +284,7 @@ class World:
         """
         record, there = bridge.uplink, self.devices.get(bridge.name)
         uplink = self.devices.get(record.device) if record else None
-        if not (record and there and there.up and uplink and uplink.deaf):
+        if not (record and there and there.up and uplink and uplink.stack_blocked):
             return record
         if set(record.addresses) & set(there.addresses):
             now = there.addresses, there.routes, there.broadcast

@@ -15,7 +15,7 @@ class Scope:
     """What a fault hits; ``words`` say what was done. Streams with an end there may lose packets.
 
     ``blips``: hosts where a userspace datapath stands still for a moment, as it does while a device of it
-    goes or comes (``sdnapp.provision.execute.CALM``); streams there may lose packets for ``BLIP_MS``.
+    goes or comes (``sdnapp.provision.execute.PAUSE``); streams there may lose packets for ``BLIP_MS``.
     ``alarms``: kinds of alarms that it may leave for a while, as ``/v1/alarms`` names them.
     ``forgets``: a controller starts without the file that was in force. If another one changes just then what
     is said on the wire, no bridge waits for others.

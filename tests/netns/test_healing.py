@@ -107,7 +107,7 @@ def test_a_host_where_something_else_stays_wrong_is_mended_as_fast(running: Runn
 
 @pytest.mark.alone
 def test_a_veth_that_is_made_anew_costs_other_ports_nothing(running: Running) -> None:
-    """What its deletion itself costs them is not ours: two changes of a device at once (execute.CALM)."""
+    """What its deletion itself costs them is not ours: two changes of a device at once (execute.PAUSE)."""
     lost = []
     for command in ("ip link del red1", "ip -n red1 link del eth0", "ip netns del red1"):
         until(lambda: whole(running), WHOLE, "it was broken before")

@@ -20,7 +20,7 @@ from flows.tables import Table
 from sdnapp.lab import services
 from sdnapp.lab.packet_loss import Count
 from sdnapp.lab.stream import streaming
-from sdnapp.provision.execute import CALM
+from sdnapp.provision.execute import PAUSE
 from tests.netns.conftest import Running, sdnapp, until
 
 pytestmark = pytest.mark.alone
@@ -298,7 +298,7 @@ def test_a_host_that_cannot_hear_the_controller_holds_up_nobody_and_catches_up(t
     barred = three.overlay.controller.target.split(":")[1]
     with witness(three, *RED, *BLUE, quiet=FADING) as seen:
         three.run("host2", "ip", "route", "add", "prohibit", barred)
-        time.sleep(CALM)
+        time.sleep(PAUSE)
         Path(three.lab.file).write_text(TEXT.replace("vni: 5010", "vni: 6010"))
         until(lambda: "host1" in seen.sent)
         time.sleep(FADING)
@@ -332,7 +332,7 @@ def test_the_encapsulation_changes_under_traffic(three: Running) -> None:
 def test_neighbours_of_a_change_notice_nothing(
     three: Running, change: list[tuple[str, str]], times: int
 ) -> None:
-    """Devices of a host change while a controller programs its bridge: see ``execute.CALM``."""
+    """Devices of a host change while a controller programs its bridge: see ``execute.PAUSE``."""
     with witness(three, *RED, *BLUE) as seen:
         for _ in range(times):
             with edited(seen, *change):

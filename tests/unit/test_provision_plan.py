@@ -12,7 +12,7 @@ from sdnapp.config.devices import PHYSICAL_BRIDGE
 from sdnapp.config_file import load
 from sdnapp.provision.converge import pause_between
 from sdnapp.provision.desired import Wanted, desire
-from sdnapp.provision.execute import BRISK, CALM, Pace
+from sdnapp.provision.execute import BRISK, PAUSE, RateLimiter
 from sdnapp.provision.plan import Change, Move, Plan, diff
 from sdnapp.provision.world import (
     Bridge,
@@ -331,7 +331,7 @@ def test_a_port_without_its_workload_goes() -> None:
 
 def test_with_strangers_in_it_nothing_is_deleted() -> None:
     done = after(world(), wanted(world()))
-    crowded = replace(done.namespaces["red1"], strangers=frozenset({"dummy0"}))
+    crowded = replace(done.namespaces["red1"], unmanaged_devices=frozenset({"dummy0"}))
     ports = {**done.ports, "tap7": Port("tap7", None, "br-int")}
     host = replace(done, namespaces={**done.namespaces, "red1": crowded}, ports=ports)
 
@@ -395,13 +395,13 @@ MADE, GONE = [Change(None, RED)], [Change(RED_PORT, None), Change(RED, None)]
 @pytest.mark.parametrize(
     ("steps", "pause"),
     [
-        ([], CALM),
-        (MADE, CALM),
-        (30 * MADE, CALM),
-        (30 * GONE, CALM),
+        ([], PAUSE),
+        (MADE, PAUSE),
+        (30 * MADE, PAUSE),
+        (30 * GONE, PAUSE),
         (200 * MADE, BRISK),
         (200 * GONE, BRISK),
-        (200 * [Change(TUNNEL, None)], CALM),
+        (200 * [Change(TUNNEL, None)], PAUSE),
     ],
 )
 def test_pauses_spare_the_packets_of_others_and_do_not_add_up(steps: list[Change], pause: float) -> None:
@@ -421,7 +421,7 @@ def test_where_open_vswitch_itself_forwards_nothing_or_soon_will_not_nobody_wait
 
 
 def test_a_pace_waits_for_what_is_left_of_its_seconds() -> None:
-    pace, began = Pace(0.2), time.monotonic()
+    pace, began = RateLimiter(0.2), time.monotonic()
 
     pace.wait()
     assert time.monotonic() - began < 0.2
