@@ -15,10 +15,28 @@ from itertools import chain, compress, count
 from operator import attrgetter, is_not
 from typing import Any, NamedTuple, TypeVar
 
-from flows import answer, flooding, multicast, pipeline, security, service
-from flows.flow import CONTROLLER_METER, EMPTY, Flow, FlowKey, Flows, Meter, Program, amend, collect, shared
+from flows.features import (
+    flooding,
+    l2_forwarding,
+    local_services,
+    multicast_snooping,
+    neighbor_suppression,
+    port_security,
+)
+from flows.flow import (
+    CONTROLLER_METER,
+    EMPTY,
+    Flow,
+    FlowKey,
+    Flows,
+    Meter,
+    Program,
+    apply_delta,
+    collect,
+    shared,
+)
 from flows.tables import Table, enabled_tables
-from flows.view import Answer, BridgeView, Lie, Location, Member, NetworkView
+from flows.view import AddressConflict, BridgeView, Location, NeighborEntry, NetworkPort, NetworkView
 
 Outcome = TypeVar("Outcome")
 T = TypeVar("T")
@@ -44,12 +62,12 @@ class Compiled:
     doubled: bool
 
 
-NOTHING = Compiled(BridgeView((), (), False, 0, 0), EMPTY, (), {}, {}, None, doubled=False)
+EMPTY_COMPILED = Compiled(BridgeView((), (), False, 0, 0), EMPTY, (), {}, {}, None, doubled=False)
 
 
 def compile_bridge(view: BridgeView) -> Program:
     """Everything that the bridge with this view must hold."""
-    return at_once(recompile(view, NOTHING)).program
+    return run_to_completion(recompile(view, EMPTY_COMPILED)).program
 
 
 def recompile(view: BridgeView, last: Compiled) -> Generator[None, None, Compiled]:
@@ -58,12 +76,12 @@ def recompile(view: BridgeView, last: Compiled) -> Generator[None, None, Compile
     It pauses after every ``STEP`` flows, for those who have other things to do meanwhile.
     """
     if last.doubled or _bare(view) != _bare(last.view):
-        last = NOTHING
+        last = EMPTY_COMPILED
     before = {network.vni: network for network in last.view.networks}
     common: dict[int, Flows] = {}
     gone: list[Flows] = []
     come: list[Flows] = []
-    fresh, alike = 0, view.crowded == last.view.crowded
+    fresh, alike = 0, view.mac_limit_exceeded == last.view.mac_limit_exceeded
     for network in view.networks:
         old, shared = before.pop(network.vni, None), last.common.get(network.vni, {})
         if old is not network:
@@ -79,26 +97,26 @@ def recompile(view: BridgeView, last: Compiled) -> Generator[None, None, Compile
     for old in before.values():
         gone += (last.common[old.vni], *_whole(view, old))
     rest, basis = last.rest, last.basis
-    if last is NOTHING or before or not alike:
+    if last is EMPTY_COMPILED or before or not alike:
         basis = _basis(view)
     if basis != last.basis:
         rest = collect(_rest(view))
         gone.append(last.rest)
         come.append(rest)
-    flows = amend(last.program.flows, gone, come)
+    flows = apply_delta(last.program.flows, gone, come)
     doubled = len(flows) != len(last.program.flows) - sum(map(len, gone)) + sum(map(len, come))
-    changed = None if last is NOTHING else frozenset().union(*gone, *come)
+    changed = None if last is EMPTY_COMPILED else frozenset().union(*gone, *come)
     program = Program(flows, {meter.id: meter for meter in _meters(view)})
     return Compiled(view, program, basis, rest, common, changed, doubled)
 
 
-class Part(NamedTuple):
+class NetworkElements(NamedTuple):
     """What comes and goes in a network: its ports and who lives where; all of it, or some."""
 
-    members: tuple[Member, ...]
+    members: tuple[NetworkPort, ...]
     locations: tuple[Location, ...]
-    answers: tuple[Answer, ...]
-    lies: tuple[Lie, ...]
+    answers: tuple[NeighborEntry, ...]
+    lies: tuple[AddressConflict, ...]
 
 
 def _turn(
@@ -110,9 +128,9 @@ def _turn(
         return [], [common, *_whole(view, new)], common
     was, now = _apart(old, new)
     gone, come = [*_peopled(view, old, was)], [*_peopled(view, new, now)]
-    if old.answers is not new.answers:
-        gone.append(collect(answer.unanswered(old)))
-        come.append(collect(answer.unanswered(new)))
+    if old.neighbors is not new.neighbors:
+        gone.append(collect(neighbor_suppression.unknown_target_flows(old)))
+        come.append(collect(neighbor_suppression.unknown_target_flows(new)))
     if _unpeopled(old) != _unpeopled(new):
         gone.append(common)
         common = collect(_of_network(view, new))
@@ -124,10 +142,10 @@ def _meters(view: BridgeView) -> Iterator[Meter]:
     yield Meter(CONTROLLER_METER, view.punt_rate, 2 * view.punt_rate)
     for _, of_port in sorted(view.limits.items()):
         yield from (meter for meter in (of_port.send, of_port.receive, of_port.flood) if meter is not None)
-    yield from (meter for network in view.networks if (meter := service.meter(network)) is not None)
+    yield from (meter for network in view.networks if (meter := local_services.meter(network)) is not None)
 
 
-def at_once(steps: Generator[None, None, Outcome]) -> Outcome:
+def run_to_completion(steps: Generator[None, None, Outcome]) -> Outcome:
     """What the steps lead to, without a pause."""
     while True:
         try:
@@ -152,7 +170,7 @@ _unlocated = _all_but(NetworkView, "locations", "lies")
 
 def _basis(view: BridgeView) -> tuple[object, ...]:
     """What the flows of no network depend on besides."""
-    return view.crowded, view.features, _gates(view)
+    return view.mac_limit_exceeded, view.features, _gates(view)
 
 
 def _gates(view: BridgeView) -> tuple[frozenset[int], frozenset[int]]:
@@ -164,43 +182,43 @@ def _gates(view: BridgeView) -> tuple[frozenset[int], frozenset[int]]:
 
 def _whole(view: BridgeView, network: NetworkView) -> Iterator[Flows]:
     """The flows of all ports and locations of a network."""
-    everybody = Part(network.members, network.locations, network.answers, network.lies)
+    everybody = NetworkElements(network.members, network.locations, network.neighbors, network.conflicts)
     yield from _peopled(view, network, everybody)
-    yield collect(answer.unanswered(network))
+    yield collect(neighbor_suppression.unknown_target_flows(network))
 
 
-def _peopled(view: BridgeView, network: NetworkView, part: Part) -> Iterator[Flows]:
+def _peopled(view: BridgeView, network: NetworkView, part: NetworkElements) -> Iterator[Flows]:
     """The flows of the ports and locations in this part of a network."""
     if part.members:
         yield collect(_of_ports(view, replace(network, members=part.members)))
-        yield collect(answer.reply(network, part.members))
+        yield collect(neighbor_suppression.tagged_reply_flows(network, part.members))
     if part.locations:
-        yield from pipeline.learn(view, network.vni, part.locations)
-        yield from pipeline.forward(view, network, part.locations)
+        yield from l2_forwarding.fdb_source_flows(view, network.vni, part.locations)
+        yield from l2_forwarding.fdb_destination_flows(view, network, part.locations)
     if part.answers:
-        yield collect(answer.claims(view, network.vni, part.answers))
-        yield collect(answer.given(network, part.answers))
-        yield collect(answer.answer(network.vni, part.answers))
+        yield collect(neighbor_suppression.known_binding_flows(view, network.vni, part.answers))
+        yield collect(neighbor_suppression.static_address_guard(network, part.answers))
+        yield collect(neighbor_suppression.responder_flows(network.vni, part.answers))
     if part.lies:
-        yield collect(answer.lying(view, network.vni, part.lies))
+        yield collect(neighbor_suppression.address_conflict_flows(view, network.vni, part.lies))
 
 
-def _apart(old: NetworkView, new: NetworkView) -> tuple[Part, Part]:
+def _apart(old: NetworkView, new: NetworkView) -> tuple[NetworkElements, NetworkElements]:
     """The two, without the ports and the locations that are alike in both."""
     members, (was, now) = _differing(old.members, new.members), _differing(old.locations, new.locations)
     ports = frozenset(member.port for some in members for member in some)
-    answers, lies = _differing(old.answers, new.answers), _differing(old.lies, new.lies)
-    if old.members is not new.members and old.anybody_speaks != new.anybody_speaks:
-        answers = old.answers, new.answers
-    if bool(old.answers) != bool(new.answers):  # somebody is answered now, or nobody is any more
+    answers, lies = _differing(old.neighbors, new.neighbors), _differing(old.conflicts, new.conflicts)
+    if old.members is not new.members and old.has_open_port != new.has_open_port:
+        answers = old.neighbors, new.neighbors
+    if bool(old.neighbors) != bool(new.neighbors):  # somebody is answered now, or nobody is any more
         members = old.members, new.members
     if old.nests != new.nests:  # what leads to local ports is not alike
         was, now = old.locations, new.locations
     if ports:  # what leads there is not alike, though the location may be
         was, now = _with(was, old, ports), _with(now, new, ports)
     return (
-        Part(members[0], _beyond(was, now, ports), answers[0], lies[0]),
-        Part(members[1], _beyond(now, was, ports), answers[1], lies[1]),
+        NetworkElements(members[0], _beyond(was, now, ports), answers[0], lies[0]),
+        NetworkElements(members[1], _beyond(now, was, ports), answers[1], lies[1]),
     )
 
 
@@ -263,38 +281,38 @@ def _rest(view: BridgeView) -> Iterator[Flow]:
 def _anywhere(view: BridgeView, there: Set[Table]) -> Iterator[Flow]:
     trunks, strangers = _gates(view)
     return chain(
-        pipeline.misses(there),
-        pipeline.classify(view, trunks, strangers),
-        pipeline.refuse(trunks | strangers),
-        security.everywhere(),
-        pipeline.believe(view),
-        answer.heard(),
-        answer.everywhere(),
-        pipeline.nested(),
-        flooding.storm(view, there),
-        multicast.queries(view),
-        flooding.pace(view),
+        l2_forwarding.table_miss_flows(there),
+        l2_forwarding.classify(view, trunks, strangers),
+        l2_forwarding.drop_unknown_tags(trunks | strangers),
+        port_security.bridge_flows(),
+        l2_forwarding.mac_learning_guards(view),
+        neighbor_suppression.snoop_flows(),
+        neighbor_suppression.responder_bridge_flows(),
+        l2_forwarding.nested(),
+        flooding.storm_control_flows(view, there),
+        multicast_snooping.query_snoop_flows(view),
+        flooding.egress_policer_flows(view),
     )
 
 
 def _of_ports(view: BridgeView, network: NetworkView) -> Iterator[Flow]:
     """One port's flows say nothing of any other."""
     return chain(
-        pipeline.classify_untagged(view, network),
-        pipeline.vlan_to_key(network),
-        security.security(network),
-        answer.vouched(network),
-        service.size(network),
+        l2_forwarding.classify_untagged(view, network),
+        l2_forwarding.vlan_to_key(network),
+        port_security.port_flows(network),
+        neighbor_suppression.skip_secured_ports(network),
+        local_services.mtu_check_flows(network),
     )
 
 
 def _of_network(view: BridgeView, network: NetworkView) -> Iterator[Flow]:
     return chain(
-        pipeline.key_to_network(view, network),
-        pipeline.teach(view, network),
-        security.leases(view, network),
-        service.service(network),
-        multicast.multicast(view, network),
-        flooding.flood(network),
-        flooding.deliver(view, network),
+        l2_forwarding.key_to_network(view, network),
+        l2_forwarding.switch_learning(view, network),
+        port_security.dhcp_client_snooping(view, network),
+        local_services.service(network),
+        multicast_snooping.multicast(view, network),
+        flooding.flood_remote_flows(network),
+        flooding.flood_local_flows(view, network),
     )

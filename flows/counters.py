@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
-from flows import answer, security
 from flows.actions import Punt
+from flows.features import neighbor_suppression, port_security
 from flows.flow import FlowKey, Program
 from flows.match import Ingress
 from flows.tables import Table
@@ -15,7 +15,7 @@ from flows.view import BridgeView
 What = Literal["dropped", "answered", "flooded"]
 
 
-class Count(NamedTuple):
+class FlowCounter(NamedTuple):
     """``why``: the reason of a drop, such as ``mac``, or the name of its table; ``arp`` or ``neighbour`` of a
     question. ``port`` and ``network`` (VNI): where the frame came in; None: anywhere.
     """
@@ -26,40 +26,42 @@ class Count(NamedTuple):
     network: int | None
 
 
-def counted(view: BridgeView, program: Program) -> dict[FlowKey, Count]:
+def counted_flows(view: BridgeView, program: Program) -> dict[FlowKey, FlowCounter]:
     """The flows of this view's program whose counters are worth telling.
 
     Those of what is too large are not: Open vSwitch takes both ways from ``Measure`` at once, and counts each
     frame on both.
     """
     reasons = dict(_reasons(view))
-    questions = (*answer.FLOODED, answer.BARE_QUESTION)
-    flooded = {match: _question(match.header == answer.REQUEST) for match in questions}
-    counts: dict[FlowKey, Count] = {}
+    questions = (*neighbor_suppression.FLOODED_REQUESTS, neighbor_suppression.DAD_SOLICITATION)
+    flooded = {match: _question(match.header == neighbor_suppression.REQUEST) for match in questions}
+    counts: dict[FlowKey, FlowCounter] = {}
     for key, flow in program.flows.items():
         match = flow.match
         if match.ingress is Ingress.TOO_LARGE:
             continue
         if all(isinstance(action, Punt) for action in flow.actions):
             why = reasons.get(key, flow.table.label)
-            counts[key] = Count("dropped", why, match.in_port, match.network)
+            counts[key] = FlowCounter("dropped", why, match.in_port, match.network)
         elif flow.table is Table.ARP_ND_RESPONDER and flow.goto in {
             Table.ND_RESPONDER,
             Table.RESPONDER_OUTPUT,
         }:
             arp = flow.goto is Table.RESPONDER_OUTPUT
-            counts[key] = Count("answered", _question(arp), match.in_port, match.network)
+            counts[key] = FlowCounter("answered", _question(arp), match.in_port, match.network)
         elif flow.table is Table.ARP_ND_RESPONDER and (asked := match._replace(network=None)) in flooded:
-            counts[key] = Count("flooded", flooded[asked], None, match.network)
+            counts[key] = FlowCounter("flooded", flooded[asked], None, match.network)
     return counts
 
 
-def _reasons(view: BridgeView) -> Iterator[tuple[FlowKey, security.Reason]]:
-    yield from ((flow.key, reason) for reason, flow in security.refused_everywhere())
+def _reasons(view: BridgeView) -> Iterator[tuple[FlowKey, port_security.Reason]]:
+    yield from ((flow.key, reason) for reason, flow in port_security.bridge_drop_flows())
     for network in view.networks:
         for member in network.members:
-            if member.speaker is not None:
-                yield from ((flow.key, reason) for reason, flow in security.refused(network.vni, member))
+            if member.allowed is not None:
+                yield from (
+                    (flow.key, reason) for reason, flow in port_security.drop_flows(network.vni, member)
+                )
 
 
 def _question(arp: bool) -> str:

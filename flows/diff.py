@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
-from flows.flow import Flow, FlowKey, Flows, Kind, Meter, Program
+from flows.flow import Flow, FlowKey, Flows, Meter, Origin, Program
 from flows.tables import Table
 
 
@@ -35,23 +35,27 @@ class Plan:
         return sum(map(len, (self.add, self.delete, self.meters, self.unused, self.groups)))
 
 
-SMALL = 64
+SINGLE_BUNDLE_MAX = 64
 """What is no larger than this is sent in one piece."""
 
 
-def urgent(plan: Plan) -> Plan:
+def relief_first(plan: Plan) -> Plan:
     """What of the plan is to be sent first, on its own: a bridge in a storm is slow to take the rest."""
-    relief = tuple(flow for flow in plan.add if flow.kind is Kind.CROWDED) if len(plan) > SMALL else ()
+    relief = (
+        tuple(flow for flow in plan.add if flow.kind is Origin.CROWDED)
+        if len(plan) > SINGLE_BUNDLE_MAX
+        else ()
+    )
     return Plan(relief, (), ()) if relief else plan
 
 
-PART = 1_000
+BUNDLE_SIZE = 1_000
 """Flows after which those ports that have all of theirs need not wait for others. Open vSwitch takes in many
 such bundles faster than a single one of all, and faster than smaller ones.
 """
 
 
-def parts(plan: Plan, size: int = PART) -> Iterator[Sequence[Flow]]:
+def bundles(plan: Plan, size: int = BUNDLE_SIZE) -> Iterator[Sequence[Flow]]:
     """The additions, by what takes effect together, in order; a part grows until it has so many.
 
     A bridge without flows lets its local ports in one after the other, rather than all of them at the end:

@@ -32,7 +32,7 @@ FlowKey = tuple[int, int]
 """(table id, cookie): the identity of a flow on a bridge."""
 
 
-class Kind(IntEnum):
+class Origin(IntEnum):
     """What a flow follows from: the configuration, a source that was seen, or too many of them.
 
     ``TAUGHT``: the bridge learned it by itself, and forgets it by itself. It is part of no program.
@@ -44,7 +44,7 @@ class Kind(IntEnum):
     TAUGHT = 3
 
 
-_KINDS = {OWNER << _OWNER_SHIFT - _KIND_SHIFT | kind: kind for kind in Kind}
+_KINDS = {OWNER << _OWNER_SHIFT - _KIND_SHIFT | kind: kind for kind in Origin}
 
 
 class _Said(NamedTuple):
@@ -53,7 +53,7 @@ class _Said(NamedTuple):
     match: Match
     actions: tuple[Action, ...]
     idle: int
-    kind: Kind
+    kind: Origin
     cookie: int
     hard: int
 
@@ -72,7 +72,7 @@ class Flow(_Said):
         match: Match,
         actions: tuple[Action, ...] = (),
         idle: int = 0,
-        kind: Kind = Kind.FIXED,
+        kind: Origin = Origin.FIXED,
         hard: int = 0,
     ) -> Flow:
         """The flow, with the cookie that follows from all that it says."""
@@ -118,7 +118,7 @@ def _value(name: str, value: int | str) -> object:
     return FRAGMENT_BITS[str(value)] if name == "ip_frag" else value
 
 
-def _cookie(kind: Kind, content: str) -> int:
+def _cookie(kind: Origin, content: str) -> int:
     digest = int.from_bytes(blake2b(content.encode(), digest_size=8).digest(), "big")
     return OWNER << _OWNER_SHIFT | kind << _KIND_SHIFT | digest & _DIGEST_MASK
 
@@ -132,14 +132,14 @@ def _written(actions: tuple[Action, ...]) -> str:
 Flows = Mapping[FlowKey, Flow]
 
 
-def kind_of(cookie: int) -> Kind | None:
+def origin_of(cookie: int) -> Origin | None:
     """What the flow with this cookie follows from; None: it is not ours."""
     return _KINDS.get(cookie >> _KIND_SHIFT)
 
 
-def taught(action: Learn) -> int:
+def learn_cookie(action: Learn) -> int:
     """The cookie of the flows that a bridge learns by this action."""
-    return _cookie(Kind.TAUGHT, canonical(action))
+    return _cookie(Origin.TAUGHT, canonical(action))
 
 
 class Unit(IntEnum):
@@ -177,11 +177,11 @@ class Program:
 
 EMPTY = Program({}, {})
 
-FEW = 4
+SHARED_UP_TO = 4
 """MACs at a place."""
 
 
-def for_each(  # noqa: PLR0917  # what a flow says, and for whom
+def flows_per_mac(  # noqa: PLR0917  # what a flow says, and for whom
     macs: tuple[str, ...],
     field: str,
     table: Table,
@@ -189,14 +189,14 @@ def for_each(  # noqa: PLR0917  # what a flow says, and for whom
     match: Match,
     actions: tuple[Action, ...],
     idle: int = 0,
-    kind: Kind = Kind.FIXED,
+    kind: Origin = Origin.FIXED,
 ) -> Flows:
     """The flow once for each MAC in this field of its match, as if each were written on its own.
 
     Most flows of a large bridge are alike but for one MAC, and what they share is worked out here once.
     Where few MACs live at a place, other bridges mostly have the very same flows.
     """
-    work_out = shared if len(macs) <= FEW else _work_out
+    work_out = shared if len(macs) <= SHARED_UP_TO else _work_out
     return work_out(macs, field, table, priority, match, actions, idle, kind)
 
 
@@ -208,7 +208,7 @@ def _work_out(  # noqa: PLR0917
     match: Match,
     actions: tuple[Action, ...],
     idle: int,
-    kind: Kind,
+    kind: Origin,
 ) -> Flows:
     """Two that share an identity are a matter for ``collect``."""
     place = match._fields.index(field)
@@ -242,13 +242,13 @@ def collect(flows: Iterable[Flow]) -> Flows:
     for flow in flows:
         other = by_key.setdefault(flow.key, flow)
         if other is not flow and other != flow:
-            if flow.kind is not Kind.LEARNED:
+            if flow.kind is not Origin.LEARNED:
                 raise ValueError(f"two flows share cookie {flow.cookie:#x}: {other} / {flow}")
             by_key[flow.key] = min(flow, other, key=str)
     return by_key
 
 
-class Amended(Mapping[FlowKey, Flow]):
+class PatchedMapping(Mapping[FlowKey, Flow]):
     """What few flows are gone from, and few have come to: it costs as much as these, however many there are.
 
     ``gone`` are of ``base``, and none that have come are among those of ``base`` that are left.
@@ -273,9 +273,9 @@ class Amended(Mapping[FlowKey, Flow]):
         return len(self.base) - len(self.gone) + len(self.come)
 
 
-def amend(flows: Flows, gone: Sequence[Flows], come: Sequence[Flows]) -> Flows:
+def apply_delta(flows: Flows, gone: Sequence[Flows], come: Sequence[Flows]) -> Flows:
     """The flows without those that are gone, and with those that came; ``ValueError`` as of ``collect``."""
-    last = flows if isinstance(flows, Amended) else Amended(flows, frozenset(), {})
+    last = flows if isinstance(flows, PatchedMapping) else PatchedMapping(flows, frozenset(), {})
     base, away, more = last.base, set(last.gone), dict(last.come)
     for key in chain.from_iterable(gone):
         if more.pop(key, None) is None and key in base:
@@ -288,7 +288,7 @@ def amend(flows: Flows, gone: Sequence[Flows], come: Sequence[Flows]) -> Flows:
         stay = (flow for key, flow in flows.items() if key not in names)
         return collect(chain(stay, *(piece.values() for piece in come)))
     if (len(away) + len(more)) ** 2 <= len(base):
-        return Amended(base, away, more)
+        return PatchedMapping(base, away, more)
     if not base:
         return more
     fresh = dict(base)  # copied in C, however many there are

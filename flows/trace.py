@@ -59,7 +59,7 @@ class Frame:
 
 
 @dataclass(frozen=True, slots=True)
-class Copy:
+class OutputPacket:
     """A copy of the frame leaves on ``port`` with these tags, and with ``key`` where the port is a tunnel.
 
     ``rewritten``: fields that differ from those of the frame, by name.
@@ -72,10 +72,10 @@ class Copy:
 
 
 @dataclass(frozen=True, slots=True)
-class Walk:
+class Trace:
     """Where a frame went: the copies that left, the flows it met, and whether the controller heard of it."""
 
-    copies: tuple[Copy, ...]
+    copies: tuple[OutputPacket, ...]
     flows: tuple[Flow, ...]
     punted: bool
 
@@ -100,11 +100,11 @@ class _State:
     fields: dict[str, int | str]
     ingress: Ingress = Ingress.LOCAL
     network: int = 0
-    copies: list[Copy] = field(default_factory=list)
+    copies: list[OutputPacket] = field(default_factory=list)
     punted: bool = False
 
 
-def walk(program: Program, frame: Frame) -> Walk:
+def trace(program: Program, frame: Frame) -> Trace:
     """Follow the frame from table 0 until no table is next. A table without a matching flow drops it."""
     state = _State(
         list(frame.vlans), min(len(frame.vlans), 1), frame.key, {**_fields(frame), **REGISTER_DEFAULTS}
@@ -122,7 +122,7 @@ def walk(program: Program, frame: Frame) -> Walk:
             else:
                 _act(state, frame, action)
         table = found.goto
-    return Walk(tuple(state.copies), tuple(met), state.punted)
+    return Trace(tuple(state.copies), tuple(met), state.punted)
 
 
 def _lookup(program: Program, table: Table, frame: Frame, state: _State) -> Flow | None:
@@ -158,14 +158,14 @@ def _fields(frame: Frame) -> dict[str, int | str]:
     return {"eth_src": frame.eth_src, "eth_dst": frame.eth_dst, **header.parsed()}
 
 
-def _copy(state: _State, frame: Frame, port: int) -> Copy:
+def _copy(state: _State, frame: Frame, port: int) -> OutputPacket:
     was = _fields(frame)
     rewritten = (
         (name, value)
         for name, value in sorted(state.fields.items())
         if was.get(name) != value and name not in REGISTER_DEFAULTS
     )
-    return Copy(port, tuple(state.vlans), state.key, tuple(rewritten))
+    return OutputPacket(port, tuple(state.vlans), state.key, tuple(rewritten))
 
 
 def _pace(program: Program, state: _State, frame: Frame, port: int) -> Flow:

@@ -1,7 +1,7 @@
-"""What one bridge needs to know of the world: its networks, who is in them, and where its tunnels end.
+"""Input of the compiler for one bridge: networks with their ports, MACs and bindings, peers, limits.
 
-Port numbers are those that the bridge has now, or will have. A port without a number, or a peer without a
-tunnel port, is left out by whoever projects the view.
+Port numbers are OpenFlow ports that the bridge has now, or will have. ``sdnapp.net.project`` leaves out a
+port without a number and a peer without a tunnel port.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ Role = Literal["dhcp-server", "router"]
 """What a port may send beside its own frames; a router's own frames include those that it forwards."""
 
 
-class Speaker(NamedTuple):
-    """Whose frames a strict port may send: this MAC, and in IP, ARP and ND these addresses, of which one at
-    least, the link-local one, is of IPv6.
+class AllowedAddressPair(NamedTuple):
+    """What a port with port security may send: this source MAC, and in IP, ARP and ND these addresses.
+
+    One at least is of IPv6: the link-local one.
     """
 
     mac: str
@@ -27,36 +28,36 @@ class Speaker(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Member:
+class NetworkPort:
     """One network on one local port.
 
     ``tagged``: frames carry ``vlan`` on the wire. Otherwise they are untagged, and ``vlan`` is the edge tag
     of the network on this host: None where it has none, and on a port that carries other networks with tags.
-    ``key``: the port is a stranger's tunnel, and this the key of its frames; 0 where they have none.
-    ``largest``: bytes, as a frame comes in, that the network carries; None where nobody sends more.
-    ``speaker``: the only one who may speak there; None: anybody. ``may``: what else it may send.
+    ``key``: the port is the tunnel of an external VTEP, and this the key of its frames; 0 without a key.
+    ``max_frame_size``: bytes of an incoming frame that the network carries; None: its device does.
+    ``allowed``: port security; None: any source. ``roles``: what it may send besides.
     """
 
     port: int
     vlan: int | None
     tagged: bool
     key: int | None = None
-    largest: int | None = None
-    speaker: Speaker | None = None
-    may: frozenset[Role] = frozenset()
+    max_frame_size: int | None = None
+    allowed: AllowedAddressPair | None = None
+    roles: frozenset[Role] = frozenset()
 
     @property
     def nests(self) -> bool:
         """Whether it may send, and so receives, frames with a second tag."""
-        return self.tagged and self.speaker is None
+        return self.tagged and self.allowed is None
 
 
 class Location(NamedTuple):
-    """A place and the MACs that live there: a local port, or the tunnel port of a peer (``remote``).
+    """FDB entries of one place: a local port, or the tunnel port of a peer (``remote``), with its MACs.
 
-    ``moves``: the number of their last move, which the bridge remembers for us. ``denied``: they live
-    elsewhere, and frames that say otherwise end here. ``key``: what the peer understands; 0 where nothing is
-    sent to one.
+    ``moves``: the number of their last move; a note in the flow keeps it on the bridge. ``blocked``: frames
+    with these sources are dropped at this port, as the MACs are elsewhere. ``key``: the tunnel key that the
+    peer accepts; 0 where nothing is sent to one.
     """
 
     port: int
@@ -64,16 +65,16 @@ class Location(NamedTuple):
     learned: bool
     macs: tuple[str, ...]
     moves: int = 0
-    denied: bool = False
+    blocked: bool = False
     key: int = 0
 
 
-class Answer(NamedTuple):
-    """Who asks for the address ``ip`` is to hear of ``mac``.
+class NeighborEntry(NamedTuple):
+    """IP-MAC binding: an entry of the ARP and ND responder.
 
-    ``port``: the port of this bridge behind which it lives; None: elsewhere. ``learned``: the network told,
-    not the file. ``router``: it may forward what others send, and says so in neighbour discovery. ``lease``:
-    a DHCP server gave it the address for so many seconds; 0: it was not seen to.
+    ``port``: the local port of the MAC; None: it is on another host. ``learned``: by snooping, not from the
+    file. ``router``: neighbor advertisements have the router flag (RFC 4861 section 4.4). ``lease``: seconds
+    for which a DHCP server gave the address; 0: no lease was seen.
     """
 
     ip: str
@@ -84,8 +85,8 @@ class Answer(NamedTuple):
     lease: int = 0
 
 
-class Lie(NamedTuple):
-    """An address of the file that somebody else at this local port of the bridge says is its own."""
+class AddressConflict(NamedTuple):
+    """An address of the file that ARP or ND at another local port, ``port``, claims (RFC 5227)."""
 
     ip: str
     port: int
@@ -93,9 +94,9 @@ class Lie(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """A host that has the network too: the tunnel port that leads there, and the key that it understands.
+    """Another host with the network: the tunnel port that leads there, and the tunnel key that it accepts.
 
-    ``up``: somebody is heard behind that port, as far as anybody listens.
+    ``up``: BFD on that port is up, or not in use.
     """
 
     port: int
@@ -114,70 +115,69 @@ class Limits:
     flood: Meter | None = None
 
 
-class Listeners(NamedTuple):
-    """Local ports, and the tunnel ports of peers, behind which somebody wants multicast."""
+class MulticastPorts(NamedTuple):
+    """Local ports, and tunnel ports of peers, with listeners or routers behind them."""
 
     ports: tuple[int, ...]
     peers: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Snooping:
-    """What is known of multicast in IPv4 or IPv6 where somebody asks for listeners.
+class MulticastGroups:
+    """Result of IGMP or MLD snooping in a network with a querier.
 
-    ``queriers``: the MACs of those who ask. ``groups``: the MAC of each group and where it is listened to;
-    None: not all listeners are known.
+    ``family``: 4 or 6. ``queriers``: their MACs. ``groups``: the MAC of each group with its ports; None: not
+    all listeners are known yet.
     """
 
     family: int
     queriers: tuple[str, ...]
-    routers: Listeners
-    groups: tuple[tuple[str, Listeners], ...] | None
+    routers: MulticastPorts
+    groups: tuple[tuple[str, MulticastPorts], ...] | None
 
 
 @dataclass(frozen=True, slots=True)
 class NetworkView:
     """One network on one bridge.
 
-    ``vni`` is its identity inside the bridge. ``keys`` are the tunnel keys that mean it, and ``entrances``
-    the tunnel ports of the hosts that have it. Every remote location is behind the port of a peer; no two
-    locations are the same place, and no MAC is in two of them. ``serves``: the controller answers DHCP and
-    router solicitations; ``leases``: somebody else may serve DHCP there. ``floods_unknown``: a unicast frame
-    whose destination nobody knows goes everywhere, rather than nowhere. ``snooping``: by family, who listens
-    to multicast; where nobody asks for that, there is none. ``answers``: the known addresses of MACs that
-    have a location, each once. ``lies``: claims that need not be reported any more. ``nests``: frames
-    with a second tag may come, as a trunk without port security has the network, on this host or another.
+    ``vni`` identifies it on the bridge. ``keys``: the tunnel keys that stand for it.
+    ``allowed_tunnel_ports``: the tunnel ports of hosts with the network. ``locations``: MACs by
+    place; a remote one is behind the port of a peer, no two are the same place, and no MAC is in two of them.
+    ``dhcp_enabled``: the controller answers DHCP and router solicitations. ``external_dhcp``: a port may
+    have a DHCP server. ``floods_unknown``: unknown unicast is flooded, not dropped. ``multicast``: snooping
+    by address family, empty without a querier. ``neighbors``: IP-MAC bindings of MACs with a location, each
+    once. ``conflicts``: address conflicts that were reported. ``nests``: a trunk without port security has
+    the network, here or on another host, so frames may have a second tag.
     """
 
     vni: int
     keys: tuple[int, ...]
-    entrances: tuple[int, ...]
-    members: tuple[Member, ...]
+    allowed_tunnel_ports: tuple[int, ...]
+    members: tuple[NetworkPort, ...]
     peers: tuple[Peer, ...]
     locations: tuple[Location, ...]
-    serves: bool = False
+    dhcp_enabled: bool = False
     floods_unknown: bool = True
-    snooping: tuple[Snooping, ...] = ()
-    answers: tuple[Answer, ...] = ()
-    leases: bool = False
-    lies: tuple[Lie, ...] = ()
+    multicast: tuple[MulticastGroups, ...] = ()
+    neighbors: tuple[NeighborEntry, ...] = ()
+    external_dhcp: bool = False
+    conflicts: tuple[AddressConflict, ...] = ()
     nests: bool = False
 
     @property
-    def anybody_speaks(self) -> bool:
-        """Whether there is a local port that is not strict."""
-        return any(member.speaker is None for member in self.members)
+    def has_open_port(self) -> bool:
+        """Whether there is a local port without port security."""
+        return any(member.allowed is None for member in self.members)
 
 
 @dataclass(frozen=True, slots=True)
 class BridgeView:
-    """All that a bridge's program is made from.
+    """All that a bridge's program is compiled from.
 
-    ``tunnels``: every tunnel port that is listened to. ``learn_from_tunnels``: report unknown sources behind
-    tunnels too, because nobody else tells this controller about them (a controller on every host).
-    ``crowded``: ports that show so many sources that none of theirs is looked at.
-    ``mac_age``: seconds of silence until a learned location is forgotten. ``punt_rate``: frames per second
-    that may reach the controller. ``limits``: of the local ports that have any.
+    ``tunnels``: every tunnel port from which frames are accepted. ``learn_from_tunnels``: unknown sources
+    behind tunnels are punted too (a controller on every host). ``mac_limit_exceeded``: ports on which no
+    source is looked up. ``mac_age``: idle timeout of a learned MAC in seconds. ``punt_rate``: packet-ins per
+    second. ``limits``: meters of local ports.
     """
 
     networks: tuple[NetworkView, ...]
@@ -186,19 +186,21 @@ class BridgeView:
     mac_age: int
     punt_rate: int
     limits: Mapping[int, Limits] = field(default_factory=dict, hash=False)
-    crowded: tuple[int, ...] = ()
+    mac_limit_exceeded: tuple[int, ...] = ()
 
     @property
     def features(self) -> frozenset[Feature]:
-        """What it has of all that only some bridges have."""
+        """Return the features that enable tables on this bridge."""
         networks, limits = self.networks, self.limits.values()
         members = [member for network in networks for member in network.members]
         has = {
-            Feature.PORT_SECURITY: any(member.speaker is not None for member in members),
-            Feature.RESPONDER: any(network.answers for network in networks),
-            Feature.RESPONDER_IPV6: any(":" in known.ip for network in networks for known in network.answers),
-            Feature.MTU_CHECK: (sized := any(member.largest is not None for member in members)),
-            Feature.LOCAL_SERVICES: sized or any(network.serves for network in networks),
+            Feature.PORT_SECURITY: any(member.allowed is not None for member in members),
+            Feature.RESPONDER: any(network.neighbors for network in networks),
+            Feature.RESPONDER_IPV6: any(
+                ":" in known.ip for network in networks for known in network.neighbors
+            ),
+            Feature.MTU_CHECK: (sized := any(member.max_frame_size is not None for member in members)),
+            Feature.LOCAL_SERVICES: sized or any(network.dhcp_enabled for network in networks),
             Feature.NESTED_TAGS: any(network.nests for network in networks),
             Feature.STORM_CONTROL: any(of_port.flood is not None for of_port in limits),
             Feature.EGRESS_RATE: any(of_port.receive is not None for of_port in limits),

@@ -30,7 +30,7 @@ from os_ken.ofproto import ofproto_v1_3 as ofproto
 from os_ken.ofproto import ofproto_v1_3_parser as parser
 
 from flows.compile import forget
-from flows.counters import Count
+from flows.counters import FlowCounter
 from flows.flow import FlowKey
 from sdnapp import config_file, memory, renewal
 from sdnapp.bridges import Bridges
@@ -227,9 +227,9 @@ class OverlayApp(OSKenApp):  # type: ignore[misc]  # os-ken has no types
         for handler in self.get_handlers(ev, state):
             handler(ev)
 
-    def counted(self, dpid: int) -> Mapping[FlowKey, Count]:
+    def counted(self, dpid: int) -> Mapping[FlowKey, FlowCounter]:
         """The flows of this bridge whose counters are worth telling; none while it is not connected."""
-        return self._engine.counted(dpid)
+        return self._engine.counted_flows(dpid)
 
     def late(self) -> bool:
         """Whether events have not been taken in for some seconds."""

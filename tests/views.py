@@ -12,18 +12,18 @@ from hypothesis import strategies as st
 from flows.flow import Meter, Unit
 from flows.match import ARP, ICMPV6, IGMP, IPV4, IPV6, NO_HEADER, UDP, UNSPECIFIED, ZERO_MAC, Header
 from flows.view import (
-    Answer,
+    AddressConflict,
+    AllowedAddressPair,
     BridgeView,
-    Lie,
     Limits,
-    Listeners,
     Location,
-    Member,
+    MulticastGroups,
+    MulticastPorts,
+    NeighborEntry,
+    NetworkPort,
     NetworkView,
     Peer,
     Role,
-    Snooping,
-    Speaker,
 )
 
 T = TypeVar("T")
@@ -44,7 +44,7 @@ def bridge(
     return BridgeView(networks, tunnels, learn_from_tunnels=per_host, mac_age=300, punt_rate=5000)
 
 
-def alone(vni: int, *members: Member, peers: tuple[int, ...] = ()) -> NetworkView:
+def alone(vni: int, *members: NetworkPort, peers: tuple[int, ...] = ()) -> NetworkView:
     """A network of which nobody's place is known. Peers send and take its own number as the key."""
     return NetworkView(vni, (vni,), peers, members, tuple(Peer(port, vni) for port in peers), ())
 
@@ -55,7 +55,7 @@ def two_tenants() -> BridgeView:
         RED,
         (RED,),
         (TUNNEL,),
-        (Member(RED_PORT, 10, tagged=False), Member(TRUNK, 30, tagged=True)),
+        (NetworkPort(RED_PORT, 10, tagged=False), NetworkPort(TRUNK, 30, tagged=True)),
         (Peer(TUNNEL, RED),),
         (Location(RED_PORT, False, False, (RED_MAC,)), Location(TUNNEL, True, False, (RED_FAR,), key=RED)),
     )
@@ -63,7 +63,7 @@ def two_tenants() -> BridgeView:
         BLUE,
         (BLUE,),
         (TUNNEL,),
-        (Member(BLUE_PORT, 10, tagged=False), Member(TRUNK, 40, tagged=True)),
+        (NetworkPort(BLUE_PORT, 10, tagged=False), NetworkPort(TRUNK, 40, tagged=True)),
         (Peer(TUNNEL, BLUE),),
         (Location(BLUE_PORT, False, True, (BLUE_MAC,)), Location(TUNNEL, True, True, (BLUE_FAR,), key=BLUE)),
     )
@@ -86,7 +86,7 @@ ROLES: list[Role] = ["dhcp-server", "router"]
 LINK_LOCAL = "fe80::1"
 
 speakers = st.builds(
-    Speaker,
+    AllowedAddressPair,
     st.sampled_from(MACS),
     st.lists(st.sampled_from(ADDRESSES), unique=True).map(lambda some: (*some, LINK_LOCAL)),
 )
@@ -180,7 +180,7 @@ headers = st.one_of(
 def open_to_all(view: BridgeView) -> BridgeView:
     """The same with no strict port."""
     networks = (
-        replace(network, members=tuple(replace(member, speaker=None) for member in network.members))
+        replace(network, members=tuple(replace(member, allowed=None) for member in network.members))
         for network in view.networks
     )
     return replace(view, networks=tuple(networks))
@@ -231,7 +231,7 @@ def views(draw: st.DrawFn) -> BridgeView:
     """
     vnis = _some(draw, VNIS, least=1, most=4)
     tunnels = sorted(_some(draw, TUNNELS, most=4))
-    members: dict[int, list[Member]] = {vni: [] for vni in vnis}
+    members: dict[int, list[NetworkPort]] = {vni: [] for vni in vnis}
     for port in _some(draw, PORTS):
         if _one(draw, range(4)) == 0:
             for vni, member in _of_stranger(draw, port, vnis):
@@ -258,25 +258,27 @@ def views(draw: st.DrawFn) -> BridgeView:
     crowded = tuple(sorted(_some(draw, [*PORTS, *tunnels], most=2)))
     age, rate = draw(_age), _one(draw, [100, 5000])
     per_host = draw(_yes_or_no)
-    return BridgeView(networks, tuple(tunnels), per_host, age, rate, limits=limits, crowded=crowded)
+    return BridgeView(
+        networks, tuple(tunnels), per_host, age, rate, limits=limits, mac_limit_exceeded=crowded
+    )
 
 
-def _member(draw: st.DrawFn, port: int, vlan: int | None, *, tagged: bool) -> Member:
+def _member(draw: st.DrawFn, port: int, vlan: int | None, *, tagged: bool) -> NetworkPort:
     """A port in a network, strict or not, with any role."""
     roles = frozenset(_some(draw, ROLES))
-    return Member(port, vlan, tagged, None, draw(_largest), draw(_speaker), roles)
+    return NetworkPort(port, vlan, tagged, None, draw(_largest), draw(_speaker), roles)
 
 
-def _snooping(draw: st.DrawFn, ports: list[int], peers: list[int]) -> Iterator[Snooping]:
-    def listeners() -> Listeners:
-        return Listeners(tuple(sorted(_some(draw, ports))), tuple(sorted(_some(draw, peers))))
+def _snooping(draw: st.DrawFn, ports: list[int], peers: list[int]) -> Iterator[MulticastGroups]:
+    def listeners() -> MulticastPorts:
+        return MulticastPorts(tuple(sorted(_some(draw, ports))), tuple(sorted(_some(draw, peers))))
 
     for family, macs in ((4, [GROUP, OTHER_GROUP]), (6, [GROUP_6, OTHER_GROUP_6])):
         if draw(_yes_or_no):
             queriers = tuple(sorted(_some(draw, [ROUTER, MACS[0]])))
             heard = sorted(_some(draw, macs)) if draw(_yes_or_no) else None
             groups = None if heard is None else tuple((mac, listeners()) for mac in heard)
-            yield Snooping(family, queriers, listeners(), groups)
+            yield MulticastGroups(family, queriers, listeners(), groups)
 
 
 def _limits(draw: st.DrawFn, port: int) -> Limits:
@@ -288,19 +290,19 @@ def _limits(draw: st.DrawFn, port: int) -> Limits:
     return Limits(meter(0, Unit.KILOBITS), meter(1, Unit.KILOBITS), meter(2, Unit.FRAMES))
 
 
-def _of_stranger(draw: st.DrawFn, port: int, vnis: list[int]) -> list[tuple[int, Member]]:
+def _of_stranger(draw: st.DrawFn, port: int, vnis: list[int]) -> list[tuple[int, NetworkPort]]:
     """What a stranger's tunnel carries: tags or none, with any key or none, each for one network."""
     networks = _some(draw, vnis, least=1)
     found = draw(_ways(len(networks)))
     may = frozenset(_some(draw, ROLES))
     return [
-        (vni, Member(port, vlan, tagged=vlan is not None, key=key, may=may))
+        (vni, NetworkPort(port, vlan, tagged=vlan is not None, key=key, roles=may))
         for vni, (key, vlan) in zip(networks, found, strict=True)
     ]
 
 
 def _network(
-    draw: st.DrawFn, vni: int, keys: tuple[int, ...], members: tuple[Member, ...], tunnels: list[int]
+    draw: st.DrawFn, vni: int, keys: tuple[int, ...], members: tuple[NetworkPort, ...], tunnels: list[int]
 ) -> NetworkView:
     peers = tuple(Peer(port, _one(draw, VNIS), draw(_yes_or_no)) for port in sorted(_some(draw, tunnels)))
     ports = list(dict.fromkeys([(m.port, False) for m in members] + [(peer.port, True) for peer in peers]))
@@ -320,25 +322,25 @@ def _network(
     )
     return NetworkView(
         *(vni, keys, tuple(sorted(_some(draw, tunnels))), members, peers, locations),
-        serves=draw(_yes_or_no),
+        dhcp_enabled=draw(_yes_or_no),
         floods_unknown=draw(_yes_or_no),
-        snooping=tuple(_snooping(draw, sorted({m.port for m in members}), [peer.port for peer in peers])),
-        answers=_answers(draw, locations),
-        leases=draw(_yes_or_no),
+        multicast=tuple(_snooping(draw, sorted({m.port for m in members}), [peer.port for peer in peers])),
+        neighbors=_answers(draw, locations),
+        external_dhcp=draw(_yes_or_no),
         nests=any(member.nests for member in members) or draw(_yes_or_no),
-        lies=draw(_lies(sorted({m.port for m in members}))),
+        conflicts=draw(_lies(sorted({m.port for m in members}))),
     )
 
 
-def _lies(ports: list[int]) -> st.SearchStrategy[tuple[Lie, ...]]:
+def _lies(ports: list[int]) -> st.SearchStrategy[tuple[AddressConflict, ...]]:
     """Addresses that some of these ports claim."""
-    lie = st.builds(Lie, st.sampled_from(ADDRESSES), st.sampled_from(ports))
+    lie = st.builds(AddressConflict, st.sampled_from(ADDRESSES), st.sampled_from(ports))
     return st.lists(lie, unique=True, max_size=3).map(tuple)
 
 
-def _answers(draw: st.DrawFn, locations: tuple[Location, ...]) -> tuple[Answer, ...]:
+def _answers(draw: st.DrawFn, locations: tuple[Location, ...]) -> tuple[NeighborEntry, ...]:
     """Whose address is whose, of those whose place is known."""
-    places = {mac: location for location in locations if not location.denied for mac in location.macs}
+    places = {mac: location for location in locations if not location.blocked for mac in location.macs}
     ports = {mac: None if at.remote else at.port for mac, at in places.items()}
     known = {ip: _one(draw, sorted(places)) for ip in sorted(_some(draw, ADDRESSES))} if places else {}
-    return tuple(Answer(ip, mac, ports[mac], *draw(_flags)) for ip, mac in known.items())
+    return tuple(NeighborEntry(ip, mac, ports[mac], *draw(_flags)) for ip, mac in known.items())

@@ -13,9 +13,9 @@ from dataclasses import replace
 from itertools import groupby
 from typing import Any
 
-from flows.compile import NOTHING, Compiled
-from flows.counters import Count, counted
-from flows.diff import urgent
+from flows.compile import EMPTY_COMPILED, Compiled
+from flows.counters import FlowCounter, counted_flows
+from flows.diff import relief_first
 from flows.flow import FlowKey, Meter
 from flows.tables import Table
 from sdnapp.config import Problem
@@ -446,7 +446,7 @@ class Engine:
             return [Note("bridge.unknown", fields, warning=True)]
         replaced = self._leave(event.dpid)
         contested = event.now if event.contested else None
-        memo, compiled = self._away.pop(host.name, (Memo(self._archive), NOTHING))
+        memo, compiled = self._away.pop(host.name, (Memo(self._archive), EMPTY_COMPILED))
         session = Session(
             host.name, event.address, event.now, memo, compiled=compiled, connection=event.connection
         )
@@ -525,7 +525,7 @@ class Engine:
 
         What it should hold is worked out while it tells what it holds, for the first time.
         """
-        if session.sending or session.failure or (session.reads and session.compiled is not NOTHING):
+        if session.sending or session.failure or (session.reads and session.compiled is not EMPTY_COMPILED):
             return
         yield from session.follow(self._state)
         if session.reads or session.installed is None or not session.due:
@@ -535,7 +535,7 @@ class Engine:
         if plan and session.inherited and self._is_guessing():
             session.due = True
         elif plan:
-            first = urgent(plan)
+            first = relief_first(plan)
             whole = first is plan or session.host not in self._state.confirmed
             session.sending = plan if whole else first
             session.sent_dialect = session.dialect if whole else self._state.confirmed[session.host]
@@ -563,10 +563,10 @@ class Engine:
         later = [Later(TAKEN, Elapsed(Confirmed(host, spoken)))] if at_once != spoken else []
         return [*later, Later(FADE, Elapsed(Faded(ended)))] if ended else [*later]
 
-    def counted(self, dpid: int) -> Mapping[FlowKey, Count]:
+    def counted_flows(self, dpid: int) -> Mapping[FlowKey, FlowCounter]:
         """The flows of a connected bridge whose counters are worth telling."""
         session = self._sessions.get(dpid)
-        return {} if session is None else counted(session.compiled.view, session.compiled.program)
+        return {} if session is None else counted_flows(session.compiled.view, session.compiled.program)
 
     def status(self, config_path: str) -> Status:
         """A picture of now; ``config_path`` is the file that the configuration comes from."""

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass, field
 from operator import is_
 
-from flows.compile import NOTHING, Compiled, recompile
+from flows.compile import EMPTY_COMPILED, Compiled, recompile
 from flows.diff import Plan, diff
-from flows.flow import Flow, FlowKey, Meter, Program, kind_of
+from flows.flow import Flow, FlowKey, Meter, Program, origin_of
 from sdnapp.net.dialect import SILENT, Dialect
 from sdnapp.net.project import Memo, projection
 from sdnapp.net.speaking import dialect, in_change
@@ -37,7 +37,7 @@ class Session:
     followed: State | None = None
     inputs: tuple[object, ...] = ()
     dialect: Dialect = SILENT
-    compiled: Compiled = NOTHING
+    compiled: Compiled = EMPTY_COMPILED
     due: bool = True
     doubtful: set[FlowKey] | None = None
     sending: Plan | None = None
@@ -80,7 +80,7 @@ class Session:
 
     def was_read(self, flows: frozenset[FlowKey], meters: frozenset[Meter], foreign: tuple[int, ...]) -> None:
         """It told what it holds."""
-        self.inherited |= self.installed is None and any(kind_of(cookie) is not None for _, cookie in flows)
+        self.inherited |= self.installed is None and any(origin_of(cookie) is not None for _, cookie in flows)
         self.installed, self.meters, self.foreign = set(flows - self.suspect), meters, foreign
         self.doubt(None)
         self.reads -= 1

@@ -9,7 +9,7 @@ from functools import cached_property
 from itertools import chain
 from typing import NamedTuple
 
-from flows.view import Answer, Location, Speaker
+from flows.view import AllowedAddressPair, Location, NeighborEntry
 from sdnapp.frames.packet import link_local_text
 from sdnapp.net.addresses import Binding
 from sdnapp.net.kept import Kept
@@ -84,8 +84,8 @@ class Seat(NamedTuple):
 
     port: Port
     attachment: Attachment
-    speaker: Speaker | None
-    answers: tuple[Answer, ...]
+    speaker: AllowedAddressPair | None
+    answers: tuple[NeighborEntry, ...]
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ class Home:
         )
 
     @cached_property
-    def answers(self) -> tuple[Answer, ...]:
+    def answers(self) -> tuple[NeighborEntry, ...]:
         """All addresses that the file gives them."""
         given = (
             _given(port, attachment)
@@ -269,18 +269,20 @@ def _residents(stations: Stations, before: Residents, *, learned: bool) -> Resid
     return residents
 
 
-def _speaker(mac: str | None, attachment: Attachment) -> Speaker | None:
+def _speaker(mac: str | None, attachment: Attachment) -> AllowedAddressPair | None:
     if mac is None:
         return None
-    return Speaker(mac, (*(str(address.ip) for address in attachment.addresses), link_local_text(mac)))
+    return AllowedAddressPair(
+        mac, (*(str(address.ip) for address in attachment.addresses), link_local_text(mac))
+    )
 
 
-def _given(port: Port, attachment: Attachment) -> Iterator[Answer]:
+def _given(port: Port, attachment: Attachment) -> Iterator[NeighborEntry]:
     """The addresses that the file gives this port in this network."""
     if attachment.addresses and port.mac is not None:
         router = "router" in port.security.may
         for address in addresses(port, attachment):
-            yield Answer(address, port.mac, None, False, router)
+            yield NeighborEntry(address, port.mac, None, False, router)
 
 
 def _answering(homes: Homes) -> Homes:

@@ -8,18 +8,18 @@ from itertools import chain, compress, count, repeat
 from operator import attrgetter, is_not
 from typing import NamedTuple
 
-from flows.compile import at_once
+from flows.compile import run_to_completion
 from flows.view import (
-    Answer,
+    AddressConflict,
     BridgeView,
-    Lie,
     Limits,
-    Listeners,
     Location,
-    Member,
+    MulticastGroups,
+    MulticastPorts,
+    NeighborEntry,
+    NetworkPort,
     NetworkView,
     Peer,
-    Snooping,
 )
 from sdnapp.net.dialect import Dialect, Way
 from sdnapp.net.kept import Kept
@@ -89,7 +89,7 @@ class Memo:
 
 def project(state: State, host: str, speech: Dialect) -> BridgeView:
     """The view of this host's bridge, which speaks this dialect."""
-    return at_once(projection(state, host, speech, Memo()))
+    return run_to_completion(projection(state, host, speech, Memo()))
 
 
 def projection(state: State, host: str, speech: Dialect, memo: Memo) -> Generator[None, None, BridgeView]:
@@ -123,7 +123,9 @@ def projection(state: State, host: str, speech: Dialect, memo: Memo) -> Generato
         networks=tuple(network for network in networks if network.members),
         tunnels=of_bridge(_listened_to, ports, speech),
         learn_from_tunnels=state.overlay.controller.per_host,
-        crowded=tuple(sorted(chain.from_iterable(_numbers(ports, host, p) for p in state.learned.crowded))),
+        mac_limit_exceeded=tuple(
+            sorted(chain.from_iterable(_numbers(ports, host, p) for p in state.learned.crowded))
+        ),
         mac_age=state.mac_age,
         punt_rate=PUNT_RATE,
         limits=of_bridge(_limits, state.overlay.hosts[host], ports),
@@ -195,25 +197,25 @@ def _network(kept: Kept, host: str, ports: Ports, ways: Ways, known: Knowledge) 
         vni=known.network.vni,
         floods_unknown=known.network.unknown_unicast == "flood",
         keys=ways.keys,
-        entrances=ways.entrances,
+        allowed_tunnel_ports=ways.entrances,
         members=members,
         peers=ways.peers,
-        snooping=kept.of(_snooping, host, ports, ways.behind, known.groups),
-        serves=known.network.dhcp is not None,
+        multicast=kept.of(_snooping, host, ports, ways.behind, known.groups),
+        dhcp_enabled=known.network.dhcp is not None,
         locations=kept.of(
             _locations, kept, host, ports, ways.behind, known.static, known.learned, known.denied
         ),
-        answers=kept.of(_given, host, given, ways.behind, known.answering)
+        neighbors=kept.of(_given, host, given, ways.behind, known.answering)
         + kept.of(_heard, host, ports, ways.behind, known.heard),
-        leases=known.network.dhcp is None and known.leases,
+        external_dhcp=known.network.dhcp is None and known.leases,
         nests=known.nests,
-        lies=kept.of(_lies, host, ports, known.lies),
+        conflicts=kept.of(_lies, host, ports, known.lies),
     )
 
 
 def _seated(
     home: Home, ports: Ports, network: Network, spans: bool
-) -> tuple[tuple[Member, ...], tuple[Answer, ...]]:
+) -> tuple[tuple[NetworkPort, ...], tuple[NeighborEntry, ...]]:
     """The ports here, in order, and the addresses that the file gives them."""
     size = network.mtu + ETHERNET if spans else None
     numbered = [
@@ -224,25 +226,27 @@ def _seated(
     return tuple(members), tuple(answers)
 
 
-def _member(seat: Seat, number: int, size: int | None) -> Member:
+def _member(seat: Seat, number: int, size: int | None) -> NetworkPort:
     """A device of ours has the right MTU, and a stranger's tunnel is none of our business; with any other,
     frames may be larger.
     """
     port, attachment = seat.port, seat.attachment
     trunk = any(one.tagged for one in port.attachments)
     bounded = port.namespace is not None or attachment.key is not None
-    return Member(
+    return NetworkPort(
         port=number,
         vlan=attachment.vlan if attachment.tagged or not trunk else None,
         tagged=attachment.tagged,
         key=attachment.key,
-        largest=None if size is None or bounded else size + attachment.tagged * _TAG,
-        speaker=seat.speaker,
-        may=port.security.may,
+        max_frame_size=None if size is None or bounded else size + attachment.tagged * _TAG,
+        allowed=seat.speaker,
+        roles=port.security.may,
     )
 
 
-def _given(host: str, here: tuple[Answer, ...], behind: Behind, answering: Homes) -> tuple[Answer, ...]:
+def _given(
+    host: str, here: tuple[NeighborEntry, ...], behind: Behind, answering: Homes
+) -> tuple[NeighborEntry, ...]:
     """What the file gives to whoever a frame reaches from here."""
     homes = (
         here if place == host else home.answers
@@ -252,38 +256,40 @@ def _given(host: str, here: tuple[Answer, ...], behind: Behind, answering: Homes
     return tuple(chain.from_iterable(homes))
 
 
-def _heard(host: str, ports: Ports, behind: Behind, heard: tuple[Heard, ...]) -> tuple[Answer, ...]:
+def _heard(host: str, ports: Ports, behind: Behind, heard: tuple[Heard, ...]) -> tuple[NeighborEntry, ...]:
     """What else is known of them."""
     known = []
     for ip, mac, home, router, lease in heard:
         number = ports.number.get(home.interface or "") if home.host == host else None
         if number is not None or home.host in behind:
-            known.append(Answer(ip, mac, number, True, router, lease))
+            known.append(NeighborEntry(ip, mac, number, True, router, lease))
     return tuple(sorted(known))
 
 
-def _snooping(host: str, ports: Ports, behind: Behind, groups: Groups) -> tuple[Snooping, ...]:
+def _snooping(host: str, ports: Ports, behind: Behind, groups: Groups) -> tuple[MulticastGroups, ...]:
     number = ports.number
 
-    def listeners(places: frozenset[Place]) -> Listeners:
+    def listeners(places: frozenset[Place]) -> MulticastPorts:
         local = {number[at] for of, at in places if of == host and at is not None and at in number}
         remote = {behind[of][0] for of, _ in places if of != host and of in behind}
-        return Listeners(tuple(sorted(local)), tuple(sorted(remote)))
+        return MulticastPorts(tuple(sorted(local)), tuple(sorted(remote)))
 
-    def snooping() -> Iterator[Snooping]:
+    def snooping() -> Iterator[MulticastGroups]:
         for family, heard in sorted(groups.items()):
             known = None
             if heard.members is not None:
                 known = tuple((mac, listeners(at)) for mac, at in sorted(heard.members.items()))
-            yield Snooping(family, tuple(sorted(heard.queriers)), listeners(heard.routers), known)
+            yield MulticastGroups(family, tuple(sorted(heard.queriers)), listeners(heard.routers), known)
 
     return tuple(snooping())
 
 
-def _lies(host: str, ports: Ports, lies: frozenset[tuple[str, Place]]) -> tuple[Lie, ...]:
+def _lies(host: str, ports: Ports, lies: frozenset[tuple[str, Place]]) -> tuple[AddressConflict, ...]:
     """Claims at ports of this host."""
     here = ((ip, place) for ip, place in lies if place.host == host)
-    return tuple(sorted(Lie(ip, port) for ip, place in here for port in _numbers(ports, host, place)))
+    return tuple(
+        sorted(AddressConflict(ip, port) for ip, place in here for port in _numbers(ports, host, place))
+    )
 
 
 def _locations(  # noqa: PLR0917  # all that it depends on
@@ -333,7 +339,7 @@ def _denied(host: str, ports: Ports, denied: Denied) -> Iterator[Location]:
             for number in _numbers(ports, host, place):
                 found.setdefault((number, place.host != host), []).append(mac)
     for (at, remote), macs in sorted(found.items()):
-        yield Location(at, remote, True, tuple(sorted(macs)), denied=True)
+        yield Location(at, remote, True, tuple(sorted(macs)), blocked=True)
 
 
 def _numbers(ports: Ports, host: str, place: Place) -> Iterable[int]:

@@ -16,7 +16,7 @@ from typing import Any
 from os_ken.ofproto import ofproto_v1_3 as ofproto
 from os_ken.ofproto import ofproto_v1_3_parser as parser
 
-from flows.flow import Kind, kind_of
+from flows.flow import Origin, origin_of
 
 _ONF = 0x4F4E4600
 _FLOW_MONITOR = 1870
@@ -89,6 +89,8 @@ def decode(body: Any) -> Iterator[Change]:
         length, event = _update.unpack_from(data, offset)
         if event in _EVENTS:
             _, _, reason, _, _, _, _, table, cookie = _full.unpack_from(data, offset)
-            if kind_of(cookie) is not Kind.TAUGHT and (event != Event.DELETED or reason not in _TIMED_OUT):
+            if origin_of(cookie) is not Origin.TAUGHT and (
+                event != Event.DELETED or reason not in _TIMED_OUT
+            ):
                 yield Change(Event(event), table, cookie)
         offset += length

@@ -19,8 +19,8 @@ from os_ken.lib import hub
 from os_ken.ofproto import ofproto_v1_3 as ofproto
 from os_ken.ofproto import ofproto_v1_3_parser as parser
 
-from flows.diff import Plan, parts
-from flows.flow import CONTROLLER_METER, Flow, FlowKey, Kind, Meter, Unit, kind_of
+from flows.diff import Plan, bundles
+from flows.flow import CONTROLLER_METER, Flow, FlowKey, Meter, Origin, Unit, origin_of
 from flows.tables import Table
 from sdnapp.net.addresses import AddressMemory
 from sdnapp.net.events import GroupMemory
@@ -39,7 +39,7 @@ CHUNK = 64 * 1024
 """Bytes given to the connection at once: small enough for echo replies to find a gap."""
 _TOGETHER = 4096
 """Identities of flows that are made between two turns of the hub."""
-_LEARNED, _CROWDED, _TAUGHT = Kind.LEARNED, Kind.CROWDED, Kind.TAUGHT
+_LEARNED, _CROWDED, _TAUGHT = Origin.LEARNED, Origin.CROWDED, Origin.TAUGHT
 """By these names, because Python 3.11 takes longer to find a member of an enumeration than to read a flow."""
 
 
@@ -227,7 +227,7 @@ class Switch:
         for reply in flows:
             for at, table, cookie in reply.body.heads():
                 entries += 1
-                kind = kind_of(cookie)
+                kind = origin_of(cookie)
                 if kind is not _TAUGHT:
                     held.add(table, cookie)
                 if kind is not _CROWDED and kind is not _LEARNED:
@@ -271,7 +271,7 @@ class Switch:
         chunk while the next is encoded: that is a matter of milliseconds, and OVS discards only a bundle that
         is idle for 10 s. A flow that changes alone needs no bundle.
         """
-        together, bundled = tuple(parts(plan)), len(plan.add) + len(plan.delete) > 1
+        together, bundled = tuple(bundles(plan)), len(plan.add) + len(plan.delete) > 1
         first = self._reserve(len(plan) + 2 * len(together) * bundled + 1)
         self._sent = range(first, self.datapath.xid)
         self._answers = hub.Queue()

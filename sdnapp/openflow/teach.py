@@ -9,7 +9,7 @@ from __future__ import annotations
 from struct import Struct
 
 from flows.actions import Learn
-from flows.flow import taught
+from flows.flow import learn_cookie
 from flows.tables import Table
 from sdnapp.openflow.oxm import header
 
@@ -43,7 +43,7 @@ def teach(action: Learn) -> bytes:
     length = (_learn.size + len(specs) + 7) // 8 * 8
     head = _learn.pack(
         *(0xFFFF, length, _NICIRA, _LEARN2),
-        *(0, action.age, action.priority, taught(action), _DELETE_LEARNED, Table.FORWARD),
+        *(0, action.age, action.priority, learn_cookie(action), _DELETE_LEARNED, Table.FORWARD),
         *(0, 0, action.most, 0),
     )
     return (head + specs).ljust(length, b"\0")

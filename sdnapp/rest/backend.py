@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
-from flows.counters import Count
+from flows.counters import FlowCounter
 from flows.flow import FlowKey
 from sdnapp.engine.status import Status
 
@@ -22,7 +22,7 @@ class Source(Protocol):
     def release(self, port: str) -> None:
         """Release a port that is held down."""
 
-    def counted(self, dpid: int) -> Mapping[FlowKey, Count]:
+    def counted(self, dpid: int) -> Mapping[FlowKey, FlowCounter]:
         """The flows of this bridge whose counters are worth telling; none while it is not connected."""
 
     def late(self) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from os_ken.ofproto import ofproto_v1_3 as ofproto
 from pydantic import BaseModel
 
-from flows.counters import Count, What
+from flows.counters import FlowCounter, What
 from sdnapp.rest.backend import Source
 from sdnapp.rest.routes import Call, Route, one
 from sdnapp.rest.stats import Exchange
@@ -32,7 +32,7 @@ def _counters(source: Source, call: Call) -> list[Counter]:
     bridge = one(status.bridges, call.path["host"], "host")
     counted = source.counted(bridge.datapath_id)
     exchange = Exchange(source, bridge.datapath_id)
-    sums: dict[Count, tuple[int, int]] = {}
+    sums: dict[FlowCounter, tuple[int, int]] = {}
     for table in sorted({table for table, _ in counted}):
         parser = exchange.ofproto_parser
         any_flow = (ofproto.OFPP_ANY, ofproto.OFPG_ANY, 0, 0, parser.OFPMatch())

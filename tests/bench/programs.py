@@ -30,9 +30,9 @@ Of those in all, 10 drop headers that guards cannot read, and 1 is the miss of `
 before the first query.
 """
 QUESTIONS = 3 * 32 + 2 * 48 + 3 + 6 + 7 + 4 + 7 + 3
-"""And, in all, where any port is strict: the questions of ``flows.security`` about each bit of a sender, the
-misses of the tables for strict ports, what has no sender yet, and drops: of second tags, of queries for
-listeners to groups, of neighbour messages that hosts must ignore.
+"""And, in all, where any port is strict: the questions of ``flows.features.port_security`` about each bit of
+a sender, the misses of the tables for strict ports, what has no sender yet, and drops: of second tags, of
+queries for listeners to groups, of neighbour messages that hosts must ignore.
 """
 PER_SPEAKER, PER_OWN, PER_KNOWN = 11, 3, 5
 """For each strict port in a network, each address that it has there, and each known address."""
@@ -73,8 +73,8 @@ def allowed(view: BridgeView) -> int:
     """Return how many flows a bridge with this view may need."""
     ports = {member.port for network in view.networks for member in network.members}
     remote = sum(len(at.macs) for network in view.networks for at in network.locations if at.remote)
-    speakers = [m.speaker for network in view.networks for m in network.members if m.speaker is not None]
+    speakers = [m.allowed for network in view.networks for m in network.members if m.allowed is not None]
     safe = PER_SPEAKER * len(speakers) + PER_OWN * sum(len(speaker.addresses) for speaker in speakers)
-    known = PER_KNOWN * sum(len(network.answers) for network in view.networks)
+    known = PER_KNOWN * sum(len(network.neighbors) for network in view.networks)
     basic = FIXED + PER_NETWORK * len(view.networks) + PER_PORT * len(ports) + PER_LOCATION * remote
     return basic + safe + known + (QUESTIONS if speakers else 0)

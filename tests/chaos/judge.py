@@ -14,7 +14,7 @@ from itertools import permutations
 from pathlib import Path
 
 from flows.compile import compile_bridge
-from flows.flow import OWNER, FlowKey, Kind
+from flows.flow import OWNER, FlowKey, Origin
 from sdnapp.frames.packet import Ends, octets, with_udp
 from sdnapp.lab.echo import BROADCAST
 from sdnapp.lab.errors import LabError
@@ -162,7 +162,7 @@ def _programs(subject: Subject, overlay: Overlay) -> Iterator[str]:
         program = compile_bridge(project(state, name, dialect(state, name)))
         there = flows(subject, name)
         lost = program.flows.keys() - there.keys()
-        fixed = {key for key in there if key[1] >> 52 == OWNER << 4 | Kind.FIXED}
+        fixed = {key for key in there if key[1] >> 52 == OWNER << 4 | Origin.FIXED}
         foreign = {key for key in there if key[1] >> 56 != OWNER}
         for words, keys in (
             ("lacks", lost),

@@ -78,7 +78,7 @@ def _round(fleet: Fleet, macs: int, used: Path) -> Round:
     learned, known = time.monotonic(), _used(used)
     until(lambda: _flows(fleet) == before, "not all is forgotten", PATIENCE)
     until(fleet.controller.in_sync, "not in sync", PATIENCE)
-    time.sleep(PERIOD + 2)  # what was needed meanwhile is given back by then
+    time.sleep(2 * PERIOD + 2)  # what was needed meanwhile is given back by then
     files = len(list(_process(fleet).joinpath("fd").iterdir()))
     seconds = learned - began, time.monotonic() - learned
     return Round(known, _used(used), _resident(fleet), files, *seconds)

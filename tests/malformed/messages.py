@@ -10,7 +10,7 @@ from typing import Any
 from os_ken.ofproto import ofproto_v1_3 as ofproto
 from os_ken.ofproto import ofproto_v1_3_parser as parser
 
-from flows.flow import Flow, Kind
+from flows.flow import Flow, Origin
 from flows.match import Match
 from flows.tables import TABLES, Table
 from tests.malformed import frames
@@ -19,7 +19,7 @@ from tests.malformed.built import Built, joined, message, sized, tlv
 ONF, NICIRA = 0x4F4E4600, 0x2320
 _FRAMES = list(frames.made(1, 4000))
 _FIELDS = [field for field in ofproto.oxm_types if hasattr(field.type, "size")]
-_COOKIES = [Flow(Table.MAC_LEARNING, 1, Match(), kind=kind).cookie for kind in Kind]
+_COOKIES = [Flow(Table.MAC_LEARNING, 1, Match(), kind=kind).cookie for kind in Origin]
 
 Make = Callable[[Random], Built]
 

@@ -14,7 +14,7 @@ import pytest
 from flows.compile import compile_bridge
 from flows.diff import diff
 from flows.flow import EMPTY, Meter, Unit
-from flows.view import BridgeView, Limits, Member, NetworkView, Peer
+from flows.view import BridgeView, Limits, NetworkPort, NetworkView, Peer
 from tests.ovs.client import Client
 from tests.ovs.switchd import PrivateOvs, private_ovs
 from tests.views import BROADCAST, RED
@@ -26,7 +26,7 @@ BROADCASTS = 3
 
 def bridge(*, tagged: bool, paced: bool) -> BridgeView:
     """Every port and every tunnel in one network; the last hundred ports have a rate where ``paced``."""
-    members = tuple(Member(port, 10, tagged=tagged) for port in PORTS)
+    members = tuple(NetworkPort(port, 10, tagged=tagged) for port in PORTS)
     peers = tuple(Peer(port, RED) for port in TUNNELS)
     network = NetworkView(RED, (RED,), tuple(TUNNELS), members, peers, ())
     limits = {

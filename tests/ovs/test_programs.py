@@ -14,7 +14,7 @@ from flows.compile import compile_bridge
 from flows.diff import diff
 from flows.flow import EMPTY, Program
 from flows.match import VLAN, Header
-from flows.trace import Frame, walk
+from flows.trace import Frame, trace
 from flows.view import BridgeView
 from tests.ovs.client import Client
 from tests.ovs.switchd import PrivateOvs, private_ovs
@@ -183,7 +183,7 @@ def test_ovs_takes_any_program_and_agrees_where_frames_go(
 
     assert bench.installed() == set(program.flows)
     for frame in sent:
-        walked = {(copy.port, copy.vlans) for copy in walk(program, frame).copies}
+        walked = {(copy.port, copy.vlans) for copy in trace(program, frame).copies}
         assert bench.copies(frame) == walked, frame
 
 

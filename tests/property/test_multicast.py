@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 
 from flows.actions import Punt
 from flows.compile import compile_bridge
+from flows.features.local_services import NO_TRUNCATION
 from flows.match import Header
-from flows.service import WHOLE
-from flows.trace import Frame, Walk, walk
-from flows.view import BridgeView, Listeners, NetworkView, Snooping
+from flows.trace import Frame, Trace, trace
+from flows.view import BridgeView, MulticastGroups, MulticastPorts, NetworkView
 from tests.views import (
     ABOUT,
     BROADCAST,
@@ -45,24 +45,24 @@ def ways_in(draw: st.DrawFn) -> tuple[BridgeView, NetworkView, Frame]:
     assume(view.networks)
     network = draw(st.sampled_from(view.networks))
     from_tunnel: bool = draw(st.booleans())
-    if network.entrances and network.keys and from_tunnel:
-        port, key = draw(st.sampled_from(network.entrances)), draw(st.sampled_from(network.keys))
+    if network.allowed_tunnel_ports and network.keys and from_tunnel:
+        port, key = draw(st.sampled_from(network.allowed_tunnel_ports)), draw(st.sampled_from(network.keys))
         return view, network, Frame(port, STRANGER, BROADCAST, key=key)
     member = draw(st.sampled_from(network.members))
     tags = (member.vlan,) if member.tagged and member.vlan is not None else ()
     return view, network, Frame(member.port, STRANGER, BROADCAST, tags, member.key or 0)
 
 
-def sent(view: BridgeView, frame: Frame, family: int, header: Header, source: str = STRANGER) -> Walk:
+def sent(view: BridgeView, frame: Frame, family: int, header: Header, source: str = STRANGER) -> Trace:
     to_group = Frame(frame.in_port, source, MACS[family], frame.vlans, frame.key, header)
-    return walk(compile_bridge(view), to_group)
+    return trace(compile_bridge(view), to_group)
 
 
 def everybody(view: BridgeView, frame: Frame) -> frozenset[int]:
-    return walk(compile_bridge(view), frame).ports
+    return trace(compile_bridge(view), frame).ports
 
 
-def reached(view: BridgeView, network: NetworkView, frame: Frame, *wanted: Listeners) -> set[int]:
+def reached(view: BridgeView, network: NetworkView, frame: Frame, *wanted: MulticastPorts) -> set[int]:
     ports = {port for listeners in wanted for port in listeners.ports}
     if frame.in_port not in view.tunnels:
         up = {peer.port for peer in network.peers if peer.up}
@@ -70,8 +70,8 @@ def reached(view: BridgeView, network: NetworkView, frame: Frame, *wanted: Liste
     return ports - {frame.in_port}
 
 
-def known(network: NetworkView, family: int) -> Snooping | None:
-    return next((one for one in network.snooping if one.family == family), None)
+def known(network: NetworkView, family: int) -> MulticastGroups | None:
+    return next((one for one in network.multicast if one.family == family), None)
 
 
 @pytest.mark.parametrize(("family", "stream"), [(4, STREAM), (4, PING), (6, STREAM_6)])
@@ -89,7 +89,7 @@ def test_a_group_goes_to_its_listeners_and_to_routers_once_they_are_known(
     if snooping is None or snooping.groups is None:
         assert ports == everybody(view, frame)
     else:
-        listeners = dict(snooping.groups).get(MACS[family], Listeners((), ()))
+        listeners = dict(snooping.groups).get(MACS[family], MulticastPorts((), ()))
         assert ports == reached(view, network, frame, snooping.routers, listeners)
 
 
@@ -112,7 +112,7 @@ def test_the_controller_hears_that_somebody_asks_where_nobody_else_tells_it(
 ) -> None:
     """Before anybody has asked, and after; once."""
     view, _, frame = way_in
-    told = [flow for flow in sent(view, frame, family, query).flows if Punt(WHOLE) in flow.actions]
+    told = [flow for flow in sent(view, frame, family, query).flows if Punt(NO_TRUNCATION) in flow.actions]
 
     assert len(told) == (frame.in_port not in view.tunnels or view.learn_from_tunnels)
 
@@ -139,7 +139,9 @@ def test_a_report_reaches_routers_and_the_controller_and_no_other_host(
     if snooping is None:
         return
     went = sent(view, frame, family, header)
-    peers = [Listeners((), tuple(peer.port for peer in network.peers))] if view.learn_from_tunnels else []
+    peers = (
+        [MulticastPorts((), tuple(peer.port for peer in network.peers))] if view.learn_from_tunnels else []
+    )
 
     assert went.ports == reached(view, network, frame, snooping.routers, *peers)
     if frame.in_port not in view.tunnels or view.learn_from_tunnels:

@@ -8,15 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flows.actions import ApplyMeter, OutputMetered
-from flows.compile import NOTHING, at_once, compile_bridge, recompile
-from flows.diff import Plan, diff, parts
+from flows.compile import EMPTY_COMPILED, compile_bridge, recompile, run_to_completion
+from flows.diff import Plan, bundles, diff
+from flows.features.l2_forwarding import NO_LIMITS
 from flows.flow import FlowKey, Meter, Program
 from flows.match import Header, Match
-from flows.pipeline import NO_LIMITS
 from flows.tables import Table
-from flows.trace import Frame, walk
+from flows.trace import Frame, trace
 from flows.verify import check
-from flows.view import BridgeView, Member, NetworkView, Speaker
+from flows.view import AllowedAddressPair, BridgeView, NetworkPort, NetworkView
 from tests.views import (
     BROADCAST,
     DHCP,
@@ -48,7 +48,7 @@ frames = st.builds(
 def entered(view: BridgeView, frame: Frame) -> int | None:
     """The network that a frame belongs to by the view alone, without looking at any flow."""
     for network in view.networks:
-        if frame.in_port in network.entrances and frame.key in network.keys:
+        if frame.in_port in network.allowed_tunnel_ports and frame.key in network.keys:
             return network.vni
         for member in network.members:
             if member.port == frame.in_port:
@@ -59,11 +59,11 @@ def entered(view: BridgeView, frame: Frame) -> int | None:
     return None
 
 
-def speaker(view: BridgeView, frame: Frame) -> Speaker | None:
+def speaker(view: BridgeView, frame: Frame) -> AllowedAddressPair | None:
     """The only one who may send such a frame where it comes in; None: anybody."""
     vni = entered(view, frame)
     members = (m for n in view.networks if n.vni == vni for m in n.members if m.port == frame.in_port)
-    return next((member.speaker for member in members), None)
+    return next((member.allowed for member in members), None)
 
 
 def is_admitted(view: BridgeView, frame: Frame) -> bool:
@@ -112,13 +112,13 @@ def test_what_is_compiled_step_by_step_is_what_is_compiled_at_once(
     steps: list[BridgeView], data: st.DataObject
 ) -> None:
     """Whatever came before: other views, or the same one with other locations, or other ports."""
-    last = NOTHING
+    last = EMPTY_COMPILED
     for view in steps:
-        last = at_once(recompile(view, last))
+        last = run_to_completion(recompile(view, last))
         fewer = replace(view, networks=tuple(data.draw(fewer_locations(n)) for n in view.networks))
         least = replace(fewer, networks=tuple(data.draw(fewer_ports(n)) for n in fewer.networks))
         for now in (fewer, least, replace(view, networks=view.networks[1:]), view):
-            before, last = last.program, at_once(recompile(now, last))
+            before, last = last.program, run_to_completion(recompile(now, last))
 
             assert last.program == compile_bridge(now)
             held, meters = set(before.flows), before.meters.values()
@@ -130,10 +130,10 @@ def test_while_an_empty_bridge_is_programmed_a_port_is_as_it_will_be_or_closed(
     view: BridgeView, frame: Frame
 ) -> None:
     program = compile_bridge(view)
-    in_the_end, closed, held = walk(program, frame), True, Program({}, program.meters)
-    for part in parts(diff(set(), (), program), size=1):
+    in_the_end, closed, held = trace(program, frame), True, Program({}, program.meters)
+    for part in bundles(diff(set(), (), program), size=1):
         held = replace(held, flows={**held.flows, **{flow.key: flow for flow in part}})
-        walked = walk(held, frame)
+        walked = trace(held, frame)
         closed = closed and walked != in_the_end
 
         assert walked == in_the_end or (closed and not walked.copies and not walked.punted)
@@ -142,13 +142,13 @@ def test_while_an_empty_bridge_is_programmed_a_port_is_as_it_will_be_or_closed(
 
 def test_only_an_empty_bridge_is_programmed_part_by_part() -> None:
     view = BridgeView((), (1,), learn_from_tunnels=False, mac_age=300, punt_rate=1)
-    network = NetworkView(5, (5,), (1,), tuple(Member(n, None, tagged=False) for n in (3, 4)), (), ())
+    network = NetworkView(5, (5,), (1,), tuple(NetworkPort(n, None, tagged=False) for n in (3, 4)), (), ())
     program = compile_bridge(replace(view, networks=(network,)))
-    first, *others = parts(diff(set(), (), program), size=1)
+    first, *others = bundles(diff(set(), (), program), size=1)
     whole = diff({flow.key for flow in first}, (), program)
 
     assert [{flow.match.in_port for flow in part} for part in others] == [{3}, {4}]
-    assert [*parts(whole, size=1)] == [whole.add]
+    assert [*bundles(whole, size=1)] == [whole.add]
 
 
 @st.composite
@@ -156,8 +156,8 @@ def fewer_locations(draw: st.DrawFn, network: NetworkView) -> NetworkView:
     """The network, of whose stations only some are known, and their addresses."""
     known = draw(st.sets(st.sampled_from(MACS)))
     some = (at._replace(macs=tuple(mac for mac in at.macs if mac in known)) for at in network.locations)
-    answers = tuple(answer for answer in network.answers if answer.mac in known)
-    return replace(network, locations=tuple(at for at in some if at.macs), answers=answers)
+    answers = tuple(answer for answer in network.neighbors if answer.mac in known)
+    return replace(network, locations=tuple(at for at in some if at.macs), neighbors=answers)
 
 
 @st.composite
@@ -187,7 +187,7 @@ def test_a_frame_never_leaves_its_network(view: BridgeView, frame: Frame) -> Non
     vni = entered(view, frame)
     network = next((n for n in view.networks if n.vni == vni), None)
 
-    for copy in walk(compile_bridge(view), frame).copies:
+    for copy in trace(compile_bridge(view), frame).copies:
         assert network is not None
         if copy.port in view.tunnels:
             assert (copy.port, copy.key) in {(peer.port, peer.key) for peer in network.peers}
@@ -206,7 +206,7 @@ def entered_tagged(view: BridgeView, frame: Frame) -> bool:
 
 @given(views(), frames)
 def test_nobody_receives_a_frame_twice_nor_its_sender_at_all(view: BridgeView, frame: Frame) -> None:
-    walked = walk(compile_bridge(view), frame)
+    walked = trace(compile_bridge(view), frame)
     ports = [copy.port for copy in walked.copies]
 
     assert len(ports) == len(set(ports))
@@ -216,22 +216,22 @@ def test_nobody_receives_a_frame_twice_nor_its_sender_at_all(view: BridgeView, f
 @given(views(), frames)
 def test_what_comes_from_a_tunnel_goes_to_no_tunnel(view: BridgeView, frame: Frame) -> None:
     if frame.in_port in view.tunnels:
-        assert not walk(compile_bridge(view), frame).ports & set(view.tunnels)
+        assert not trace(compile_bridge(view), frame).ports & set(view.tunnels)
 
 
 def denied(view: BridgeView, network: NetworkView, frame: Frame) -> bool:
     """Whether nobody believes that this source is there; from tunnels, peers are, unless nobody else is."""
     looked_at = frame.in_port not in view.tunnels or view.learn_from_tunnels
     here = (location for location in network.locations if location.port == frame.in_port)
-    refused = any(location.denied for location in here if frame.eth_src in location.macs)
-    return looked_at and refused and frame.in_port not in view.crowded
+    refused = any(location.blocked for location in here if frame.eth_src in location.macs)
+    return looked_at and refused and frame.in_port not in view.mac_limit_exceeded
 
 
 @given(views(), frames)
 def test_a_source_that_is_not_believed_reaches_nobody_and_asks_nobody(view: BridgeView, frame: Frame) -> None:
     network = next((n for n in view.networks if n.vni == entered(view, frame)), None)
     if network is not None and denied(view, network, frame):
-        walked = walk(compile_bridge(view), frame)
+        walked = trace(compile_bridge(view), frame)
 
         assert not walked.ports
         assert not walked.punted
@@ -239,8 +239,8 @@ def test_a_source_that_is_not_believed_reaches_nobody_and_asks_nobody(view: Brid
 
 @given(views(), frames)
 def test_no_source_of_a_crowded_port_is_looked_at(view: BridgeView, frame: Frame) -> None:
-    if frame.in_port in view.crowded:
-        met = walk(compile_bridge(view), frame).flows
+    if frame.in_port in view.mac_limit_exceeded:
+        met = trace(compile_bridge(view), frame).flows
 
         assert {flow.match for flow in met if flow.table is Table.MAC_LEARNING} <= {
             Match(in_port=frame.in_port)
@@ -254,13 +254,13 @@ def test_nothing_unknown_leaves_where_the_network_floods_nothing_unknown(
     unknown = replace(frame, eth_dst="02:99:00:00:00:01")
     network = next((n for n in view.networks if n.vni == entered(view, unknown)), None)
     if network is not None and not network.floods_unknown:
-        assert not walk(compile_bridge(view), unknown).copies
+        assert not trace(compile_bridge(view), unknown).copies
 
 
 @given(views(), frames)
 def test_every_copy_to_a_port_with_a_rate_is_within_it(view: BridgeView, frame: Frame) -> None:
     """Whether it is the only copy or one of many; and so is what came in."""
-    met = walk(compile_bridge(view), frame)
+    met = trace(compile_bridge(view), frame)
     meters = {action.meter for flow in met.flows for action in flow.actions if isinstance(action, ApplyMeter)}
     expected = {view.limits[port].receive for port in met.ports & view.limits.keys()}
     if entered(view, frame) is not None:
@@ -279,7 +279,7 @@ def test_broadcast_reaches_everyone_of_the_network(view: BridgeView, frame: Fram
         expected |= (
             set() if frame.in_port in view.tunnels else {peer.port for peer in network.peers if peer.up}
         )
-        assert walk(compile_bridge(view), flooded).ports == expected - {frame.in_port}
+        assert trace(compile_bridge(view), flooded).ports == expected - {frame.in_port}
 
 
 @given(views(), frames, st.sampled_from([DHCP, DHCP6]))
@@ -287,8 +287,8 @@ def test_where_the_network_serves_no_question_to_it_goes_any_further(
     view: BridgeView, frame: Frame, asks: Header
 ) -> None:
     network = next((n for n in view.networks if n.vni == entered(view, frame)), None)
-    if network is not None and network.serves and frame.in_port not in view.tunnels:
-        assert not walk(compile_bridge(view), replace(frame, header=asks)).copies
+    if network is not None and network.dhcp_enabled and frame.in_port not in view.tunnels:
+        assert not trace(compile_bridge(view), replace(frame, header=asks)).copies
 
 
 @given(views(), frames)
@@ -296,20 +296,21 @@ def test_what_is_too_large_goes_no_further_and_what_fits_goes_on(view: BridgeVie
     """Where devices are not ours; the controller hears of packets, so that their senders do."""
     network = next((n for n in view.networks if n.vni == entered(view, frame)), None)
     members = () if network is None else network.members
-    largest = next((m.largest for m in members if m.port == frame.in_port), None)
+    largest = next((m.max_frame_size for m in members if m.port == frame.in_port), None)
     if largest is None or speaker(view, frame) is not None:
         return
     program = compile_bridge(view)
-    large = walk(program, replace(frame, size=largest + 1, header=PING))
+    large = trace(program, replace(frame, size=largest + 1, header=PING))
 
     assert not large.copies
     believed = Table.MTU_CHECK in {flow.table for flow in large.flows}
     assert large.punted or not believed
-    fits = walk(program, replace(frame, size=largest, header=PING))
+    fits = trace(program, replace(frame, size=largest, header=PING))
     unasked = replace(
         view,
         networks=tuple(
-            replace(n, members=tuple(replace(m, largest=None) for m in n.members)) for n in view.networks
+            replace(n, members=tuple(replace(m, max_frame_size=None) for m in n.members))
+            for n in view.networks
         ),
     )
-    assert fits.copies == walk(compile_bridge(unasked), replace(frame, header=PING)).copies
+    assert fits.copies == trace(compile_bridge(unasked), replace(frame, header=PING)).copies

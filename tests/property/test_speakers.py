@@ -9,16 +9,16 @@ from hypothesis import strategies as st
 
 from flows.actions import Punt
 from flows.compile import compile_bridge
+from flows.features.local_services import NO_TRUNCATION
 from flows.match import ARP, Header
-from flows.service import WHOLE
 from flows.tables import Table
-from flows.trace import Frame, walk
-from flows.view import Answer, BridgeView, Member, NetworkView
+from flows.trace import Frame, trace
+from flows.view import BridgeView, NeighborEntry, NetworkPort, NetworkView
 from tests.property.test_programs import entered, frames
 from tests.views import ADDRESSES, BROADCAST, ROUTED, SERVED, STRANGER, requests, views
 
 
-def where(view: BridgeView, frame: Frame) -> tuple[NetworkView, Member] | None:
+def where(view: BridgeView, frame: Frame) -> tuple[NetworkView, NetworkPort] | None:
     """The network that a local port's frame enters, and as what."""
     vni = entered(view, frame)
     found = ((n, m) for n in view.networks if n.vni == vni for m in n.members if m.port == frame.in_port)
@@ -28,16 +28,16 @@ def where(view: BridgeView, frame: Frame) -> tuple[NetworkView, Member] | None:
 @given(views(), frames)
 def test_a_strict_port_speaks_as_the_file_says(view: BridgeView, frame: Frame) -> None:
     found = where(view, frame)
-    if found is None or found[1].speaker is None or not walk(compile_bridge(view), frame).copies:
+    if found is None or found[1].allowed is None or not trace(compile_bridge(view), frame).copies:
         return
-    member, (mac, addresses), said = found[1], found[1].speaker, frame.header
+    member, (mac, addresses), said = found[1], found[1].allowed, frame.header
     assert frame.eth_src == mac
     assert said.arp_sha in {None, mac}
     assert said.arp_spa in {None, "0.0.0.0", *addresses}
     assert said.nd_sll in {None, "00:00:00:00:00:00", mac}
     assert said.nd_tll in {None, "00:00:00:00:00:00", mac}
     assert said.icmpv6_type != 136 or said.nd_target in addresses
-    if "router" not in member.may or said.icmpv6_type in {135, 136}:
+    if "router" not in member.roles or said.icmpv6_type in {135, 136}:
         assert said.ipv4_src in {None, "0.0.0.0", *addresses}
         assert said.ipv6_src in {None, "::", *addresses}
 
@@ -48,8 +48,8 @@ def test_only_ports_that_may_say_what_servers_and_routers_say(
 ) -> None:
     found = where(view, frame)
     role = "dhcp-server" if said in SERVED else "router"
-    if found is not None and role not in found[1].may:
-        assert not walk(compile_bridge(view), replace(frame, header=said)).copies
+    if found is not None and role not in found[1].roles:
+        assert not trace(compile_bridge(view), replace(frame, header=said)).copies
 
 
 @given(views(), frames, st.sampled_from(SERVED))
@@ -57,11 +57,13 @@ def test_the_controller_hears_of_leases_from_those_who_may_give_them(
     view: BridgeView, frame: Frame, said: Header
 ) -> None:
     """Behind a tunnel, its own bridge has seen to that; where nobody else tells us, it counts as well."""
-    met = walk(compile_bridge(view), replace(frame, header=said)).flows
-    heard = [flow for flow in met if flow.table is Table.DHCP_RA_GUARD and Punt(WHOLE) in flow.actions]
+    met = trace(compile_bridge(view), replace(frame, header=said)).flows
+    heard = [
+        flow for flow in met if flow.table is Table.DHCP_RA_GUARD and Punt(NO_TRUNCATION) in flow.actions
+    ]
     found = where(view, frame)
     if found is not None:
-        assert not heard or "dhcp-server" in found[1].may
+        assert not heard or "dhcp-server" in found[1].roles
     else:
         assert not heard or (view.learn_from_tunnels and frame.in_port in view.tunnels)
 
@@ -73,10 +75,10 @@ def test_who_asks_for_a_known_address_is_told_and_nobody_hears_it(
     """Unless it asks for its own, or says that a learned one is its own now."""
     asked = replace(frame, eth_dst=BROADCAST, header=asks)
     found, program = where(view, asked), compile_bridge(view)
-    if found is None or not (walked := walk(program, asked)).copies:
+    if found is None or not (walked := trace(program, asked)).copies:
         return
     network, member = found
-    known = {answer.ip: answer for answer in network.answers}.get(str(asks.arp_tpa))
+    known = {answer.ip: answer for answer in network.neighbors}.get(str(asks.arp_tpa))
     if known is None or is_announced(known, asked):
         assert frame.in_port not in walked.ports
         return
@@ -98,13 +100,13 @@ def test_what_the_file_gives_a_port_nobody_else_claims(view: BridgeView, frame: 
     found = where(view, said)
     if found is None:
         return
-    known = {answer.ip: answer for answer in found[0].answers if not answer.learned}.get(str(says.arp_spa))
-    if known is not None and known.port != frame.in_port and found[1].speaker is None:
+    known = {answer.ip: answer for answer in found[0].neighbors if not answer.learned}.get(str(says.arp_spa))
+    if known is not None and known.port != frame.in_port and found[1].allowed is None:
         announced = says.arp_op == 1 and says.arp_tpa == says.arp_spa
-        assert walk(compile_bridge(view), said).ports <= ({frame.in_port} if announced else set())
+        assert trace(compile_bridge(view), said).ports <= ({frame.in_port} if announced else set())
 
 
-def is_announced(known: Answer, frame: Frame) -> bool:
+def is_announced(known: NeighborEntry, frame: Frame) -> bool:
     own = known.port == frame.in_port
     return own or (known.learned and frame.header.arp_spa == known.ip)
 
@@ -112,10 +114,10 @@ def is_announced(known: Answer, frame: Frame) -> bool:
 @given(views(), st.sampled_from(ADDRESSES[:2]))
 def test_a_question_from_a_tunnel_is_for_local_ports_to_answer(view: BridgeView, ip: str) -> None:
     for network in view.networks:
-        for tunnel, key in ((tunnel, key) for tunnel in network.entrances for key in network.keys):
+        for tunnel, key in ((tunnel, key) for tunnel in network.allowed_tunnel_ports for key in network.keys):
             asks = Header(ARP, arp_op=1, arp_spa="10.1.1.8", arp_tpa=ip, arp_sha=STRANGER)
             asked = Frame(tunnel, STRANGER, BROADCAST, key=key, header=asks)
-            assert walk(compile_bridge(view), asked).ports == {member.port for member in network.members}
+            assert trace(compile_bridge(view), asked).ports == {member.port for member in network.members}
 
 
 @given(views(), frames)
@@ -125,7 +127,7 @@ def test_a_second_tag_reaches_trunks_without_port_security_alone(view: BridgeVie
     if found is None or len(frame.vlans) < 2 or not found[0].nests:
         return
     network, behind = found[0], frame.vlans[1:]
-    copies = walk(compile_bridge(view), frame).copies
+    copies = trace(compile_bridge(view), frame).copies
     ports = {member.port for member in network.members if member.nests}
     assert {copy.port for copy in copies} <= ports | {peer.port for peer in network.peers}
     assert all(copy.vlans[-len(behind) :] == behind for copy in copies)

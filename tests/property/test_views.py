@@ -25,9 +25,9 @@ PARTS = {
 } | {"Meter": Meter}
 """What a view is made of, by name."""
 
-NEVER_EMPTY = {"NetworkView.members", "Location.macs", "Speaker.addresses"}
+NEVER_EMPTY = {"NetworkView.members", "Location.macs", "AllowedAddressPair.addresses"}
 """What a sound view has at least one of."""
-ALWAYS_MET = {"Answer.port", "Location.remote", "Member.vlan"}
+ALWAYS_MET = {"NeighborEntry.port", "Location.remote", "NetworkPort.vlan"}
 """What says where somebody is, and not that something is turned on."""
 
 
@@ -100,30 +100,30 @@ def test_every_field_of_a_view_varies(part: str) -> None:
 
 
 FEATURES: dict[str, Callable[[Any], bool]] = {
-    "Answer.lease": bool,
-    "Answer.learned": bool,
-    "Answer.router": bool,
-    "BridgeView.crowded": lambda found: found != "none",
+    "NeighborEntry.lease": bool,
+    "NeighborEntry.learned": bool,
+    "NeighborEntry.router": bool,
+    "BridgeView.mac_limit_exceeded": lambda found: found != "none",
     "BridgeView.learn_from_tunnels": bool,
     "Limits.flood": bool,
     "Limits.receive": bool,
     "Limits.send": bool,
-    "Location.denied": bool,
+    "Location.blocked": bool,
     "Location.learned": bool,
     "Location.moves": bool,
-    "Member.key": lambda found: found is not None,
-    "Member.largest": bool,
-    "Member.may": lambda found: found != "none",
-    "Member.speaker": bool,
-    "Member.tagged": bool,
-    "NetworkView.lies": lambda found: found != "none",
+    "NetworkPort.key": lambda found: found is not None,
+    "NetworkPort.max_frame_size": bool,
+    "NetworkPort.roles": lambda found: found != "none",
+    "NetworkPort.allowed": bool,
+    "NetworkPort.tagged": bool,
+    "NetworkView.conflicts": lambda found: found != "none",
     "NetworkView.floods_unknown": lambda found: not found,
-    "NetworkView.leases": bool,
+    "NetworkView.external_dhcp": bool,
     "NetworkView.nests": bool,
-    "NetworkView.serves": bool,
+    "NetworkView.dhcp_enabled": bool,
     "Peer.up": lambda found: not found,
-    "Snooping.groups": lambda found: found in {"one", "many"},
-    "Snooping.queriers": lambda found: found != "none",
+    "MulticastGroups.groups": lambda found: found in {"one", "many"},
+    "MulticastGroups.queriers": lambda found: found != "none",
 }
 """What somebody turns on, or what happens, by the field that tells and its kinds that do."""
 

@@ -11,8 +11,8 @@ import pytest
 from flows.compile import compile_bridge
 from flows.match import ARP, Header
 from flows.tables import Table
-from flows.trace import Frame, Walk, walk
-from flows.view import Answer
+from flows.trace import Frame, Trace, trace
+from flows.view import NeighborEntry
 from sdnapp.frames.packet import link_local
 from sdnapp.net.addresses import LIMIT, NO_ADDRESSES, AddressMemory, Claim, changed, decode, heard
 from sdnapp.net.events import BridgeFound, Configured, Memory, PortsLost, Recalled, Seen, Sighting
@@ -47,9 +47,9 @@ def with_guest() -> State:
     return hear(state, said(Claim(IP, GUEST)), 0.0)
 
 
-def ask(state: State, host: str, port: int, ip: str, asker: str) -> Walk:
+def ask(state: State, host: str, port: int, ip: str, asker: str) -> Trace:
     asks = Header(ARP, arp_op=1, arp_spa="10.1.1.8", arp_tpa=ip, arp_sha=asker)
-    return walk(compile_bridge(view_of(state, host)), Frame(port, asker, BROADCAST, header=asks))
+    return trace(compile_bridge(view_of(state, host)), Frame(port, asker, BROADCAST, header=asks))
 
 
 def test_an_address_that_was_heard_is_answered_on_another_host() -> None:
@@ -71,7 +71,7 @@ def test_what_was_heard_is_no_news_and_what_is_not_known_is() -> None:
 
     def tells(ip: str, mac: str) -> bool:
         claim = Header(ARP, arp_op=2, arp_spa=ip, arp_tpa="10.1.1.1", arp_sha=mac)
-        return walk(program, Frame(RED1.ofport, GUEST, BROADCAST, header=claim)).punted
+        return trace(program, Frame(RED1.ofport, GUEST, BROADCAST, header=claim)).punted
 
     assert not tells(IP, GUEST)
     assert tells(IP, OTHER)
@@ -89,10 +89,10 @@ def with_liar() -> State:
     return hear(up(), said(Claim("10.1.1.2", GUEST)), 0.0)
 
 
-def lie(state: State, ip: str = "10.1.1.2", to: str = "10.1.1.99", at: str = BROADCAST) -> Walk:
+def lie(state: State, ip: str = "10.1.1.2", to: str = "10.1.1.99", at: str = BROADCAST) -> Trace:
     claim = Header(ARP, arp_op=1, arp_spa=ip, arp_tpa=to, arp_sha=GUEST)
     frame = Frame(RED1.ofport, RED1.mac or "", at, header=claim)
-    return walk(compile_bridge(view_of(state, "host1")), frame)
+    return trace(compile_bridge(view_of(state, "host1")), frame)
 
 
 def test_what_the_file_gives_somebody_else_nobody_hears_and_we_hear_once() -> None:
@@ -127,7 +127,7 @@ def test_lies_are_forgotten_with_silence_with_the_port_and_when_they_become_true
     true = follow(state, step(state, Configured(free)))
     for later in (silent, gone, true):
         assert later.addresses == NO_ADDRESSES
-    assert not any(view.lies for view in view_of(true, "host1").networks)
+    assert not any(view.conflicts for view in view_of(true, "host1").networks)
 
 
 def test_a_bridge_remembers_lies() -> None:
@@ -188,9 +188,9 @@ def test_a_bridge_that_is_read_first_keeps_its_answers() -> None:
     read_first = step(up(), Recalled("host2", (memory,)))
     state = recall(read_first, "host2", [AddressMemory(RED, Claim(IP, GUEST), None)], frozenset())
 
-    def answers(known: State) -> tuple[Answer, ...]:
+    def answers(known: State) -> tuple[NeighborEntry, ...]:
         (network,) = (one for one in view_of(known, "host2").networks if one.vni == RED)
-        return network.answers
+        return network.neighbors
 
     assert answers(state) == answers(with_guest())
     assert IP in {answer.ip for answer in answers(state)}

@@ -50,7 +50,7 @@ def red(state: State, host: str) -> NetworkView:
 
 def where(state: State, host: str) -> set[int]:
     """Ports of the bridge behind which it believes the machine to be."""
-    return {at.port for at in red(state, host).locations if MAC in at.macs and not at.denied}
+    return {at.port for at in red(state, host).locations if MAC in at.macs and not at.blocked}
 
 
 def tunnel(host: str) -> int:

@@ -32,7 +32,7 @@ from flows.actions import (
     SetTunnelKey,
 )
 from flows.compile import compile_bridge
-from flows.flow import CONTROLLER_METER, Flow, Meter, Unit, taught
+from flows.flow import CONTROLLER_METER, Flow, Meter, Unit, learn_cookie
 from flows.match import FRAGMENTS, REGISTER_DEFAULTS, TAGGED, UNTAGGED, Header, Ingress, Match, to_wire
 from flows.tables import Table
 from flows.view import BridgeView
@@ -183,7 +183,7 @@ def os_ken_learn(action: Learn) -> Any:
         ],
         hard_timeout=action.age,
         priority=action.priority,
-        cookie=taught(action),
+        cookie=learn_cookie(action),
         flags=2,  # NX_LEARN_F_DELETE_LEARNED
     )
     known = _bytes_of(older)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from flows.compile import compile_bridge
 from flows.diff import Plan
-from flows.flow import FlowKey, Kind, Meter, Unit, kind_of
+from flows.flow import FlowKey, Meter, Origin, Unit, origin_of
 from flows.tables import Table
 from flows.view import BridgeView
 from sdnapp.config import Problem
@@ -265,7 +265,7 @@ def test_sources_that_fall_silent_together_are_worked_out_once(monkeypatch: pyte
     aged = [
         key
         for key in fake.flows[dpid] - before
-        if kind_of(key[1]) is Kind.LEARNED and key[0] == Table.MAC_LEARNING
+        if origin_of(key[1]) is Origin.LEARNED and key[0] == Table.MAC_LEARNING
     ]
     assert len(aged) == len(seen)
     fake.flows[dpid] -= set(aged)
@@ -293,7 +293,7 @@ def test_a_crowded_port_is_relieved_first_and_looked_at_again_later() -> None:
 
     at_host1 = [send.plan for send in of(Send, effects) if send.dpid == HOST1.datapath_id]
     assert [len(plan) for plan in at_host1] == [1, 2 * 1023]
-    assert kind_of(at_host1[0].add[0].cookie) is Kind.CROWDED
+    assert origin_of(at_host1[0].add[0].cookie) is Origin.CROWDED
     (later,) = (later for later in of(Later, effects) if isinstance(later.event.event, Eased))
     assert "port.mac_limit_exceeded" in {note.event for note in of(Note, effects)}
     (plan,) = [send.plan for send in of(Send, fake.tell(later.event))]
@@ -306,7 +306,9 @@ def test_a_flow_that_expired_at_a_crowded_port_is_put_back() -> None:
     fake.tell(connected(HOST1), connected(HOST2))
     fake.tell(*sources)
     held = fake.flows[HOST1.datapath_id]
-    learned = next(key for key in held if key[0] == Table.MAC_LEARNING and kind_of(key[1]) is Kind.LEARNED)
+    learned = next(
+        key for key in held if key[0] == Table.MAC_LEARNING and origin_of(key[1]) is Origin.LEARNED
+    )
 
     first = sources[0]
     assert isinstance(first, SourceSeen)

@@ -7,12 +7,12 @@ from dataclasses import replace
 import pytest
 
 from flows.compile import compile_bridge
+from flows.features.port_security import EXACT, TAGS
 from flows.flow import Flow, Program
 from flows.match import ARP, ICMPV6, IPV6, NO_HEADER, Header
-from flows.security import EXACT, TAGS
 from flows.tables import Table
-from flows.trace import Frame, Walk, walk
-from flows.view import Member, Speaker
+from flows.trace import Frame, Trace, trace
+from flows.view import AllowedAddressPair, NetworkPort
 from tests.views import BROADCAST, RED_MAC, RED_PORT, bridge, two_tenants
 
 OWN = ("10.1.1.1", "10.1.1.8", "fd00:1::1", "fe80::ff:fe00:1")
@@ -23,12 +23,14 @@ VIEW = two_tenants()
 def program() -> Program:
     """One port that may speak from several addresses."""
     red = VIEW.networks[0]
-    strict = replace(red, members=(Member(RED_PORT, 10, tagged=False, speaker=Speaker(RED_MAC, OWN)),))
+    strict = replace(
+        red, members=(NetworkPort(RED_PORT, 10, tagged=False, allowed=AllowedAddressPair(RED_MAC, OWN)),)
+    )
     return compile_bridge(bridge(strict))
 
 
-def sent(program: Program, header: Header = NO_HEADER, source: str = RED_MAC) -> Walk:
-    return walk(program, Frame(RED_PORT, source, BROADCAST, header=header))
+def sent(program: Program, header: Header = NO_HEADER, source: str = RED_MAC) -> Trace:
+    return trace(program, Frame(RED_PORT, source, BROADCAST, header=header))
 
 
 def advertised(target: str) -> Header:

@@ -8,12 +8,12 @@ import pytest
 
 from flows.actions import Punt
 from flows.compile import compile_bridge
+from flows.features.local_services import NO_TRUNCATION
 from flows.flow import Meter, Program
 from flows.match import ARP, ICMPV6, IGMP, IPV4, IPV6, UDP, ZERO_MAC, Header
-from flows.service import WHOLE
 from flows.tables import Table
-from flows.trace import Frame, Walk, walk
-from flows.view import Limits, Member, Role, Speaker
+from flows.trace import Frame, Trace, trace
+from flows.view import AllowedAddressPair, Limits, NetworkPort, Role
 from tests.views import BROADCAST, RED, RED_FAR, RED_MAC, RED_PORT, TRUNK, TUNNEL, alone, bridge
 
 OWN, OWN6 = "10.1.1.1", "fe80::ff:fe00:1"
@@ -22,9 +22,9 @@ TAG = 30
 
 def program(*, strict: bool, may: frozenset[Role] = frozenset()) -> Program:
     """An access port and a trunk of one station, both with port security or both without."""
-    speaker = Speaker(RED_MAC, (OWN, OWN6)) if strict else None
-    access = Member(RED_PORT, 10, tagged=False, speaker=speaker, may=may)
-    trunk = Member(TRUNK, TAG, tagged=True, speaker=speaker, may=may)
+    speaker = AllowedAddressPair(RED_MAC, (OWN, OWN6)) if strict else None
+    access = NetworkPort(RED_PORT, 10, tagged=False, allowed=speaker, roles=may)
+    trunk = NetworkPort(TRUNK, TAG, tagged=True, allowed=speaker, roles=may)
     return compile_bridge(bridge(alone(RED, access, trunk, peers=(TUNNEL,))))
 
 
@@ -33,9 +33,9 @@ ROUTING = program(strict=True, may=frozenset({"router"}))
 PROGRAMS = {"learning": LEARNING, "strict": STRICT, "router": ROUTING}
 
 
-def sent(to: Program, header: Header, port: int = RED_PORT, *inner: int, source: str = RED_MAC) -> Walk:
+def sent(to: Program, header: Header, port: int = RED_PORT, *inner: int, source: str = RED_MAC) -> Trace:
     tags = (TAG, *inner) if port == TRUNK else inner
-    return walk(to, Frame(port, source, BROADCAST, tags, header=header))
+    return trace(to, Frame(port, source, BROADCAST, tags, header=header))
 
 
 UDP4, UDP6 = Header(IPV4, UDP, ipv4_src=OWN), Header(IPV6, UDP, ipv6_src=OWN6)
@@ -146,10 +146,10 @@ def test_queries_for_listeners_come_from_routers_where_there_is_port_security(na
     header, group = QUERIES[name]
     frame = Frame(RED_PORT, RED_MAC, group, header=header)
 
-    assert walk(STRICT, frame).dropped_in is Table.PORT_SECURITY_IP
+    assert trace(STRICT, frame).dropped_in is Table.PORT_SECURITY_IP
     for may_ask in (LEARNING, ROUTING):
-        assert walk(may_ask, frame).ports == {TUNNEL, TRUNK}
-        assert walk(may_ask, frame).punted
+        assert trace(may_ask, frame).ports == {TUNNEL, TRUNK}
+        assert trace(may_ask, frame).punted
 
 
 @pytest.mark.parametrize("to", ["10.1.1.2", "255.255.255.255", "0.0.0.0"])
@@ -167,11 +167,11 @@ def test_a_query_is_heard_behind_all_that_may_keep_listeners_from_it() -> None:
     """``storm_control`` in the table storm: who does not receive a query does not answer it."""
     header, group = QUERIES["IGMP"]
     limited = replace(
-        bridge(alone(RED, Member(RED_PORT, 10, tagged=False), peers=(TUNNEL,))),
+        bridge(alone(RED, NetworkPort(RED_PORT, 10, tagged=False), peers=(TUNNEL,))),
         limits={RED_PORT: Limits(flood=Meter(1, 1, 1))},
     )
-    met = walk(compile_bridge(limited), Frame(RED_PORT, RED_MAC, group, header=header)).flows
-    heard = [flow.table for flow in met if Punt(WHOLE) in flow.actions]
+    met = trace(compile_bridge(limited), Frame(RED_PORT, RED_MAC, group, header=header)).flows
+    heard = [flow.table for flow in met if Punt(NO_TRUNCATION) in flow.actions]
 
     assert heard == [Table.MULTICAST]
     assert [flow.table for flow in met].index(Table.STORM_CONTROL) < [flow.table for flow in met].index(
@@ -182,4 +182,4 @@ def test_a_query_is_heard_behind_all_that_may_keep_listeners_from_it() -> None:
 def test_what_a_tunnel_brings_was_checked_by_its_peer() -> None:
     for header in HIDDEN.values():
         frame = Frame(TUNNEL, RED_FAR, BROADCAST, key=RED, header=header)
-        assert walk(LEARNING, frame).ports == {RED_PORT, TRUNK}
+        assert trace(LEARNING, frame).ports == {RED_PORT, TRUNK}

@@ -8,7 +8,7 @@ import pytest
 
 from flows import actions, fields, flow, tables
 from flows.actions import Goto, Learn, Move, Output, Punt, SetField, SetIngress
-from flows.flow import Flow, taught
+from flows.flow import Flow, learn_cookie
 from flows.match import ARP, IPV4, Header, Ingress, Match
 from flows.registers import REGISTERS, Register, declare
 from flows.tables import Table
@@ -84,7 +84,9 @@ def test_what_a_flow_says_is_its_identity() -> None:
 
 
 def test_what_a_bridge_learns_by_itself_has_the_identity_of_the_action() -> None:
-    assert taught(Learn(5010, 1, 5010, None, 90, 300, 8)) != taught(Learn(5011, 1, 5010, None, 90, 300, 8))
+    assert learn_cookie(Learn(5010, 1, 5010, None, 90, 300, 8)) != learn_cookie(
+        Learn(5011, 1, 5010, None, 90, 300, 8)
+    )
 
 
 def test_registers_that_overlap_are_refused() -> None:

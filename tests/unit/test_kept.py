@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from flows.compile import at_once
+from flows.compile import run_to_completion
 from flows.view import Location
 from sdnapp.net import project as projecting
 from sdnapp.net.events import BridgeFound, Configured, Event, Seen, Sighting
@@ -98,10 +98,10 @@ def test_a_bridge_asks_only_for_the_peer_where_somebody_came(monkeypatch: pytest
     more = overlay("\n".join([THREE_HOSTS, *hosts, "  late: {host: host3, network: red/web}", ""]))
     memo, state = Memo(), State.of(wanted)
     state = step(state, BridgeFound("host1", numbers(wanted.hosts["host1"])))
-    at_once(projection(state, "host1", dialect(state, "host1"), memo))
+    run_to_completion(projection(state, "host1", dialect(state, "host1"), memo))
     first = len(asked)
     state = step(state, Configured(more))
-    at_once(projection(state, "host1", dialect(state, "host1"), memo))
+    run_to_completion(projection(state, "host1", dialect(state, "host1"), memo))
 
     assert len(asked) == first + 1 >= 3
 
@@ -124,8 +124,8 @@ def test_a_bridge_is_projected_the_same_with_and_without_what_was_projected_befo
     ]
     for event in events:
         state = step(state, event)
-        view = at_once(projection(state, "host1", dialect(state, "host1"), memo))
-        again = at_once(projection(state, "host1", dialect(state, "host1"), memo))
+        view = run_to_completion(projection(state, "host1", dialect(state, "host1"), memo))
+        again = run_to_completion(projection(state, "host1", dialect(state, "host1"), memo))
 
         assert view == project(state, "host1", dialect(state, "host1"))
         assert all(a is b for a, b in zip(view.networks, again.networks, strict=True))

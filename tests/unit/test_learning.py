@@ -145,8 +145,8 @@ def test_a_port_holds_as_many_as_it_may_and_no_more() -> None:
     assert set(state.learned.stations["red/web"]) == set(macs(3))
     assert state.learned.crowded == {AT_RED1}
     assert state.learned.held == {AT_RED1: 3}
-    assert view_of(state, "host1").crowded == (RED1.ofport,)
-    assert view_of(state, "host2").crowded == ()
+    assert view_of(state, "host1").mac_limit_exceeded == (RED1.ofport,)
+    assert view_of(state, "host2").mac_limit_exceeded == ()
 
 
 def test_denied_sources_count_too() -> None:

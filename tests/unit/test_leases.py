@@ -10,11 +10,11 @@ from os_ken.lib.packet import dhcp, ethernet, ipv4, udp
 
 from flows.actions import Punt
 from flows.compile import compile_bridge
+from flows.features.local_services import NO_TRUNCATION
 from flows.flow import Flow
-from flows.service import WHOLE
 from flows.tables import Table
-from flows.trace import Frame, walk
-from flows.view import Answer
+from flows.trace import Frame, trace
+from flows.view import NeighborEntry
 from sdnapp.engine.messages import AddressSilent, Heard, Note, SourceSeen
 from sdnapp.frames import dhcp6
 from sdnapp.frames.packet import Ends, with_udp
@@ -73,8 +73,8 @@ def binding(state: State, ip: str = IP) -> Binding | None:
     return state.addresses.bound.get("red/web", {}).get(ip)
 
 
-def answers(state: State, host: str) -> dict[str, Answer]:
-    return {a.ip: a for network in view_of(state, host).networks for a in network.answers if a.learned}
+def answers(state: State, host: str) -> dict[str, NeighborEntry]:
+    return {a.ip: a for network in view_of(state, host).networks for a in network.neighbors if a.learned}
 
 
 def known_by(state: State, host: str) -> list[Flow]:
@@ -138,7 +138,7 @@ def test_what_servers_and_clients_say_of_leases(frame: bytes, words: list[Word])
 def test_a_leased_address_is_answered_everywhere_and_ends_with_its_lease() -> None:
     state = with_lease()
 
-    assert answers(state, "host1")[IP] == Answer(IP, GUEST, port("guest1"), True, False, 3600)
+    assert answers(state, "host1")[IP] == NeighborEntry(IP, GUEST, port("guest1"), True, False, 3600)
     assert answers(state, "host2")[IP].mac == GUEST
     (flow,) = known_by(state, "host1")
     assert (flow.idle, flow.hard) == (0, 3600)
@@ -239,9 +239,9 @@ def test_servers_are_ports_and_strangers_that_may(name: str, believed: bool) -> 
     for said in SERVED:
         header = said._replace(ipv4_src=said.ipv4_src and "10.1.1.2")
         ours = header._replace(ipv6_src=said.ipv6_src and "fe80::ff:fe00:2")
-        walked = walk(program, Frame(port(name), source, BROADCAST, key=key, header=ours))
+        walked = trace(program, Frame(port(name), source, BROADCAST, key=key, header=ours))
         assert bool(walked.copies) is believed
-        assert any(Punt(WHOLE) in flow.actions for flow in walked.flows) is believed
+        assert any(Punt(NO_TRUNCATION) in flow.actions for flow in walked.flows) is believed
 
 
 def test_where_the_network_serves_itself_no_client_is_listened_to() -> None:

@@ -10,21 +10,31 @@ import pytest
 from flows.actions import Output
 from flows.compile import compile_bridge
 from flows.diff import diff
-from flows.flow import CONTROLLER_METER, EMPTY, Amended, Flow, Kind, Meter, amend, collect, kind_of
+from flows.flow import (
+    CONTROLLER_METER,
+    EMPTY,
+    Flow,
+    Meter,
+    Origin,
+    PatchedMapping,
+    apply_delta,
+    collect,
+    origin_of,
+)
 from flows.match import IGMP, IPV4, UDP, Header, Match
 from flows.tables import TABLES, Table
-from flows.trace import Copy, Frame, Walk, walk
+from flows.trace import Frame, OutputPacket, Trace, trace
 from flows.view import (
-    Answer,
+    AllowedAddressPair,
     BridgeView,
     Limits,
-    Listeners,
     Location,
-    Member,
+    MulticastGroups,
+    MulticastPorts,
+    NeighborEntry,
+    NetworkPort,
     NetworkView,
     Peer,
-    Snooping,
-    Speaker,
 )
 from tests.views import (
     BLUE,
@@ -49,20 +59,23 @@ PROGRAM = compile_bridge(two_tenants())
 OTHER_TRUNK = 4
 
 
-def send(in_port: int, src: str, dst: str, *vlans: int, key: int = 0) -> Walk:
-    return walk(PROGRAM, Frame(in_port, src, dst, vlans, key))
+def send(in_port: int, src: str, dst: str, *vlans: int, key: int = 0) -> Trace:
+    return trace(PROGRAM, Frame(in_port, src, dst, vlans, key))
 
 
 def test_known_remote_destination_leaves_on_its_tunnel_with_the_key_and_no_tag() -> None:
-    assert send(RED_PORT, RED_MAC, RED_FAR).copies == (Copy(TUNNEL, (), RED),)
+    assert send(RED_PORT, RED_MAC, RED_FAR).copies == (OutputPacket(TUNNEL, (), RED),)
 
 
 def test_known_local_destination_leaves_on_its_port() -> None:
-    assert send(TUNNEL, RED_FAR, RED_MAC, key=RED).copies == (Copy(RED_PORT, (), RED),)
+    assert send(TUNNEL, RED_FAR, RED_MAC, key=RED).copies == (OutputPacket(RED_PORT, (), RED),)
 
 
 def test_broadcast_from_a_port_reaches_each_peer_and_each_other_port_once() -> None:
-    assert set(send(RED_PORT, RED_MAC, BROADCAST).copies) == {Copy(TUNNEL, (), RED), Copy(TRUNK, (30,), RED)}
+    assert set(send(RED_PORT, RED_MAC, BROADCAST).copies) == {
+        OutputPacket(TUNNEL, (), RED),
+        OutputPacket(TRUNK, (30,), RED),
+    }
 
 
 def test_broadcast_from_a_tunnel_reaches_local_ports_only() -> None:
@@ -84,38 +97,38 @@ def test_red_never_reaches_blue(destination: str) -> None:
 def test_equal_macs_in_two_tenants_are_two_stations() -> None:
     def network(vni: int, port: int) -> NetworkView:
         here = (Location(port, False, False, (RED_MAC,)),)
-        return replace(alone(vni, Member(port, 10, tagged=False)), locations=here)
+        return replace(alone(vni, NetworkPort(port, 10, tagged=False)), locations=here)
 
     program = compile_bridge(bridge(network(RED, RED_PORT), network(BLUE, BLUE_PORT), tunnels=(TUNNEL,)))
 
-    assert walk(program, Frame(BLUE_PORT, STRANGER, RED_MAC)).ports <= {BLUE_PORT}
+    assert trace(program, Frame(BLUE_PORT, STRANGER, RED_MAC)).ports <= {BLUE_PORT}
 
 
 def test_a_trunk_keeps_networks_apart_by_tag() -> None:
-    assert send(TRUNK, STRANGER, RED_MAC, 30).copies == (Copy(RED_PORT, (), 0),)
-    assert send(TRUNK, STRANGER, BLUE_MAC, 40).copies == (Copy(BLUE_PORT, (), 0),)
+    assert send(TRUNK, STRANGER, RED_MAC, 30).copies == (OutputPacket(RED_PORT, (), 0),)
+    assert send(TRUNK, STRANGER, BLUE_MAC, 40).copies == (OutputPacket(BLUE_PORT, (), 0),)
 
 
 @pytest.mark.parametrize("inner", [(77,), (77, 0, 5)])
 def test_inner_tags_of_a_tenant_pass_untouched_between_trunks(inner: tuple[int, ...]) -> None:
     red, blue = nesting(two_tenants()).networks
     there = Location(OTHER_TRUNK, False, True, (STRANGER,))
-    members = (*red.members, Member(OTHER_TRUNK, 31, tagged=True))
+    members = (*red.members, NetworkPort(OTHER_TRUNK, 31, tagged=True))
     view = replace(
         two_tenants(),
         networks=(replace(red, members=members, locations=(*red.locations, there)), blue),
     )
     program = compile_bridge(view)
 
-    def sent(port: int, to: str, *vlans: int, key: int = 0) -> set[Copy]:
-        return set(walk(program, Frame(port, BLUE_MAC, to, vlans, key)).copies)
+    def sent(port: int, to: str, *vlans: int, key: int = 0) -> set[OutputPacket]:
+        return set(trace(program, Frame(port, BLUE_MAC, to, vlans, key)).copies)
 
-    assert sent(TRUNK, STRANGER, 30, *inner) == {Copy(OTHER_TRUNK, (31, *inner), 0)}
-    assert sent(TRUNK, RED_FAR, 30, *inner) == {Copy(TUNNEL, inner, RED)}
-    assert sent(TUNNEL, STRANGER, *inner, key=RED) == {Copy(OTHER_TRUNK, (31, *inner), RED)}
+    assert sent(TRUNK, STRANGER, 30, *inner) == {OutputPacket(OTHER_TRUNK, (31, *inner), 0)}
+    assert sent(TRUNK, RED_FAR, 30, *inner) == {OutputPacket(TUNNEL, inner, RED)}
+    assert sent(TUNNEL, STRANGER, *inner, key=RED) == {OutputPacket(OTHER_TRUNK, (31, *inner), RED)}
     assert sent(TRUNK, BROADCAST, 30, *inner) == {
-        Copy(TUNNEL, inner, RED),
-        Copy(OTHER_TRUNK, (31, *inner), RED),
+        OutputPacket(TUNNEL, inner, RED),
+        OutputPacket(OTHER_TRUNK, (31, *inner), RED),
     }
     for to in (RED_MAC, BROADCAST):
         assert all(copy.port != RED_PORT for copy in sent(TRUNK, to, 30, *inner))
@@ -137,7 +150,7 @@ def test_inner_tags_of_a_tenant_pass_untouched_between_trunks(inner: tuple[int, 
     ],
 )
 def test_what_has_no_business_here_is_dropped_where_it_is_counted(frame: Frame, table: Table) -> None:
-    assert walk(PROGRAM, frame).dropped_in is table
+    assert trace(PROGRAM, frame).dropped_in is table
 
 
 def test_an_unknown_source_goes_its_way_and_the_controller_hears_of_it() -> None:
@@ -150,29 +163,29 @@ def test_an_unknown_source_goes_its_way_and_the_controller_hears_of_it() -> None
 
 @pytest.mark.parametrize("per_host", [False, True])
 def test_sources_behind_tunnels_are_reported_only_where_nobody_else_tells(per_host: bool) -> None:
-    network = alone(RED, Member(RED_PORT, 10, tagged=False), peers=(TUNNEL,))
+    network = alone(RED, NetworkPort(RED_PORT, 10, tagged=False), peers=(TUNNEL,))
     program = compile_bridge(bridge(network, per_host=per_host))
 
-    assert walk(program, Frame(TUNNEL, STRANGER, RED_MAC, key=RED)).punted is per_host
+    assert trace(program, Frame(TUNNEL, STRANGER, RED_MAC, key=RED)).punted is per_host
 
 
 def test_a_network_without_a_tag_is_entered_untagged_and_only_so() -> None:
-    network = alone(RED, Member(RED_PORT, None, tagged=False), peers=(TUNNEL,))
+    network = alone(RED, NetworkPort(RED_PORT, None, tagged=False), peers=(TUNNEL,))
     program = compile_bridge(bridge(network))
 
-    assert walk(program, Frame(RED_PORT, STRANGER, BROADCAST)).ports == {TUNNEL}
-    assert not walk(program, Frame(RED_PORT, STRANGER, BROADCAST, (10,))).copies
+    assert trace(program, Frame(RED_PORT, STRANGER, BROADCAST)).ports == {TUNNEL}
+    assert not trace(program, Frame(RED_PORT, STRANGER, BROADCAST, (10,))).copies
 
 
 @pytest.mark.parametrize("having", range(6))
 def test_keys_are_taken_from_peers_that_have_the_network_and_in_few_flows(having: int) -> None:
     tunnels = tuple(range(40001, 40006))
     peers = tunnels[:having]
-    network = alone(RED, Member(RED_PORT, 10, tagged=False), peers=peers)
+    network = alone(RED, NetworkPort(RED_PORT, 10, tagged=False), peers=peers)
     program = compile_bridge(bridge(network, tunnels=tunnels))
 
     for tunnel in tunnels:
-        admitted = bool(walk(program, Frame(tunnel, STRANGER, BROADCAST, key=RED)).copies)
+        admitted = bool(trace(program, Frame(tunnel, STRANGER, BROADCAST, key=RED)).copies)
         assert admitted is (tunnel in peers)
     flows = [f for f in program.flows.values() if f.table is Table.TUNNEL_TO_NETWORK and f.match.key]
     assert len(flows) <= min(having, 6 - having)
@@ -185,7 +198,7 @@ def test_only_learned_sources_age_and_their_flows_say_so() -> None:
         if f.table is Table.MAC_LEARNING and f.match.eth_src and f.match.in_port
     ]
 
-    assert {f.match.eth_src: (f.idle, kind_of(f.cookie) is Kind.LEARNED) for f in learn} == {
+    assert {f.match.eth_src: (f.idle, origin_of(f.cookie) is Origin.LEARNED) for f in learn} == {
         RED_MAC: (0, False),
         BLUE_MAC: (300, True),
     }
@@ -194,19 +207,19 @@ def test_only_learned_sources_age_and_their_flows_say_so() -> None:
 def known(view: BridgeView, *ips: str) -> BridgeView:
     """The same, where red's own station has these addresses."""
     red, blue = view.networks
-    answers = tuple(Answer(ip, RED_MAC, RED_PORT, learned=False, router=False) for ip in ips)
-    return replace(view, networks=(replace(red, answers=answers), blue))
+    answers = tuple(NeighborEntry(ip, RED_MAC, RED_PORT, learned=False, router=False) for ip in ips)
+    return replace(view, networks=(replace(red, neighbors=answers), blue))
 
 
 def serving(view: BridgeView) -> BridgeView:
-    return replace(view, networks=tuple(replace(network, serves=True) for network in view.networks))
+    return replace(view, networks=tuple(replace(network, dhcp_enabled=True) for network in view.networks))
 
 
 def asked(view: BridgeView) -> BridgeView:
     """The same, where somebody asks red who listens, and nobody has answered yet."""
     red, blue = view.networks
-    snooping = Snooping(4, (STRANGER,), Listeners((RED_PORT,), ()), None)
-    return replace(view, networks=(replace(red, snooping=(snooping,)), blue))
+    snooping = MulticastGroups(4, (STRANGER,), MulticastPorts((RED_PORT,), ()), None)
+    return replace(view, networks=(replace(red, multicast=(snooping,)), blue))
 
 
 def nesting(view: BridgeView) -> BridgeView:
@@ -228,9 +241,9 @@ def with_red(view: BridgeView, **said: Any) -> BridgeView:
 
 def test_who_lives_elsewhere_is_heard_of_nothing() -> None:
     """Neither as a DHCP server, which this port may be, nor as a querier."""
-    red, blue = with_red(two_tenants(), may=frozenset({"dhcp-server"})).networks
-    elsewhere = Location(RED_PORT, False, True, (STRANGER,), denied=True)
-    there = replace(red, leases=True, locations=(*red.locations, elsewhere))
+    red, blue = with_red(two_tenants(), roles=frozenset({"dhcp-server"})).networks
+    elsewhere = Location(RED_PORT, False, True, (STRANGER,), blocked=True)
+    there = replace(red, external_dhcp=True, locations=(*red.locations, elsewhere))
     program = compile_bridge(replace(two_tenants(), networks=(there, blue)))
     words = (
         ("01:00:5e:00:00:01", Header(IPV4, IGMP, ipv4_dst="224.0.0.1")),
@@ -239,7 +252,7 @@ def test_who_lives_elsewhere_is_heard_of_nothing() -> None:
     )
     for group, said in words:
         known, denied = (
-            walk(program, Frame(RED_PORT, who, group, header=said)) for who in (RED_MAC, STRANGER)
+            trace(program, Frame(RED_PORT, who, group, header=said)) for who in (RED_MAC, STRANGER)
         )
         assert (known.punted, known.dropped_in) == (True, None)
         assert (denied.punted, denied.dropped_in) == (False, Table.MAC_LEARNING)
@@ -253,8 +266,8 @@ FOR_STRICT = {table for table in Table if table.label.startswith("spoof-prefilte
 }
 HAVING: dict[str, tuple[BridgeView, set[Table]]] = {
     "nothing": (PLAIN, set()),
-    "a strict port": (with_red(PLAIN, speaker=Speaker(RED_MAC, ("fe80::1",))), FOR_STRICT),
-    "a port of others": (with_red(PLAIN, largest=1464), {Table.MTU_CHECK, Table.LOCAL_SERVICES}),
+    "a strict port": (with_red(PLAIN, allowed=AllowedAddressPair(RED_MAC, ("fe80::1",))), FOR_STRICT),
+    "a port of others": (with_red(PLAIN, max_frame_size=1464), {Table.MTU_CHECK, Table.LOCAL_SERVICES}),
     "DHCP": (serving(PLAIN), {Table.LOCAL_SERVICES}),
     "an address": (known(PLAIN, "10.1.1.1"), {Table.RESPONDER_OUTPUT}),
     "an IPv6 address": (known(PLAIN, "10.1.1.1", "fd00::1"), {Table.ND_RESPONDER, Table.RESPONDER_OUTPUT}),
@@ -312,8 +325,8 @@ def test_cookies_are_ours_and_follow_the_content() -> None:
     again = compile_bridge(two_tenants())
 
     assert list(PROGRAM.flows) == list(again.flows)
-    assert all(kind_of(cookie) is not None for _, cookie in PROGRAM.flows)
-    assert kind_of(0) is None
+    assert all(origin_of(cookie) is not None for _, cookie in PROGRAM.flows)
+    assert origin_of(0) is None
 
 
 def test_nothing_to_do_is_an_empty_plan() -> None:
@@ -338,23 +351,23 @@ def test_a_program_refuses_two_flows_of_one_identity() -> None:
     with pytest.raises(ValueError, match="share cookie"):
         collect([flow, forged])
     with pytest.raises(ValueError, match="share cookie"):
-        amend(collect([flow]), [], [collect([forged])])
-    many = amend(PROGRAM.flows, [collect([other])], [])
-    assert isinstance(many, Amended)
+        apply_delta(collect([flow]), [], [collect([forged])])
+    many = apply_delta(PROGRAM.flows, [collect([other])], [])
+    assert isinstance(many, PatchedMapping)
     with pytest.raises(ValueError, match="share cookie"):
-        amend(many, [], [collect([forged])])
+        apply_delta(many, [], [collect([forged])])
     assert not EMPTY.flows
 
 
 def test_flows_that_are_amended_bit_by_bit_are_those_that_are_collected_at_once() -> None:
     """Whether what they were made of is kept beside the few that differ, or they are put together anew."""
     flows = [Flow(Table.FORWARD, 100, Match(network=vni)) for vni in range(200)]
-    there, amended = set(flows[:150]), amend({}, [], [collect(flows[:150])])
+    there, amended = set(flows[:150]), apply_delta({}, [], [collect(flows[:150])])
     kinds = set()
     for turn in range(40):
         gone = {flows[7 * turn % 200], flows[11 * turn % 200]}  # there, come lately, or gone before
         come = {flows[11 * turn % 200], flows[13 * turn % 200]} - (there - gone)
-        amended = amend(amended, [collect(gone)], [collect(come)])
+        amended = apply_delta(amended, [collect(gone)], [collect(come)])
         there = (there - gone) | come
         kinds.add(type(amended))
 
@@ -363,30 +376,32 @@ def test_flows_that_are_amended_bit_by_bit_are_those_that_are_collected_at_once(
         for away in gone - come:
             with pytest.raises(KeyError):
                 amended[away.key]
-    assert kinds == {dict, Amended}
+    assert kinds == {dict, PatchedMapping}
 
 
 def test_of_two_learned_flows_of_one_identity_one_counts() -> None:
     """A workload may make up MACs until it has found two whose flows would collide."""
-    flow = next(flow for flow in PROGRAM.flows.values() if flow.kind is Kind.LEARNED)
+    flow = next(flow for flow in PROGRAM.flows.values() if flow.kind is Origin.LEARNED)
     forged = flow._replace(match=flow.match._replace(eth_src=STRANGER, eth_dst=None))
 
     (kept,) = collect([flow, forged]).values()
 
     assert kept in (flow, forged)
-    assert collect([forged, flow]) == amend(collect([flow]), [], [collect([forged])]) == {flow.key: kept}
+    assert (
+        collect([forged, flow]) == apply_delta(collect([flow]), [], [collect([forged])]) == {flow.key: kept}
+    )
 
 
 def test_while_a_key_changes_both_are_understood_and_each_peer_hears_its_own() -> None:
     """Half of the peers understand the new key, half only the old one."""
     network = replace(
-        alone(RED, Member(RED_PORT, 10, tagged=False), peers=(TUNNEL, OTHER_TUNNEL)),
+        alone(RED, NetworkPort(RED_PORT, 10, tagged=False), peers=(TUNNEL, OTHER_TUNNEL)),
         keys=(RED, 4999),
         peers=(Peer(TUNNEL, RED), Peer(OTHER_TUNNEL, 4999)),
     )
     program = compile_bridge(bridge(network, tunnels=(TUNNEL, OTHER_TUNNEL)))
 
-    flooded = walk(program, Frame(RED_PORT, STRANGER, BROADCAST)).copies
-    assert set(flooded) == {Copy(TUNNEL, (), RED), Copy(OTHER_TUNNEL, (), 4999)}
+    flooded = trace(program, Frame(RED_PORT, STRANGER, BROADCAST)).copies
+    assert set(flooded) == {OutputPacket(TUNNEL, (), RED), OutputPacket(OTHER_TUNNEL, (), 4999)}
     for key in network.keys:
-        assert walk(program, Frame(TUNNEL, STRANGER, BROADCAST, key=key)).ports == {RED_PORT}
+        assert trace(program, Frame(TUNNEL, STRANGER, BROADCAST, key=key)).ports == {RED_PORT}

@@ -16,7 +16,7 @@ from openapi_spec_validator import validate
 from os_ken.ofproto import ofproto_v1_3 as ofproto
 from os_ken.ofproto import ofproto_v1_3_parser as parser
 
-from flows.counters import Count
+from flows.counters import FlowCounter
 from flows.flow import FlowKey
 from sdnapp import config_file
 from sdnapp.config import Problem
@@ -80,9 +80,9 @@ class Controller:
         self.is_late = False
         self.released: list[str] = []
         self.replies: list[Any] | Exception = []
-        self.counts: dict[FlowKey, Count] = {}
+        self.counts: dict[FlowKey, FlowCounter] = {}
 
-    def counted(self, dpid: int) -> Mapping[FlowKey, Count]:
+    def counted(self, dpid: int) -> Mapping[FlowKey, FlowCounter]:
         return self.counts if dpid == HOST1 else {}
 
     def late(self) -> bool:
@@ -455,9 +455,9 @@ def test_counters_are_told_by_what_they_mean(
     """One request for each table that has any; flows that mean the same are one counter."""
     number = controller.picture.bridges["host1"].ports["red1"]
     controller.counts = {
-        (30, 1): Count("dropped", "mac", number, 5010),
-        (50, 2): Count("answered", "arp", None, 5010),
-        (50, 3): Count("answered", "arp", None, 5010),
+        (30, 1): FlowCounter("dropped", "mac", number, 5010),
+        (50, 2): FlowCounter("answered", "arp", None, 5010),
+        (50, 3): FlowCounter("answered", "arp", None, 5010),
     }
     entries = [SimpleNamespace(cookie=c, packet_count=10 * c, byte_count=100 * c) for c in (1, 2, 3, 4)]
     controller.replies = [reply(entries)]

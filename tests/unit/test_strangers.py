@@ -9,7 +9,7 @@ import pytest
 
 from flows.compile import compile_bridge
 from flows.tables import Table
-from flows.trace import Frame, walk
+from flows.trace import Frame, trace
 from sdnapp.config_file import load
 from sdnapp.net.compare import differences
 from sdnapp.net.events import BridgeFound, Seen, Sighting
@@ -83,7 +83,7 @@ def test_a_stranger_reaches_what_the_file_gives_it(
 ) -> None:
     program = compile_bridge(view_of(up(), "host1"))
 
-    went = walk(program, Frame(LAB7.ofport, STRANGER, BROADCAST, vlans, key))
+    went = trace(program, Frame(LAB7.ofport, STRANGER, BROADCAST, vlans, key))
 
     assert went.ports == reached
     assert reached or (
@@ -96,7 +96,7 @@ def test_what_comes_over_the_overlay_goes_on_to_the_strangers_as_they_understand
     here = compile_bridge(view_of(up(), "host1"))
     there = compile_bridge(view_of(up(), "host2"))
 
-    copies = walk(here, Frame(HOST1.tunnels[0].ofport, STRANGER, BROADCAST, (), 5010)).copies
+    copies = trace(here, Frame(HOST1.tunnels[0].ofport, STRANGER, BROADCAST, (), 5010)).copies
     assert {(c.port, c.vlans) for c in copies} == {
         (RED1.ofport, ()),
         (LAB7.ofport, (10,)),
@@ -104,7 +104,7 @@ def test_what_comes_over_the_overlay_goes_on_to_the_strangers_as_they_understand
     }
     assert {c.key for c in copies if c.port != RED1.ofport} == {0}
 
-    copies = walk(there, Frame(RED2.ofport, RED2.mac or "", BROADCAST)).copies
+    copies = trace(there, Frame(RED2.ofport, RED2.mac or "", BROADCAST)).copies
     assert {(c.port, c.key) for c in copies} >= {(NAS.ofport, 7010), (HOST2.tunnels[0].ofport, 5010)}
 
 
@@ -112,10 +112,10 @@ def test_a_station_behind_a_stranger_is_known_to_every_host_by_the_one_that_hold
     state = step(up(), Seen("host2", (Sighting(5010, STRANGER, NAS.ofport),), 0.0))
     assert state.place_of("red/web", STRANGER) == Place("host2", "vxlan-nas")
 
-    away = walk(compile_bridge(view_of(state, "host1")), Frame(LAB7.ofport, RED1.mac or "", STRANGER, (10,)))
+    away = trace(compile_bridge(view_of(state, "host1")), Frame(LAB7.ofport, RED1.mac or "", STRANGER, (10,)))
     assert [(c.port, c.key) for c in away.copies] == [(HOST1.tunnels[0].ofport, 5010)]
     tunnel = Frame(HOST2.tunnels[0].ofport, RED1.mac or "", STRANGER, (), 5010)
-    assert [(c.port, c.key) for c in walk(compile_bridge(view_of(state, "host2")), tunnel).copies] == [
+    assert [(c.port, c.key) for c in trace(compile_bridge(view_of(state, "host2")), tunnel).copies] == [
         (NAS.ofport, 7010)
     ]
 

@@ -1,7 +1,6 @@
 """Layer-2 forwarding of br-int: classification, VLAN and tunnel key to network, MAC learning, FDB lookup.
 
-Port security is in ``flows.security``, the ARP and ND responder in ``flows.answer``, flooding in
-``flows.flooding``.
+Port security, the ARP and ND responder and flooding are in the files beside this one.
 
 ::
 
@@ -38,11 +37,11 @@ from flows.actions import (
     SetNetwork,
     SetTunnelKey,
 )
-from flows.flow import Flow, Flows, Kind, Meter, for_each
+from flows.features.port_security import load_forbidden_bits
+from flows.flow import Flow, Flows, Meter, Origin, flows_per_mac
 from flows.match import SERVICE_VLAN, TAGGED, UNTAGGED, VLAN, Header, Ingress, Match
-from flows.security import foreign
 from flows.tables import TABLES, Table, next_enabled_table
-from flows.view import BridgeView, Limits, Location, Member, NetworkView
+from flows.view import BridgeView, Limits, Location, NetworkPort, NetworkView
 
 EXCEPTION = 200
 EXACT = 100
@@ -54,14 +53,14 @@ NO_NESTED, IS_NESTED = Header(nested=0), Header(nested=1)
 
 PUNT_BYTES = 128
 """Enough for the Ethernet header and an ARP or ND message behind two tags."""
-MOST_TAUGHT = 1024
+SWITCH_LEARNED_MAX = 1024
 """Stations that a bridge learns by itself, in one network behind one stranger."""
 
 _AFTER_LEARN = (Goto(Table.DHCP_RA_GUARD),)
 
 
-def misses(there: Set[Table]) -> Iterator[Flow]:
-    """These tables count what nothing matched; ``learn`` alone does more than drop it or pass it on."""
+def table_miss_flows(there: Set[Table]) -> Iterator[Flow]:
+    """Yield the miss of each table: it counts, and drops or passes on; that of ``mac-learning`` punts."""
     for table in sorted(there):
         if not TABLES[table].whole:
             after = next_enabled_table(table, there)
@@ -93,25 +92,25 @@ def classify_untagged(view: BridgeView, network: NetworkView) -> Iterator[Flow]:
 
 def _sent(view: BridgeView, port: int) -> Iterator[Action]:
     """All that the workload at this port sends, tagged or not, is one rate's."""
-    return within(view.limits.get(port, NO_LIMITS).send)
+    return meter_actions(view.limits.get(port, NO_LIMITS).send)
 
 
-def within(meter: Meter | None) -> Iterator[Action]:
+def meter_actions(meter: Meter | None) -> Iterator[Action]:
     """Nothing but what is within the rate of this meter goes on."""
     if meter is not None:
         yield ApplyMeter(meter.id)
 
 
-def _enter(network: NetworkView, member: Member) -> tuple[Action, ...]:
+def _enter(network: NetworkView, member: NetworkPort) -> tuple[Action, ...]:
     """A network without a tag is entered at once; one with a tag by way of vlan-to-network."""
     if member.vlan is None:
-        return (*foreign(member.speaker), SetNetwork(network.vni), _checked(member))
+        return (*load_forbidden_bits(member.allowed), SetNetwork(network.vni), _checked(member))
     return (PushVlan(member.vlan), Goto(Table.VLAN_TO_NETWORK))
 
 
-def _checked(member: Member) -> Goto:
+def _checked(member: NetworkPort) -> Goto:
     """Whether a sender may be one is a question to strict ports."""
-    return Goto(Table.PORT_SECURITY_L2 if member.speaker is None else Table.SPOOF_PREFILTER)
+    return Goto(Table.PORT_SECURITY_L2 if member.allowed is None else Table.SPOOF_PREFILTER)
 
 
 def vlan_to_key(network: NetworkView) -> Iterator[Flow]:
@@ -120,15 +119,20 @@ def vlan_to_key(network: NetworkView) -> Iterator[Flow]:
         if member.key is not None:
             here = Match(in_port=member.port, key=member.key, vlan=member.vlan if member.tagged else UNTAGGED)
             bare = (PopVlan(),) if member.tagged else ()
-            actions = (*bare, *foreign(member.speaker), SetNetwork(network.vni), _checked(member))
+            actions = (*bare, *load_forbidden_bits(member.allowed), SetNetwork(network.vni), _checked(member))
             yield Flow(Table.VLAN_TO_NETWORK, EXACT, here, actions)
         elif member.vlan is not None:
             here = Match(in_port=member.port, vlan=member.vlan)
-            actions = (PopVlan(), *foreign(member.speaker), SetNetwork(network.vni), _checked(member))
+            actions = (
+                PopVlan(),
+                *load_forbidden_bits(member.allowed),
+                SetNetwork(network.vni),
+                _checked(member),
+            )
             yield Flow(Table.VLAN_TO_NETWORK, EXACT, here, actions)
 
 
-def refuse(gates: Iterable[int]) -> Iterator[Flow]:
+def drop_unknown_tags(gates: Iterable[int]) -> Iterator[Flow]:
     """What a trunk or a stranger sends with a tag or key that the file does not give it: a drop for each."""
     for port in sorted(gates):
         yield Flow(Table.VLAN_TO_NETWORK, GENERAL, Match(in_port=port))
@@ -145,10 +149,10 @@ def key_to_network(view: BridgeView, network: NetworkView) -> Iterator[Flow]:
     onward = Table.NESTED_TAGS if network.nests else Table.FORWARD
     after = Table.PORT_SECURITY_L2 if view.learn_from_tunnels else onward
     admit = (SetNetwork(network.vni), Goto(after))
-    others = sorted(frozenset(view.tunnels).difference(network.entrances))
+    others = sorted(frozenset(view.tunnels).difference(network.allowed_tunnel_ports))
     for key in network.keys:
-        if len(network.entrances) <= len(others) + 1:
-            for port in network.entrances:
+        if len(network.allowed_tunnel_ports) <= len(others) + 1:
+            for port in network.allowed_tunnel_ports:
                 yield Flow(Table.TUNNEL_TO_NETWORK, EXACT, Match(in_port=port, key=key), admit)
         else:
             yield Flow(Table.TUNNEL_TO_NETWORK, EXACT, Match(key=key), admit)
@@ -156,18 +160,18 @@ def key_to_network(view: BridgeView, network: NetworkView) -> Iterator[Flow]:
                 yield Flow(Table.TUNNEL_TO_NETWORK, EXCEPTION, Match(in_port=port, key=key))
 
 
-def believe(view: BridgeView) -> Iterator[Flow]:
+def mac_learning_guards(view: BridgeView) -> Iterator[Flow]:
     """Nobody is believed to be nobody.
 
     Of a crowded port no source is looked at, so that forged ones cost the datapath no entry each: that needs
     the highest priority of the table, and the first stage of its lookup (ovs-fields(7), staged lookup).
     """
     yield Flow(Table.MAC_LEARNING, EXACT, Match(ingress=Ingress.LOCAL, eth_src="00:00:00:00:00:00"))
-    for port in view.crowded:
-        yield Flow(Table.MAC_LEARNING, EXCEPTION, Match(in_port=port), _AFTER_LEARN, kind=Kind.CROWDED)
+    for port in view.mac_limit_exceeded:
+        yield Flow(Table.MAC_LEARNING, EXCEPTION, Match(in_port=port), _AFTER_LEARN, kind=Origin.CROWDED)
 
 
-def teach(view: BridgeView, network: NetworkView) -> Iterator[Flow]:
+def switch_learning(view: BridgeView, network: NetworkView) -> Iterator[Flow]:
     """Sources behind a stranger's tunnel, from there alone: the bridge sends to them at once.
 
     The controller hears of them too and knows better, as its flows have a higher priority; but what comes
@@ -176,7 +180,9 @@ def teach(view: BridgeView, network: NetworkView) -> Iterator[Flow]:
     for member in network.members:
         if member.key is not None:
             vlan = member.vlan if member.tagged else None
-            taught = Learn(network.vni, member.port, member.key, vlan, GENERAL, view.mac_age, MOST_TAUGHT)
+            taught = Learn(
+                network.vni, member.port, member.key, vlan, GENERAL, view.mac_age, SWITCH_LEARNED_MAX
+            )
             unknown = Match(in_port=member.port, network=network.vni)
             yield Flow(Table.MAC_LEARNING, GENERAL, unknown, (taught, Punt(PUNT_BYTES), *_AFTER_LEARN))
 
@@ -191,7 +197,7 @@ def nested() -> Iterator[Flow]:
         yield Flow(Table.NESTED_TAGS, EXACT, match, (SetField("nested", 1), Goto(Table.FORWARD)))
 
 
-def learn(view: BridgeView, vni: int, locations: Iterable[Location]) -> Iterator[Flows]:
+def fdb_source_flows(view: BridgeView, vni: int, locations: Iterable[Location]) -> Iterator[Flows]:
     """A source where we know it goes on.
 
     The flow of a learned location is also its age: silence lets it expire, and the bridge says so. It keeps
@@ -201,10 +207,14 @@ def learn(view: BridgeView, vni: int, locations: Iterable[Location]) -> Iterator
         if not remote or view.learn_from_tunnels:
             known, age = Match(in_port=port, network=vni), view.mac_age if learned else 0
             onward = () if denied else (*((NoteNumber(moves),) if moves else ()), *_AFTER_LEARN)
-            yield for_each(macs, "eth_src", Table.MAC_LEARNING, EXACT, known, onward, age, _kind(learned))
+            yield flows_per_mac(
+                macs, "eth_src", Table.MAC_LEARNING, EXACT, known, onward, age, _kind(learned)
+            )
 
 
-def forward(view: BridgeView, network: NetworkView, locations: Collection[Location]) -> Iterator[Flows]:
+def fdb_destination_flows(
+    view: BridgeView, network: NetworkView, locations: Collection[Location]
+) -> Iterator[Flows]:
     """A local destination from anywhere; a remote one from local ports only (split horizon)."""
     here = {location.port for location in locations if not location.remote}
     members = {member.port: member for member in network.members if member.port in here} if here else {}
@@ -212,25 +222,25 @@ def forward(view: BridgeView, network: NetworkView, locations: Collection[Locati
         if denied:
             continue
         match = Match(ingress=Ingress.LOCAL if remote else None, network=network.vni)
-        paced = within(view.limits.get(port, NO_LIMITS).receive)
+        paced = meter_actions(view.limits.get(port, NO_LIMITS).receive)
         there = (SetTunnelKey(key), Output(port)) if remote else (*paced, *_out(members[port]))
         if network.nests and not remote and not members[port].nests:
             match = match._replace(header=NO_NESTED)
-        yield for_each(macs, "eth_dst", Table.FORWARD, EXACT, match, there, kind=_kind(learned))
+        yield flows_per_mac(macs, "eth_dst", Table.FORWARD, EXACT, match, there, kind=_kind(learned))
 
 
-def _out(member: Member) -> tuple[Action, ...]:
+def _out(member: NetworkPort) -> tuple[Action, ...]:
     """Out of a local port as its wire wants it, and nothing after that."""
     if not member.tagged or member.vlan is None:
-        return (*key_of(member), Output(member.port))
-    return (*key_of(member), PushVlan(member.vlan), Output(member.port))
+        return (*tunnel_key_actions(member), Output(member.port))
+    return (*tunnel_key_actions(member), PushVlan(member.vlan), Output(member.port))
 
 
-def key_of(member: Member) -> Iterator[Action]:
+def tunnel_key_actions(member: NetworkPort) -> Iterator[Action]:
     """A stranger's tunnel sends the key that the stranger understands."""
     if member.key is not None:
         yield SetTunnelKey(member.key)
 
 
-def _kind(learned: bool) -> Kind:
-    return Kind.LEARNED if learned else Kind.FIXED
+def _kind(learned: bool) -> Origin:
+    return Origin.LEARNED if learned else Origin.FIXED

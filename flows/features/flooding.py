@@ -17,16 +17,16 @@ from itertools import chain, groupby
 from operator import attrgetter
 
 from flows.actions import Action, ApplyMeter, Goto, Output, OutputMetered, PopVlan, PushVlan, SetTunnelKey
+from flows.features.l2_forwarding import EXACT, EXCEPTION, IS_NESTED, NO_LIMITS, tunnel_key_actions
 from flows.flow import Flow
 from flows.match import Ingress, Match
-from flows.pipeline import EXACT, EXCEPTION, IS_NESTED, NO_LIMITS, key_of
 from flows.tables import Table, next_enabled_table
-from flows.view import BridgeView, Member, NetworkView, Peer
+from flows.view import BridgeView, NetworkPort, NetworkView, Peer
 
 UNICAST = "00:00:00:00:00:00/01:00:00:00:00:00"
 
 
-def storm(view: BridgeView, there: Set[Table]) -> Iterator[Flow]:
+def storm_control_flows(view: BridgeView, there: Set[Table]) -> Iterator[Flow]:
     """Whatever a port floods in all of its networks is one rate's; then it goes where a miss leads."""
     after = [Goto(table) for table in [next_enabled_table(Table.STORM_CONTROL, there)] if table is not None]
     for port, limits in sorted(view.limits.items()):
@@ -34,23 +34,23 @@ def storm(view: BridgeView, there: Set[Table]) -> Iterator[Flow]:
             yield Flow(Table.STORM_CONTROL, EXACT, Match(in_port=port), (ApplyMeter(limits.flood.id), *after))
 
 
-def flood(network: NetworkView) -> Iterator[Flow]:
+def flood_remote_flows(network: NetworkView) -> Iterator[Flow]:
     """From a local port: one copy to each peer that has the network and is up, then on to the local ports."""
     if not network.floods_unknown:
         yield Flow(Table.FLOOD_REMOTE, EXCEPTION, Match(network=network.vni, eth_dst=UNICAST))
     if up := tuple(peer for peer in network.peers if peer.up):
         local = Match(ingress=Ingress.LOCAL, network=network.vni)
-        yield Flow(Table.FLOOD_REMOTE, EXACT, local, (*copies(up), Goto(Table.FLOOD_LOCAL)))
+        yield Flow(Table.FLOOD_REMOTE, EXACT, local, (*replicate_to_peers(up), Goto(Table.FLOOD_LOCAL)))
 
 
-def copies(peers: Iterable[Peer]) -> Iterator[Action]:
+def replicate_to_peers(peers: Iterable[Peer]) -> Iterator[Action]:
     """A copy to each peer, with the key that it understands."""
     for key, ports in groupby(sorted(peers, key=attrgetter("key", "port")), key=attrgetter("key")):
         yield SetTunnelKey(key)
         yield from (Output(peer.port) for peer in ports)
 
 
-def deliver(view: BridgeView, network: NetworkView) -> Iterator[Flow]:
+def flood_local_flows(view: BridgeView, network: NetworkView) -> Iterator[Flow]:
     """Every local port of the network, or each that takes frames with a second tag; the bridge leaves out the
     one that the frame came in on.
     """
@@ -61,11 +61,11 @@ def deliver(view: BridgeView, network: NetworkView) -> Iterator[Flow]:
         yield Flow(Table.FLOOD_LOCAL, EXCEPTION, here._replace(header=IS_NESTED), _to(view, nesting))
 
 
-def _to(view: BridgeView, members: Iterable[Member]) -> tuple[Action, ...]:
-    return tuple(chain.from_iterable(copy(view, member) for member in members))
+def _to(view: BridgeView, members: Iterable[NetworkPort]) -> tuple[Action, ...]:
+    return tuple(chain.from_iterable(output_to_port(view, member) for member in members))
 
 
-def pace(view: BridgeView) -> Iterator[Flow]:
+def egress_policer_flows(view: BridgeView) -> Iterator[Flow]:
     """What is flooded to a port counts for its rate as well, and costs its neighbours nothing."""
     for port, limits in sorted(view.limits.items()):
         if limits.receive is not None:
@@ -77,10 +77,10 @@ def pace(view: BridgeView) -> Iterator[Flow]:
             )
 
 
-def copy(view: BridgeView, member: Member) -> tuple[Action, ...]:
+def output_to_port(view: BridgeView, member: NetworkPort) -> tuple[Action, ...]:
     """A copy out of a local port, within its rate; the frame is left as it was."""
     paced = view.limits.get(member.port, NO_LIMITS).receive is not None
     out = OutputMetered(member.port) if paced else Output(member.port)
     if not member.tagged or member.vlan is None:
-        return (*key_of(member), out)
-    return (*key_of(member), PushVlan(member.vlan), out, PopVlan())
+        return (*tunnel_key_actions(member), out)
+    return (*tunnel_key_actions(member), PushVlan(member.vlan), out, PopVlan())

@@ -1,8 +1,8 @@
-"""Who may speak: the tables from foreign to neighbour, in the order in which a frame meets them, and role.
+"""Port security (spoof-prefilter-* and port-security-*), and the DHCP and RA guard.
 
-A strict port speaks as its ``Speaker`` only; what lies behind the Ethernet header is looked at there and
-nowhere else, so that frames of other ports keep to flows that match layer 2. What only servers and routers
-say is refused on every local port that may not say it. Each refusal is a flow of its own, with a reason.
+A port with port security sends from its ``AllowedAddressPair`` only. Fields behind the Ethernet header are
+matched on such ports alone, so that frames of other ports keep to flows that match layer 2. Messages of DHCP
+servers and routers are dropped on every local port without that role. Each drop is a flow, with a reason.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from operator import or_
 from typing import Any, Literal
 
 from flows.actions import Action, Goto, Punt, SetField
+from flows.features.local_services import NO_TRUNCATION
 from flows.flow import Flow
 from flows.match import (
     ARP,
@@ -37,9 +38,8 @@ from flows.match import (
     Match,
     to_wire,
 )
-from flows.service import WHOLE
 from flows.tables import Table
-from flows.view import BridgeView, Member, NetworkView, Role, Speaker
+from flows.view import AllowedAddressPair, BridgeView, NetworkPort, NetworkView, Role
 
 Reason = Literal[
     "multicast-source",
@@ -123,7 +123,7 @@ it, the lookup leaves this flow at the registers, and a forged advertisement cos
 """
 
 _CLIENTS = (Header(IPV4, UDP, udp_dst=DHCP_SERVER), Header(IPV6, UDP, udp_dst=DHCP6_SERVER))
-_HEARD: tuple[Action, ...] = (Punt(WHOLE),)
+_HEARD: tuple[Action, ...] = (Punt(NO_TRUNCATION),)
 
 _NAMELESS = (
     Header(IPV4, UDP, ipv4_src="0.0.0.0", udp_src=DHCP_CLIENT, udp_dst=DHCP_SERVER),
@@ -136,7 +136,7 @@ _NAMELESS = (
 """What has no source address yet: DHCP, group membership (RFC 3590), router and neighbour solicitations."""
 
 
-def refused_everywhere() -> Iterator[tuple[Reason, Flow]]:
+def bridge_drop_flows() -> Iterator[tuple[Reason, Flow]]:
     """A source is one station (IEEE 802.3 §3.2.3); 01-80-c2-00-00-0x stays on its link (802.1Q §8.6.3).
 
     What the tables from foreign to neighbour drop, only ports with port security may not send.
@@ -158,7 +158,7 @@ def refused_everywhere() -> Iterator[tuple[Reason, Flow]]:
         yield role, Flow(Table.DHCP_RA_GUARD, EXACT, Match(ingress=Ingress.LOCAL, header=header))
 
 
-def foreign(speaker: Speaker | None) -> Iterator[SetField]:
+def load_forbidden_bits(speaker: AllowedAddressPair | None) -> Iterator[SetField]:
     """Note the bits that no MAC and no address of this port has."""
     if speaker is not None:
         ip, ip6 = (
@@ -213,48 +213,48 @@ def _lies() -> tuple[Flow, ...]:
 
 
 def _questions(  # noqa: PLR0917  # what is asked of what, and what follows
-    table: Table, field: str, foreign: str, of: Header, false: str, first: int = 300
+    table: Table, field: str, load_forbidden_bits: str, of: Header, false: str, first: int = 300
 ) -> Iterator[Flow]:
-    width, asked = _WIDTHS[foreign]
+    width, asked = _WIDTHS[load_forbidden_bits]
     for number in range(asked):
         bit = _written(1 << number, width)
-        both: dict[str, Any] = {foreign: f"{bit}/{bit}", field: f"{bit}/{bit}"}
+        both: dict[str, Any] = {load_forbidden_bits: f"{bit}/{bit}", field: f"{bit}/{bit}"}
         source = both.pop("eth_src", None)
         match = Match(eth_src=source, header=of._replace(**both))
         yield Flow(table, first - number, match, (SetField(false, 1), Goto(Table.PORT_SECURITY_L2)))
 
 
-def everywhere() -> Iterator[Flow]:
+def bridge_flows() -> Iterator[Flow]:
     """What is the same for all ports, however many of them are strict."""
     yield from _lies()
-    yield from (flow for _, flow in refused_everywhere())
+    yield from (flow for _, flow in bridge_drop_flows())
     for header in _NAMELESS:
         yield Flow(Table.PORT_SECURITY_IP, EXACT, Match(header=header), _LEARN)
     yield Flow(Table.PORT_SECURITY_ND, EXACT, Match(header=SOLICITATION._replace(nd_sll=ZERO_MAC)), _LEARN)
 
 
-def security(network: NetworkView) -> Iterator[Flow]:
+def port_flows(network: NetworkView) -> Iterator[Flow]:
     """What the strict ports of a network may send, and what those that have a role may.
 
     What a DHCP server says, the controller hears as well: it tells whose an address is.
     """
     for member in network.members:
-        if member.speaker is not None:
-            yield from (flow for _, flow in refused(network.vni, member))
-            yield from _admitted(network.vni, member, member.speaker)
+        if member.allowed is not None:
+            yield from (flow for _, flow in drop_flows(network.vni, member))
+            yield from _admitted(network.vni, member, member.allowed)
         for role, header in _ROLES:
-            if role in member.may:
+            if role in member.roles:
                 here = Match(in_port=member.port, network=network.vni, header=header)
                 heard = _HEARD if role == "dhcp-server" else ()
                 yield Flow(Table.DHCP_RA_GUARD, EXCEPTION, here, (*heard, Goto(Table.NEIGHBOR_SNOOPING)))
 
 
-def leases(view: BridgeView, network: NetworkView) -> Iterator[Flow]:
+def dhcp_client_snooping(view: BridgeView, network: NetworkView) -> Iterator[Flow]:
     """What clients say to a DHCP server that is not ours: they may give an address back.
 
     What one behind a tunnel says was let through by its own bridge; it is heard where nobody else tells us.
     """
-    if network.leases:
+    if network.external_dhcp:
         spoken = [(Ingress.LOCAL, header) for header in _CLIENTS]
         if view.learn_from_tunnels:
             spoken += [(Ingress.TUNNEL, header) for role, header in _ROLES if role == "dhcp-server"]
@@ -263,12 +263,12 @@ def leases(view: BridgeView, network: NetworkView) -> Iterator[Flow]:
             yield Flow(Table.DHCP_RA_GUARD, GENERAL, said, (*_HEARD, Goto(Table.NEIGHBOR_SNOOPING)))
 
 
-def refused(vni: int, member: Member) -> Iterator[tuple[Reason, Flow]]:
+def drop_flows(vni: int, member: NetworkPort) -> Iterator[tuple[Reason, Flow]]:
     """What a strict port may not send, unless something more exact says otherwise."""
     here = Match(in_port=member.port, network=vni)
     yield "mac", Flow(Table.PORT_SECURITY_L2, REST, here)
     yield "arp", Flow(Table.PORT_SECURITY_IP, REST, _with(here, Header(ARP)))
-    if "router" in member.may:
+    if "router" in member.roles:
         for header in (SOLICITATION, ADVERTISEMENT):
             yield "neighbour", Flow(Table.PORT_SECURITY_IP, GENERAL, _with(here, header))
     else:
@@ -278,7 +278,7 @@ def refused(vni: int, member: Member) -> Iterator[tuple[Reason, Flow]]:
         yield "neighbour", Flow(Table.PORT_SECURITY_ND, REST, _with(here, header))
 
 
-def _admitted(vni: int, member: Member, speaker: Speaker) -> Iterator[Flow]:
+def _admitted(vni: int, member: NetworkPort, speaker: AllowedAddressPair) -> Iterator[Flow]:
     here, mac = Match(in_port=member.port, network=vni), speaker.mac
     yield Flow(
         Table.PORT_SECURITY_L2,
@@ -288,7 +288,7 @@ def _admitted(vni: int, member: Member, speaker: Speaker) -> Iterator[Flow]:
     )
     probe = Header(ARP, arp_op=1, arp_spa="0.0.0.0", arp_sha=mac, arp_spoofed=0)  # RFC 5227 §1.1
     yield Flow(Table.PORT_SECURITY_IP, EXACT, _with(here, probe), _LEARN)
-    if "router" in member.may:
+    if "router" in member.roles:
         for header in _QUERIES:
             yield Flow(Table.PORT_SECURITY_IP, QUERIER, _with(here, header), _LEARN)
     for own in speaker.addresses:

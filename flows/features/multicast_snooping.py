@@ -12,13 +12,13 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from flows.actions import Action, Goto, Punt
-from flows.flooding import copies, copy
-from flows.flow import Flow, Kind
+from flows.features.flooding import output_to_port, replicate_to_peers
+from flows.features.l2_forwarding import EXACT, EXCEPTION, GENERAL
+from flows.features.local_services import NO_TRUNCATION
+from flows.flow import Flow, Origin
 from flows.match import Header, Ingress, Match
-from flows.pipeline import EXACT, EXCEPTION, GENERAL
-from flows.service import WHOLE
 from flows.tables import Table
-from flows.view import BridgeView, Listeners, NetworkView, Snooping
+from flows.view import BridgeView, MulticastGroups, MulticastPorts, NetworkView
 
 MESSAGE, QUERY, HEARD = 300, 400, 500
 """Priorities: of messages about groups, of those that reach all ports, of those that the controller gets."""
@@ -60,7 +60,7 @@ FAMILIES = {
 }
 
 
-def queries(view: BridgeView) -> Iterator[Flow]:
+def query_snoop_flows(view: BridgeView) -> Iterator[Flow]:
     """Queries reach the controller where no peer reports them, and only if the network gets them as well.
 
     So the table lies behind all that may drop one, such as ``storm_control``: listeners answer no query that
@@ -69,12 +69,12 @@ def queries(view: BridgeView) -> Iterator[Flow]:
     source = None if view.learn_from_tunnels else Ingress.LOCAL
     for family in FAMILIES.values():
         asked = Match(ingress=source, eth_dst=family.macs, header=family.query)
-        yield Flow(Table.MULTICAST, HEARD, asked, (Punt(WHOLE), _FLOOD))
+        yield Flow(Table.MULTICAST, HEARD, asked, (Punt(NO_TRUNCATION), _FLOOD))
 
 
 def multicast(view: BridgeView, network: NetworkView) -> Iterator[Flow]:
     """Nothing where nobody asks who listens: all groups are flooded there."""
-    for snooping in network.snooping:
+    for snooping in network.multicast:
         family = FAMILIES[snooping.family]
         asked = Match(network=network.vni, eth_dst=family.macs, header=family.query)
         yield Flow(Table.MULTICAST, QUERY, asked, (_FLOOD,))
@@ -85,48 +85,56 @@ def multicast(view: BridgeView, network: NetworkView) -> Iterator[Flow]:
 
 def _told(view: BridgeView, source: Ingress) -> tuple[Action, ...]:
     """What comes from a tunnel, its peer has told, unless nobody else tells us."""
-    return (Punt(WHOLE),) if source is Ingress.LOCAL or view.learn_from_tunnels else ()
+    return (Punt(NO_TRUNCATION),) if source is Ingress.LOCAL or view.learn_from_tunnels else ()
 
 
-def _messages(view: BridgeView, network: NetworkView, family: _Family, snooping: Snooping) -> Iterator[Flow]:
+def _messages(
+    view: BridgeView, network: NetworkView, family: _Family, snooping: MulticastGroups
+) -> Iterator[Flow]:
     """In IGMP, a query about one group looks like a report: by who sends it, it is told from one.
 
     A controller on every host must hear all reports, so there they go to all peers.
     """
     routers = snooping.routers
     if view.learn_from_tunnels:
-        routers = Listeners(routers.ports, tuple(peer.port for peer in network.peers))
+        routers = MulticastPorts(routers.ports, tuple(peer.port for peer in network.peers))
     for header in family.messages:
         for source in BOTH:
             said = Match(ingress=source, network=network.vni, eth_dst=family.macs, header=header)
             told = _told(view, source)
             for querier in snooping.queriers if header.ip_proto == _IGMP else ():
                 asked = said._replace(eth_src=querier)
-                yield Flow(Table.MULTICAST, QUERY, asked, (*told, _FLOOD), kind=Kind.LEARNED)
+                yield Flow(Table.MULTICAST, QUERY, asked, (*told, _FLOOD), kind=Origin.LEARNED)
             yield Flow(Table.MULTICAST, MESSAGE, said, (*told, *_to(view, network, routers, source)))
 
 
-def _groups(view: BridgeView, network: NetworkView, family: _Family, snooping: Snooping) -> Iterator[Flow]:
+def _groups(
+    view: BridgeView, network: NetworkView, family: _Family, snooping: MulticastGroups
+) -> Iterator[Flow]:
     yield Flow(Table.MULTICAST, EXCEPTION, Match(network=network.vni, header=family.link_local), (_FLOOD,))
     header = Header(family.ethertype)
     for source in BOTH:
         unheard = Match(ingress=source, network=network.vni, eth_dst=family.macs, header=header)
         to_routers = tuple(_to(view, network, snooping.routers, source))
-        yield Flow(Table.MULTICAST, GENERAL, unheard, to_routers, kind=Kind.LEARNED)
+        yield Flow(Table.MULTICAST, GENERAL, unheard, to_routers, kind=Origin.LEARNED)
         for mac, listeners in snooping.groups or ():
             group = unheard._replace(eth_dst=mac)
-            both = Listeners(
+            both = MulticastPorts(
                 tuple(sorted({*listeners.ports, *snooping.routers.ports})),
                 tuple(sorted({*listeners.peers, *snooping.routers.peers})),
             )
             to_all = tuple(_to(view, network, both, source))
-            yield Flow(Table.MULTICAST, EXACT, group, to_all, kind=Kind.LEARNED)
+            yield Flow(Table.MULTICAST, EXACT, group, to_all, kind=Origin.LEARNED)
 
 
-def _to(view: BridgeView, network: NetworkView, listeners: Listeners, source: Ingress) -> Iterator[Action]:
+def _to(
+    view: BridgeView, network: NetworkView, listeners: MulticastPorts, source: Ingress
+) -> Iterator[Action]:
     """A copy to each of these, of which only local ones are reached from a tunnel."""
     if source is Ingress.LOCAL:
-        yield from copies(peer for peer in network.peers if peer.up and peer.port in listeners.peers)
+        yield from replicate_to_peers(
+            peer for peer in network.peers if peer.up and peer.port in listeners.peers
+        )
     for member in network.members:
         if member.port in listeners.ports:
-            yield from copy(view, member)
+            yield from output_to_port(view, member)

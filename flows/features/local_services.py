@@ -27,7 +27,7 @@ RATE, BURST = 200, 1000
 
 _METERS = range(128, 256)
 """Networks share them by VNI: more than a few seldom ask at the same time."""
-WHOLE = 0xFFFF
+NO_TRUNCATION = 0xFFFF
 """All of a frame: OFPCML_NO_BUFFER (OpenFlow 1.3 §7.4.1)."""
 _QUOTED = 640
 """Enough of a frame that is too large to quote it (RFC 1812 §4.3.2.3)."""
@@ -43,22 +43,25 @@ _SERVED: tuple[tuple[Header, tuple[Action, ...]], ...] = (
 
 def meter(network: NetworkView) -> Meter | None:
     """What holds the questions of a network to their rate, so that one tenant keeps no other from asking."""
-    if not network.serves and not _unbounded(network):
+    if not network.dhcp_enabled and not _unbounded(network):
         return None
     return Meter(_METERS[network.vni % len(_METERS)], RATE, BURST)
 
 
 def _unbounded(network: NetworkView) -> bool:
-    return any(member.largest is not None for member in network.members)
+    return any(member.max_frame_size is not None for member in network.members)
 
 
-def size(network: NetworkView) -> Iterator[Flow]:
+def mtu_check_flows(network: NetworkView) -> Iterator[Flow]:
     """A frame that no tunnel carries would vanish without a word: tunnels do not fragment."""
     for member in network.members:
-        if member.largest is not None:
+        if member.max_frame_size is not None:
             here = Match(in_port=member.port, ingress=Ingress.LOCAL, network=network.vni)
             yield Flow(
-                Table.MTU_CHECK, _EXACT, here, (CheckPacketLarger(member.largest), Goto(Table.LOCAL_SERVICES))
+                Table.MTU_CHECK,
+                _EXACT,
+                here,
+                (CheckPacketLarger(member.max_frame_size), Goto(Table.LOCAL_SERVICES)),
             )
 
 
@@ -71,7 +74,7 @@ def service(network: NetworkView) -> Iterator[Flow]:
         for ethertype in (IPV4, IPV6):
             packet = too_large._replace(header=Header(eth_type=ethertype))
             yield Flow(Table.LOCAL_SERVICES, _EXACT, packet, (*limit, Punt(_QUOTED)))
-    if network.serves:
+    if network.dhcp_enabled:
         for header, onward in _SERVED:
             asked = Match(ingress=Ingress.LOCAL, network=network.vni, header=header)
-            yield Flow(Table.LOCAL_SERVICES, _EXACT, asked, (*limit, Punt(WHOLE), *onward))
+            yield Flow(Table.LOCAL_SERVICES, _EXACT, asked, (*limit, Punt(NO_TRUNCATION), *onward))

@@ -11,10 +11,10 @@ from collections.abc import Iterable, Iterator
 from functools import lru_cache
 
 from flows.actions import Action, Goto, Move, OutputInPort, Punt, PushVlan, SetField
-from flows.flow import Flow, Kind
+from flows.flow import Flow, Origin
 from flows.match import ARP, ICMPV6, IPV6, UNSPECIFIED, ZERO_MAC, Header, Ingress, Match
 from flows.tables import Table
-from flows.view import Answer, BridgeView, Lie, Member, NetworkView
+from flows.view import AddressConflict, BridgeView, NeighborEntry, NetworkPort, NetworkView
 
 OWN, BARE, EXCEPTION, UNREADABLE, LYING = 400, 300, 200, 195, 190
 ANNOUNCED, GIVEN, EXACT, REST, MISS = 180, 170, 100, 50, 0
@@ -39,12 +39,12 @@ ROUTER, SOLICITED, OVERRIDE = 1 << 31, 1 << 30, 1 << 29
 TARGET_ADDRESS = 2
 """The option with the MAC of whoever is asked for (RFC 4861 §4.6.1)."""
 
-FLOODED: tuple[Match, ...] = (
+FLOODED_REQUESTS: tuple[Match, ...] = (
     Match(ingress=Ingress.LOCAL, eth_dst=EVERYONE, header=REQUEST),
     Match(ingress=Ingress.LOCAL, eth_dst=SOLICITED_NODES, header=SOLICITATION),
 )
 """Questions that nothing more exact answers."""
-BARE_QUESTION = FLOODED[1]._replace(header=SOLICITATION._replace(nd_sll=ZERO_MAC))
+DAD_SOLICITATION = FLOODED_REQUESTS[1]._replace(header=SOLICITATION._replace(nd_sll=ZERO_MAC))
 """By somebody who does not say at which MAC he is."""
 
 PUNT_BYTES = 128
@@ -54,7 +54,7 @@ _KNOWN: tuple[Action, ...] = (Goto(Table.ARP_ND_RESPONDER),)
 _ONWARD: tuple[Action, ...] = (Goto(Table.FORWARD),)
 
 
-def everywhere() -> Iterator[Flow]:
+def responder_bridge_flows() -> Iterator[Flow]:
     """What makes an answer whole, where there are any."""
     option = (
         SetField("nd_options_type", TARGET_ADDRESS),
@@ -65,18 +65,18 @@ def everywhere() -> Iterator[Flow]:
     yield Flow(Table.RESPONDER_OUTPUT, MISS, Match(), (OutputInPort(),))
 
 
-def unanswered(network: NetworkView) -> Iterator[Flow]:
+def unknown_target_flows(network: NetworkView) -> Iterator[Flow]:
     """Questions that nothing more exact answers, counted, where anything is known.
 
     A solicitation without an option has no room for the answer's; only one without a source needs none.
     """
-    for match in FLOODED if network.answers else ():
+    for match in FLOODED_REQUESTS if network.neighbors else ():
         yield Flow(Table.ARP_ND_RESPONDER, REST, match._replace(network=network.vni), _ONWARD)
-    if any(":" in known.ip for known in network.answers):
-        yield Flow(Table.ARP_ND_RESPONDER, EXCEPTION, BARE_QUESTION._replace(network=network.vni), _ONWARD)
+    if any(":" in known.ip for known in network.neighbors):
+        yield Flow(Table.ARP_ND_RESPONDER, EXCEPTION, DAD_SOLICITATION._replace(network=network.vni), _ONWARD)
 
 
-def heard() -> Iterator[Flow]:
+def snoop_flows() -> Iterator[Flow]:
     """What a local port says of an address, as long as it is news: the controller hears of it as well.
 
     An advertisement without a MAC says nothing, and there are many: Linux so answers whoever asks it alone.
@@ -92,27 +92,27 @@ def heard() -> Iterator[Flow]:
         yield Flow(Table.NEIGHBOR_SNOOPING, UNREADABLE, Match(ingress=Ingress.LOCAL, header=header))
 
 
-def vouched(network: NetworkView) -> Iterator[Flow]:
+def skip_secured_ports(network: NetworkView) -> Iterator[Flow]:
     """A strict port says nothing that is news."""
     for member in network.members:
-        if member.speaker is not None:
+        if member.allowed is not None:
             here = Match(in_port=member.port, network=network.vni)
             yield Flow(Table.NEIGHBOR_SNOOPING, EXCEPTION, here, _KNOWN)
 
 
-def claims(view: BridgeView, vni: int, answers: Iterable[Answer]) -> Iterator[Flow]:
+def known_binding_flows(view: BridgeView, vni: int, answers: Iterable[NeighborEntry]) -> Iterator[Flow]:
     """What is known of local addresses is no news. Of learned ones, these flows are also the age: silence
     ends it, or the end of its lease. What the file gives a port is its own, with whatever MAC.
     """
     for ip, mac, port, learned, _, lease in answers:
         if port is not None:
-            kind, idle = (Kind.LEARNED, 0 if lease else view.mac_age) if learned else (Kind.FIXED, 0)
+            kind, idle = (Origin.LEARNED, 0 if lease else view.mac_age) if learned else (Origin.FIXED, 0)
             for said in _said(ip, mac) if learned else _claims(ip):
                 here = Match(in_port=port, network=vni, header=said)
                 yield Flow(Table.NEIGHBOR_SNOOPING, EXCEPTION, here, _KNOWN, idle, kind, lease)
 
 
-def given(network: NetworkView, answers: Iterable[Answer]) -> Iterator[Flow]:
+def static_address_guard(network: NetworkView, answers: Iterable[NeighborEntry]) -> Iterator[Flow]:
     """What the file gives one port, no other may claim: it ends here, and the controller hears of it.
 
     Who announces it first asks everybody for it (RFC 5227 §2.3): he is told who has it, and nobody else is.
@@ -120,7 +120,7 @@ def given(network: NetworkView, answers: Iterable[Answer]) -> Iterator[Flow]:
     well: its option changes the neighbour caches of routers (RFC 4861 §6.2.6). An announcement to one station
     is dropped: the table that answers those to everyone does not see it.
     """
-    if network.anybody_speaks:
+    if network.has_open_port:
         said_here = Match(ingress=Ingress.LOCAL, network=network.vni)
         for ip in (known.ip for known in answers if not known.learned):
             for said in _claims(ip):
@@ -131,12 +131,12 @@ def given(network: NetworkView, answers: Iterable[Answer]) -> Iterator[Flow]:
                 yield Flow(Table.NEIGHBOR_SNOOPING, ANNOUNCED, announced, (*_TOLD, *_KNOWN))
 
 
-def lying(view: BridgeView, vni: int, lies: Iterable[Lie]) -> Iterator[Flow]:
+def address_conflict_flows(view: BridgeView, vni: int, lies: Iterable[AddressConflict]) -> Iterator[Flow]:
     """Claims of what the file gives somebody else, once that is known: these flows are also their age."""
     for ip, port in lies:
         for said in _said(ip, None):
             here = Match(in_port=port, network=vni, header=said)
-            yield Flow(Table.NEIGHBOR_SNOOPING, LYING, here, (), view.mac_age, Kind.LEARNED)
+            yield Flow(Table.NEIGHBOR_SNOOPING, LYING, here, (), view.mac_age, Origin.LEARNED)
 
 
 def _said(ip: str, mac: str | None) -> tuple[Header, ...]:
@@ -154,15 +154,15 @@ def _claims(ip: str) -> tuple[Header, ...]:
     return (*_said(ip, None), *solicits)
 
 
-def reply(network: NetworkView, members: Iterable[Member]) -> Iterator[Flow]:
+def tagged_reply_flows(network: NetworkView, members: Iterable[NetworkPort]) -> Iterator[Flow]:
     """An answer to a trunk port carries the tag of the question."""
-    for member in members if network.answers else ():
+    for member in members if network.neighbors else ():
         if member.tagged and member.vlan is not None:
             here = Match(in_port=member.port, network=network.vni)
             yield Flow(Table.RESPONDER_OUTPUT, EXACT, here, (PushVlan(member.vlan), OutputInPort()))
 
 
-def answer(vni: int, answers: Iterable[Answer]) -> Iterator[Flow]:
+def responder_flows(vni: int, answers: Iterable[NeighborEntry]) -> Iterator[Flow]:
     """The answer to each question, and the questions that are none: whoever announces an address asks for it.
 
     Nobody is told of his own address (RFC 5227 §2.1.1), nor is who shares his port: to look at sources here
@@ -193,8 +193,8 @@ def _anywhere(vni: int, ip: str, mac: str, *, learned: bool, router: bool) -> tu
     return (told, Flow(Table.ARP_ND_RESPONDER, EXCEPTION, claim, _ONWARD, kind=kind)) if learned else (told,)
 
 
-def _kind(*, learned: bool) -> Kind:
-    return Kind.LEARNED if learned else Kind.FIXED
+def _kind(*, learned: bool) -> Origin:
+    return Origin.LEARNED if learned else Origin.FIXED
 
 
 def _question(ip: str) -> Header:

@@ -1,0 +1,1 @@
+"""What a bridge does, one feature in each file: its flows, table by table."""
