@@ -90,17 +90,17 @@ class Loader:
         return overlay
 
 
-class Kept:
-    """The file that is in force, kept in a directory for a controller that starts again.
+class ConfigSnapshot:
+    """Copy of the configuration in force, in the state directory, for the next start of the controller.
 
-    The file itself may say something else by then, or be broken. Without a directory nothing is kept.
+    The file itself may have changed or be invalid by then. Without a directory nothing is saved.
     """
 
     def __init__(self, directory: str | None) -> None:
         self._path = os.path.join(directory, "in-force.yaml") if directory else None
 
-    def other_than(self, text: bytes) -> Overlay | None:
-        """What is kept, if it is not just this; None also if this version of us cannot make sense of it."""
+    def load_unless(self, text: bytes) -> Overlay | None:
+        """The saved configuration; None if it is this text, or if this version cannot read it."""
         if self._path is None:
             return None
         try:
@@ -109,8 +109,8 @@ class Kept:
         except Invalid:
             return None
 
-    def keep(self, text: bytes) -> None:
-        """Keep this instead, at once or not at all. Raises OSError."""
+    def save(self, text: bytes) -> None:
+        """Replace the saved configuration atomically. Raises OSError."""
         if self._path is not None:
             draft = f"{self._path}.new"
             with open(draft, "wb") as file:

@@ -122,7 +122,7 @@ class OverlayApp(OSKenApp):  # type: ignore[misc]  # os-ken has no types
         self.config_path = Path(CONF.overlay_config).absolute()
         self._file = config_file.Watch(self.config_path)
         self._loader = config_file.Loader(self.config_path, self._file)
-        self._kept = config_file.Kept(CONF.state_dir)
+        self._snapshot = config_file.ConfigSnapshot(CONF.state_dir)
         self._inbox: Inbox[Event] = Inbox(hub.Queue(), LIMITS.share)
         self._engine, overlay = self._begin()
         self._settings = overlay.controller
@@ -140,11 +140,11 @@ class OverlayApp(OSKenApp):  # type: ignore[misc]  # os-ken has no types
         try:
             overlay = self._loader.load()
         except Invalid as invalid:
-            if (before := self._kept.other_than(b"")) is None:
+            if (before := self._snapshot.load_unless(b"")) is None:
                 raise
             self._inbox.put(_broken(invalid))
             return Engine(before, held=True, key=os.urandom(16)), before
-        if (before := self._kept.other_than(self._loader.text)) is None:
+        if (before := self._snapshot.load_unless(self._loader.text)) is None:
             self._keep(self._loader.text)
             return Engine(overlay, key=os.urandom(16)), overlay
         self._inbox.put(FileChanged(overlay, self._loader.text))
@@ -358,7 +358,7 @@ class OverlayApp(OSKenApp):  # type: ignore[misc]  # os-ken has no types
 
     def _keep(self, text: bytes) -> None:
         try:
-            self._kept.keep(text)
+            self._snapshot.save(text)
         except OSError as error:
             log_event(LOG, "config.snapshot_failed", level=logging.WARNING, reason=str(error))
 

@@ -15,7 +15,7 @@ from typing import Any
 import click
 from rich.table import Table
 
-from sdnapp.cli.demo_runner import Story, beside_us
+from sdnapp.cli.demo_runner import DemoRun, beside_us
 from sdnapp.cli.terminal import interrupted_by_sigterm, on_labs, screen
 from sdnapp.lab import lifecycle, model, services
 from sdnapp.lab.errors import LabError
@@ -43,7 +43,7 @@ def demo(keep: bool, name: str) -> None:
         services.require("ovs-vswitchd", "ovs-vsctl", "tcpdump", "iperf3", "ping", "nsenter")
         if model.directory(name).exists():
             raise LabError(f"a lab named '{name}' exists: sdnapp lab down --name {name}")
-        story = Story(console, name, Path(tempfile.mkdtemp(prefix="sdnapp-demo-")))
+        story = DemoRun(console, name, Path(tempfile.mkdtemp(prefix="sdnapp-demo-")))
         try:
             tell(story)
             if not keep:
@@ -59,7 +59,7 @@ def demo(keep: bool, name: str) -> None:
         raise SystemExit(1)
 
 
-def tell(story: Story) -> None:
+def tell(story: DemoRun) -> None:
     """Tell it all, from the file to the flows. Raises LabError when there is no lab to tell it with."""
     build(story)
     bridges(story, "gre")
@@ -73,7 +73,7 @@ def tell(story: Story) -> None:
     flows(story)
 
 
-def build(story: Story) -> None:
+def build(story: DemoRun) -> None:
     """Bring the lab up from a copy of the example."""
     story.chapter("Two hosts, two tenants, the same addresses, one file")
     shutil.copy(EXAMPLE, story.directory / EXAMPLE.name)
@@ -86,7 +86,7 @@ def build(story: Story) -> None:
     story.claim(f"a lab of two hosts came up from the file in {time.monotonic() - began:.1f} s", well)
 
 
-def bridges(story: Story, encapsulation: str) -> None:
+def bridges(story: DemoRun, encapsulation: str) -> None:
     """Show both bridges as Open vSwitch knows them."""
     story.chapter(f"What Open vSwitch says ({encapsulation})")
     for host, peer in (("host1", "192.168.4.202"), ("host2", "192.168.4.201")):
@@ -100,7 +100,7 @@ def bridges(story: Story, encapsulation: str) -> None:
         story.claim(f"{host}: br-int is secure, both tenants have tag 10, {encapsulation} to {peer}", holds)
 
 
-def tenants_talk(story: Story, encapsulation: str, filters: str, header: str) -> None:
+def tenants_talk(story: DemoRun, encapsulation: str, filters: str, header: str) -> None:
     """Let each tenant ping, and look at the underlay meanwhile."""
     for tenant, key in (("red", RED), ("blue", BLUE)):
         story.chapter(f"{tenant}1 pings {tenant}2 over {encapsulation}")
@@ -120,8 +120,8 @@ def tenants_talk(story: Story, encapsulation: str, filters: str, header: str) ->
         )
 
 
-def tenants_stay_apart(story: Story, encapsulation: str) -> None:
-    """Probe every pair against the promise of the file."""
+def tenants_stay_apart(story: DemoRun, encapsulation: str) -> None:
+    """Probe every pair and compare with the file."""
     story.chapter("Red cannot reach blue")
     story.say("Addresses are equal, so a reply proves nothing: each probe is looked for in every namespace.")
     well, _ = story.run("sdnapp lab ping")
@@ -130,7 +130,7 @@ def tenants_stay_apart(story: Story, encapsulation: str) -> None:
     )
 
 
-def tcp(story: Story) -> None:
+def tcp(story: DemoRun) -> None:
     """Move some bytes."""
     story.chapter("TCP, not only ping")
     with story.meanwhile("sdnapp lab exec red2 -- iperf3 -s -1 --forceflush", until="listening on"):
@@ -140,7 +140,7 @@ def tcp(story: Story) -> None:
     story.claim(f"TCP runs between red1 and red2: {rate.group(1) if rate else 'nothing arrives'}", moved)
 
 
-def switch(story: Story) -> None:
+def switch(story: DemoRun) -> None:
     """Change the file; everything follows."""
     story.chapter("The file changes; nobody restarts anything")
     before = _pids(story.name)
@@ -168,7 +168,7 @@ def _tunnels(lab: model.Lab, kind: str) -> list[str]:
     return left
 
 
-def flows(story: Story) -> None:
+def flows(story: DemoRun) -> None:
     """Show the flows of a bridge, as names and as REST has them."""
     story.chapter("The flows, as REST dumps them")
     lab = model.read(story.name)
@@ -186,7 +186,7 @@ def flows(story: Story) -> None:
     )
 
 
-def take_down(story: Story) -> None:
+def take_down(story: DemoRun) -> None:
     """Take the lab down and look whether anything stays."""
     story.chapter("Take-down")
     before = _pids(story.name)
@@ -195,7 +195,7 @@ def take_down(story: Story) -> None:
     story.claim("nothing is left: no process, no namespace, no file", well and gone)
 
 
-def summary(story: Story, seconds: float) -> None:
+def summary(story: DemoRun, seconds: float) -> None:
     """Say what was proved."""
     table = Table("", "what was proved", title=f"after {seconds:.0f} s", title_justify="left")
     for sentence, holds in story.claims:
@@ -208,7 +208,7 @@ def summary(story: Story, seconds: float) -> None:
     )
 
 
-def look_around(story: Story) -> None:
+def look_around(story: DemoRun) -> None:
     """Say what can be done with a lab that was left up."""
     file = story.directory / EXAMPLE.name
     story.console.print(f"\nThe lab is still up, and follows {file}. Look around, as root:", soft_wrap=True)

@@ -21,7 +21,7 @@ _LINGER = 0.5  # seconds that a command in the background goes on after what it 
 
 
 @dataclass
-class Story:
+class DemoRun:
     """The demo under way: its lab, where it works, what it has claimed, each with whether it held."""
 
     console: Console

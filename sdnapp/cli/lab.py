@@ -113,11 +113,11 @@ def ping(name: str, source: str | None, destination: str | None) -> None:
         if not cells:
             raise LabError("nothing to probe: no two ports in namespaces have addresses of one IP version")
         print_matrix(overlay, cells)
-    broken = [(cell, words) for cell, what in sorted(cells.items()) for words in what.broken]
+    broken = [(cell, words) for cell, what in sorted(cells.items()) for words in what.failures]
     unanswered = [(cell, words) for cell, what in sorted(cells.items()) for words in what.unanswered]
     for (a, b, version), words in (*broken, *unanswered):
         console.print(f"{a} → {b}, IPv{version}: {words}", markup=False)
-    kept = sum(not cell.broken for cell in cells.values())
+    kept = sum(not cell.failures for cell in cells.values())
     console.print(f"reachability: {kept} of {len(cells)} as expected")
     raise SystemExit(1 if broken or unanswered else 0)
 
@@ -178,19 +178,19 @@ def _rows(title: str, names: Sequence[str], cells: Mapping[tuple[str, str], Cell
     table = Table("from", "reached", "wrong", title=title, title_justify="left")
     for a in names:
         row = {b: cell for b in names if (cell := cells.get((a, b))) is not None}
-        reached = (b for b, cell in row.items() if cell.promised and not cell.broken)
-        table.add_row(a, ", ".join(reached) or "-", ", ".join(b for b, cell in row.items() if cell.broken))
+        reached = (b for b, cell in row.items() if cell.expected and not cell.failures)
+        table.add_row(a, ", ".join(reached) or "-", ", ".join(b for b, cell in row.items() if cell.failures))
     return table
 
 
 def _mark(cell: Cell | None) -> str:
     if cell is None:
         return ""
-    if cell.broken:
+    if cell.failures:
         return "[bold red]✗[/]"
     if cell.unanswered:
         return "[yellow]○[/]"
-    return "[green]✓[/]" if cell.promised else "[dim]·[/]"
+    return "[green]✓[/]" if cell.expected else "[dim]·[/]"
 
 
 def ordered_pairs(overlay: Overlay, source: str | None, destination: str | None) -> set[tuple[str, str]]:

@@ -55,7 +55,7 @@ def _plainly(error: UnicodeError) -> tuple[str, int]:
 codecs.register_error("sdnapp.plain", _plainly)
 
 
-def speak_plainly(stream: TextIO) -> None:
+def replace_unencodable(stream: TextIO) -> None:
     """Have a stream print what its encoding lacks in other signs: no command is to fail for its words."""
     if isinstance(stream, TextIOWrapper) and stream.errors == "strict":
         stream.reconfigure(errors="sdnapp.plain")
@@ -113,4 +113,4 @@ class Commands(click.Group):
 @click.version_option(package_name="sdnapp")
 def main() -> None:
     """Multi-tenant layer-2 overlays on plain Open vSwitch, from one YAML file."""
-    speak_plainly(sys.stdout)
+    replace_unencodable(sys.stdout)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sdnapp.config import Invalid
-from sdnapp.config_file import Kept, load
+from sdnapp.config_file import ConfigSnapshot, load
 from sdnapp.lab.model import Lab, directory
 from sdnapp.net.model import Overlay
 
@@ -16,7 +16,7 @@ def in_force(lab: Lab) -> tuple[Overlay, Invalid | None]:
     try:
         return load(lab.file), None
     except Invalid as invalid:
-        kept = Kept(str(directory(lab.name))).other_than(b"")
+        kept = ConfigSnapshot(str(directory(lab.name))).load_unless(b"")
         if kept is None:
             raise
         return kept, invalid

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from sdnapp.config_file import load
 from sdnapp.lab import identity, services, underlay
 from sdnapp.lab.errors import LabError
-from sdnapp.lab.machine import Birth, Machine
+from sdnapp.lab.machine import Machine, StartingMachine
 from sdnapp.lab.model import Lab, claim, directory, erase, read, save
 from sdnapp.lab.process import alive, kill
 from sdnapp.net.model import Overlay
@@ -118,13 +118,13 @@ def _machines(lab: Lab, overlay: Overlay) -> Lab:
     """Start all machines at once, write them down, then let them live on without us."""
     with _births() as births:
         for special in ("underlay", "controller"):
-            births.append(Birth(special, None))
+            births.append(StartingMachine(special, None))
         for host in overlay.hosts:
             for part in ("openvswitch", "etc"):
                 (lab.home(host) / part).mkdir(parents=True)
         if identity.wanted(overlay):
             identity.make(lab, overlay)
-        births += [Birth(host, lab.home(host)) for host in overlay.hosts]
+        births += [StartingMachine(host, lab.home(host)) for host in overlay.hosts]
         segment, controller, *hosts = [birth.machine() for birth in births]
         lab = replace(lab, underlay=segment, controller=controller, hosts={m.name: m for m in hosts})
         save(lab)
@@ -134,8 +134,8 @@ def _machines(lab: Lab, overlay: Overlay) -> Lab:
 
 
 @contextmanager
-def _births() -> Iterator[list[Birth]]:
-    births: list[Birth] = []
+def _births() -> Iterator[list[StartingMachine]]:
+    births: list[StartingMachine] = []
     try:
         yield births
     finally:

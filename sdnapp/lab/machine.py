@@ -88,7 +88,7 @@ class Machine:
         return replace(self, services={**self.services, **services})
 
 
-class Birth:
+class StartingMachine:
     """A machine that has started but would end with this process, until ``settle`` is called."""
 
     def __init__(self, name: str, home: Path | None) -> None:

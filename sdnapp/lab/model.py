@@ -82,7 +82,7 @@ def claim(name: str) -> None:
             f"a lab named '{name}' exists: sdnapp lab down --name {name}, or use another name"
         ) from None
     (path / "log").mkdir()
-    sockets.suit(names)
+    sockets.raise_rmem(names)
 
 
 def save(lab: Lab) -> None:
@@ -122,4 +122,4 @@ def running(lab: Lab) -> bool:
 def erase(name: str) -> None:
     """Remove the directory of a lab."""
     shutil.rmtree(directory(name), ignore_errors=True)
-    sockets.suit(names)
+    sockets.raise_rmem(names)

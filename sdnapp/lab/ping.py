@@ -23,7 +23,7 @@ from sdnapp.lab import echo
 from sdnapp.lab.errors import LabError
 from sdnapp.lab.machine import entered
 from sdnapp.lab.model import Lab
-from sdnapp.lab.reachability import Cell, Endpoint, Probe, Seen, endpoints, judge, probes
+from sdnapp.lab.reachability import Cell, Endpoint, Observed, Probe, compare, endpoints, probes
 from sdnapp.net.model import Overlay
 
 RETRIES = (0.0, 0.3, 0.6, 1.0)
@@ -67,7 +67,7 @@ class Wire:
                 sender = self._senders[source.port, source.tag, version]
                 sender.sendto(echo.request(version, run, number), (str(probe.target), 0))
             else:
-                mac = echo.BROADCAST if probe.everyone else probe.destination.mac
+                mac = echo.BROADCAST if probe.broadcast else probe.destination.mac
                 frame = echo.frame(Ends(source.mac, mac, probe.origin, probe.target), run, number)
                 self._taps[source.port].send(echo.tagged(frame, source.tag))
 
@@ -84,10 +84,10 @@ class Wire:
 
 
 def measure(lab: Lab, overlay: Overlay, pairs: set[tuple[str, str]]) -> dict[tuple[str, str, int], Cell]:
-    """Probe these ordered pairs of ports: what was promised and what is broken, by (from, to, IP version)."""
+    """Probe these ordered pairs of ports: expected and observed, by (from, to, IP version)."""
     ends = present(lab, endpoints(overlay))
     sent = probes(ends, pairs)
-    return judge(sent, ping(lab, ends, sent), ends)
+    return compare(sent, ping(lab, ends, sent), ends)
 
 
 def present(lab: Lab, ends: tuple[Endpoint, ...]) -> tuple[Endpoint, ...]:
@@ -104,28 +104,28 @@ def present(lab: Lab, ends: tuple[Endpoint, ...]) -> tuple[Endpoint, ...]:
     return tuple(map(real, ends))
 
 
-def ping(lab: Lab, ends: tuple[Endpoint, ...], sent: tuple[Probe, ...]) -> Seen:
-    """Send all probes, the promised ones until they arrive or all attempts are used, and watch."""
+def ping(lab: Lab, ends: tuple[Endpoint, ...], sent: tuple[Probe, ...]) -> Observed:
+    """Send all probes, the expected ones until they arrive or all attempts are used, and watch."""
     _allow_sockets(4 * len(ends) + 64)
     run = os.urandom(8)
     with ExitStack() as stack:
         return _watch(Wire(lab, ends, stack), sent, run)
 
 
-def _watch(wire: Wire, sent: tuple[Probe, ...], run: bytes) -> Seen:
+def _watch(wire: Wire, sent: tuple[Probe, ...], run: bytes) -> Observed:
     arrivals: set[tuple[int, tuple[str, int | None]]] = set()
     answered: set[int] = set()
     start = last = time.monotonic()
     due = [(start, number, 0) for number in range(len(sent))]
-    open_promises = {number for number, probe in enumerate(sent) if probe.promised}
-    while due or time.monotonic() < last + (RETRIES[-1] if open_promises else QUIET):
+    outstanding = {number for number, probe in enumerate(sent) if probe.expected}
+    while due or time.monotonic() < last + (RETRIES[-1] if outstanding else QUIET):
         now = time.monotonic()
         for _ in range(_BURST):
             if not due or due[0][0] > now:
                 break
             _, number, attempt = heapq.heappop(due)
-            if sent[number].promised:
-                if number not in open_promises:
+            if sent[number].expected:
+                if number not in outstanding:
                     continue
                 if attempt + 1 < len(RETRIES):
                     heapq.heappush(due, (now + RETRIES[attempt + 1], number, attempt + 1))
@@ -141,11 +141,11 @@ def _watch(wire: Wire, sent: tuple[Probe, ...], run: bytes) -> Seen:
             elif (port, tag) == (probe.source.port, probe.source.tag):
                 answered.add(token.number)
             if _kept(token.number, probe, arrivals, answered):
-                open_promises.discard(token.number)
-        if not open_promises:
+                outstanding.discard(token.number)
+        if not outstanding:
             due = [item for item in due if item[2] == 0]
             heapq.heapify(due)
-    return Seen(frozenset(arrivals), frozenset(answered))
+    return Observed(frozenset(arrivals), frozenset(answered))
 
 
 def _kept(

@@ -1,6 +1,6 @@
-"""What the file promises about who reaches whom, and whether what was seen keeps it.
+"""Expected and observed reachability between ports.
 
-Pure: it decides which probes are to be sent and judges what came of them; ``ping`` sends and watches.
+Pure: it chooses the probes and evaluates their results; ``ping`` sends and captures.
 """
 
 from __future__ import annotations
@@ -37,35 +37,35 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """An echo request from one endpoint to another's address; ``promised``: it must arrive.
+    """An echo request from one endpoint to another's address; ``expected``: it must arrive.
 
-    ``routed``: both kernels know the way (one subnet, a device at each end), so that it must be answered as
-    well; otherwise a frame is put on the wire without asking them. ``everyone``: to the broadcast address.
+    ``routed``: both kernels have a route (one subnet, a device at each end), so that it must be answered as
+    well; otherwise the frame is sent from a raw socket. ``broadcast``: to the broadcast address.
     """
 
     source: Endpoint
     destination: Endpoint
     origin: Address
     target: Address
-    promised: bool
+    expected: bool
     routed: bool
-    everyone: bool = False
+    broadcast: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One port to another over one IP version: what was promised, and each broken promise in words.
+    """One port to another over one IP version: the expectation, and each deviation as a sentence.
 
-    ``unanswered``: in words, why no answer can come although the request arrives, as promised.
+    ``unanswered``: in words, why no answer can come although the request arrives, as expected.
     """
 
-    promised: bool
-    broken: tuple[str, ...]
+    expected: bool
+    failures: tuple[str, ...]
     unanswered: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class Observed:
     """What happened to the probes, each named by its place in the list that was sent.
 
     ``arrivals``: pairs of a probe's number and (port, tag) where its request came out; ``answered``: the
@@ -97,10 +97,10 @@ def endpoints(overlay: Overlay) -> tuple[Endpoint, ...]:
 
 
 def probes(ends: Iterable[Endpoint], pairs: set[tuple[str, str]]) -> tuple[Probe, ...]:
-    """Return what to send to learn whether the promises for these ordered pairs of ports hold.
+    """Return the probes for these ordered pairs of ports.
 
     Every pair of endpoints gets a probe in each IP version that both have; where it must not arrive, the
-    frame goes out to the receiver's MAC, to everyone, and by the sender's own kernel.
+    frame is sent to the receiver's MAC, to the broadcast address, and by the sender's own kernel.
     """
     ends = tuple(ends)
     wanted: list[Probe] = []
@@ -111,16 +111,18 @@ def probes(ends: Iterable[Endpoint], pairs: set[tuple[str, str]]) -> tuple[Probe
     return tuple(wanted)
 
 
-def judge(sent: tuple[Probe, ...], seen: Seen, ends: Iterable[Endpoint]) -> dict[tuple[str, str, int], Cell]:
-    """Compare what was seen with what was promised: a cell for each (from port, to port, IP version)."""
+def compare(
+    sent: tuple[Probe, ...], seen: Observed, ends: Iterable[Endpoint]
+) -> dict[tuple[str, str, int], Cell]:
+    """Compare what was seen with what was expected: a cell for each (from port, to port, IP version)."""
     at = {(end.port, end.tag): end for end in ends}
-    promised: dict[tuple[str, str, int], bool] = {}
+    expected: dict[tuple[str, str, int], bool] = {}
     broken: dict[tuple[str, str, int], list[str]] = {}
     unanswered: dict[tuple[str, str, int], list[str]] = {}
     for number, probe in enumerate(sent):
         cell = (probe.source.port, probe.destination.port, probe.target.version)
-        promised[cell] = promised.get(cell, False) or probe.promised
-        if probe.promised:
+        expected[cell] = expected.get(cell, False) or probe.expected
+        if probe.expected:
             arrived = (number, (probe.destination.port, probe.destination.tag)) in seen.arrivals
             if not arrived:
                 broken.setdefault(cell, []).append(f"nothing arrives at {probe.target}")
@@ -132,15 +134,15 @@ def judge(sent: tuple[Probe, ...], seen: Seen, ends: Iterable[Endpoint]) -> dict
         probe = sent[number]
         network = at[place].network if place in at else f"VLAN {place[1]}"
         if network != probe.source.network:
-            # It may have come out at a port that the probe was not meant for: that is a leak all the same.
+            # Also a leak if it leaves at a port that the probe was not addressed to.
             cell = (probe.source.port, place[0], probe.target.version)
-            promised.setdefault(cell, False)
+            expected.setdefault(cell, False)
             words = f"a frame of {probe.source.network} comes out in {network}"
             if words not in broken.setdefault(cell, []):
                 broken[cell].append(words)
     return {
         cell: Cell(kind, tuple(broken.get(cell, ())), tuple(unanswered.get(cell, ())))
-        for cell, kind in promised.items()
+        for cell, kind in expected.items()
     }
 
 
@@ -154,17 +156,17 @@ def _without_device(probe: Probe) -> Iterable[str]:
 
 
 def _between(source: Endpoint, destination: Endpoint) -> Iterable[Probe]:
-    promised = source.network == destination.network
+    expected = source.network == destination.network
     for version in (4, 6):
         origin, target = source.address(version), destination.address(version)
         if origin is None or target is None:
             continue
         routed = target.ip in origin.network and None not in (source.device, destination.device)
-        probe = (source, destination, origin.ip, target.ip, promised)
-        if promised:
+        probe = (source, destination, origin.ip, target.ip, expected)
+        if expected:
             yield Probe(*probe, routed)
         else:
             yield Probe(*probe, routed=False)
-            yield Probe(*probe, routed=False, everyone=True)
+            yield Probe(*probe, routed=False, broadcast=True)
             if routed and origin.ip != target.ip:
                 yield Probe(*probe, routed=True)

@@ -22,7 +22,7 @@ ROOM = 4 << 20
 _BEFORE = Path("/run/sdnapp/rmem_default")
 
 
-def suit(labs: Callable[[], Collection[str]]) -> None:
+def raise_rmem(labs: Callable[[], Collection[str]]) -> None:
     """Have as much room as labs need while there are any, and after the last one what there was before.
 
     A machine that does not let us, or has as much, stays as it is.

@@ -81,7 +81,7 @@ class Stream:
         self._ending = threading.Event()
         self._started = 0.0
         overlay, _ = in_force(lab)
-        chosen = [talking(overlay, *pair) for pair in pairs]
+        chosen = [pick_path(overlay, *pair) for pair in pairs]
         self._version = {end: version for a, b, version in chosen for end in (a, b)}
         self._port, sockets = _bound(lab, self._version)
         self._routes = []
@@ -244,7 +244,7 @@ def streaming(lab: Lab, pairs: Iterable[tuple[str, str]], rate: int = 1000) -> I
         stream.close()
 
 
-def talking(overlay: Overlay, source: str, destination: str) -> tuple[Endpoint, Endpoint, int]:
+def pick_path(overlay: Overlay, source: str, destination: str) -> tuple[Endpoint, Endpoint, int]:
     """Choose the network and the IP version in which two ports reach each other."""
     if source == destination:
         raise LabError(f"from {source} to itself? Name two ports")

@@ -14,7 +14,7 @@ from os_ken.lib import hub
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from sdnapp.rest import counters, limits, openapi, stats, v1
-from sdnapp.rest.backend import Source
+from sdnapp.rest.backend import Backend
 from sdnapp.rest.conversation import PEER_NAMES
 from sdnapp.rest.door import Door, Visitor, demand
 from sdnapp.rest.routes import Call, Problem, Route, Stream
@@ -42,7 +42,7 @@ _BY_TURNS = frozenset({*(route.path for route in v1.ROUTES), "/openapi.json"} - 
 """Answered by computation alone, which may be long: it never waits for a bridge."""
 
 
-def application(source: Source, door: Door | None = None) -> falcon.App[falcon.Request, falcon.Response]:
+def application(source: Backend, door: Door | None = None) -> falcon.App[falcon.Request, falcon.Response]:
     """REST over what ``source`` knows, for clients that ``door`` admits; None: for all."""
     app = falcon.App(middleware=[] if door is None else [_Guard(door)])
     app.req_options.strip_url_path_trailing_slash = True
@@ -67,7 +67,7 @@ class _Guard:
         request.context.client = self._door.admit(visitor, request.path)
 
 
-def _resources(source: Source, routes: Iterable[Route], turn: Any) -> dict[str, SimpleNamespace]:
+def _resources(source: Backend, routes: Iterable[Route], turn: Any) -> dict[str, SimpleNamespace]:
     """What falcon calls a resource, by path: an object with a responder for each method."""
     resources: dict[str, SimpleNamespace] = {}
     for route in routes:
@@ -81,7 +81,7 @@ def _resources(source: Source, routes: Iterable[Route], turn: Any) -> dict[str, 
     return resources
 
 
-def _responder(source: Source, route: Route) -> Responder:
+def _responder(source: Backend, route: Route) -> Responder:
     adapter = TypeAdapter[Any](route.returns)
 
     def respond(request: falcon.Request, response: falcon.Response, **path: str) -> None:

@@ -10,7 +10,7 @@ from flows.flow import FlowKey
 from sdnapp.engine.status import Status
 
 
-class Source(Protocol):
+class Backend(Protocol):
     """The controller."""
 
     def status(self) -> Status:

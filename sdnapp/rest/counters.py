@@ -9,8 +9,8 @@ from os_ken.ofproto import ofproto_v1_3 as ofproto
 from pydantic import BaseModel
 
 from flows.counters import FlowCounter, What
-from sdnapp.rest.backend import Source
-from sdnapp.rest.routes import Call, Route, one
+from sdnapp.rest.backend import Backend
+from sdnapp.rest.routes import Call, Route, get_or_404
 from sdnapp.rest.stats import Exchange
 
 
@@ -27,9 +27,9 @@ class Counter(BaseModel):
     bytes: int
 
 
-def _counters(source: Source, call: Call) -> list[Counter]:
+def _counters(source: Backend, call: Call) -> list[Counter]:
     status = source.status()
-    bridge = one(status.bridges, call.path["host"], "host")
+    bridge = get_or_404(status.bridges, call.path["host"], "host")
     counted = source.counted(bridge.datapath_id)
     exchange = Exchange(source, bridge.datapath_id)
     sums: dict[FlowCounter, tuple[int, int]] = {}

@@ -8,8 +8,8 @@ from os_ken.ofproto import ofproto_v1_3_parser as parser
 from pydantic import BaseModel
 
 from sdnapp.net.limits import WHAT, What, meters
-from sdnapp.rest.backend import Source
-from sdnapp.rest.routes import Call, Route, one
+from sdnapp.rest.backend import Backend
+from sdnapp.rest.routes import Call, Route, get_or_404
 
 
 class Limit(BaseModel):
@@ -27,9 +27,9 @@ class Limit(BaseModel):
     dropped_bytes: int | None = None
 
 
-def _limits(source: Source, call: Call) -> list[Limit]:
+def _limits(source: Backend, call: Call) -> list[Limit]:
     overlay = source.status().overlay
-    port = one(overlay.ports, call.path["port"], "port")
+    port = get_or_404(overlay.ports, call.path["port"], "port")
     host = overlay.hosts[port.host]
     of_bridge = meters(host.ports)
     found = []
@@ -42,7 +42,7 @@ def _limits(source: Source, call: Call) -> list[Limit]:
     return found
 
 
-def _counted(source: Source, dpid: int, meter: int) -> dict[str, int]:
+def _counted(source: Backend, dpid: int, meter: int) -> dict[str, int]:
     datapath = source.datapath(dpid)
     if datapath is None:
         return {}
@@ -52,10 +52,10 @@ def _counted(source: Source, dpid: int, meter: int) -> dict[str, int]:
         return {}
     stats: list[Any] = [stats for reply in replies for stats in reply.body]
     return {
-        "frames": sum(one.packet_in_count for one in stats),
-        "bytes": sum(one.byte_in_count for one in stats),
-        "dropped_frames": sum(band.packet_band_count for one in stats for band in one.band_stats),
-        "dropped_bytes": sum(band.byte_band_count for one in stats for band in one.band_stats),
+        "frames": sum(stat.packet_in_count for stat in stats),
+        "bytes": sum(stat.byte_in_count for stat in stats),
+        "dropped_frames": sum(band.packet_band_count for stat in stats for band in stat.band_stats),
+        "dropped_bytes": sum(band.byte_band_count for stat in stats for band in stat.band_stats),
     }
 
 

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel
 
 from sdnapp.rest.access import Scope
-from sdnapp.rest.backend import Source
+from sdnapp.rest.backend import Backend
 
 Found = TypeVar("Found")
 
@@ -24,7 +24,7 @@ class Problem(Exception):
         self.remedy = remedy
 
 
-def one(found: Mapping[str, Found], name: str, what: str) -> Found:
+def get_or_404(found: Mapping[str, Found], name: str, what: str) -> Found:
     """The one of this name; a ``Problem`` naming those that there are."""
     if name in found:
         return found[name]
@@ -55,7 +55,7 @@ class Call:
     body: Any = None
 
 
-Answer = Callable[[Source, Call], Any]
+Answer = Callable[[Backend, Call], Any]
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from sdnapp.openflow.matchshape import Malformed, Unreadable
 from sdnapp.rest import flowdump
-from sdnapp.rest.backend import Source
+from sdnapp.rest.backend import Backend
 from sdnapp.rest.routes import Answer, Call, Problem, Route, Stream
 
 _U32, _U64 = 2**32 - 1, 2**64 - 1
@@ -68,7 +68,7 @@ class FlowFilter(BaseModel):
 class Exchange:
     """A datapath for the functions of ``ofctl_v1_3``: what it is asked to send, the controller answers."""
 
-    def __init__(self, source: Source, dpid: int) -> None:
+    def __init__(self, source: Backend, dpid: int) -> None:
         datapath = source.datapath(dpid)
         if datapath is None:
             raise Problem(404, f"no switch with datapath id {dpid} is connected", "see /stats/switches")
@@ -124,14 +124,14 @@ def _part(call: Call, part: str) -> int:
     raise Problem(400, f"{text!r} is no {what}", f"what fits: 0 to {largest} in decimal{words}")
 
 
-def _exchange(source: Source, call: Call) -> Exchange:
+def _exchange(source: Backend, call: Call) -> Exchange:
     return Exchange(source, _part(call, "dpid"))
 
 
 def _read(read: Callable[..., Any]) -> Answer:
     """Answer with what ``read`` of ``ofctl_v1_3`` makes of the switch's reply."""
 
-    def answer(source: Source, call: Call) -> Any:
+    def answer(source: Backend, call: Call) -> Any:
         exchange = _exchange(source, call)
         parts = [_part(call, part) for part in call.path if part != "dpid"]
         try:
@@ -142,18 +142,18 @@ def _read(read: Callable[..., Any]) -> Answer:
     return answer
 
 
-def _switches(source: Source, _: Call) -> list[int]:
+def _switches(source: Backend, _: Call) -> list[int]:
     return sorted(source.switches())
 
 
-def _aggregate(source: Source, call: Call) -> Any:
+def _aggregate(source: Backend, call: Call) -> Any:
     exchange = _exchange(source, call)
     wanted = call.body or FlowFilter()
     _match(exchange, wanted.match)
     return ofctl_v1_3.get_aggregate_flow_stats(exchange, exchange.waiters, wanted.model_dump())
 
 
-def _flows(source: Source, call: Call) -> Stream:
+def _flows(source: Backend, call: Call) -> Stream:
     exchange = _exchange(source, call)
     wanted = call.body or FlowFilter()
     request = exchange.ofproto_parser.OFPFlowStatsRequest(
@@ -195,7 +195,7 @@ def _match(exchange: Exchange, fields: Mapping[str, int | str]) -> Any:
     return match
 
 
-def _refused(_: Source, __: Call) -> Any:
+def _refused(_: Backend, __: Call) -> Any:
     raise Problem(
         403,
         "the overlay controller alone writes to the switches: what a client wrote, it would undo",
@@ -231,7 +231,7 @@ def _reads() -> Iterator[Route]:
             yield Route("GET", f"/stats/{name}{path}", summary, _read(read), Many)
 
 
-def _port_description(source: Source, call: Call) -> Any:
+def _port_description(source: Backend, call: Call) -> Any:
     """OpenFlow 1.3 describes all ports or none; choosing one is left to us, as 1.5 has it."""
     exchange = _exchange(source, call)
     described = ofctl_v1_3.get_port_desc(exchange, exchange.waiters)

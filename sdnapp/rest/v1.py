@@ -9,7 +9,7 @@ from sdnapp.engine import status as engine
 from sdnapp.net import model
 from sdnapp.net.mesh import with_tunnels
 from sdnapp.net.placement import remarks
-from sdnapp.rest.backend import Source
+from sdnapp.rest.backend import Backend
 from sdnapp.rest.models import (
     Alarm,
     ConfigProblem,
@@ -26,10 +26,10 @@ from sdnapp.rest.models import (
     Tunnel,
     UnknownBridge,
 )
-from sdnapp.rest.routes import Call, Problem, Route, one
+from sdnapp.rest.routes import Call, Problem, Route, get_or_404
 
 
-def _tenants(source: Source, _: Call) -> list[Tenant]:
+def _tenants(source: Backend, _: Call) -> list[Tenant]:
     overlay = source.status().overlay
     return [
         Tenant(name=tenant, networks=[path for path, n in overlay.networks.items() if n.tenant == tenant])
@@ -37,11 +37,11 @@ def _tenants(source: Source, _: Call) -> list[Tenant]:
     ]
 
 
-def _tenant(source: Source, call: Call) -> Tenant:
-    return one({t.name: t for t in _tenants(source, call)}, call.path["tenant"], "tenant")
+def _tenant(source: Backend, call: Call) -> Tenant:
+    return get_or_404({t.name: t for t in _tenants(source, call)}, call.path["tenant"], "tenant")
 
 
-def _networks(source: Source, _: Call) -> list[Network]:
+def _networks(source: Backend, _: Call) -> list[Network]:
     status = source.status()
     overlay = status.overlay
     return [
@@ -68,12 +68,12 @@ def _networks(source: Source, _: Call) -> list[Network]:
     ]
 
 
-def _network(source: Source, call: Call) -> Network:
+def _network(source: Backend, call: Call) -> Network:
     path = f"{call.path['tenant']}/{call.path['network']}"
-    return one({n.path: n for n in _networks(source, call)}, path, "network")
+    return get_or_404({n.path: n for n in _networks(source, call)}, path, "network")
 
 
-def _hosts(source: Source, _: Call) -> list[Host]:
+def _hosts(source: Backend, _: Call) -> list[Host]:
     status = source.status()
     return [_host_of(host, status.bridges[host.name]) for host in status.overlay.hosts.values()]
 
@@ -105,11 +105,11 @@ def _host_of(host: model.Host, bridge: engine.BridgeStatus) -> Host:
     )
 
 
-def _host(source: Source, call: Call) -> Host:
-    return one({host.name: host for host in _hosts(source, call)}, call.path["host"], "host")
+def _host(source: Backend, call: Call) -> Host:
+    return get_or_404({host.name: host for host in _hosts(source, call)}, call.path["host"], "host")
 
 
-def _ports(source: Source, _: Call) -> list[Port]:
+def _ports(source: Backend, _: Call) -> list[Port]:
     status = source.status()
     bound = status.overlay.bound
     there = [_port_of(port, status, bound.get(name)) for name, port in status.overlay.ports.items()]
@@ -125,19 +125,19 @@ def _port_of(port: model.Port, status: engine.Status, bound: model.Bound | None)
     return shown.model_copy(update={**now, **other, "tunnel": tunnel})
 
 
-def _port(source: Source, call: Call) -> Port:
-    return one({port.name: port for port in _ports(source, call)}, call.path["port"], "port")
+def _port(source: Backend, call: Call) -> Port:
+    return get_or_404({port.name: port for port in _ports(source, call)}, call.path["port"], "port")
 
 
-def _locations(source: Source, _: Call) -> list[Location]:
+def _locations(source: Backend, _: Call) -> list[Location]:
     return [Location.model_validate(location) for location in source.status().locations]
 
 
-def _alarms(source: Source, _: Call) -> list[Alarm]:
+def _alarms(source: Backend, _: Call) -> list[Alarm]:
     return [Alarm.model_validate(alarm) for alarm in source.status().alarms]
 
 
-def _unfreeze(source: Source, call: Call) -> MacRef:
+def _unfreeze(source: Backend, call: Call) -> MacRef:
     asked = call.body
     if not isinstance(asked, MacRef):
         raise Problem(400, "the body is empty", "an object with network and mac")
@@ -150,7 +150,7 @@ def _unfreeze(source: Source, call: Call) -> MacRef:
     return MacRef(network=asked.network, mac=mac)
 
 
-def _release(source: Source, call: Call) -> HeldPort:
+def _release(source: Backend, call: Call) -> HeldPort:
     port = call.path["port"]
     held = [alarm.port for alarm in source.status().alarms if alarm.kind == "loop" and alarm.port]
     if port not in held:
@@ -159,7 +159,7 @@ def _release(source: Source, call: Call) -> HeldPort:
     return HeldPort(port=port)
 
 
-def _status(source: Source, _: Call) -> Status:
+def _status(source: Backend, _: Call) -> Status:
     status = source.status()
     bridges = status.bridges.values()
     return Status(
@@ -180,11 +180,11 @@ def _status(source: Source, _: Call) -> Status:
     )
 
 
-def _config(source: Source, _: Call) -> model.Overlay:
+def _config(source: Backend, _: Call) -> model.Overlay:
     return with_tunnels(source.status().overlay)
 
 
-def _health(source: Source, _: Call) -> Health:
+def _health(source: Backend, _: Call) -> Health:
     if source.late():
         raise Problem(503, "events are not taken in", "look at the log; the process ends soon, with a stack")
     problems = list(_problems(source.status()))

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from sdnapp.config_file import load
 from sdnapp.lab import model, services, underlay
-from sdnapp.lab.machine import Birth, Machine, inside
+from sdnapp.lab.machine import Machine, StartingMachine, inside
 from tests.bench.ground import run
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ def _machine(lab: model.Lab, name: str, births: ExitStack) -> Machine:
     home = lab.home(name)
     for part in ("openvswitch", "etc"):
         (home / part).mkdir(parents=True)
-    birth = Birth(name, home)
+    birth = StartingMachine(name, home)
     births.callback(birth.close)
     return birth.machine()
 

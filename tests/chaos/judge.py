@@ -239,10 +239,10 @@ def _promises(subject: Subject, overlay: Overlay) -> Iterator[str]:
     except LabError as error:
         yield str(error)
         return
-    if not any(cell.promised for cell in cells.values()):
+    if not any(cell.expected for cell in cells.values()):
         yield "there is no promise to keep"
     for (source, destination, version), cell in cells.items():
-        yield from (f"from {source} to {destination}, IPv{version}: {words}" for words in cell.broken)
+        yield from (f"from {source} to {destination}, IPv{version}: {words}" for words in cell.failures)
     yield from _lease(subject, overlay)
     if GUEST in overlay.ports:
         answer = subject.run("red1", "ping", "-c", "1", "-W", "1", GUEST_ADDRESS, check=False)

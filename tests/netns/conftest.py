@@ -82,8 +82,8 @@ class Running:
     def broken(self) -> dict[tuple[str, str, int], tuple[str, ...]]:
         """Return the promises that reality does not keep; there must be some to keep."""
         cells = self.matrix()
-        assert any(cell.promised for cell in cells.values())
-        return {pair: cell.broken for pair, cell in cells.items() if cell.broken}
+        assert any(cell.expected for cell in cells.values())
+        return {pair: cell.failures for pair, cell in cells.items() if cell.failures}
 
     def settled(self, patience: float = PATIENCE) -> None:
         """Wait until every host is connected and in sync, with every tunnel there."""

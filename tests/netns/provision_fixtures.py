@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pyroute2 import IPRoute
 
-from sdnapp.lab.machine import Birth, Machine, entered, environment, inside
+from sdnapp.lab.machine import Machine, StartingMachine, entered, environment, inside
 from tests.netns.conftest import SDNAPP, run, until
 
 ROOT = Path(__file__).parents[2]
@@ -129,7 +129,7 @@ def bare_host(directory: Path) -> Iterator[BareHost]:
 
 @contextmanager
 def _born(name: str, home: Path | None) -> Iterator[Machine]:
-    birth = Birth(name, home)
+    birth = StartingMachine(name, home)
     try:
         yield birth.machine()
     finally:

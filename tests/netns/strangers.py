@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 from sdnapp.lab import services
-from sdnapp.lab.machine import Birth, Machine, inside
+from sdnapp.lab.machine import Machine, StartingMachine, inside
 from tests.netns.conftest import Place, Running, run
 from tests.netns.raw import raw
 from tests.netns.wire import carried
@@ -105,7 +105,7 @@ class Strangers:
         assert lab.underlay is not None
         for part in ("openvswitch", "etc"):
             (lab.home(name) / part).mkdir(parents=True)
-        birth = Birth(name, lab.home(name))
+        birth = StartingMachine(name, lab.home(name))
         self.stack.callback(birth.close)
         machine = birth.machine()
         pid = str(machine.anchor.pid)

@@ -17,7 +17,7 @@ from statistics import median
 import pytest
 
 from sdnapp.lab import model, services, underlay
-from sdnapp.lab.machine import Birth, Machine, environment, inside
+from sdnapp.lab.machine import Machine, StartingMachine, environment, inside
 from sdnapp.lab.packet_loss import Count
 from sdnapp.lab.stream import streaming
 from tests.netns.conftest import Running, new_name
@@ -94,7 +94,7 @@ def _machine(lab: model.Lab, name: str, births: ExitStack) -> Machine:
     """Start a machine that ends with the stack, or with this process."""
     for part in ("openvswitch", "etc"):
         (lab.home(name) / part).mkdir(parents=True)
-    birth = Birth(name, lab.home(name))
+    birth = StartingMachine(name, lab.home(name))
     births.callback(birth.close)
     return birth.machine()
 

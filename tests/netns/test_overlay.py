@@ -68,12 +68,12 @@ def two(bring_up: Callable[..., Running]) -> Running:
 def test_who_reaches_whom_is_what_the_file_promises(everything: Running) -> None:
     cells = everything.matrix()
 
-    assert {pair: cell.broken for pair, cell in cells.items() if cell.broken} == {}
+    assert {pair: cell.failures for pair, cell in cells.items() if cell.failures} == {}
     assert {("red1", "red3", 4), ("red1", "red3", 6), ("blue1", "blue2", 6)} <= cells.keys()
-    assert cells["trunk1", "db2", 4].promised
-    assert cells["trunk3", "trunk1", 4].promised
-    assert not cells["red1", "blue1", 4].promised
-    assert sum(cell.promised for cell in cells.values()) == 38
+    assert cells["trunk1", "db2", 4].expected
+    assert cells["trunk3", "trunk1", 4].expected
+    assert not cells["red1", "blue1", 4].expected
+    assert sum(cell.expected for cell in cells.values()) == 38
 
 
 @pytest.mark.parametrize(("source", "destination"), [("red1", "red2"), ("red3", "red4"), ("blue2", "blue1")])

@@ -109,7 +109,7 @@ class Ports:
         """Send one broadcast frame from a port."""
         source = self.end(port)
         address = source.addresses[0].ip
-        everyone = Probe(source, source, address, address, promised=True, routed=False, everyone=True)
+        everyone = Probe(source, source, address, address, expected=True, routed=False, broadcast=True)
         self._wire.send(everyone, self._run, number)
 
     def seen(self, number: int, seconds: float = 0.5) -> Counter[str]:

@@ -18,7 +18,7 @@ def setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def after(*labs: str) -> None:
-    sockets.suit(lambda: labs)
+    sockets.raise_rmem(lambda: labs)
 
 
 def test_the_first_lab_makes_room_and_the_last_one_gives_it_back(setting: Path) -> None:

@@ -10,7 +10,7 @@ from sdnapp.frames.announcement import announcement
 from sdnapp.lab.errors import LabError
 from sdnapp.lab.migrate import moved
 from sdnapp.lab.packet_loss import count
-from sdnapp.lab.stream import talking
+from sdnapp.lab.stream import pick_path
 from tests.overlays import TWO_HOSTS, overlay
 
 ENDS = ("red1", "red2")
@@ -53,7 +53,7 @@ def test_a_moved_port_changes_nothing_else_in_the_text() -> None:
 
 def test_a_port_has_no_stream_to_itself() -> None:
     with pytest.raises(LabError, match="from red1 to itself"):
-        talking(overlay(), "red1", "red1")
+        pick_path(overlay(), "red1", "red1")
 
 
 def test_a_port_that_there_is_not_cannot_move() -> None:

@@ -14,7 +14,7 @@ from rich.table import Table
 
 from sdnapp.cli import terminal
 from sdnapp.cli.lab import ordered_pairs, print_matrix
-from sdnapp.cli.main import COMMANDS, main, speak_plainly
+from sdnapp.cli.main import COMMANDS, main, replace_unencodable
 from sdnapp.config_file import load
 from sdnapp.lab.errors import LabError
 from sdnapp.lab.reachability import Cell
@@ -38,7 +38,7 @@ def test_steps_are_printed_as_they_are_and_a_but_is_no_success() -> None:
 def test_a_terminal_without_unicode_gets_plain_signs() -> None:
     ascii_alone = TextIOWrapper(BytesIO(), encoding="ascii")
 
-    speak_plainly(ascii_alone)
+    replace_unencodable(ascii_alone)
     print("✓ a → b … ⌘", file=ascii_alone, flush=True)
 
     assert ascii_alone.buffer.getvalue() == b"+ a -> b ... ?\n"

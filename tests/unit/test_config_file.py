@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from sdnapp.config import Invalid
-from sdnapp.config_file import Kept, Loader, Watch, load
+from sdnapp.config_file import ConfigSnapshot, Loader, Watch, load
 
 TEXT = "tenants: {}\nhosts: {host1: {vtep: 192.168.4.201}}\nports: {}\n"
 OTHER = TEXT.replace("201", "202")
@@ -89,15 +89,15 @@ def test_a_broken_file_is_told_as_if_it_were_the_first_and_forgets_nothing(path:
 
 
 def test_what_is_kept_means_what_it_meant_whatever_becomes_of_the_file(path: Path, tmp_path: Path) -> None:
-    loader, kept = Loader(path), Kept(str(tmp_path))
+    loader, kept = Loader(path), ConfigSnapshot(str(tmp_path))
     before = loader.load()
-    kept.keep(loader.text)
+    kept.save(loader.text)
     path.write_text("tenants: [")
     with pytest.raises(Invalid):
         loader.load()
 
-    assert Kept(str(tmp_path)).other_than(b"") == before
-    assert Kept(str(tmp_path)).other_than(loader.text) is None
+    assert ConfigSnapshot(str(tmp_path)).load_unless(b"") == before
+    assert ConfigSnapshot(str(tmp_path)).load_unless(loader.text) is None
     assert loader.text.decode() != path.read_text()
 
 
@@ -124,22 +124,24 @@ peers: {nas: {host: host1, vtep: 192.168.4.77, keys: {red/web: 5010}, may: dhcp-
     for former, now in pairs:
         present = present.replace(former, now)
     path.write_text(present)
-    Kept(str(tmp_path)).keep(past.encode())
+    ConfigSnapshot(str(tmp_path)).save(past.encode())
 
-    assert Kept(str(tmp_path)).other_than(b"") == Loader(path).load()
+    assert ConfigSnapshot(str(tmp_path)).load_unless(b"") == Loader(path).load()
 
 
 def test_a_broken_configuration_with_former_keys_is_not_in_force(tmp_path: Path) -> None:
-    Kept(str(tmp_path)).keep(b"overlay: {flap: {moves: 0}}\ntenants: {}\nhosts: {}\nports: [x]\npeers:\n")
-    assert Kept(str(tmp_path)).other_than(b"") is None
+    ConfigSnapshot(str(tmp_path)).save(
+        b"overlay: {flap: {moves: 0}}\ntenants: {}\nhosts: {}\nports: [x]\npeers:\n"
+    )
+    assert ConfigSnapshot(str(tmp_path)).load_unless(b"") is None
 
 
 def test_where_nothing_is_kept_nothing_was_in_force(tmp_path: Path) -> None:
-    assert Kept(str(tmp_path)).other_than(b"") is None
-    Kept(None).keep(b"text")
-    assert Kept(None).other_than(b"") is None
-    Kept(str(tmp_path)).keep(b"no overlay of this version")
-    assert Kept(str(tmp_path)).other_than(b"") is None
+    assert ConfigSnapshot(str(tmp_path)).load_unless(b"") is None
+    ConfigSnapshot(None).save(b"text")
+    assert ConfigSnapshot(None).load_unless(b"") is None
+    ConfigSnapshot(str(tmp_path)).save(b"no overlay of this version")
+    assert ConfigSnapshot(str(tmp_path)).load_unless(b"") is None
 
 
 def test_problems_name_the_file(path: Path) -> None:

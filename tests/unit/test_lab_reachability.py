@@ -11,7 +11,7 @@ import pytest
 from sdnapp.config_file import load
 from sdnapp.frames.packet import Ends
 from sdnapp.lab import echo
-from sdnapp.lab.reachability import Endpoint, Probe, Seen, endpoints, judge, probes
+from sdnapp.lab.reachability import Endpoint, Observed, Probe, compare, endpoints, probes
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 RUN = b"12345678"
@@ -31,63 +31,63 @@ def place(end: Endpoint) -> tuple[str, int | None]:
     return end.port, end.tag
 
 
-def as_promised(sent: tuple[Probe, ...]) -> Seen:
+def as_expected(sent: tuple[Probe, ...]) -> Observed:
     """What a perfect overlay shows: in one network everything arrives, and is answered."""
-    kept = [(n, place(probe.destination)) for n, probe in enumerate(sent) if probe.promised]
-    return Seen(frozenset(kept), frozenset(n for n, _ in kept))
+    kept = [(n, place(probe.destination)) for n, probe in enumerate(sent) if probe.expected]
+    return Observed(frozenset(kept), frozenset(n for n, _ in kept))
 
 
-def test_a_network_is_promised_whole_and_its_tenant_alone(
+def test_a_network_is_reachable_as_a_whole_and_its_tenant_alone(
     ends: tuple[Endpoint, ...], sent: tuple[Probe, ...]
 ) -> None:
-    cells = judge(sent, as_promised(sent), ends)
+    cells = compare(sent, as_expected(sent), ends)
 
-    assert {pair for pair, cell in cells.items() if cell.promised} == {
+    assert {pair for pair, cell in cells.items() if cell.expected} == {
         ("red1", "red2", 4),
         ("red2", "red1", 4),
         ("blue1", "blue2", 4),
         ("blue2", "blue1", 4),
     }
     assert len(cells) == 12
-    assert not any(cell.broken for cell in cells.values())
+    assert not any(cell.failures for cell in cells.values())
 
 
 def test_an_answer_from_the_own_tenants_holder_of_the_address_is_no_leak(
     ends: tuple[Endpoint, ...], sent: tuple[Probe, ...]
 ) -> None:
     """red1 -> blue2's address: red2 has it too, and may answer."""
-    seen = as_promised(sent)
+    seen = as_expected(sent)
     number = next(
         n
         for n, p in enumerate(sent)
         if (p.source.port, p.destination.port, p.routed) == ("red1", "blue2", True)
     )
-    seen = Seen(seen.arrivals | {(number, ("red2", None))}, seen.answered | {number})
+    seen = Observed(seen.arrivals | {(number, ("red2", None))}, seen.answered | {number})
 
-    assert not any(cell.broken for cell in judge(sent, seen, ends).values())
+    assert not any(cell.failures for cell in compare(sent, seen, ends).values())
 
 
 def test_a_frame_that_comes_out_at_another_tenant_is_a_leak_wherever_it_was_meant_for(
     ends: tuple[Endpoint, ...], sent: tuple[Probe, ...]
 ) -> None:
-    seen = as_promised(sent)
+    seen = as_expected(sent)
     number = next(n for n, p in enumerate(sent) if (p.source.port, p.destination.port) == ("red1", "red2"))
-    cells = judge(sent, Seen(seen.arrivals | {(number, ("blue1", None))}, seen.answered), ends)
+    cells = compare(sent, Observed(seen.arrivals | {(number, ("blue1", None))}, seen.answered), ends)
 
-    assert cells["red1", "blue1", 4].broken == ("a frame of red/web comes out in blue/web",)
+    assert cells["red1", "blue1", 4].failures == ("a frame of red/web comes out in blue/web",)
 
 
 def test_silence_and_a_lost_answer_are_told_apart(
     ends: tuple[Endpoint, ...], sent: tuple[Probe, ...]
 ) -> None:
-    seen = as_promised(sent)
+    seen = as_expected(sent)
     there = next(n for n, p in enumerate(sent) if (p.source.port, p.destination.port) == ("red1", "red2"))
     back = next(n for n, p in enumerate(sent) if (p.source.port, p.destination.port) == ("red2", "red1"))
     arrivals = frozenset(arrival for arrival in seen.arrivals if arrival[0] != there)
-    cells = judge(sent, Seen(arrivals, seen.answered - {back}), ends)
+    cells = compare(sent, Observed(arrivals, seen.answered - {back}), ends)
 
-    assert cells["red1", "red2", 4].broken == ("nothing arrives at 10.1.1.2",)
-    assert cells["red2", "red1", 4].broken == ("10.1.1.1 gets the request, but its answer is lost",)
+    assert cells["red1", "red2", 4].failures == ("nothing arrives at 10.1.1.2",)
+    assert cells["red2", "red1", 4].failures == ("10.1.1.1 gets the request, but its answer is lost",)
 
 
 def test_a_trunk_port_has_an_endpoint_for_each_of_its_networks() -> None:
@@ -133,9 +133,9 @@ def test_a_request_that_no_device_can_answer_arrives_and_is_told_apart() -> None
         for end in endpoints(load(CONFIGS / "trunk.yaml"))
     )
     sent = probes(ends, {("web1", "router"), ("web1", "web2")})
-    cells = judge(sent, as_promised(sent), ends)
+    cells = compare(sent, as_expected(sent), ends)
 
-    assert cells["web1", "router", 4].broken == ()
+    assert cells["web1", "router", 4].failures == ()
     (words,) = cells["web1", "router", 4].unanswered
     assert "namespace router has no eth0.10" in words
     assert cells["web1", "web2", 4].unanswered == ()
