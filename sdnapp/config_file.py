@@ -13,8 +13,8 @@ from hashlib import blake2b
 from threading import Thread
 from types import TracebackType
 
-from sdnapp.config import Invalid, Problem, Results, parse
-from sdnapp.config.cache import Known
+from sdnapp.config import Invalid, Problem, ResultCache, parse
+from sdnapp.config.cache import CachedResults
 from sdnapp.config.document import MAX_BYTES, too_big
 from sdnapp.net.build import build
 from sdnapp.net.model import Overlay
@@ -43,7 +43,7 @@ class Loader:
         self.text = b""
         self._path = path
         self._watch = watch
-        self._known: Known | None = None
+        self._known: CachedResults | None = None
 
     def load(self) -> Overlay:
         """The overlay that the file describes; raises ``Invalid`` for whatever is wrong with it."""
@@ -84,7 +84,7 @@ class Loader:
         return read(self._path) if self._watch is None else self._watch.read()
 
     def _understand(self, data: bytes) -> Overlay:
-        results = Results(self._known)
+        results = ResultCache(self._known)
         overlay = build(parse(data, _shown(self._path), results), results)
         self._known, self.text = results.made, data
         return overlay

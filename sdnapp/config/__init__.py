@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from sdnapp.config import document, fast_parse
-from sdnapp.config.cache import Results
+from sdnapp.config.cache import ResultCache
 from sdnapp.config.error_messages import finding
 from sdnapp.config.former import updated
 from sdnapp.config.problem import LIMIT, Finding, Invalid, Path, Problem
@@ -17,7 +17,7 @@ from sdnapp.config.scalars import Name
 from sdnapp.config.schema import Config, Host, Peer, Port, Tenant
 from sdnapp.config.validate import Declared, findings, validate_incremental
 
-__all__ = ["Config", "Invalid", "Problem", "Results", "parse"]
+__all__ = ["Config", "Invalid", "Problem", "ResultCache", "parse"]
 
 _ENTRY = {"overlay": 2, "controller": 2, "tenants": 4, "hosts": 2, "ports": 2, "peers": 2}
 """How deep, in each section, the things lie that can be left out while the rest is checked."""
@@ -31,10 +31,10 @@ _CONTENT: Mapping[str, TypeAdapter[Any]] = {
 """The sections of things that have names."""
 
 
-def parse(data: bytes, source: str, results: Results | None = None, *, former: bool = False) -> Config:
+def parse(data: bytes, source: str, results: ResultCache | None = None, *, former: bool = False) -> Config:
     """The configuration in ``data``; ``source`` is what messages call the file.
 
-    Raises ``Invalid`` with the problems of the file, and never anything else. ``results`` change nothing but
+    Raises ``Invalid`` with the problems of the file, and never anything else. ``results`` changes nothing but
     the time that it takes. ``former``: accept keys of earlier versions.
     """
     text = document.decode(data, source)
@@ -57,7 +57,7 @@ def parse(data: bytes, source: str, results: Results | None = None, *, former: b
     return config
 
 
-def _plain(text: str, results: Results) -> Config | None:
+def _plain(text: str, results: ResultCache) -> Config | None:
     """The configuration that a plain file is in which nothing is wrong; None where that takes more to say."""
     try:
         values = fast_parse.read(text, _understood, results)

@@ -9,20 +9,20 @@ _Given = ParamSpec("_Given")
 _Item = TypeVar("_Item", bound=Hashable)
 _Made = TypeVar("_Made")
 
-Known = Mapping[Hashable, tuple[Any, Any, Any]]
+CachedResults = Mapping[Hashable, tuple[Any, Any, Any]]
 """By what makes it, and its name: what was given, what was made of it, and the results of its parts."""
 _NOTHING = None, None, None
 
 
-class Results:
+class ResultCache:
     """What one reading makes; ``known`` is what an earlier one made. Nothing else is kept.
 
     What makes things is a pure function; a name tells apart what it makes. Dicts are equal whatever the order
     of their keys, so what is made should not depend on it.
     """
 
-    def __init__(self, known: Known | None = None) -> None:
-        self._known: Known = known or {}
+    def __init__(self, known: CachedResults | None = None) -> None:
+        self._known: CachedResults = known or {}
         self.made: dict[Hashable, tuple[Any, Any, Any]] = {}
 
     def of(
@@ -38,7 +38,7 @@ class Results:
     def parts(
         self,
         name: Hashable,
-        make: Callable[Concatenate[Results, _Given], _Made],
+        make: Callable[Concatenate[ResultCache, _Given], _Made],
         /,
         *given: _Given.args,
         **named: _Given.kwargs,
@@ -46,7 +46,7 @@ class Results:
         """The same of a whole whose parts have results of their own, asked for where the whole differs."""
         asked, (before, made, known) = (given, named), self._known.get((make, name), _NOTHING)
         if before != asked:
-            results = Results(known)
+            results = ResultCache(known)
             made, known = make(results, *given, **named), results.made
         self.made[make, name] = asked, made, known
         return made  # type: ignore[no-any-return]

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 from sdnapp.config import document
-from sdnapp.config.cache import Results
+from sdnapp.config.cache import ResultCache
 
 _NAME = "[A-Za-z0-9_][A-Za-z0-9_.-]*"
 _KEY = re.compile(rf" *({_NAME}):(?=[ \n]|$)")
@@ -31,7 +31,7 @@ _Entry = tuple[str, Any, int]
 """Its key, what it means, and how many values it is."""
 
 
-def read(text: str, understand: Understand, results: Results) -> dict[str, Any] | None:
+def read(text: str, understand: Understand, results: ResultCache) -> dict[str, Any] | None:
     """What the entries of a file mean, those of its sections or the sections themselves; None if it is not
     plain, or too large. ``results`` may have the meaning of what is written; a whole section of which
     nothing differs is the very same.
@@ -42,7 +42,7 @@ def read(text: str, understand: Understand, results: Results) -> dict[str, Any] 
     return whole[0] if whole and whole[1] <= document.MAX_VALUES else None
 
 
-def _section(text: str, understand: Understand, results: Results) -> _Entry | None:
+def _section(text: str, understand: Understand, results: ResultCache) -> _Entry | None:
     head, _, body = text.partition("\n")
     name = head.partition(":")[0]
     if not _HEAD.fullmatch(head) or _NOTHING.fullmatch(body):

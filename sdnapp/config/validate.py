@@ -15,7 +15,7 @@ from typing import Any
 
 from sdnapp.config import names
 from sdnapp.config.addresses import address_findings
-from sdnapp.config.cache import Results
+from sdnapp.config.cache import ResultCache
 from sdnapp.config.devices import (
     bridge_findings,
     device_findings,
@@ -106,7 +106,7 @@ def findings(config: Config, declared: Declared | None = None) -> Iterator[Findi
         yield from found_by(config)
 
 
-def validate_incremental(rest: Config, ports: dict[str, Port], results: Results) -> Config | None:
+def validate_incremental(rest: Config, ports: dict[str, Port], results: ResultCache) -> Config | None:
     """The file of these ports and the rest, if there are no findings."""
     declared = results.of("declared", _declared, rest)
     everywhere = results.of("everywhere", reserved_names, rest)

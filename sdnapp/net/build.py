@@ -18,7 +18,7 @@ from ipaddress import (
 )
 from typing import Literal, NamedTuple
 
-from sdnapp.config import Config, Results, names, schema
+from sdnapp.config import Config, ResultCache, names, schema
 from sdnapp.config.addresses import network_candidates
 from sdnapp.config.devices import device_of, iface_id_of, mac_of
 from sdnapp.config.external_vteps import encapsulation_of
@@ -56,12 +56,12 @@ _LOOPBACK: tuple[Subnet, ...] = (IPv4Network("127.0.0.0/8"), IPv6Network("::1/12
 _EVERYWHERE: Mapping[int, Address] = {4: IPv4Address("0.0.0.0"), 6: IPv6Address("::")}
 
 
-def build(config: Config, results: Results | None = None) -> Overlay:
+def build(config: Config, results: ResultCache | None = None) -> Overlay:
     """The overlay that ``config`` describes; the same text gives the same overlay on every machine.
 
     ``results`` change nothing but the time that it takes.
     """
-    results, written, attached = results or Results(), config.networks, config.by_host
+    results, written, attached = results or ResultCache(), config.networks, config.by_host
     reached = {host: results.of(host, _reached, ports) for host, ports in attached.items()}
     peers = results.of("peers", _peers, reached)
     mesh = results.of("mesh", Mesh, config.overlay, config.hosts)
@@ -115,7 +115,7 @@ def _of(port: schema.Port, written: _Networks) -> _Networks:
 
 
 def _on_host(
-    results: Results,
+    results: ResultCache,
     name: str,
     attached: Mapping[str, schema.Port | schema.Peer],
     met: frozenset[str],

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
-from sdnapp.config import Results
+from sdnapp.config import ResultCache
 from sdnapp.net.mesh import forms
 from sdnapp.net.model import Encapsulation, Host, Overlay
 
@@ -47,12 +47,12 @@ def overhead(
 
 
 def overheads(
-    hosts: Mapping[str, Host], usual: Encapsulation, results: Results | None = None
+    hosts: Mapping[str, Host], usual: Encapsulation, results: ResultCache | None = None
 ) -> Mapping[int, int]:
     """By IP version, what the tunnel costs that costs most: it decides for all, so that the workloads of a
     network agree wherever they are. Where there is none it is as if there were one of the ``usual`` kind.
     """
-    results = results or Results()
+    results = results or ResultCache()
     costs = {4: [overhead(usual, 4, csum=False)], 6: [overhead(usual, 6, csum=False)]}
     for name, host in hosts.items():
         costs[host.vtep.version].extend(results.of(name, _costs, host))
@@ -70,7 +70,7 @@ def _costs(host: Host) -> frozenset[int]:
     return frozenset(overhead(kind, version, csum=c, keyed=k, tag=tag) for kind, c, k, tag in kinds)
 
 
-def with_mtus(overlay: Overlay, results: Results) -> Overlay:
+def with_mtus(overlay: Overlay, results: ResultCache) -> Overlay:
     """The overlay whose networks know their MTUs as far as the file tells, and whether it tells."""
     carries = _carries(overlay, results)
     networks = dict(overlay.networks)
@@ -81,7 +81,7 @@ def with_mtus(overlay: Overlay, results: Results) -> Overlay:
     return replace(overlay, networks=networks)
 
 
-def _carries(overlay: Overlay, results: Results) -> Mapping[str, Mapping[str, int]]:
+def _carries(overlay: Overlay, results: ResultCache) -> Mapping[str, Mapping[str, int]]:
     """By network and host, what the underlay leaves: that of the file, else a usual one. A port that may
     appear on any host brings its networks to all of them.
     """
@@ -117,7 +117,7 @@ def unfit(overlay: Overlay, host: Host, underlay: int) -> Iterator[str]:
 
 def remarks(overlay: Overlay) -> Iterator[str]:
     """Where the MTUs of the file do not go together, what follows from that, a sentence each."""
-    for path, by_host in sorted(_carries(overlay, Results()).items()):
+    for path, by_host in sorted(_carries(overlay, ResultCache()).items()):
         narrow = min(by_host, key=lambda name: (by_host[name], name))
         told = overlay.hosts[narrow].underlay_mtu is not None
         if overlay.mtu is not None and overlay.mtu > by_host[narrow]:

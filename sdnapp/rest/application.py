@@ -42,14 +42,14 @@ _BY_TURNS = frozenset({*(route.path for route in v1.ROUTES), "/openapi.json"} - 
 """Answered by computation alone, which may be long: it never waits for a bridge."""
 
 
-def application(source: Backend, door: Door | None = None) -> falcon.App[falcon.Request, falcon.Response]:
-    """REST over what ``source`` knows, for clients that ``door`` admits; None: for all."""
+def application(backend: Backend, door: Door | None = None) -> falcon.App[falcon.Request, falcon.Response]:
+    """REST over ``backend``, for clients that ``door`` admits; None: for all."""
     app = falcon.App(middleware=[] if door is None else [_Guard(door)])
     app.req_options.strip_url_path_trailing_slash = True
     app.set_error_serializer(_serialize)
     app.add_error_handler(Problem, _problem)
     app.add_error_handler(Exception, _unexpected)
-    for path, resource in _resources(source, ROUTES, hub.Semaphore()).items():
+    for path, resource in _resources(backend, ROUTES, hub.Semaphore()).items():
         app.add_route(path, resource)
     return app
 
@@ -67,12 +67,12 @@ class _Guard:
         request.context.client = self._door.admit(visitor, request.path)
 
 
-def _resources(source: Backend, routes: Iterable[Route], turn: Any) -> dict[str, SimpleNamespace]:
+def _resources(backend: Backend, routes: Iterable[Route], turn: Any) -> dict[str, SimpleNamespace]:
     """What falcon calls a resource, by path: an object with a responder for each method."""
     resources: dict[str, SimpleNamespace] = {}
     for route in routes:
         resource = resources.setdefault(route.path, SimpleNamespace())
-        responder = _responder(source, route)
+        responder = _responder(backend, route)
         if route.path in _BY_TURNS:
             responder = _by_turns(responder, turn)
         setattr(resource, f"on_{route.method.lower()}", responder)
@@ -81,13 +81,13 @@ def _resources(source: Backend, routes: Iterable[Route], turn: Any) -> dict[str,
     return resources
 
 
-def _responder(source: Backend, route: Route) -> Responder:
+def _responder(backend: Backend, route: Route) -> Responder:
     adapter = TypeAdapter[Any](route.returns)
 
     def respond(request: falcon.Request, response: falcon.Response, **path: str) -> None:
         demand(getattr(request.context, "client", None), route.scope)
         body = _read(request, route.accepts) if route.accepts else None
-        answer = route.answer(source, Call(path, body))
+        answer = route.answer(backend, Call(path, body))
         response.content_type = falcon.MEDIA_JSON
         if isinstance(answer, Stream):
             response.stream = answer

@@ -27,11 +27,11 @@ class Counter(BaseModel):
     bytes: int
 
 
-def _counters(source: Backend, call: Call) -> list[Counter]:
-    status = source.status()
+def _counters(backend: Backend, call: Call) -> list[Counter]:
+    status = backend.status()
     bridge = get_or_404(status.bridges, call.path["host"], "host")
-    counted = source.counted(bridge.datapath_id)
-    exchange = Exchange(source, bridge.datapath_id)
+    counted = backend.counted(bridge.datapath_id)
+    exchange = Exchange(backend, bridge.datapath_id)
     sums: dict[FlowCounter, tuple[int, int]] = {}
     for table in sorted({table for table, _ in counted}):
         parser = exchange.ofproto_parser

@@ -27,8 +27,8 @@ class Limit(BaseModel):
     dropped_bytes: int | None = None
 
 
-def _limits(source: Backend, call: Call) -> list[Limit]:
-    overlay = source.status().overlay
+def _limits(backend: Backend, call: Call) -> list[Limit]:
+    overlay = backend.status().overlay
     port = get_or_404(overlay.ports, call.path["port"], "port")
     host = overlay.hosts[port.host]
     of_bridge = meters(host.ports)
@@ -37,17 +37,17 @@ def _limits(source: Backend, call: Call) -> list[Limit]:
         rate = getattr(port.limits, what)
         if rate is not None:
             number = of_bridge[port.interface, what].id
-            counted = _counted(source, host.datapath_id, number)
+            counted = _counted(backend, host.datapath_id, number)
             found.append(Limit(what=what, rate=rate.rate, burst=rate.burst, meter=number, **counted))
     return found
 
 
-def _counted(source: Backend, dpid: int, meter: int) -> dict[str, int]:
-    datapath = source.datapath(dpid)
+def _counted(backend: Backend, dpid: int, meter: int) -> dict[str, int]:
+    datapath = backend.datapath(dpid)
     if datapath is None:
         return {}
     try:
-        replies = list(source.request(dpid, parser.OFPMeterStatsRequest(datapath, 0, meter)))
+        replies = list(backend.request(dpid, parser.OFPMeterStatsRequest(datapath, 0, meter)))
     except (TimeoutError, ConnectionError, ValueError):
         return {}
     stats: list[Any] = [stats for reply in replies for stats in reply.body]

@@ -68,11 +68,11 @@ class FlowFilter(BaseModel):
 class Exchange:
     """A datapath for the functions of ``ofctl_v1_3``: what it is asked to send, the controller answers."""
 
-    def __init__(self, source: Backend, dpid: int) -> None:
-        datapath = source.datapath(dpid)
+    def __init__(self, backend: Backend, dpid: int) -> None:
+        datapath = backend.datapath(dpid)
         if datapath is None:
             raise Problem(404, f"no switch with datapath id {dpid} is connected", "see /stats/switches")
-        self._source = source
+        self._source = backend
         self._datapath = datapath
         self.id = dpid
         self.ofproto = datapath.ofproto
@@ -124,15 +124,15 @@ def _part(call: Call, part: str) -> int:
     raise Problem(400, f"{text!r} is no {what}", f"what fits: 0 to {largest} in decimal{words}")
 
 
-def _exchange(source: Backend, call: Call) -> Exchange:
-    return Exchange(source, _part(call, "dpid"))
+def _exchange(backend: Backend, call: Call) -> Exchange:
+    return Exchange(backend, _part(call, "dpid"))
 
 
 def _read(read: Callable[..., Any]) -> Answer:
     """Answer with what ``read`` of ``ofctl_v1_3`` makes of the switch's reply."""
 
-    def answer(source: Backend, call: Call) -> Any:
-        exchange = _exchange(source, call)
+    def answer(backend: Backend, call: Call) -> Any:
+        exchange = _exchange(backend, call)
         parts = [_part(call, part) for part in call.path if part != "dpid"]
         try:
             return read(exchange, exchange.waiters, *parts)
@@ -142,19 +142,19 @@ def _read(read: Callable[..., Any]) -> Answer:
     return answer
 
 
-def _switches(source: Backend, _: Call) -> list[int]:
-    return sorted(source.switches())
+def _switches(backend: Backend, _: Call) -> list[int]:
+    return sorted(backend.switches())
 
 
-def _aggregate(source: Backend, call: Call) -> Any:
-    exchange = _exchange(source, call)
+def _aggregate(backend: Backend, call: Call) -> Any:
+    exchange = _exchange(backend, call)
     wanted = call.body or FlowFilter()
     _match(exchange, wanted.match)
     return ofctl_v1_3.get_aggregate_flow_stats(exchange, exchange.waiters, wanted.model_dump())
 
 
-def _flows(source: Backend, call: Call) -> Stream:
-    exchange = _exchange(source, call)
+def _flows(backend: Backend, call: Call) -> Stream:
+    exchange = _exchange(backend, call)
     wanted = call.body or FlowFilter()
     request = exchange.ofproto_parser.OFPFlowStatsRequest(
         exchange,
@@ -231,9 +231,9 @@ def _reads() -> Iterator[Route]:
             yield Route("GET", f"/stats/{name}{path}", summary, _read(read), Many)
 
 
-def _port_description(source: Backend, call: Call) -> Any:
+def _port_description(backend: Backend, call: Call) -> Any:
     """OpenFlow 1.3 describes all ports or none; choosing one is left to us, as 1.5 has it."""
-    exchange = _exchange(source, call)
+    exchange = _exchange(backend, call)
     described = ofctl_v1_3.get_port_desc(exchange, exchange.waiters)
     if "port" not in call.path:
         return described

@@ -29,20 +29,20 @@ from sdnapp.rest.models import (
 from sdnapp.rest.routes import Call, Problem, Route, get_or_404
 
 
-def _tenants(source: Backend, _: Call) -> list[Tenant]:
-    overlay = source.status().overlay
+def _tenants(backend: Backend, _: Call) -> list[Tenant]:
+    overlay = backend.status().overlay
     return [
         Tenant(name=tenant, networks=[path for path, n in overlay.networks.items() if n.tenant == tenant])
         for tenant in overlay.tenants
     ]
 
 
-def _tenant(source: Backend, call: Call) -> Tenant:
-    return get_or_404({t.name: t for t in _tenants(source, call)}, call.path["tenant"], "tenant")
+def _tenant(backend: Backend, call: Call) -> Tenant:
+    return get_or_404({t.name: t for t in _tenants(backend, call)}, call.path["tenant"], "tenant")
 
 
-def _networks(source: Backend, _: Call) -> list[Network]:
-    status = source.status()
+def _networks(backend: Backend, _: Call) -> list[Network]:
+    status = backend.status()
     overlay = status.overlay
     return [
         Network(
@@ -68,13 +68,13 @@ def _networks(source: Backend, _: Call) -> list[Network]:
     ]
 
 
-def _network(source: Backend, call: Call) -> Network:
+def _network(backend: Backend, call: Call) -> Network:
     path = f"{call.path['tenant']}/{call.path['network']}"
-    return get_or_404({n.path: n for n in _networks(source, call)}, path, "network")
+    return get_or_404({n.path: n for n in _networks(backend, call)}, path, "network")
 
 
-def _hosts(source: Backend, _: Call) -> list[Host]:
-    status = source.status()
+def _hosts(backend: Backend, _: Call) -> list[Host]:
+    status = backend.status()
     return [_host_of(host, status.bridges[host.name]) for host in status.overlay.hosts.values()]
 
 
@@ -105,12 +105,12 @@ def _host_of(host: model.Host, bridge: engine.BridgeStatus) -> Host:
     )
 
 
-def _host(source: Backend, call: Call) -> Host:
-    return get_or_404({host.name: host for host in _hosts(source, call)}, call.path["host"], "host")
+def _host(backend: Backend, call: Call) -> Host:
+    return get_or_404({host.name: host for host in _hosts(backend, call)}, call.path["host"], "host")
 
 
-def _ports(source: Backend, _: Call) -> list[Port]:
-    status = source.status()
+def _ports(backend: Backend, _: Call) -> list[Port]:
+    status = backend.status()
     bound = status.overlay.bound
     there = [_port_of(port, status, bound.get(name)) for name, port in status.overlay.ports.items()]
     nowhere = [Port.model_validate(bound[name]) for name in bound.keys() - status.overlay.ports.keys()]
@@ -125,42 +125,42 @@ def _port_of(port: model.Port, status: engine.Status, bound: model.Bound | None)
     return shown.model_copy(update={**now, **other, "tunnel": tunnel})
 
 
-def _port(source: Backend, call: Call) -> Port:
-    return get_or_404({port.name: port for port in _ports(source, call)}, call.path["port"], "port")
+def _port(backend: Backend, call: Call) -> Port:
+    return get_or_404({port.name: port for port in _ports(backend, call)}, call.path["port"], "port")
 
 
-def _locations(source: Backend, _: Call) -> list[Location]:
-    return [Location.model_validate(location) for location in source.status().locations]
+def _locations(backend: Backend, _: Call) -> list[Location]:
+    return [Location.model_validate(location) for location in backend.status().locations]
 
 
-def _alarms(source: Backend, _: Call) -> list[Alarm]:
-    return [Alarm.model_validate(alarm) for alarm in source.status().alarms]
+def _alarms(backend: Backend, _: Call) -> list[Alarm]:
+    return [Alarm.model_validate(alarm) for alarm in backend.status().alarms]
 
 
-def _unfreeze(source: Backend, call: Call) -> MacRef:
+def _unfreeze(backend: Backend, call: Call) -> MacRef:
     asked = call.body
     if not isinstance(asked, MacRef):
         raise Problem(400, "the body is empty", "an object with network and mac")
-    frozen = [alarm for alarm in source.status().alarms if alarm.kind == "duplicate-mac"]
+    frozen = [alarm for alarm in backend.status().alarms if alarm.kind == "duplicate-mac"]
     mac = asked.mac.lower()
     if (asked.network, mac) not in {(alarm.network, alarm.mac) for alarm in frozen}:
         there = ", ".join(f"{alarm.network} {alarm.mac}" for alarm in frozen) or "none"
         raise Problem(404, f"{asked.network} has no frozen {mac}", f"there are {there}")
-    source.unfreeze(asked.network, mac)
+    backend.unfreeze(asked.network, mac)
     return MacRef(network=asked.network, mac=mac)
 
 
-def _release(source: Backend, call: Call) -> HeldPort:
+def _release(backend: Backend, call: Call) -> HeldPort:
     port = call.path["port"]
-    held = [alarm.port for alarm in source.status().alarms if alarm.kind == "loop" and alarm.port]
+    held = [alarm.port for alarm in backend.status().alarms if alarm.kind == "loop" and alarm.port]
     if port not in held:
         raise Problem(404, f"port {port} is not held down", f"there are {', '.join(held) or 'none'}")
-    source.release(port)
+    backend.release(port)
     return HeldPort(port=port)
 
 
-def _status(source: Backend, _: Call) -> Status:
-    status = source.status()
+def _status(backend: Backend, _: Call) -> Status:
+    status = backend.status()
     bridges = status.bridges.values()
     return Status(
         version=version("sdnapp"),
@@ -176,18 +176,18 @@ def _status(source: Backend, _: Call) -> Status:
         ],
         alarms=[alarm.text for alarm in status.alarms],
         warnings=list(remarks(status.overlay)),
-        malformed=dict(source.malformed()),
+        malformed=dict(backend.malformed()),
     )
 
 
-def _config(source: Backend, _: Call) -> model.Overlay:
-    return with_tunnels(source.status().overlay)
+def _config(backend: Backend, _: Call) -> model.Overlay:
+    return with_tunnels(backend.status().overlay)
 
 
-def _health(source: Backend, _: Call) -> Health:
-    if source.late():
+def _health(backend: Backend, _: Call) -> Health:
+    if backend.late():
         raise Problem(503, "events are not taken in", "look at the log; the process ends soon, with a stack")
-    problems = list(_problems(source.status()))
+    problems = list(_problems(backend.status()))
     return Health(status="degraded" if problems else "ok", problems=problems)
 
 

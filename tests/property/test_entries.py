@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from sdnapp.config import Invalid, Results, document, fast_parse
+from sdnapp.config import Invalid, ResultCache, document, fast_parse
 
 LINES = st.sampled_from(
     [
@@ -42,7 +42,7 @@ def as_a_whole(text: str) -> object:
     return None if found.problems else json.dumps(found.values)
 
 
-def by_entry(text: str, results: Results) -> object:
+def by_entry(text: str, results: ResultCache) -> object:
     """The same; None also where it has to be read as a whole."""
     found = fast_parse.read(text, value, results)
     return None if found is None else json.dumps(found)
@@ -59,9 +59,9 @@ def value(_path: tuple[str, ...], _key: str, value: Any) -> Any:
 @example(["# note\n  a:\n...\n  b:"], False)
 @example(["a: {x: 1}\nb: 2", "{a: 1}\nb: 2"], True)
 def test_a_file_says_the_same_read_entry_by_entry(texts: list[str], ended: bool) -> None:
-    results = Results()
+    results = ResultCache()
     for text in texts:
-        results = Results(results.made)
+        results = ResultCache(results.made)
 
         assert by_entry(text + "\n" * ended, results) in {None, as_a_whole(text + "\n" * ended)}
 
@@ -72,14 +72,14 @@ def test_a_file_that_is_plain_is_read_entry_by_entry() -> None:
         "# note\na: {x: 1}\n\nb: # note\n\n  c:\n    x: 1\n  d: |\n    x\n\ne:",
         "a:\n  b: [1,\n    2]",
     ):
-        assert by_entry(text, Results()) == as_a_whole(text) is not None
+        assert by_entry(text, ResultCache()) == as_a_whole(text) is not None
 
 
 def test_what_is_written_as_before_is_not_read_again() -> None:
-    first = Results()
+    first = ResultCache()
     before = fast_parse.read("hosts:\n  a: {}\nports:\n  a: {x: 1}\n  b: {x: 2}\n", value, first)
     after = fast_parse.read(
-        "# more\nports:\n  c: 1\n  b: {x: 2}\nhosts:\n  a: {}\n", value, Results(first.made)
+        "# more\nports:\n  c: 1\n  b: {x: 2}\nhosts:\n  a: {}\n", value, ResultCache(first.made)
     )
 
     assert before is not None

@@ -11,7 +11,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sdnapp.config import Invalid, Problem, Results, document, parse
+from sdnapp.config import Invalid, Problem, ResultCache, document, parse
 from sdnapp.config_file import Loader
 from sdnapp.net.build import build
 from sdnapp.net.model import Overlay
@@ -160,28 +160,28 @@ APART = {
 
 @pytest.mark.parametrize("changes", APART.values(), ids=APART)
 def test_what_does_not_go_with_what_was_there_before_is_found(changes: tuple[tuple[str, str], ...]) -> None:
-    text, known = SERVER, Results()
+    text, known = SERVER, ResultCache()
     parse(text.encode(), "f", known)
     for old, new in changes[:-1]:
-        text, known = text.replace(old, new), Results(known.made)
+        text, known = text.replace(old, new), ResultCache(known.made)
         parse(text.encode(), "f", known)
     text = text.replace(*changes[-1])
     with pytest.raises(Invalid) as alone:
         parse(text.encode(), "f")
     with pytest.raises(Invalid) as after:
-        parse(text.encode(), "f", Results(known.made))
+        parse(text.encode(), "f", ResultCache(known.made))
 
     assert after.value.problems == alone.value.problems
 
 
 @pytest.mark.parametrize("path", sorted((CONFIGS / "broken").glob("*.yaml")), ids=lambda path: path.stem)
 def test_a_broken_file_is_told_as_if_it_were_the_first(path: Path) -> None:
-    known = Results()
+    known = ResultCache()
     parse((CONFIGS / "minimal.yaml").read_bytes(), "f", known)
     with pytest.raises(Invalid) as alone:
         parse(path.read_bytes(), "f")
     with pytest.raises(Invalid) as after:
-        parse(path.read_bytes(), "f", Results(known.made))
+        parse(path.read_bytes(), "f", ResultCache(known.made))
 
     assert after.value.problems == alone.value.problems
 
@@ -191,7 +191,7 @@ def test_no_example_needs_to_be_read_as_a_whole(path: Path, monkeypatch: pytest.
     alone = parse(path.read_bytes(), "f")
     monkeypatch.delattr(document, "read")
 
-    assert parse(path.read_bytes(), "f", Results()) == alone
+    assert parse(path.read_bytes(), "f", ResultCache()) == alone
 
 
 def test_what_a_part_came_to_is_kept_with_the_whole_that_is_the_same() -> None:
@@ -201,27 +201,27 @@ def test_what_a_part_came_to_is_kept_with_the_whole_that_is_the_same() -> None:
         made.append(number)
         return number
 
-    def whole(results: Results, *numbers: int) -> int:
+    def whole(results: ResultCache, *numbers: int) -> int:
         return sum(results.of(number, part, number) for number in numbers)
 
-    known = Results()
+    known = ResultCache()
     for numbers in ((1, 2), (1, 2), (1, 3)):
-        known = Results(known.made)
+        known = ResultCache(known.made)
         assert known.parts("whole", whole, *numbers) == sum(numbers)
     assert made == [1, 2, 3]
 
 
 def test_what_many_come_to_depends_on_what_is_given_to_all() -> None:
-    known = Results()
+    known = ResultCache()
     for items, power in (((2, 3, 2), 10), ((3, 4), 10), ((3, 4), 2)):
-        known = Results(known.made)
+        known = ResultCache(known.made)
         assert known.each("powers", pow, items, power) == [item**power for item in items]
 
 
 def test_what_has_not_changed_is_the_very_same() -> None:
-    first = Results()
+    first = ResultCache()
     before = build(parse(TWO_HOSTS.encode(), "f", first), first)
-    second = Results(first.made)
+    second = ResultCache(first.made)
     changed = TWO_HOSTS.replace("red2:  {", "red2:  {max_macs: 7, ")
     after = build(parse(changed.encode(), "f", second), second)
 
@@ -233,10 +233,10 @@ def test_what_has_not_changed_is_the_very_same() -> None:
 
 
 def test_what_the_last_file_did_not_have_is_forgotten() -> None:
-    first = Results()
+    first = ResultCache()
     build(parse(TWO_HOSTS.encode(), "f", first), first)
     less = "\n".join(line for line in TWO_HOSTS.splitlines() if "red2" not in line).encode()
-    second, fresh = Results(first.made), Results()
+    second, fresh = ResultCache(first.made), ResultCache()
     for results in (second, fresh):
         build(parse(less, "f", results), results)
 
