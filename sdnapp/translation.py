@@ -28,8 +28,8 @@ from sdnapp.engine.messages import (
 )
 from sdnapp.frames.packet import LONGEST
 from sdnapp.net.events import Memory, Sighting
-from sdnapp.net.learning import HEARSAY
-from sdnapp.openflow import monitor, neighbours
+from sdnapp.net.fdb import HEARSAY
+from sdnapp.openflow import decode_neighbors, monitor
 from sdnapp.openflow.connection import shown
 from sdnapp.openflow.oxm import exact
 from sdnapp.openflow.switch import LearnedFlow, Switch
@@ -93,7 +93,7 @@ def _flow_removed(message: Any, dpid: int, connection: int) -> FromBridge | None
     if message.reason not in {ofproto.OFPRR_IDLE_TIMEOUT, ofproto.OFPRR_HARD_TIMEOUT}:
         return None
     if message.table_id == Table.NEIGHBOR_SNOOPING:
-        memory = neighbours.remembered(message)
+        memory = decode_neighbors.remembered(message)
         return None if memory is None else AddressSilent(dpid, memory, gone, connection=connection)
     vni, mac, ofport = (exact(match, name) for name in ("metadata", "eth_src", "in_port"))
     if vni is None or mac is None or ofport is None:

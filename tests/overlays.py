@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from flows.view import BridgeView
 from sdnapp.config import names, parse
 from sdnapp.net.build import build
+from sdnapp.net.encap_migration import dialect
 from sdnapp.net.model import Host, Overlay
 from sdnapp.net.project import project
-from sdnapp.net.speaking import dialect
 from sdnapp.net.state import State
 
 TWO_HOSTS = """

@@ -13,7 +13,7 @@ from sdnapp.config.document import MAX_BYTES
 from sdnapp.config.schema import json_schema
 from sdnapp.config_file import read, unreadable
 from sdnapp.net.build import build
-from sdnapp.net.placement import remarks
+from sdnapp.net.config_warnings import remarks
 from sdnapp.printable import printable_lines
 
 

@@ -12,8 +12,8 @@ from sdnapp.cli.output import echo
 from sdnapp.cli.rest_client import ask, rest_options, rest_url
 from sdnapp.config import Invalid
 from sdnapp.config_file import load
-from sdnapp.net.compare import Difference, FlowDifference, differences, flow_differences
 from sdnapp.net.model import Overlay
+from sdnapp.net.overlay_diff import Difference, FlowDifference, differences, flow_differences
 
 TROUBLE = 2
 """The exit status when nothing can be compared, as that of diff(1)."""

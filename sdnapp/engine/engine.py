@@ -22,10 +22,9 @@ from sdnapp.config import Problem
 from sdnapp.config.names import is_iface_id_port
 from sdnapp.engine.announcing import TICK as ANNOUNCING
 from sdnapp.engine.announcing import Announcements
-from sdnapp.engine.binding import binding_alarms, binding_notes
-from sdnapp.engine.claims import claim_alarms, claim_notes
-from sdnapp.engine.health import agent_alarms, health_alarms, health_notes
-from sdnapp.engine.loops import Probes, elsewhere, loop_alarms, loop_notes
+from sdnapp.engine.conflict_events import claim_alarms, claim_notes
+from sdnapp.engine.fdb_events import learning_alarms, learning_effects
+from sdnapp.engine.loop_events import Probes, elsewhere, loop_alarms, loop_notes
 from sdnapp.engine.messages import (
     AddressSilent,
     AnnouncementsDue,
@@ -59,15 +58,17 @@ from sdnapp.engine.messages import (
     WasRead,
     WasSent,
 )
-from sdnapp.engine.mobility import learning_alarms, learning_effects
-from sdnapp.engine.multicast import multicast_notes, multicast_status
+from sdnapp.engine.multicast_events import multicast_notes, multicast_status
+from sdnapp.engine.port_binding_events import binding_alarms, binding_notes
 from sdnapp.engine.report import bridge_status
 from sdnapp.engine.session import Session
 from sdnapp.engine.status import Status, locations
-from sdnapp.net import leases, service
-from sdnapp.net.addresses import AddressMemory
-from sdnapp.net.addresses import decode as claimed
-from sdnapp.net.dialect import SILENT, Dialect
+from sdnapp.engine.tunnel_events import agent_alarms, health_alarms, health_notes
+from sdnapp.net import dhcp_snooping, responder
+from sdnapp.net.agent_problems import problems
+from sdnapp.net.dhcp_snooping import Word
+from sdnapp.net.encap import SILENT, Dialect
+from sdnapp.net.encap_migration import presumed
 from sdnapp.net.events import (
     BridgeFound,
     Configured,
@@ -89,16 +90,15 @@ from sdnapp.net.events import (
     Silent,
     Thawed,
 )
-from sdnapp.net.hearing import Said, follow, give_back, grant, hear, miss, recall
-from sdnapp.net.knowledge import Archive
-from sdnapp.net.lacks import problems
-from sdnapp.net.learning import Place
-from sdnapp.net.leases import Word
-from sdnapp.net.membership import decode
+from sdnapp.net.fdb import Place
+from sdnapp.net.igmp_mld import decode
 from sdnapp.net.model import Host, Overlay
+from sdnapp.net.neighbor_snooping import Said, follow, give_back, grant, hear, miss, recall
+from sdnapp.net.neighbors import AddressMemory
+from sdnapp.net.neighbors import decode as claimed
+from sdnapp.net.network_facts import Archive
 from sdnapp.net.project import Memo
-from sdnapp.net.service import Spoken
-from sdnapp.net.speaking import presumed
+from sdnapp.net.responder import Spoken
 from sdnapp.net.state import State, place_at
 from sdnapp.net.step import step
 
@@ -353,7 +353,7 @@ class Engine:
                     self._state = step(self._state, GroupsHeard(host, vni, ofport, message, now))
                 return [
                     note
-                    for word in leases.decode(data)
+                    for word in dhcp_snooping.decode(data)
                     for note in self._lease(Said(host, vni, ofport, word.claim, word.lease), word, now)
                 ]
             case Heard(_, Table.MAC_LEARNING, vni, ofport, data, now):
@@ -361,7 +361,7 @@ class Engine:
                 self._probe_returned(host, vni, ofport, data, now)
                 return []
             case Heard(_, _, vni, ofport, data):
-                spoken = service.hear(self._state, host, vni, ofport, data)
+                spoken = responder.hear(self._state, host, vni, ofport, data)
                 return self._answer(said, spoken)
         return []
 

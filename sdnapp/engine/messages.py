@@ -10,7 +10,6 @@ from flows.diff import Plan
 from flows.flow import Flow, FlowKey, Meter
 from flows.tables import Table
 from sdnapp.config import Problem
-from sdnapp.net.addresses import AddressMemory
 from sdnapp.net.events import (
     Confirmed,
     ContestOver,
@@ -26,6 +25,7 @@ from sdnapp.net.events import (
     Thawed,
 )
 from sdnapp.net.model import Overlay
+from sdnapp.net.neighbors import AddressMemory
 
 
 @dataclass(frozen=True, slots=True)

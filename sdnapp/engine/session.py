@@ -9,9 +9,9 @@ from operator import is_
 from flows.compile import EMPTY_COMPILED, Compiled, recompile
 from flows.diff import Plan, diff
 from flows.flow import Flow, FlowKey, Meter, Program, origin_of
-from sdnapp.net.dialect import SILENT, Dialect
+from sdnapp.net.encap import SILENT, Dialect
+from sdnapp.net.encap_migration import dialect, in_change
 from sdnapp.net.project import Memo, projection
-from sdnapp.net.speaking import dialect, in_change
 from sdnapp.net.state import State
 
 

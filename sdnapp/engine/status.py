@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from sdnapp.config import Problem
-from sdnapp.net.learning import Place
+from sdnapp.net.fdb import Place
 from sdnapp.net.model import Overlay
 from sdnapp.net.state import State
 

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from sdnapp.net.dialect import Dialect, Speech
-from sdnapp.net.learning import Place
-from sdnapp.net.membership import Family, Query, Report
+from sdnapp.net.encap import Dialect, Speech
+from sdnapp.net.fdb import Place
+from sdnapp.net.igmp_mld import Family, Query, Report
 from sdnapp.net.model import Overlay
 
 
@@ -31,7 +31,7 @@ class Memory(NamedTuple):
 
 
 class GroupMemory(NamedTuple):
-    """What flows of a bridge say of multicast: ``sdnapp.net.multicast.Recollection``, in its own numbers."""
+    """Multicast state that a bridge's flows hold, in its own port numbers."""
 
     vni: int
     family: Family

@@ -24,7 +24,7 @@ from struct import Struct
 from typing import NamedTuple, TypeVar
 
 from flows.match import to_wire
-from sdnapp.net.learning import Place
+from sdnapp.net.fdb import Place
 
 V = TypeVar("V")
 

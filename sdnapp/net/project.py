@@ -21,9 +21,15 @@ from flows.view import (
     NetworkView,
     Peer,
 )
-from sdnapp.net.dialect import Dialect, Way
-from sdnapp.net.kept import Kept
-from sdnapp.net.knowledge import (
+from sdnapp.net.encap import Dialect, Way
+from sdnapp.net.fdb import Denied, Place
+from sdnapp.net.loop_protection import Held
+from sdnapp.net.memo import Kept
+from sdnapp.net.meters import limits
+from sdnapp.net.model import Host, Network
+from sdnapp.net.mtu import ETHERNET
+from sdnapp.net.multicast_snooping import Known as Groups
+from sdnapp.net.network_facts import (
     NO_HOME,
     NOBODY_THERE,
     Archive,
@@ -35,12 +41,6 @@ from sdnapp.net.knowledge import (
     Residents,
     Seat,
 )
-from sdnapp.net.learning import Denied, Place
-from sdnapp.net.limits import limits
-from sdnapp.net.loop_protection import Held
-from sdnapp.net.model import Host, Network
-from sdnapp.net.mtu import ETHERNET
-from sdnapp.net.multicast import Known as Groups
 from sdnapp.net.state import Ports, State
 
 _TAG = 4

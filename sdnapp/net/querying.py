@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from ipaddress import IPv4Address, ip_address
 
-from sdnapp.net.learning import Place
-from sdnapp.net.membership import Query
+from sdnapp.net.fdb import Place
+from sdnapp.net.igmp_mld import Query
 from sdnapp.net.state import State
 
 

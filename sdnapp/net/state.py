@@ -12,13 +12,13 @@ from typing import NamedTuple
 
 from sdnapp.config.names import decode_iface_ids, tunnel_interface
 from sdnapp.frames.packet import link_local_text
-from sdnapp.net.addresses import NO_ADDRESSES, Addresses
 from sdnapp.net.binding import roaming
-from sdnapp.net.dialect import Dialect, Speech
-from sdnapp.net.learning import NOBODY, NOTHING_LEARNED, PEER_MACS, Learned, Place, Station, Stations
+from sdnapp.net.encap import Dialect, Speech
+from sdnapp.net.fdb import NOBODY, NOTHING_LEARNED, PEER_MACS, Learned, Place, Station, Stations
 from sdnapp.net.loop_protection import NO_LOOPS, Loops
 from sdnapp.net.model import Attachment, Encapsulation, Flap, Host, Network, Overlay, Port
-from sdnapp.net.multicast import NO_MULTICAST, Multicast
+from sdnapp.net.multicast_snooping import NO_MULTICAST, Multicast
+from sdnapp.net.neighbors import NO_ADDRESSES, Addresses
 
 ENCAPSULATIONS: tuple[Encapsulation, ...] = ("geneve", "gre", "vxlan")
 
@@ -111,15 +111,14 @@ class State:
     network, and where these are.
 
     ``bridges``: the ports of each host heard of. ``learned``: what traffic taught us; ``multicast``: who
-    listens to what; ``addresses``: whose is whose (``sdnapp.net.hearing``); ``loops``: the ports that are
-    held down. ``read``: hosts whose bridge has
-    told what it holds, so that its word on what was learned is the last one. ``contested``: hosts whose
-    bridge replaced a connection that had not ended, and when, in seconds, lately: what it lacks may be there
-    all the same, on the bridge that had the other connection. ``claims``: what each tunnel
-    key means; an older claim keeps a newer one waiting, so that no key ever means two networks.
-    ``confirmed``: the dialect that each bridge has in force. ``fading``: what nobody says any more, but may
-    still be on its way. ``settled``: enough time has passed since the last configuration that what was never
-    heard of may be forgotten.
+    listens to what; ``addresses``: whose is whose (``sdnapp.net.neighbor_snooping``); ``loops``: the ports
+    that are held down. ``read``: hosts whose bridge has told what it holds, so that its word on what was
+    learned is the last one. ``contested``: hosts whose bridge replaced a connection that had not ended, and
+    when, in seconds, lately: what it lacks may be there all the same, on the bridge that had the other
+    connection. ``claims``: what each tunnel key means; an older claim keeps a newer one waiting, so that no
+    key ever means two networks. ``confirmed``: the dialect that each bridge has in force. ``fading``: what
+    nobody says any more, but may still be on its way. ``settled``: enough time has passed since the last
+    configuration that what was never heard of may be forgotten.
     """
 
     wanted: Overlay

@@ -9,9 +9,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 
-from sdnapp.net import learning, loop_protection, multicast
+from sdnapp.net import fdb, loop_protection, multicast_snooping
 from sdnapp.net.binding import bind
-from sdnapp.net.dialect import Dialect, Speech
+from sdnapp.net.encap import Dialect, Speech
 from sdnapp.net.events import (
     BridgeFound,
     Configured,
@@ -35,13 +35,13 @@ from sdnapp.net.events import (
     Silent,
     Thawed,
 )
-from sdnapp.net.learning import Learned, Place, Told, with_same
-from sdnapp.net.membership import Query
+from sdnapp.net.fdb import Learned, Place, Told, with_same
+from sdnapp.net.igmp_mld import Query
 from sdnapp.net.model import Overlay
-from sdnapp.net.moving import meanwhile
-from sdnapp.net.multicast import Multicast, Recollection
+from sdnapp.net.multicast_snooping import Multicast, Recollection
+from sdnapp.net.network_rename import renamed, with_names
+from sdnapp.net.port_move import meanwhile
 from sdnapp.net.querying import may_ask
-from sdnapp.net.renaming import renamed, with_names
 from sdnapp.net.state import Ports, State, place_at
 
 NO_NETWORK = ""
@@ -104,15 +104,15 @@ def _configure(state: State, wanted: Overlay) -> State:
         settled=state.settled and wanted is state.wanted,
     )
     known = _without_gone(known)
-    learned = learning.seeded(learning.sound(state.learned, known), known, _unfixed(state, known))
-    groups = multicast.sound(state.multicast, partial(_snoops, known))
+    learned = fdb.seeded(fdb.sound(state.learned, known), known, _unfixed(state, known))
+    groups = multicast_snooping.sound(state.multicast, partial(_snoops, known))
     return _renew_claims(replace(known, learned=learned, multicast=groups, addresses=state.addresses))
 
 
-def _unfixed(before: State, now: State) -> Iterator[learning.Sighted]:
+def _unfixed(before: State, now: State) -> Iterator[fdb.Sighted]:
     """Stations of which it was certain where they are, and is not any more."""
     for network, stations in before.static.items():
-        fixed = now.static.get(network, learning.NOBODY)
+        fixed = now.static.get(network, fdb.NOBODY)
         if fixed is not stations:
             yield from (
                 (network, mac, station.place) for mac, station in stations.items() if mac not in fixed
@@ -253,8 +253,8 @@ def _uncontested(state: State, host: str) -> State:
 
 def _sound(state: State) -> State:
     """Without what was learned, or heard of groups, at places that are no more."""
-    groups = multicast.sound(state.multicast, partial(_snoops, state))
-    return replace(state, learned=learning.sound(state.learned, state), multicast=groups)
+    groups = multicast_snooping.sound(state.multicast, partial(_snoops, state))
+    return replace(state, learned=fdb.sound(state.learned, state), multicast=groups)
 
 
 def _without_gone(state: State) -> State:
@@ -283,9 +283,9 @@ def _learn(state: State, event: Seen | Silent | Recalled | Thawed | Eased) -> Le
     learned = state.learned
     match event:
         case Seen(host, sightings, now):
-            return learning.seen(learned, state, _locate(state, host, sightings), now)
+            return fdb.seen(learned, state, _locate(state, host, sightings), now)
         case Silent(host, sightings):
-            return learning.silent(learned, _locate(state, host, sightings))
+            return fdb.silent(learned, _locate(state, host, sightings))
         case Recalled(host, memories, crowded):
             told = (
                 Told(*located, memory.moves, memory.denied)
@@ -294,25 +294,23 @@ def _learn(state: State, event: Seen | Silent | Recalled | Thawed | Eased) -> Le
             )
             places = filter(None, (place_at(state, host, ofport) for ofport in crowded))
             final = host not in state.contested
-            return learning.recalled(
-                learned, state, host, read=state.read, told=told, crowded=places, final=final
-            )
+            return fdb.recalled(learned, state, host, read=state.read, told=told, crowded=places, final=final)
         case Thawed(network, mac, since):
             frozen = (network, mac) in learned.frozen and learned.frozen[network, mac] == since
-            return learning.thawed(learned, network, mac) if frozen else learned
+            return fdb.thawed(learned, network, mac) if frozen else learned
         case Eased(place):
-            return learning.eased(learned, place)
+            return fdb.eased(learned, place)
 
 
 def _hear_groups(state: State, event: GroupsHeard | GroupsAged) -> Multicast:
     if isinstance(event, GroupsAged):
-        return multicast.aged(state.multicast, event.now)
+        return multicast_snooping.aged(state.multicast, event.now)
     network, place = state.paths.get(event.vni), place_at(state, event.host, event.ofport)
     if network is None or place is None or not _snoops(state, network, place):
         return state.multicast
     if isinstance(event.message, Query) and not may_ask(state, network, place, event.message):
         return state.multicast
-    return multicast.heard(state.multicast, network, place, event.message, event.now)
+    return multicast_snooping.heard(state.multicast, network, place, event.message, event.now)
 
 
 def _snoops(state: State, network: str, place: Place) -> bool:
@@ -328,10 +326,10 @@ def _recall_groups(state: State, event: Recalled) -> Multicast:
             places = tuple(place for place in at if _snoops(state, network, place))
             told.append(Recollection(network, family, mac, queriers, places))
     young = not state.settled
-    return multicast.recalled(state.multicast, event.host, state.read, told, event.now, young=young)
+    return multicast_snooping.recalled(state.multicast, event.host, state.read, told, event.now, young=young)
 
 
-def _locate(state: State, host: str, sightings: Iterable[Sighting]) -> Iterator[learning.Sighted]:
+def _locate(state: State, host: str, sightings: Iterable[Sighting]) -> Iterator[fdb.Sighted]:
     """Network, MAC and place that a bridge's numbers mean, where they mean anything (any more)."""
     for vni, mac, ofport in sightings:
         network, place = state.paths.get(vni), place_at(state, host, ofport)

@@ -34,8 +34,8 @@ from flows.actions import (
 from flows.flow import Flow, FlowKey, Meter
 from flows.match import TAGGED, UNTAGGED, Header, Ingress, Match
 from flows.tables import Table
+from sdnapp.openflow.learn_action import teach
 from sdnapp.openflow.oxm import apart, bits, field, header, in_order
-from sdnapp.openflow.teach import teach
 
 VERSION = 4
 

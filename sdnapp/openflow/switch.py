@@ -22,11 +22,11 @@ from os_ken.ofproto import ofproto_v1_3_parser as parser
 from flows.diff import Plan, bundles
 from flows.flow import CONTROLLER_METER, Flow, FlowKey, Meter, Origin, Unit, origin_of
 from flows.tables import Table
-from sdnapp.net.addresses import AddressMemory
 from sdnapp.net.events import GroupMemory
-from sdnapp.openflow import encode, monitor, neighbours
+from sdnapp.net.neighbors import AddressMemory
+from sdnapp.openflow import decode_neighbors, encode, monitor
+from sdnapp.openflow.decode_multicast import remembered
 from sdnapp.openflow.flowstats import FlowStats
-from sdnapp.openflow.groups import remembered
 from sdnapp.openflow.limits import LIMITS, Limits
 from sdnapp.openflow.matchshape import Unreadable
 from sdnapp.openflow.oxm import exact, value
@@ -237,7 +237,7 @@ class Switch:
                     if kind is _CROWDED:
                         crowded += filter(None, [exact(entry.match, "in_port")])
                     elif table in {Table.NEIGHBOR_SNOOPING, Table.ARP_ND_RESPONDER}:
-                        addresses += filter(None, [neighbours.remembered(entry)])
+                        addresses += filter(None, [decode_neighbors.remembered(entry)])
                     elif table == Table.MULTICAST:
                         groups += filter(None, [remembered(entry)])
                     else:

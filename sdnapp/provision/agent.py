@@ -20,7 +20,7 @@ from types import FrameType
 
 from sdnapp.config import Invalid
 from sdnapp.config_file import Loader, Watch, inotify
-from sdnapp.net import lacks
+from sdnapp.net import agent_problems
 from sdnapp.provision import drain, netns
 from sdnapp.provision.converge import Goal, Outcome, converge, look
 from sdnapp.provision.iface_id_thread import IfaceIdPublisher
@@ -119,7 +119,7 @@ def watch(path: str, goal: Goal, remote: str) -> None:
 def _tell_controller(goal: Goal, database: Database, problems: Collection[str]) -> None:
     """Have the bridge show the controller what cannot be done here."""
     if goal.overlay is not None:
-        database.describe(goal.overlay.hosts[goal.host].bridge, lacks.description(problems))
+        database.describe(goal.overlay.hosts[goal.host].bridge, agent_problems.description(problems))
 
 
 def _stop(_number: int, _frame: FrameType | None) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from sdnapp.config.names import is_iface_id_port
-from sdnapp.net import lacks
+from sdnapp.net import agent_problems
 from sdnapp.provision.ovs_library import (
     Connection,
     Idl,
@@ -249,7 +249,7 @@ class Database:
         """
         row = next((row for row in self._rows("Bridge") if row.name == bridge), None)
         now = "" if row is None else row.other_config.get(_DESCRIPTION, "")
-        if row is None or now == text or not lacks.is_ours(now):
+        if row is None or now == text or not agent_problems.is_ours(now):
             return
         transaction = Transaction(self._idl)
         if text:

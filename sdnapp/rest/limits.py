@@ -7,7 +7,7 @@ from typing import Any
 from os_ken.ofproto import ofproto_v1_3_parser as parser
 from pydantic import BaseModel
 
-from sdnapp.net.limits import WHAT, What, meters
+from sdnapp.net.meters import WHAT, What, meters
 from sdnapp.rest.backend import Backend
 from sdnapp.rest.routes import Call, Route, get_or_404
 

@@ -7,8 +7,8 @@ from importlib.metadata import version
 
 from sdnapp.engine import status as engine
 from sdnapp.net import model
+from sdnapp.net.config_warnings import remarks
 from sdnapp.net.mesh import with_tunnels
-from sdnapp.net.placement import remarks
 from sdnapp.rest.backend import Backend
 from sdnapp.rest.models import (
     Alarm,

@@ -9,10 +9,10 @@ from pathlib import Path
 from flows.compile import compile_bridge
 from flows.view import BridgeView
 from sdnapp.config_file import load
+from sdnapp.net.encap_migration import dialect
 from sdnapp.net.events import BridgeFound
 from sdnapp.net.model import Overlay
 from sdnapp.net.project import project
-from sdnapp.net.speaking import dialect
 from sdnapp.net.state import State
 from sdnapp.net.step import step
 from tests.bench import bridges

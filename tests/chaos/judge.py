@@ -20,10 +20,10 @@ from sdnapp.lab.echo import BROADCAST
 from sdnapp.lab.errors import LabError
 from sdnapp.lab.ping import measure
 from sdnapp.lab.process import alive
+from sdnapp.net.encap_migration import dialect, presumed
 from sdnapp.net.events import BridgeFound
 from sdnapp.net.model import Host, Overlay
 from sdnapp.net.project import project
-from sdnapp.net.speaking import dialect, presumed
 from sdnapp.net.step import step
 from tests.attack.health import is_of_this_kernel
 from tests.chaos.document import GHOST, GUEST, GUEST_ADDRESS

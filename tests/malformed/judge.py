@@ -19,13 +19,13 @@ from os_ken.ofproto import ofproto_v1_3_parser as parser
 
 from flows.tables import Table
 from sdnapp.frames import packet
-from sdnapp.net import addresses, dhcp, leases, membership, toolarge
+from sdnapp.net import dhcp, dhcp_snooping, igmp_mld, neighbors, packet_too_big
 from sdnapp.net.model import Dhcp
 from sdnapp.openflow import connection, flowstats, monitor, ondemand
-from sdnapp.openflow import groups as group_memories
+from sdnapp.openflow import decode_multicast as group_memories
+from sdnapp.openflow.decode_neighbors import remembered
 from sdnapp.openflow.flowstats import Entries, FlowStats
 from sdnapp.openflow.matchshape import Malformed, Unreadable
-from sdnapp.openflow.neighbours import remembered
 from sdnapp.openflow.oxm import exact
 from sdnapp.openflow.switch import _learned_flow, _reason
 from sdnapp.rest import flowdump
@@ -127,13 +127,13 @@ def _read(message: Any, clock: Clock) -> None:
 
 def frame(data: bytes) -> None:
     """All that is read of a frame."""
-    addresses.decode(data)
-    list(leases.decode(data))
-    membership.decode(data)
+    neighbors.decode(data)
+    list(dhcp_snooping.decode(data))
+    igmp_mld.decode(data)
     if (asked := packet.read(data)) is not None:
         for client in _CLIENTS:
             dhcp.answer(client, asked)
-        toolarge.answer(asked, 1400)
+        packet_too_big.answer(asked, 1400)
 
 
 def _parts(body: Any, clock: Clock) -> None:

@@ -14,10 +14,10 @@ from flows.tables import Table
 from flows.trace import Frame, Trace, trace
 from flows.view import NeighborEntry
 from sdnapp.frames.packet import link_local
-from sdnapp.net.addresses import LIMIT, NO_ADDRESSES, AddressMemory, Claim, changed, decode, heard
 from sdnapp.net.events import BridgeFound, Configured, Memory, PortsLost, Recalled, Seen, Sighting
-from sdnapp.net.hearing import Said, follow, hear, miss, recall
-from sdnapp.net.learning import HEARSAY, Place
+from sdnapp.net.fdb import HEARSAY, Place
+from sdnapp.net.neighbor_snooping import Said, follow, hear, miss, recall
+from sdnapp.net.neighbors import LIMIT, NO_ADDRESSES, AddressMemory, Claim, changed, decode, heard
 from sdnapp.net.state import State
 from sdnapp.net.step import step
 from tests.overlays import LEARNING, numbers, overlay, view_of

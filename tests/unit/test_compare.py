@@ -12,9 +12,9 @@ from pydantic import TypeAdapter
 from flows.tables import Table
 from sdnapp.cli.main import main
 from sdnapp.config_file import load
-from sdnapp.net.compare import differences, flow_differences
 from sdnapp.net.mesh import with_tunnels
 from sdnapp.net.model import Overlay
+from sdnapp.net.overlay_diff import differences, flow_differences
 from tests.overlays import TWO_HOSTS, overlay
 
 CONFIGS = Path(__file__).parents[2] / "configs"

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from sdnapp.net.compare import differences
 from sdnapp.net.mesh import with_tunnels
 from sdnapp.net.model import Dhcp, Overlay, Rate, Tunnel
+from sdnapp.net.overlay_diff import differences
 from tests.overlays import overlay
 
 RICH = """

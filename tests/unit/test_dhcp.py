@@ -21,7 +21,7 @@ from sdnapp.net.build import build
 from sdnapp.net.dhcp import DUID, SERVER, SERVER6, Client, Served, answer
 from sdnapp.net.events import BridgeFound
 from sdnapp.net.model import Dhcp
-from sdnapp.net.service import Spoken, hear
+from sdnapp.net.responder import Spoken, hear
 from sdnapp.net.state import State
 from sdnapp.net.step import step
 from tests.overlays import numbers

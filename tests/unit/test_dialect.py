@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sdnapp.net.dialect import SILENT, Dialect, Speech, Way
+from sdnapp.net.encap import SILENT, Dialect, Speech, Way
+from sdnapp.net.encap_migration import dialect
 from sdnapp.net.events import (
     BridgeFound,
     Configured,
@@ -21,7 +22,6 @@ from sdnapp.net.events import (
     Settled,
 )
 from sdnapp.net.model import Encapsulation, Overlay
-from sdnapp.net.speaking import dialect
 from sdnapp.net.state import State
 from sdnapp.net.step import step
 from tests.overlays import TWO_HOSTS, numbers, overlay

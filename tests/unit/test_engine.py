@@ -42,8 +42,8 @@ from sdnapp.engine.messages import (
 )
 from sdnapp.net.events import ContestOver, Eased, Sighting, Silent, Thawed
 from sdnapp.net.events import Event as WorldEvent
-from sdnapp.net.learning import Place
-from sdnapp.net.limits import limits
+from sdnapp.net.fdb import Place
+from sdnapp.net.meters import limits
 from sdnapp.net.model import Host, Overlay
 from sdnapp.net.state import State
 from sdnapp.net.step import step

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sdnapp.engine.health import health_alarms, health_notes
+from sdnapp.engine.tunnel_events import health_alarms, health_notes
 from sdnapp.net.events import BridgeFound, PortsFound
 from sdnapp.net.state import State
 from sdnapp.net.step import step

@@ -9,11 +9,11 @@ import pytest
 from flows.compile import run_to_completion
 from flows.view import Location
 from sdnapp.net import project as projecting
+from sdnapp.net.encap_migration import dialect
 from sdnapp.net.events import BridgeFound, Configured, Event, Seen, Sighting
-from sdnapp.net.kept import Kept
-from sdnapp.net.knowledge import Archive, Resident
+from sdnapp.net.memo import Kept
+from sdnapp.net.network_facts import Archive, Resident
 from sdnapp.net.project import Memo, project, projection
-from sdnapp.net.speaking import dialect
 from sdnapp.net.state import State
 from sdnapp.net.step import step
 from tests.overlays import THREE_HOSTS, TWO_HOSTS, numbers, overlay

@@ -5,8 +5,8 @@ from __future__ import annotations
 import gc
 import weakref
 
-from sdnapp.net.knowledge import Resident
-from sdnapp.net.learning import Place, Station
+from sdnapp.net.fdb import Place, Station
+from sdnapp.net.network_facts import Resident
 
 
 def test_stations_that_are_replaced_are_freed_without_the_cycle_collector() -> None:

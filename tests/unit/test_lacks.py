@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sdnapp.engine.messages import Describe, Described, DescriptionsDue, Disconnected, Elapsed, Note
-from sdnapp.net.lacks import MOST, description, is_ours, problems
+from sdnapp.net.agent_problems import MOST, description, is_ours, problems
 from tests.overlays import overlay
 from tests.unit.test_engine import Fake, connected, of
 

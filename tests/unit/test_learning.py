@@ -23,7 +23,7 @@ from sdnapp.net.events import (
     Silent,
     Thawed,
 )
-from sdnapp.net.learning import HEARSAY, HOLD, Place, Station
+from sdnapp.net.fdb import HEARSAY, HOLD, Place, Station
 from sdnapp.net.state import State
 from sdnapp.net.step import step
 from tests.overlays import TWO_HOSTS, numbers, overlay, view_of

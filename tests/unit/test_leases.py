@@ -18,11 +18,11 @@ from flows.view import NeighborEntry
 from sdnapp.engine.messages import AddressSilent, Heard, Note, SourceSeen
 from sdnapp.frames import dhcp6
 from sdnapp.frames.packet import Ends, with_udp
-from sdnapp.net import addresses
-from sdnapp.net.addresses import AddressMemory, Binding, Claim, leased
+from sdnapp.net import neighbors
+from sdnapp.net.dhcp_snooping import LONGEST, Word, decode
 from sdnapp.net.events import BridgeFound, Seen, Sighting
-from sdnapp.net.hearing import Said, give_back, grant, hear, miss, recall
-from sdnapp.net.leases import LONGEST, Word, decode
+from sdnapp.net.neighbor_snooping import Said, give_back, grant, hear, miss, recall
+from sdnapp.net.neighbors import AddressMemory, Binding, Claim, leased
 from sdnapp.net.state import State
 from sdnapp.net.step import step
 from tests.overlays import numbers, overlay, view_of
@@ -215,7 +215,7 @@ def test_a_bridge_remembers_leases_and_what_it_forgot_is_forgotten() -> None:
 
 def test_leases_that_ended_unseen_make_room(monkeypatch: pytest.MonkeyPatch) -> None:
     """Their stations were not there, so no flow of theirs was either. There is an end to those that are."""
-    monkeypatch.setattr(addresses, "LEASES", 5)
+    monkeypatch.setattr(neighbors, "LEASES", 5)
     known = up().addresses
     for number in range(1, 8):
         known = leased(

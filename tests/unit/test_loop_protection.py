@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 
 from flows.compile import compile_bridge
 from flows.tables import Table
-from sdnapp.engine.loops import ALERT, FAST, MOST, SLOW, Probes
+from sdnapp.engine.loop_events import ALERT, FAST, MOST, SLOW, Probes
 from sdnapp.engine.messages import Elapsed, Emit, Heard, Note, ReleaseAsked
 from sdnapp.net.events import BridgeFound, Configured, LoopFound, LoopsAged, PortReleased, PortsLost
-from sdnapp.net.learning import Place
+from sdnapp.net.fdb import Place
 from sdnapp.net.loop_protection import LONGEST, NO_LOOPS, QUIET, Loops, Sender, Tokens, aged, found, released
 from sdnapp.net.model import Overlay
 from sdnapp.net.state import State

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from os_ken.lib.packet import icmpv6, igmp
 from os_ken.lib.packet.packet_utils import checksum
 
-from sdnapp.net.membership import LONGEST, Query, Report, decode
+from sdnapp.net.igmp_mld import LONGEST, Query, Report, decode
 from tests.groups import ROUTER, of_igmp, of_mld, query, report
 
 GROUP, GROUP6 = "239.1.2.3", "ff05::1:3"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from sdnapp.config import Invalid, parse
 from sdnapp.net.build import build
+from sdnapp.net.config_warnings import remarks
 from sdnapp.net.mesh import Tunnels, forms
 from sdnapp.net.model import Overlay
-from sdnapp.net.placement import remarks
 
 
 def text(hosts: int, *, changed: str = "", ports_at: str = "h{}") -> bytes:

@@ -10,7 +10,7 @@ from os_ken.lib.packet import ethernet, icmp, icmpv6, ipv4, ipv6, packet, udp
 
 from sdnapp.frames.packet import read
 from sdnapp.net.mtu import remarks, unfit, workload_mtus
-from sdnapp.net.toolarge import answer
+from sdnapp.net.packet_too_big import answer
 from tests.overlays import TWO_HOSTS, overlay
 
 JUMBO_HERE = TWO_HOSTS.replace("192.168.4.201}", "192.168.4.201, underlay_mtu: 9000}")

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from sdnapp.net.learning import Place
-from sdnapp.net.membership import LONGEST, Query, Report, mac_of
-from sdnapp.net.multicast import (
+from sdnapp.net.fdb import Place
+from sdnapp.net.igmp_mld import LONGEST, Query, Report, mac_of
+from sdnapp.net.multicast_snooping import (
     LAST_MEMBER,
     LISTENERS,
     MARGIN,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sdnapp.net.placement import remarks
+from sdnapp.net.config_warnings import remarks
 from tests.overlays import LEARNING, TWO_HOSTS, overlay
 
 DROPPING = LEARNING.replace("vni: 5010,", "vni: 5010, unknown_unicast: drop,")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from sdnapp.net.addresses import Claim
 from sdnapp.net.events import BridgeFound, GroupsHeard
-from sdnapp.net.hearing import Said, hear
-from sdnapp.net.membership import Family, Query
+from sdnapp.net.igmp_mld import Family, Query
+from sdnapp.net.neighbor_snooping import Said, hear
+from sdnapp.net.neighbors import Claim
 from sdnapp.net.state import State
 from sdnapp.net.step import step
 from tests.overlays import numbers, overlay

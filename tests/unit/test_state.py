@@ -18,7 +18,7 @@ from sdnapp.net.events import (
     Sighting,
     Silent,
 )
-from sdnapp.net.learning import Place
+from sdnapp.net.fdb import Place
 from sdnapp.net.state import State
 from sdnapp.net.step import step
 from tests.overlays import TWO_HOSTS, numbers, overlay, view_of

@@ -11,11 +11,11 @@ from flows.compile import compile_bridge
 from flows.tables import Table
 from flows.trace import Frame, trace
 from sdnapp.config_file import load
-from sdnapp.net.compare import differences
 from sdnapp.net.events import BridgeFound, Seen, Sighting
-from sdnapp.net.learning import Place
+from sdnapp.net.fdb import Place
 from sdnapp.net.model import Overlay
 from sdnapp.net.mtu import workload_mtus
+from sdnapp.net.overlay_diff import differences
 from sdnapp.net.state import State
 from sdnapp.net.step import step
 from sdnapp.provision.desired import desire

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from sdnapp.engine.messages import Note
 from sdnapp.engine.status import Alarm, port_names
-from sdnapp.net.learning import Place
+from sdnapp.net.fdb import Place
 from sdnapp.net.state import State
 
 

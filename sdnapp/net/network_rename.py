@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from sdnapp.net.dialect import Dialect
+from sdnapp.net.encap import Dialect
 from sdnapp.net.state import State
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from ipaddress import ip_address
 from typing import NamedTuple, TypeVar
 
-from sdnapp.net.learning import Place
+from sdnapp.net.fdb import Place
 
 Known = TypeVar("Known", bound=Sized)
 

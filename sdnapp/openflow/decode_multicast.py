@@ -10,7 +10,7 @@ from os_ken.ofproto import ofproto_v1_3_parser as parser
 from flows.match import Ingress
 from flows.registers import REGISTERS
 from sdnapp.net.events import GroupMemory
-from sdnapp.net.membership import Family
+from sdnapp.net.igmp_mld import Family
 from sdnapp.openflow.oxm import exact
 
 _CLONE = 42

@@ -10,7 +10,7 @@ from typing import Any
 from sdnapp.engine.messages import Effect, Elapsed, Later, Note
 from sdnapp.engine.status import Alarm, port_names
 from sdnapp.net.events import Eased, Thawed
-from sdnapp.net.learning import NOBODY, NONE_DENIED, Place
+from sdnapp.net.fdb import NOBODY, NONE_DENIED, Place
 from sdnapp.net.state import State
 
 EASE = 30.0

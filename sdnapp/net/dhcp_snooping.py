@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from sdnapp.frames import dhcp, dhcp6, packet
 from sdnapp.frames.packet import Address, Packet
-from sdnapp.net.addresses import Claim, claim
+from sdnapp.net.neighbors import Claim, claim
 
 LONGEST = 0xFFFF
 """Seconds, the most that a flow may be old (OpenFlow 1.3 §7.3.4.1): of a longer lease the first 18 hours."""

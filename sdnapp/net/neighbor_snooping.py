@@ -11,7 +11,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from ipaddress import ip_address
 
-from sdnapp.net.addresses import (
+from sdnapp.net.fdb import Place
+from sdnapp.net.neighbors import (
     Addresses,
     AddressMemory,
     Binding,
@@ -22,7 +23,6 @@ from sdnapp.net.addresses import (
     silent,
     told,
 )
-from sdnapp.net.learning import Place
 from sdnapp.net.state import State, place_at
 
 

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from sdnapp.engine.messages import Note
 from sdnapp.engine.status import MulticastStatus, port_names
-from sdnapp.net.learning import Place
-from sdnapp.net.multicast import Groups
+from sdnapp.net.fdb import Place
+from sdnapp.net.multicast_snooping import Groups
 from sdnapp.net.state import State
 
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import NamedTuple
 
-from sdnapp.net.learning import Place, with_same
-from sdnapp.net.membership import QUERY_INTERVAL, ROBUSTNESS, Family, Query, Report, mac_of
+from sdnapp.net.fdb import Place, with_same
+from sdnapp.net.igmp_mld import QUERY_INTERVAL, ROBUSTNESS, Family, Query, Report, mac_of
 
 MARGIN = 2.0
 """Added to the time that hosts may take to answer the first query."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sdnapp.frames import packet
-from sdnapp.net import dhcp, toolarge
+from sdnapp.net import dhcp, packet_too_big
 from sdnapp.net.model import Attachment, Port
 from sdnapp.net.state import State
 
@@ -49,4 +49,4 @@ def _served(state: State, port: Port, attachment: Attachment, data: bytes) -> dh
         served = dhcp.answer(client, asked)
         if served is not None:
             return served
-    return toolarge.answer(asked, network.mtu)
+    return packet_too_big.answer(asked, network.mtu)

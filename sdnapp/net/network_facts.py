@@ -11,11 +11,11 @@ from typing import NamedTuple
 
 from flows.view import AllowedAddressPair, Location, NeighborEntry
 from sdnapp.frames.packet import link_local_text
-from sdnapp.net.addresses import Binding
-from sdnapp.net.kept import Kept
-from sdnapp.net.learning import NOBODY, NONE_DENIED, Denied, Place, Station, Stations
+from sdnapp.net.fdb import NOBODY, NONE_DENIED, Denied, Place, Station, Stations
+from sdnapp.net.memo import Kept
 from sdnapp.net.model import Attachment, Network, Port
-from sdnapp.net.multicast import Known as Groups
+from sdnapp.net.multicast_snooping import Known as Groups
+from sdnapp.net.neighbors import Binding
 from sdnapp.net.state import State, addresses
 
 _NOTHING_BOUND: Mapping[str, Binding] = {}

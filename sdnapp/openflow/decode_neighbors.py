@@ -7,7 +7,7 @@ from typing import Any
 from os_ken.ofproto import ofproto_v1_3_parser as parser
 
 from flows.tables import Table
-from sdnapp.net.addresses import AddressMemory, Claim
+from sdnapp.net.neighbors import AddressMemory, Claim
 from sdnapp.openflow.oxm import exact
 
 _CLAIMS = (("arp_spa", "arp_sha"), ("ipv6_src", "ipv6_nd_sll"), ("ipv6_nd_target", "ipv6_nd_tll"))

@@ -1,6 +1,6 @@
 """Which dialect a bridge should have now: what it should hear and understand, and how to speak to each peer.
 
-``sdnapp.net.dialect`` tells what a dialect is, and why it changes as it does.
+``sdnapp.net.encap`` tells what a dialect is, and why it changes as it does.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from itertools import product
 
-from sdnapp.net.dialect import SILENT, Dialect, Way
+from sdnapp.net.encap import SILENT, Dialect, Way
 from sdnapp.net.model import Encapsulation, Host, Overlay
 from sdnapp.net.state import Ports, State
 

@@ -9,7 +9,7 @@ from sdnapp.engine.messages import Effect, Emit, Note
 from sdnapp.engine.status import Alarm, port_names
 from sdnapp.frames.packet import with_tag
 from sdnapp.net.events import Sighting
-from sdnapp.net.learning import Place
+from sdnapp.net.fdb import Place
 from sdnapp.net.loop_protection import QUIET, Sender, Tokens
 from sdnapp.net.model import Overlay, Port
 from sdnapp.net.state import State, place_at

@@ -8,6 +8,7 @@ from typing import Literal
 
 from flows.compile import compile_bridge
 from flows.flow import EMPTY, Flow, Program
+from sdnapp.net.encap_migration import dialect
 from sdnapp.net.events import BridgeFound
 from sdnapp.net.model import (
     Attachment,
@@ -26,7 +27,6 @@ from sdnapp.net.model import (
     Tunnel,
 )
 from sdnapp.net.project import project
-from sdnapp.net.speaking import dialect
 from sdnapp.net.state import State
 from sdnapp.net.step import step
 
