@@ -20,7 +20,7 @@ from sdnapp.net.build import build
 from sdnapp.net.model import Overlay
 
 _SETTLE, _SETTLE_COMPLETE = 0.05, 0.002
-"""Seconds without an event after which a burst of them is over: in doubt, and once the file is complete."""
+"""Seconds without an event that end a burst: for an open file, and for one that was closed or moved in."""
 
 # <sys/inotify.h>: modified, attributes, close after writing, moved from, moved to, created, deleted, and the
 # watched directory itself deleted or moved. What was modified and is not closed yet is half a file.
@@ -34,7 +34,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 class Loader:
-    """Loads a file again and again: what is the same as last time is not worked out again.
+    """Loader of a file that changes: unchanged parts are not computed again.
 
     ``text`` is what it held when it was last loaded and good. ``watch``, of the same file, is told of it.
     """
@@ -46,11 +46,11 @@ class Loader:
         self._known: CachedResults | None = None
 
     def load(self) -> Overlay:
-        """The overlay that the file describes; raises ``Invalid`` for whatever is wrong with it."""
+        """Load the overlay of the file; raises ``Invalid`` with all problems."""
         return self._understand(self._read())
 
     def load_aside(self) -> Overlay:
-        """The same in a thread of the operating system, so that the other hub threads go on meanwhile.
+        """Load in a native thread, so that green threads of the hub are not blocked.
 
         A file of 10,000 ports takes half a second. Waits in ``recv``, which eventlet makes green and which
         takes files of any number; ``select`` takes none from 1,024 on. ``os.open`` is green, too: in that
@@ -119,12 +119,12 @@ class ConfigSnapshot:
 
 
 def load(path: str | os.PathLike[str]) -> Overlay:
-    """The overlay that the file describes; raises ``Invalid`` for whatever is wrong with it."""
+    """Load the overlay of the file; raises ``Invalid`` with all problems."""
     return build(parse(read(path), _shown(path)))
 
 
 def read(path: str | os.PathLike[str]) -> bytes:
-    """The bytes of a regular file; raises ``Invalid`` where there is none, or too much of it."""
+    """Read a regular file; raises ``Invalid`` if it is missing or too large."""
     try:
         with open(path, "rb", opener=_open) as file:
             status = os.fstat(file.fileno())
@@ -138,7 +138,7 @@ def read(path: str | os.PathLike[str]) -> bytes:
 
 
 def unreadable(source: str, error: OSError) -> Invalid:
-    """The refusal of a file that the system does not let us read."""
+    """Error for a file that cannot be read."""
     return _refusal(source, (error.strerror or str(error)).lower(), "Check its path and permissions.")
 
 
@@ -155,7 +155,7 @@ def _shown(path: str | os.PathLike[str]) -> str:
 
 
 class Watch:
-    """Says when the content of a file has changed, however it was changed.
+    """Watch of a file by inotify: reports when its content has changed, in whatever way.
 
     It follows symbolic links, also where a link on the way is replaced (as Kubernetes does), and waits for
     what does not exist yet. Make the watch first and load the file afterwards; then no change is missed. To
@@ -229,7 +229,7 @@ class Watch:
         self.close()
 
     def _event(self, timeout: float | None) -> bool:
-        """Take in what there is. Which events it was does not matter, but for the time to wait for others."""
+        """Read pending events. Their kind decides only how long to wait for more."""
         if not select.select([self._fd], [], [], timeout)[0]:
             return False
         position, events, own = 0, os.read(self._fd, 65536), os.fsencode(os.path.basename(self._path))
@@ -250,7 +250,7 @@ class Watch:
         return self._held()[1]
 
     def _held(self) -> tuple[bytes | Invalid, bytes]:
-        """What the file holds, or why it cannot be read; and what tells that from anything else."""
+        """Content of the file, or the error of reading it; and a digest of either."""
         try:
             data = read(self._given)
         except Invalid as error:

@@ -1,4 +1,4 @@
-"""Text to ``Config``: all problems at once, each with its line; behind ``parse`` nobody checks again."""
+"""Parser and validator of configuration files: all problems at once, each with its line."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from sdnapp.config.validate import Declared, findings, validate_incremental
 __all__ = ["Config", "Invalid", "Problem", "ResultCache", "parse"]
 
 _ENTRY = {"overlay": 2, "controller": 2, "tenants": 4, "hosts": 2, "ports": 2, "peers": 2}
-"""How deep, in each section, the things lie that can be left out while the rest is checked."""
+"""By section: depth of the entries that can be skipped while the rest is validated."""
 
 _CONTENT: Mapping[str, TypeAdapter[Any]] = {
     "tenants": TypeAdapter(dict[Name, Tenant]),
@@ -28,11 +28,11 @@ _CONTENT: Mapping[str, TypeAdapter[Any]] = {
     "ports": TypeAdapter(dict[Name, Port]),
     "peers": TypeAdapter(dict[Name, Peer]),
 }
-"""The sections of things that have names."""
+"""Validators of the sections whose entries are named."""
 
 
 def parse(data: bytes, source: str, results: ResultCache | None = None, *, former: bool = False) -> Config:
-    """The configuration in ``data``; ``source`` is what messages call the file.
+    """Parse and validate ``data``; ``source`` is the name of the file in messages.
 
     Raises ``Invalid`` with the problems of the file, and never anything else. ``results`` changes nothing but
     the time that it takes. ``former``: accept keys of earlier versions.
@@ -58,7 +58,7 @@ def parse(data: bytes, source: str, results: ResultCache | None = None, *, forme
 
 
 def _plain(text: str, results: ResultCache) -> Config | None:
-    """The configuration that a plain file is in which nothing is wrong; None where that takes more to say."""
+    """Fast path: the configuration of a valid file without anchors; None if the full parser is needed."""
     try:
         values = fast_parse.read(text, _understood, results)
         if values is None or values.get("ports") is None:
@@ -71,7 +71,7 @@ def _plain(text: str, results: ResultCache) -> Config | None:
 
 
 def _understood(path: tuple[str, ...], name: str, value: Any) -> Any:
-    """What is named in a section, or a whole section. Raises ``ValidationError``."""
+    """Validate an entry of a section, or a whole section. Raises ``ValidationError``."""
     if path:
         return _CONTENT[path[0]].validate_python({name: value})[name] if path[0] in _CONTENT else value
     return _CONTENT[name].validate_python(value) if name in _CONTENT and value is not None else value
@@ -82,7 +82,7 @@ def _without_ports(values: dict[str, Any]) -> Config:
 
 
 def _sound_part(values: Any, broken: Iterable[Path]) -> Config | None:
-    """What remains without the broken entries, so that it can be checked too; None if too little does."""
+    """The configuration without its invalid entries, for further checks; None if too little remains."""
     values = _copied(values, max(_ENTRY.values()))
     for path in broken:
         depth = _ENTRY.get(str(path[0]), 1) if path else 1

@@ -1,4 +1,4 @@
-"""Which of its networks an address of a port belongs to, and which addresses a port cannot have."""
+"""Assignment of port addresses to networks, and checks of addresses."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sdnapp.config.schema import Config, Network, Port
 
 @dataclass(frozen=True, slots=True)
 class Mismatch:
-    """Why an address is none of a network, and what to do about it."""
+    """Reason why an address is not in a network, and the remedy."""
 
     reason: str
     remedy: str
@@ -22,7 +22,7 @@ class Mismatch:
 def network_candidates(
     address: Written, port: Port, networks: Mapping[str, Network]
 ) -> dict[str, Mismatch | None]:
-    """For each network of ``port``, by path: why ``address`` is not of it, None where it can be.
+    """By network of ``port``: the mismatch of ``address`` with its subnets, or None if it fits.
 
     A port of one network may have any address where the network has no subnet; on a trunk of several, only
     a subnet tells whose address it is.
@@ -72,7 +72,7 @@ _Home = tuple[str, IPv4Address | IPv6Address]
 def _looked_at(
     name: str, port: Port, networks: Mapping[str, Network]
 ) -> tuple[tuple[_Home | None, tuple[Finding, ...]], ...]:
-    """For each address of a port where it belongs, and what is wrong with it whoever else there is."""
+    """Network of each address of a port, and findings that do not depend on other ports."""
     found: list[tuple[_Home | None, tuple[Finding, ...]]] = []
     for i, address in enumerate(port.address):
         where, doubts = ("ports", name, "address", i), network_candidates(address, port, networks)

@@ -1,4 +1,4 @@
-"""What a file came to, piece by piece, so that of the next one only what differs is worked out."""
+"""Cache of results between two readings of a file: only changed parts are computed again."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ _Item = TypeVar("_Item", bound=Hashable)
 _Made = TypeVar("_Made")
 
 CachedResults = Mapping[Hashable, tuple[Any, Any, Any]]
-"""By what makes it, and its name: what was given, what was made of it, and the results of its parts."""
+"""By function and name: arguments, result, and cached results of the parts."""
 _NOTHING = None, None, None
 
 
 class ResultCache:
-    """What one reading makes; ``known`` is what an earlier one made. Nothing else is kept.
+    """Results of one reading; ``known``: those of the previous one. Older results are dropped.
 
     What makes things is a pure function; a name tells apart what it makes. Dicts are equal whatever the order
     of their keys, so what is made should not depend on it.
@@ -28,7 +28,7 @@ class ResultCache:
     def of(
         self, name: Hashable, make: Callable[_Given, _Made], /, *given: _Given.args, **named: _Given.kwargs
     ) -> _Made:
-        """What ``make`` makes of what is given: the very same as before where that is equal."""
+        """Call ``make``, or return the identical previous result if the arguments are equal."""
         asked, (before, made, _) = (given, named), self._known.get((make, name), _NOTHING)
         if before != asked:
             made = make(*given, **named)
@@ -43,7 +43,7 @@ class ResultCache:
         *given: _Given.args,
         **named: _Given.kwargs,
     ) -> _Made:
-        """The same of a whole whose parts have results of their own, asked for where the whole differs."""
+        """Call ``make``, which caches results of its parts, if the arguments differ."""
         asked, (before, made, known) = (given, named), self._known.get((make, name), _NOTHING)
         if before != asked:
             results = ResultCache(known)
@@ -60,7 +60,7 @@ class ResultCache:
         *given: _Given.args,
         **named: _Given.kwargs,
     ) -> list[_Made]:
-        """What ``make`` makes of each item and of what else is given: quick where the items are many."""
+        """Call ``make`` for each item with the further arguments; fast for many items."""
         asked, (before, known, _) = (given, named), self._known.get((make, name), _NOTHING)
         if before != asked:
             known = {}

@@ -1,4 +1,4 @@
-"""The devices that ports become on a host, their names and MAC addresses, and what must not collide."""
+"""Devices of ports: names, MAC addresses and checks for duplicates."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def device_of(name: str, port: Port) -> str:
 
 
 def mac_findings(config: Config) -> Iterator[Finding]:
-    """MAC addresses that are taken."""
+    """Duplicate MAC addresses."""
     macs = (
         ((path, mac), name, ("ports", name, "mac"))
         for name, port in config.ports.items()
@@ -40,7 +40,7 @@ def mac_findings(config: Config) -> Iterator[Finding]:
 
 
 def reserved_names(config: Config) -> dict[str, str]:
-    """The names that no interface of the file may have on any host, and by what they are taken."""
+    """Reserved interface names, each with what reserves it."""
     tunnels = {names.tunnel_interface(kind, host): host for kind in in_use(config) for host in config.hosts}
     tunnels |= external_vteps.tunnels(config)
     everywhere = {tunnel: f"the tunnel to {far}" for tunnel, far in tunnels.items()}
@@ -48,7 +48,7 @@ def reserved_names(config: Config) -> dict[str, str]:
 
 
 def bridge_findings(everywhere: Mapping[str, str], config: Config) -> Iterator[Finding]:
-    """Bridges and uplinks whose names are taken."""
+    """Duplicate or reserved names of bridges and uplinks."""
     for name, host in config.hosts.items():
         same = f"the bridge of {name}" if host.uplink == host.bridge else None
         for role, interface, other in (("bridge", host.bridge, None), ("uplink", host.uplink or "", same)):
@@ -58,7 +58,7 @@ def bridge_findings(everywhere: Mapping[str, str], config: Config) -> Iterator[F
 
 
 def device_findings(everywhere: Mapping[str, str], config: Config) -> Iterator[Finding]:
-    """Names of what ports become on their hosts that are taken, or cannot be."""
+    """Duplicate, reserved or invalid names of interfaces and devices."""
     yield from _interfaces(everywhere, config)
     yield from _namespaces(config)
     yield from _iface_ids(config)
@@ -110,7 +110,7 @@ def _namespaces(config: Config) -> Iterator[Finding]:
 
 
 def iface_id_of(name: str, port: Port) -> str:
-    """The ``iface-id`` by which a bound port is found."""
+    """The ``iface-id`` of a port that is bound by it."""
     return port.iface_id or name
 
 
@@ -146,7 +146,7 @@ def _iface_ids(config: Config) -> Iterator[Finding]:
 
 
 def dhcp_client_findings(config: Config) -> Iterator[Finding]:
-    """Ports whose workloads ask by DHCP: sdnapp has their device, and somebody answers them."""
+    """Ports with ``addressing: dhcp``: sdnapp must own the device, and a network needs a DHCP server."""
     asking = [(name, port) for name, port in config.ports.items() if port.addressing == "dhcp"]
     if not asking:
         return

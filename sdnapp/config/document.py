@@ -1,4 +1,4 @@
-"""YAML text to plain values that remember where they stand.
+"""YAML parser: plain values with their line and column.
 
 Every scalar stays the text that was written, or None where nothing was: what is a number and what is an
 address, the schema decides, so that ``mac: 02:00:00:00:00:01`` and a network named ``on`` need no quotes.
@@ -25,11 +25,11 @@ from yaml.events import (
 from sdnapp.config.problem import LIMIT, Finding, Invalid, Problem, dotted, shown
 
 MAX_BYTES = 10_000_000
-"""What a file may hold; 50,000 ports need about 4 MB."""
+"""Maximum size of a file, in bytes; 50,000 ports need about 4 MB."""
 
 MAX_DEPTH = 32
 MAX_VALUES = 500_000
-"""Values in a file, counting what aliases repeat; a port has about five."""
+"""Maximum number of values in a file, repetitions by aliases included; a port has about five."""
 
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -83,7 +83,7 @@ def read(text: str, source: str) -> Document:
 
 
 def part(text: str, depth: int) -> tuple[Any, int] | None:
-    """What a part of a file says that lies so deep, and how many values that is.
+    """Values of a part of a file at this depth, and their number.
 
     None if it cannot be read, or might mean something else where it stands: there are anchors, or problems.
     """
@@ -96,13 +96,13 @@ def part(text: str, depth: int) -> tuple[Any, int] | None:
 
 
 def too_big(source: str) -> Invalid:
-    """The refusal of a file of more than ``MAX_BYTES``."""
+    """Error for a file of more than ``MAX_BYTES``."""
     message = f"the file is larger than {MAX_BYTES // 1_000_000} MB"
     return Invalid([Problem(source, 1, 1, "", message, "Is this the right file?")])
 
 
 def decode(data: bytes, source: str) -> str:
-    """The text of a file; raises ``Invalid`` if it is none, or too much."""
+    """Decode a file; raises ``Invalid`` if it is not UTF-8 text or too large."""
     if len(data) > MAX_BYTES:
         raise too_big(source)
 
@@ -124,7 +124,7 @@ def decode(data: bytes, source: str) -> str:
 
 
 class _Reader:
-    """One pass over the parser's events, which come one at a time, so that a bound met early stays cheap."""
+    """Reader of parser events, one at a time, so that limits apply before memory is spent."""
 
     def __init__(self, text: str, source: str, depth: int = 0) -> None:
         self.text = text
@@ -150,7 +150,7 @@ class _Reader:
         return Document(self.source, values, lambda: places, tuple(self.problems))
 
     def value(self, event: Any, key: Any) -> tuple[Any, Places]:
-        """What begins with this event, behind the key at this mark."""
+        """The value that begins with this event; ``key``: mark of its key."""
         kind = type(event)
         if kind is AliasEvent:
             return self.alias(event, key)

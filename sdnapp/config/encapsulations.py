@@ -1,4 +1,4 @@
-"""What frames are wrapped in between each pair of hosts, and where the two ends disagree."""
+"""Encapsulation of each pair of hosts, and checks that both ends agree."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sdnapp.config.schema import Config, Host
 
 
 def between(hosts: Mapping[str, Host], usual: s.Encapsulation, host: str, peer: str) -> s.Encapsulation:
-    """The same from either end: what one of them says of the other, or of all its tunnels; else the usual."""
+    """Encapsulation of a pair, symmetric: the setting for the peer, else for all peers, else the default."""
     here, there = hosts[host].encapsulation, hosts[peer].encapsulation
     if not here and not there:
         return usual
@@ -20,13 +20,13 @@ def between(hosts: Mapping[str, Host], usual: s.Encapsulation, host: str, peer: 
 
 
 def in_use(config: Config) -> frozenset[s.Encapsulation]:
-    """All that the tunnels between hosts may be of."""
+    """Encapsulations in use between hosts."""
     said = (kind for host in config.hosts.values() for kind in host.encapsulation.values())
     return frozenset({config.overlay.encapsulation, *said})
 
 
 def encapsulation_findings(config: Config) -> Iterator[Finding]:
-    """Pairs of hosts whose ends say different things, and UDP ports that nobody or two would listen at."""
+    """Pairs of hosts with contradictory settings, and UDP ports that are unused or used twice."""
     kinds = in_use(config)
     if config.overlay.dst_port is not None and kinds == {"gre"}:
         yield Finding(("overlay", "dst_port"), "GRE has no ports", "Remove it, or use vxlan or geneve.")
@@ -46,7 +46,7 @@ def encapsulation_findings(config: Config) -> Iterator[Finding]:
 
 
 def _undecided(config: Config) -> Iterator[Finding]:
-    """Hosts that share a network, each with an encapsulation of its own and no word about this pair."""
+    """Hosts that share a network and have different defaults without a setting for this pair."""
     by_kind: dict[str, list[str]] = {}
     for name, host in config.hosts.items():
         if s.ALL_HOSTS in host.encapsulation:

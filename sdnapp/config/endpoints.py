@@ -1,4 +1,4 @@
-"""Where the controller listens: endpoints that go together, and REST that not just anyone may use."""
+"""Checks of the controller's endpoints and of access to REST."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def endpoint_findings(config: Config) -> Iterator[Finding]:
 
 
 def rest_findings(config: Config) -> Iterator[Finding]:
-    """REST on a port that is taken, or open to the network without authentication or encryption."""
+    """REST on a port in use, or reachable from the network without authentication or encryption."""
     controller, where = config.controller, ("controller", "rest")
     rest = controller.rest
     if any(endpoint.port == rest.port for endpoint in controller.listen):
@@ -59,7 +59,7 @@ def rest_findings(config: Config) -> Iterator[Finding]:
 
 
 def _collide(one: Endpoint, other: Endpoint) -> bool:
-    """Whether both cannot be listened on at once."""
+    """Whether the two addresses cannot be bound at the same time."""
     if one.port != other.port:
         return False
     return one.address == other.address or one.address.is_unspecified or other.address.is_unspecified

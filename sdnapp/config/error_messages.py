@@ -1,4 +1,4 @@
-"""What validation found, in sentences: which key, what is wrong with it, what would be right."""
+"""Messages of validation errors: key, error and remedy."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _WITHIN: Mapping[Path, type[BaseModel]] = {
     ("controller", "tls"): ControllerTls,
     ("controller", "bridge_tls"): BridgeTls,
 }
-"""Sections within sections, by path."""
+"""Nested sections by path."""
 
 _SHORT = 100
 """Characters of a key and value that a remedy quotes."""
@@ -46,7 +46,7 @@ _SECTIONS: Mapping[str, type[BaseModel]] = {
 
 
 def finding(error: ErrorDetails) -> Finding:
-    """One error of pydantic as a sentence and a remedy."""
+    """Finding with message and remedy for an error of pydantic."""
     path, wrong = error["loc"], error["input"]
     bad_key = path[-1] == "[key]" if path else False
     if bad_key:
@@ -97,7 +97,7 @@ def _keys(path: Path) -> str:
 
 
 def _flow(value: Any) -> str:
-    """A value as one writes it in YAML, on one line."""
+    """Format a value as YAML on one line."""
     if isinstance(value, dict):
         return "{" + ", ".join(f"{key}: {_flow(item)}" for key, item in value.items()) + "}"
     if isinstance(value, list):

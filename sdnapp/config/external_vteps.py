@@ -1,4 +1,4 @@
-"""Tunnels of strangers (``peers``): their names, and what would make them ambiguous or a loop."""
+"""Tunnels to external VTEPs (``peers``): names, and checks for ambiguities and loops."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from sdnapp.config.schema import Config, Peer, Settings
 
 
 def encapsulation_of(settings: Settings, peer: Peer) -> s.Encapsulation:
-    """What the stranger's tunnel wraps frames in."""
+    """Encapsulation of the tunnel to an external VTEP."""
     return peer.encapsulation or settings.encapsulation
 
 
 def tunnels(config: Config) -> dict[str, str]:
-    """The name of each stranger, by that of the tunnel that leads to it."""
+    """Names of external VTEPs by the interface of their tunnel."""
     return {
         names.tunnel_interface(encapsulation_of(config.overlay, peer), name): name
         for name, peer in config.peers.items()
@@ -24,7 +24,7 @@ def tunnels(config: Config) -> dict[str, str]:
 
 
 def external_vtep_findings(config: Config) -> Iterator[Finding]:
-    """Strangers that are no strangers, that cannot be told apart, or that would close a circle."""
+    """External VTEPs that are hosts of the file, that are ambiguous, or that would form a loop."""
     yield from _names(config)
     yield from _ends(config)
     yield from _loops(config)
@@ -78,7 +78,7 @@ def _ends(config: Config) -> Iterator[Finding]:
 
 
 def _loops(config: Config) -> Iterator[Finding]:
-    """A stranger that learns like any switch sends what came in by one tunnel out by the other."""
+    """An external VTEP forwards between its tunnels like any switch: two tunnels form a loop."""
     carried = (
         ((peer.vtep, path), name, ("peers", name))
         for name, peer in config.peers.items()
@@ -86,7 +86,7 @@ def _loops(config: Config) -> Iterator[Finding]:
     )
     for (vtep, network), first, where in duplicates(carried):
         message = f"{network} leads to {vtep} already, by {first}: its frames would run in a circle"
-        yield Finding(where, message, "Give a network one tunnel to a stranger.", key=True)
+        yield Finding(where, message, "Give a network one tunnel to an external VTEP.", key=True)
 
 
 def _ways(where: tuple[str, str], peer: Peer, kind: str) -> Iterator[Finding]:

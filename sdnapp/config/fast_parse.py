@@ -1,4 +1,4 @@
-"""What of a file was read before: its entries, by their text.
+"""Incremental parser: entries are cached by their text.
 
 A large file is mostly block mappings whose entries are a line or some lines each. An entry that is written
 as it was before means what it meant before, wherever it stands, so that reading a file again takes time for
@@ -23,12 +23,12 @@ _HEAD = re.compile(rf"{_NAME}: *(?:#.*)?")
 _NOTHING = re.compile(r"(?: *(?:#.*)?\n)*")
 """Blank lines and comments."""
 _ODD_BREAKS = "\r\x85\u2028\u2029"
-"""What ends a line in YAML 1.1 (section 5.4), and is easily overlooked."""
+"""Line breaks of YAML 1.1 (section 5.4) beside the line feed."""
 
 Understand = Callable[[tuple[str, ...], str, Any], Any]
-"""What an entry means, of the path of the mapping that it is in, its key and its value."""
+"""Interpreter of an entry: path of its mapping, key and value."""
 _Entry = tuple[str, Any, int]
-"""Its key, what it means, and how many values it is."""
+"""Key, interpreted value and number of values."""
 
 
 def read(text: str, understand: Understand, results: ResultCache) -> dict[str, Any] | None:
@@ -64,7 +64,7 @@ def _split(text: str, *, inside: bool) -> list[str]:
 
 
 def _entry(text: str, path: tuple[str, ...], understand: Understand) -> _Entry | None:
-    """None if it may mean something else than its lines seem to say."""
+    """Parse an entry; None if its lines alone do not define its meaning."""
     found, key = document.part(text, len(path)), _KEY.match(text)
     if found is None or key is None or not isinstance(found[0], dict) or [*found[0]] != [key[1]]:
         return None

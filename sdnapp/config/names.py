@@ -1,4 +1,4 @@
-"""Everything that the file does not say and that all must agree upon, derived from names alone.
+"""Identifiers derived from names: datapath ids, MAC addresses, port numbers, interface names.
 
 The same name gives the same result on every machine and in every version: running overlays depend on it.
 """
@@ -14,15 +14,15 @@ MAX_INTERFACE = 15
 """Characters in the name of a Linux network device (IFNAMSIZ less the closing zero)."""
 
 PORT_NUMBERS = range(32768, 60160)
-"""OpenFlow port numbers requested for ports. Nobody gets one of these who did not ask for it: of itself, Open
+"""OpenFlow port numbers requested for ports. An interface without a request never gets one of these: Open
 vSwitch gives numbers up to 32767 (ovs-vswitchd.conf.db(5), Interface, OpenFlow Port Number).
 """
 TUNNEL_NUMBERS = range(60160, 65280)
-"""And for tunnels; Open vSwitch takes requests up to 65279."""
+"""Port numbers for tunnels; Open vSwitch takes requests up to 65279."""
 
 
 METER_NUMBERS = range(256, 65536)
-"""And for the meters of ports, above those of networks; the userspace datapath has no larger ones."""
+"""Meter ids of ports, above those of networks; the userspace datapath has no larger ones."""
 
 
 @lru_cache(maxsize=2**16)  # a controller asks for the same ones with every change of the file
@@ -32,13 +32,13 @@ def _digest(purpose: str, name: str, size: int) -> int:
 
 
 def datapath_id(host: str) -> int:
-    """48 bits for a host's bridge, never zero."""
+    """Datapath id of a host's bridge: 48 bits, never zero."""
     return _digest("datapath id", host, 6) or 1
 
 
 @lru_cache(maxsize=65536)
 def mac(port: str) -> str:
-    """A locally administered unicast address for a port."""
+    """MAC address of a port: locally administered, unicast."""
     return "02:" + _digest("mac", port, 5).to_bytes(5, "big").hex(":")
 
 
@@ -52,28 +52,28 @@ _NOTE = re.compile(r"([bm])([0-9a-f]{4})([0-9a-f]{10})")
 
 
 def iface_id_hash(iface_id: str) -> int:
-    """40 bits that stand for an ``iface-id`` where there is no room for it."""
+    """Hash of an ``iface-id``: 40 bits, for names of ports that encode it."""
     return _digest("iface-id", iface_id, 5)
 
 
 def iface_id_port_names(ofport: int, interface: str, iface_id: str) -> tuple[str, str]:
-    """The names of the two ports that tell a controller which ``iface-id`` this interface has.
+    """Names of the pair of patch ports that encode the ``iface-id`` of an interface.
 
     OpenFlow shows a port's number and name and nothing else of OVSDB, so the names say it: ``b``, the number
     of the interface in hexadecimal, and the identity of the ``iface-id``, mixed with that of the interface's
-    name so that whoever takes over the number does not take over the note. The second is its counterpart.
+    name, so that an interface that reuses the number does not inherit it. The second is the peer port.
     """
     said = f"{ofport:04x}{iface_id_hash(iface_id) ^ _mixed(interface):010x}"
     return f"b{said}", f"m{said}"
 
 
 def is_iface_id_port(name: str) -> bool:
-    """Whether a port of this name is a note or the counterpart of one."""
+    """Whether a port of this name encodes an ``iface-id``, or is the peer of one that does."""
     return _NOTE.fullmatch(name) is not None
 
 
 def decode_iface_ids(numbers: Mapping[str, int]) -> dict[str, int]:
-    """The identities of interfaces, out of the ports of a bridge; an interface with two has none."""
+    """Hashes of ``iface-id`` by interface, decoded from port names; ambiguous ones are left out."""
     interfaces = {number: name for name, number in numbers.items()}
     found: dict[str, set[int]] = {}
     for name in numbers:
@@ -89,7 +89,7 @@ def _mixed(interface: str) -> int:
 
 
 def ofports(names: Iterable[str], numbers: range) -> dict[str, int]:
-    """A number for each name: its digest, or the next free one where two meet, in the order of the names.
+    """Port number for each name: its digest, or the next free number after a collision, in name order.
 
     Adding a name moves another only where their digests are neighbours. Raises ValueError if there are
     more names than numbers.

@@ -33,7 +33,7 @@ def port_security_findings(config: Config) -> Iterator[Finding]:
 
 
 def _unaddressed(port: Port, networks: Mapping[str, Network]) -> list[str]:
-    """The port's networks in which the file gives it no address."""
+    """Networks of a port in which it has no address."""
     found = {
         path
         for address in port.address

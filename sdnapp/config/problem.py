@@ -1,4 +1,4 @@
-"""What can be wrong with a file, in words a person can act upon.
+"""Findings and problems of a file, each with a remedy.
 
 A ``Finding`` knows a place in the document; a ``Problem`` knows the line and column as well. Nothing here
 knows YAML or the schema.
@@ -19,14 +19,14 @@ Path = tuple[str | int, ...]
 _Key = TypeVar("_Key", bound=Hashable)
 
 LIMIT = 200
-"""Problems reported for one file: more than anyone reads, and a bound on the work a hostile file causes."""
+"""Maximum number of problems reported for a file, which bounds the work for a hostile one."""
 MANY = 50
-"""Words that are compared letter by letter with an unknown one; of more, those that share most pairs."""
+"""Maximum number of candidates for a suggestion; of more, those that share most letter pairs."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What is wrong at ``path``; ``key``: with the key itself rather than with its value."""
+    """Error at ``path``; ``key``: in the key itself, not in its value."""
 
     path: Path
     message: str
@@ -36,7 +36,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True, order=True)
 class Problem:
-    """One thing to mend. Lines and columns count from 1; ``path`` is empty for the file as a whole."""
+    """Error with its position. Lines and columns count from 1; ``path`` is empty for the whole file."""
 
     source: str
     line: int
@@ -51,7 +51,7 @@ class Problem:
 
 
 class Invalid(Exception):
-    """A file that means nothing; ``problems`` are in the order of the file, at most ``LIMIT`` of them."""
+    """Invalid file; ``problems`` in the order of the file, at most ``LIMIT``."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:
         self.problems = tuple(sorted(problems))[:LIMIT]
@@ -59,7 +59,7 @@ class Invalid(Exception):
 
 
 def shown(value: object) -> str:
-    """``value`` as messages quote it: short, on one line, without control characters."""
+    """Quote ``value`` for a message: short, on one line, without control characters."""
     if value is None or value == "":
         return "nothing"
     if isinstance(value, dict):
@@ -71,7 +71,7 @@ def shown(value: object) -> str:
 
 
 def dotted(path: Path) -> str:
-    """``ports.red1.address[1]``: how messages write a path."""
+    """Format a path for messages: ``ports.red1.address[1]``."""
     text = ""
     for step in path:
         if isinstance(step, int):
@@ -83,7 +83,7 @@ def dotted(path: Path) -> str:
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
-    """The known word that ``word`` was probably meant to be."""
+    """Closest known word to ``word``, for a suggestion."""
     word, known = word[:100], tuple(known)
     if len(known) > MANY:
         near = Counter(chain.from_iterable(_having(frozenset(known)).get(pair, ()) for pair in _pairs(word)))
@@ -93,7 +93,7 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
 
 @lru_cache(maxsize=4)  # a file with one wrong name often has it in many places
 def _having(known: frozenset[str]) -> dict[str, list[str]]:
-    """The words that have each pair of neighbouring characters."""
+    """Words by each pair of adjacent characters."""
     having: dict[str, list[str]] = {}
     for word in sorted(known):
         for pair in _pairs(word):
@@ -106,13 +106,13 @@ def _pairs(word: str) -> set[str]:
 
 
 def join_or(words: Iterable[str]) -> str:
-    """``a, b or c``."""
+    """Join words: ``a, b or c``."""
     *head, last = words
     return f"{', '.join(head)} or {last}" if head else last
 
 
 def duplicates(items: Iterable[tuple[_Key, str, Path]]) -> Iterator[tuple[_Key, str, Path]]:
-    """For each key seen before: the key, who had it first, and where it is now."""
+    """For each duplicate key: the key, its first owner, and the path of the duplicate."""
     first: dict[_Key, str] = {}
     for key, owner, path in items:
         if key in first:

@@ -1,4 +1,4 @@
-"""The configuration reference, written by the schema itself, for the README."""
+"""Configuration reference for the README, generated from the schema."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def _row(key: str, field: Mapping[str, Any], required: bool) -> str:
 
 
 def _kind(field: Mapping[str, Any]) -> str:
-    """What a value looks like, in words."""
+    """Description of the values of a field."""
     match field:
         case {"enum": words}:
             return ", ".join(f"`{word}`" for word in words)

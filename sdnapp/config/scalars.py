@@ -1,4 +1,4 @@
-"""The values that a configuration file is made of: numbers, words and names, and how each is written.
+"""Scalar types of configuration files: numbers, words and names, and their syntax.
 
 Each is a type for pydantic: it reads the text as written, says in words what is wrong with it, and
 describes itself in JSON Schema. What a value refers to is checked elsewhere.
@@ -89,7 +89,7 @@ Encapsulation = Annotated[
     WithJsonSchema({"enum": [*ENCAPSULATIONS]}),
 ]
 ALL_HOSTS = "*"
-"""Stands for all peers where a host gives one encapsulation for all of its tunnels."""
+"""Key for all other hosts in an encapsulation by host."""
 
 Encapsulations = Annotated[
     dict[str, Encapsulation],
@@ -143,7 +143,7 @@ Addressing = Annotated[
 
 
 def _switched(text: str, usual: int, numbers: range) -> int | None:
-    """One of the numbers; the usual one for true, 0 for false."""
+    """Number within the range; the default for true, 0 for false."""
     if text in {"true", "false"}:
         return usual if text == "true" else 0
     number = int(text) if NUMBER.fullmatch(text) and text.isdecimal() else 0
@@ -151,7 +151,7 @@ def _switched(text: str, usual: int, numbers: range) -> int | None:
 
 
 def _switch_or(numbers: range) -> WithJsonSchema:
-    """The JSON Schema of that."""
+    """JSON Schema of a boolean or a number."""
     least, most = numbers[0], numbers[-1]
     number = {"type": "integer", "minimum": least, "maximum": most}
     return WithJsonSchema(
@@ -160,7 +160,7 @@ def _switch_or(numbers: range) -> WithJsonSchema:
 
 
 BFD_INTERVAL = 1000
-"""Milliseconds, where the file names no number."""
+"""Default, in milliseconds."""
 _INTERVALS = range(100, 60_001)
 
 Bfd = Annotated[
@@ -174,7 +174,7 @@ Bfd = Annotated[
 ]
 
 LOOP_HOLD = 60
-"""Seconds, where the file names no number."""
+"""Default, in seconds."""
 _HOLDS = range(1, 961)
 
 LoopHold = Annotated[

@@ -1,4 +1,4 @@
-"""What a configuration file may hold: each key with its type, its default and its meaning.
+"""Schema of configuration files: keys with type, default and description.
 
 These descriptions are the JSON Schema for editors and the reference in the README as well.
 """
@@ -17,7 +17,7 @@ from sdnapp.config.validators import invalid
 
 
 class Section(BaseModel):
-    """A mapping with known keys. A key with nothing behind it counts as left out where it may be."""
+    """Mapping with known keys. An optional key without a value counts as absent."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -49,10 +49,10 @@ class DuplicateMacDetection(Section):
 
 
 class Settings(Section):
-    """How frames travel between hosts."""
+    """Tunnels between hosts, and learning."""
 
     encapsulation: s.Encapsulation = Field(
-        default="vxlan", description="What frames are wrapped in between hosts."
+        default="vxlan", description="Encapsulation of frames between hosts."
     )
     dst_port: s.UdpPort | None = Field(
         default=None,
@@ -66,20 +66,20 @@ class Settings(Section):
     csum: s.Boolean | None = Field(
         default=None,
         description="Checksum in the outer UDP or GRE header. Default: true for vxlan and geneve over IPv6, "
-        "where UDP wants one (RFC 8200, section 8.1); otherwise false. GRE spends 4 bytes on it.",
+        "where UDP requires one (RFC 8200, section 8.1); otherwise false. GRE spends 4 bytes on it.",
     )
     datapath: s.Datapath = Field(
         default="auto",
         description="`system` (kernel), `netdev` (userspace), or `auto`: the kernel where it has the module.",
     )
     mac_age: s.Seconds = Field(
-        default=300, description="Seconds of silence after which a learned MAC address is forgotten."
+        default=300, description="Seconds without frames after which a learned MAC address expires."
     )
     bfd: s.Bfd | None = Field(
         default=None,
-        description="Whether the ends of each tunnel watch each other (BFD, RFC 5880): `true` for a packet "
-        "every 1000 ms, or every how many ms. A peer of which three are missing is down, and nothing is "
-        "flooded to it; so it is while only one end watches. Default: `false`.",
+        description="Whether tunnels are monitored by BFD (RFC 5880): `true` for an interval of 1000 ms, or "
+        "the interval in ms. A tunnel is down after three lost packets, and while only one end runs BFD; "
+        "nothing is flooded to it. Default: `false`.",
         examples=[300],
     )
     dscp: s.Dscp = Field(
@@ -128,7 +128,7 @@ class BridgeTls(Section):
 
 
 class Controller(Section):
-    """Where the controller listens and where bridges find it."""
+    """Addresses where the controller listens and where bridges connect."""
 
     listen: inet.Listen = Field(
         default=(),
@@ -182,14 +182,14 @@ class Controller(Section):
 
 
 class Dhcp(Section):
-    """What is told to workloads that ask by DHCP or DHCPv6, besides their port's addresses and name."""
+    """Options of DHCP and DHCPv6 replies, beside the addresses and name of the port."""
 
     router: inet.Ipv4 | None = Field(
         default=None, description="The IPv4 default router. IPv6 routers announce themselves."
     )
     dns: inet.Servers = Field(default=(), description="Name servers.", examples=["10.1.1.53"])
     domain: s.Domain | None = Field(default=None, description="The domain of the workloads' names.")
-    lease: s.Lease = Field(default=3600, description="Seconds for which an answer is good.")
+    lease: s.Lease = Field(default=3600, description="Lease time in seconds.")
 
 
 _SWITCH: dict[str, dict[str, Any] | None] = {"true": {}, "false": None}
@@ -226,23 +226,23 @@ class Network(Section):
     )
     multicast: s.Multicast = Field(
         default="snoop",
-        description="`snoop`: where a router asks who listens, by IGMP or MLD, a group goes to listeners and "
-        "routers alone. `flood`: everywhere.",
+        description="`snoop`: IGMP and MLD snooping (RFC 4541): with a querier, a group is sent "
+        "to its members and to routers only. `flood`: to all ports.",
     )
     unknown_unicast: s.UnknownUnicast = Field(
         default="flood",
-        description="Where a frame for a station that nobody knows goes: everywhere, or nowhere.",
+        description="Frames to unknown unicast addresses: `flood` to all ports, or `drop`.",
     )
     dhcp: Annotated[Dhcp | None, BeforeValidator(_switched)] = Field(
         default=None,
-        description="Whether the controller answers DHCP and DHCPv6 at the port, with the addresses that the "
-        "file gives it. Questions to it go nowhere else. See below for what else it can tell.",
+        description="Whether the controller answers DHCP and DHCPv6 at the port, with the addresses of "
+        "the file. Requests are not forwarded. For further options see below.",
         json_schema_extra=_or_switch,
     )
 
 
 class Tenant(Section):
-    """Who owns networks; nothing passes between tenants."""
+    """Owner of networks; frames never pass between tenants."""
 
     networks: dict[s.Name, Network] = Field(
         description="The tenant's networks, by name.", examples=[{"web": {"vni": 5010}}]
@@ -253,7 +253,7 @@ class Host(Section):
     """A machine with Open vSwitch."""
 
     vtep: inet.Vtep = Field(
-        description="The underlay address at which the other hosts reach it, IPv4 or IPv6.",
+        description="Underlay address of its tunnels, IPv4 or IPv6.",
         examples=["192.168.4.201"],
     )
     bridge: s.InterfaceName = Field(
@@ -271,8 +271,8 @@ class Host(Section):
     )
     underlay_mtu: s.Mtu | None = Field(
         default=None,
-        description="The MTU of the device that holds the vtep, for the other hosts to know: a network takes "
-        "the smallest. Default: what the host itself sees; others take it to be like theirs, or 1500.",
+        description="MTU of the device that holds the vtep, as other hosts assume it: a network takes the "
+        "smallest. Default: detected on the host itself; other hosts assume their own, or 1500.",
     )
     vlans: dict[s.NetworkPath, s.Vlan] = Field(
         default_factory=dict,
@@ -281,8 +281,8 @@ class Host(Section):
     )
     encapsulation: s.Encapsulations = Field(
         default_factory=dict,
-        description="What its tunnels wrap frames in: all of them, or each to the host named (`*`: others). "
-        "It is enough that one end says it; who names the other counts first. Default: that of `overlay`.",
+        description="Encapsulation of its tunnels: of all, or by peer host (`*`: all others). One end is "
+        "enough; a setting for the peer takes precedence. Default: that of `overlay`.",
         examples=["gre"],
     )
     certificate: s.CertificateName | None = Field(
@@ -299,12 +299,12 @@ class Host(Section):
 
 
 class Port(Section):
-    """Where a workload attaches; it needs `network`, `trunk`, or both."""
+    """Attachment of a workload; it needs `network`, `trunk`, or both."""
 
     host: s.HostName | None = Field(
         default=None,
-        description="The host that it is on. Only a port that is found by its `iface_id` may leave it out: "
-        "it is then on whichever host has it, and may move at any time.",
+        description="The host that it is on. Optional for a port that is bound by its `iface_id`: it is then "
+        "on the host that has the interface, and may move at any time.",
         examples=["host1"],
     )
     network: s.NetworkPath | None = Field(
@@ -343,8 +343,8 @@ class Port(Section):
     attach: s.Attach = Field(
         default="namespace",
         description="`namespace`: sdnapp makes a network namespace and a veth pair. "
-        "`external`: somebody else makes the interface, and with `interface` sdnapp puts it on the bridge; "
-        "without, somebody else does that too, and it is found by its `iface_id`.",
+        "`external`: the interface is made by another program. With `interface`, sdnapp adds it to the "
+        "bridge; without, the port is bound to the interface with its `iface_id`.",
     )
     addressing: s.Addressing = Field(
         default="static",
@@ -367,14 +367,13 @@ class Port(Section):
     )
     rate: dict[s.Direction, s.BitRate] = Field(
         default_factory=dict,
-        description="Bits per second that its workload may `send` and `receive`; what is beyond is dropped. "
+        description="Bits per second that its workload may `send` and `receive`; the rest is dropped. "
         "Default: no limit.",
         examples=[{"send": "100M", "receive": "100M"}],
     )
     burst: dict[s.Direction, s.Burst] = Field(
         default_factory=dict,
-        description="Bytes that may come at once. Default: those of a quarter of a second at its rate, and "
-        "64k at least.",
+        description="Burst size in bytes. Default: a quarter of a second at the rate, and at least 64k.",
         examples=[{"send": "1M"}],
     )
     storm_control: s.FrameRate | None = Field(
@@ -391,31 +390,31 @@ class Port(Section):
 
     @property
     def bound(self) -> bool:
-        """Whether it is found by its ``iface_id``, whatever its interface is called."""
+        """Whether it is bound by its ``iface_id``."""
         return self.attach == "external" and self.interface is None
 
     max_macs: s.Macs = Field(
         default=1024,
-        description="How many MAC addresses may be behind it, its own included. Of more than these none is "
-        "learned: they are flooded to.",
+        description="Maximum number of MAC addresses behind it, its own included. Further ones are not "
+        "learned: frames to them are flooded.",
     )
 
     @cached_property
     def networks(self) -> tuple[str, ...]:
-        """Paths of the networks that it is in, the untagged one first."""
+        """Paths of its networks, the untagged one first."""
         return (*(() if self.network is None else (self.network,)), *self.trunk)
 
 
 class Peer(Section):
-    """A stranger: a machine that no controller of ours programs, behind a tunnel from one of our hosts."""
+    """External VTEP: a tunnel endpoint that sdnapp does not control, with a tunnel to one host (RFC 7348)."""
 
     host: s.HostName = Field(
-        description="The host that holds the tunnel. The stranger's own end leads to the vtep of that one.",
+        description="Host of the tunnel. The external VTEP sends to the vtep of this host.",
         examples=["host1"],
     )
-    vtep: inet.Vtep = Field(description="The stranger's underlay address.", examples=["192.168.4.77"])
+    vtep: inet.Vtep = Field(description="Underlay address of the external VTEP.", examples=["192.168.4.77"])
     encapsulation: s.Encapsulation | None = Field(
-        default=None, description="What frames are wrapped in. Default: that of `overlay`."
+        default=None, description="Encapsulation of the tunnel. Default: that of `overlay`."
     )
     dst_port: s.UdpPort | None = Field(
         default=None,
@@ -428,29 +427,28 @@ class Peer(Section):
     )
     trunk: dict[s.NetworkPath, s.Vlan] = Field(
         default_factory=dict,
-        description="The networks of frames without a key, each with its tag inside, as a plain bridge sends "
-        "them.",
+        description="Networks of frames without a key, by the inner VLAN tag, as a plain bridge sends them.",
         examples=[{"red/web": 10}],
     )
     keys: dict[s.NetworkPath, s.Vni] = Field(
         default_factory=dict,
-        description="The networks of frames without a tag inside, each with its key, such as a VNI.",
+        description="Networks of frames without an inner tag, by tunnel key (VNI).",
         examples=[{"red/web": 5010}],
     )
     roles: s.Roles = Field(
         default=(),
-        description="What may come from it beside ordinary frames: `dhcp-server`, replies to DHCP clients; "
+        description="Messages accepted from it beside other traffic: `dhcp-server`, replies to DHCP clients; "
         "`router`, router advertisements and redirects. Default: neither.",
         examples=["dhcp-server"],
     )
     max_macs: s.Macs = Field(
         default=1024,
-        description="How many MAC addresses may be behind it. Of more than these none is learned.",
+        description="Maximum number of MAC addresses behind it. Further ones are not learned.",
     )
 
     @property
     def networks(self) -> tuple[str, ...]:
-        """Paths of the networks that it reaches, as often as they are written."""
+        """Paths of its networks, duplicates included."""
         return (*(() if self.network is None else (self.network,)), *self.trunk, *self.keys)
 
 
@@ -460,24 +458,24 @@ class Config(Section):
     overlay: Settings = Field(default_factory=Settings)
     controller: Controller = Field(default_factory=Controller)
     tenants: dict[s.Name, Tenant] = Field(
-        description="Who owns networks, by name.", examples=[{"red": {"networks": {"web": {"vni": 5010}}}}]
+        description="Tenants by name.", examples=[{"red": {"networks": {"web": {"vni": 5010}}}}]
     )
     hosts: dict[s.Name, Host] = Field(
-        description="The machines, by name.", examples=[{"host1": {"vtep": "192.168.4.201"}}]
+        description="Hosts by name.", examples=[{"host1": {"vtep": "192.168.4.201"}}]
     )
     ports: dict[s.Name, Port] = Field(
-        description="Where workloads attach, by name.",
+        description="Ports by name.",
         examples=[{"red1": {"host": "host1", "network": "red/web"}}],
     )
     peers: dict[s.Name, Peer] = Field(
         default_factory=dict,
-        description="Strangers that have some of the networks too, by name.",
+        description="External VTEPs by name.",
         examples=[{"nas": {"host": "host1", "vtep": "192.168.4.77", "keys": {"red/web": 5010}}}],
     )
 
     @property
     def attached(self) -> tuple[Port | Peer, ...]:
-        """All that a host has a port for."""
+        """Ports and external VTEPs."""
         return (*self.ports.values(), *self.peers.values())
 
     @cached_property
@@ -491,7 +489,7 @@ class Config(Section):
 
     @cached_property
     def by_host(self) -> dict[str | None, dict[str, Port | Peer]]:
-        """What is attached to each host, by name; with None for what may be on any."""
+        """Ports and external VTEPs by host and name; None: bound to whichever host has the interface."""
         attached: dict[str | None, dict[str, Port | Peer]] = {host: {} for host in self.hosts}
         for some in (self.ports, self.peers):
             for name, port in some.items():
@@ -499,26 +497,26 @@ class Config(Section):
         return attached
 
     def with_ports(self, ports: dict[str, Port]) -> Config:
-        """The same but for its ports, with what has been worked out of the rest."""
+        """Copy with other ports; cached properties of the rest are kept."""
         other = self.model_copy(update={"ports": ports})
         other.__dict__.pop("by_host", None)
         return other
 
     def hosts_of(self, port: Port | Peer) -> tuple[str, ...]:
-        """Where a port may be, of the hosts that there are."""
+        """Hosts where a port may be."""
         if port.host is None:
             return tuple(self.hosts)
         return (port.host,) if port.host in self.hosts else ()
 
 
 def json_schema() -> dict[str, Any]:
-    """JSON Schema (draft 2020-12) of a file, as editors want it."""
+    """JSON Schema (draft 2020-12) of a file, for editors."""
     schema = _tidy(Config.model_json_schema())
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "sdnapp overlay", **schema}
 
 
 def _tidy(node: Any) -> Any:
-    """Without what pydantic adds for programs: made-up titles, null as a value, keys of any shape."""
+    """Remove what pydantic adds: titles, null values, additional properties."""
     if isinstance(node, list):
         return [_tidy(item) for item in node]
     if not isinstance(node, dict):

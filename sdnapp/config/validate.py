@@ -1,4 +1,4 @@
-"""Whether a well-formed file makes sense: what it refers to exists, and what must differ does differ.
+"""Semantic validation: references exist, and values that must be unique are unique.
 
 Each check is a generator of findings over the whole file; none of them knows lines or columns.
 """
@@ -38,7 +38,7 @@ ETHERNET = 18
 
 @dataclass(frozen=True, slots=True)
 class Declared:
-    """The names that the file gives, including those of broken entries, which nobody should call unknown."""
+    """Names declared in the file, those of invalid entries included: references to them are valid."""
 
     tenants: frozenset[str]
     networks: frozenset[str]
@@ -63,14 +63,14 @@ def _mapping(value: Any) -> dict[str, Any]:
 
 
 class _Scope(Enum):
-    """What decides on whether a check finds something: where that is as it was, it is not made again."""
+    """Input of a check: if it is unchanged, the check is not repeated."""
 
     FILE = auto()
-    """Anything."""
+    """The whole file."""
     REST = auto()
-    """All but the ports."""
+    """Everything but the ports."""
     HOST = auto()
-    """That, the ports of one host, and whether what they claim is claimed elsewhere."""
+    """Everything but the ports, the ports of one host, and uniqueness of their names and addresses."""
 
 
 def _checks(
@@ -101,13 +101,13 @@ def _checks(
 
 
 def findings(config: Config, declared: Declared | None = None) -> Iterator[Finding]:
-    """All that is wrong with ``config``, which may lack entries of ``declared`` that are broken."""
+    """All findings for ``config``, which may lack invalid entries of ``declared``."""
     for _, found_by in _checks(declared or _declared(config), reserved_names(config)):
         yield from found_by(config)
 
 
 def validate_incremental(rest: Config, ports: dict[str, Port], results: ResultCache) -> Config | None:
-    """The file of these ports and the rest, if there are no findings."""
+    """Configuration of these ports and the rest; None if there are findings."""
     declared = results.of("declared", _declared, rest)
     everywhere = results.of("everywhere", reserved_names, rest)
     config = rest.with_ports(ports)
@@ -135,7 +135,7 @@ def _wrong(scope: _Scope, config: Config, declared: Declared, everywhere: Mappin
 def _claimed(
     attached: Mapping[str, Port | Peer], rest: Config, declared: Declared, everywhere: Mapping[str, str]
 ) -> frozenset[Hashable] | None:
-    """What the ports of a host claim; None if something is wrong with them."""
+    """Unique keys of the ports of a host; None if there are findings."""
     ports = {name: port for name, port in attached.items() if isinstance(port, Port)}
     if _wrong(_Scope.HOST, rest.with_ports(ports), declared, everywhere):
         return None

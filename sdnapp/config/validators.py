@@ -1,4 +1,4 @@
-"""How the types of values are put together: what reads the text, and what describes it in JSON Schema."""
+"""Building blocks of scalar types: validators and their JSON Schema."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ NUMBER = re.compile(r"0|[1-9][0-9]{0,9}|0x[0-9a-fA-F]{1,8}")
 
 
 def invalid(message: str, remedy: str) -> PydanticCustomError:
-    """What a validator raises: what is wrong, and what would be right."""
+    """Validation error with message and remedy."""
     return PydanticCustomError("wrong", "{message}", {"message": message, "remedy": remedy})
 
 
 def parsed(what: str, remedy: str, parse: Callable[[str], Any]) -> PlainValidator:
-    """A validator of text; ``parse`` gives None or raises ValueError where the text is not ``what``."""
+    """Validator of text; ``parse`` returns None or raises ValueError if it is not ``what``."""
 
     def validate(value: Any) -> Any:
         try:
@@ -37,7 +37,7 @@ def parsed(what: str, remedy: str, parse: Callable[[str], Any]) -> PlainValidato
 
 
 def whole_number(what: str, low: int, high: int) -> PlainValidator:
-    """A validator of whole numbers within these bounds, as they are written in decimal or hexadecimal."""
+    """Validator of whole numbers within bounds, in decimal or hexadecimal."""
 
     def parse(text: str) -> int | None:
         number = int(text, 0) if NUMBER.fullmatch(text) else -1
@@ -47,7 +47,7 @@ def whole_number(what: str, low: int, high: int) -> PlainValidator:
 
 
 def choice(what: str, *words: str, former: Mapping[str, str] | None = None) -> PlainValidator:
-    """A validator of words, of which it suggests the nearest; ``former``: by old words, what to write now."""
+    """Validator of words, with suggestions; ``former``: replacements of earlier words."""
 
     def parse(text: str) -> str:
         if text in words:
@@ -60,22 +60,22 @@ def choice(what: str, *words: str, former: Mapping[str, str] | None = None) -> P
 
 
 def integer_schema(low: int, high: int) -> WithJsonSchema:
-    """What JSON Schema says of whole numbers within these bounds."""
+    """JSON Schema of whole numbers within bounds."""
     return WithJsonSchema({"type": "integer", "minimum": low, "maximum": high})
 
 
 def string_schema(what: str, pattern: re.Pattern[str] | None = None) -> dict[str, Any]:
-    """What JSON Schema says of text that is to be read as ``what``."""
+    """JSON Schema of text, with ``what`` as comment."""
     schema: dict[str, Any] = {"type": "string", "$comment": what}
     return schema if pattern is None else {**schema, "pattern": f"^({pattern.pattern})$"}
 
 
 def as_list(value: Any) -> Any:
-    """Take one value for a list of one."""
+    """Wrap a single value in a list."""
     return value if isinstance(value, list) else [value]
 
 
 def one_or_list_schema(what: str) -> WithJsonSchema:
-    """What JSON Schema says of text, or a list of texts."""
+    """JSON Schema of text or a list of texts."""
     item = string_schema(what)
     return WithJsonSchema({"anyOf": [item, {"type": "array", "items": item}]})
