@@ -37,21 +37,21 @@ from sdnapp.bridges import Bridges
 from sdnapp.config import Invalid
 from sdnapp.engine import Engine
 from sdnapp.engine.messages import (
+    ConfigChanged,
+    ConfigRejected,
+    DriftDetected,
     Effect,
-    Emit,
     Event,
-    FileBroken,
-    FileChanged,
-    FlowsAltered,
-    Heard,
+    FdbFlowExpired,
     Inject,
-    Keep,
-    Later,
-    Note,
+    LogEvent,
+    PacketIn,
+    PacketOut,
+    PersistConfig,
     ReleaseAsked,
     Send,
     SourceSeen,
-    SourceSilent,
+    StartTimer,
     ThawAsked,
 )
 from sdnapp.engine.status import Alarm, Status
@@ -147,7 +147,7 @@ class OverlayApp(OSKenApp):  # type: ignore[misc]  # os-ken has no types
         if (before := self._snapshot.load_unless(self._loader.text)) is None:
             self._keep(self._loader.text)
             return Engine(overlay, key=os.urandom(16)), overlay
-        self._inbox.put(FileChanged(overlay, self._loader.text))
+        self._inbox.put(ConfigChanged(overlay, self._loader.text))
         return Engine(before, held=True, key=os.urandom(16)), overlay
 
     def start(self) -> Any:
@@ -267,7 +267,7 @@ class OverlayApp(OSKenApp):  # type: ignore[misc]  # os-ken has no types
         """Look at this bridge anew."""
         switch = None if datapath is None else self._bridges.of(datapath)
         if switch is not None:
-            self._inbox.put(FlowsAltered(datapath.id, 0, frozenset(), connection=switch.serial))
+            self._inbox.put(DriftDetected(datapath.id, 0, frozenset(), connection=switch.serial))
 
     def reload(self) -> None:
         """Read the file again: it changed, or SIGHUP. If it is no good, the last good one stays in force.
@@ -281,7 +281,7 @@ class OverlayApp(OSKenApp):  # type: ignore[misc]  # os-ken has no types
             except Invalid as invalid:
                 self._inbox.put(_broken(invalid))
                 return
-            self._inbox.put(FileChanged(overlay, self._loader.text))
+            self._inbox.put(ConfigChanged(overlay, self._loader.text))
             self._bridges.configure(overlay)
             for alarm in self._outdated(overlay):
                 log_event(LOG, "config.needs_restart", level=logging.WARNING, reason=alarm.text)
@@ -340,18 +340,18 @@ class OverlayApp(OSKenApp):  # type: ignore[misc]  # os-ken has no types
         gathered.clear()
 
     def _perform(self, effect: Effect) -> None:
-        if isinstance(effect, Note):
+        if isinstance(effect, LogEvent):
             usual = logging.DEBUG if effect.detail else logging.INFO
             level = logging.WARNING if effect.warning else usual
             log_event(LOG, effect.event, level=level, **effect.fields)
-        elif isinstance(effect, Keep):
+        elif isinstance(effect, PersistConfig):
             self._keep(effect.text)
-        elif isinstance(effect, Later):
+        elif isinstance(effect, StartTimer):
             hub.spawn_after(effect.seconds, self._inbox.put, effect.event)
-        elif isinstance(effect, Emit | Inject):
+        elif isinstance(effect, PacketOut | Inject):
             switch = self._bridges.get(effect.dpid)
             if switch is not None and switch.serial == effect.connection:
-                leave = switch.emit if isinstance(effect, Emit) else switch.inject
+                leave = switch.emit if isinstance(effect, PacketOut) else switch.inject
                 leave(effect.ofport, effect.data)
         else:
             self._bridges.put(effect.dpid, effect.connection, effect)
@@ -393,7 +393,7 @@ class OverlayApp(OSKenApp):  # type: ignore[misc]  # os-ken has no types
         elif switch.known:
             event = report(message, switch.serial, time.time(), self._engine.probe_source)
             if event is not None:
-                size = len(event.data) if isinstance(event, Heard) else 0
+                size = len(event.data) if isinstance(event, PacketIn) else 0
                 self._inbox.bring(event, message.datapath.backlog, size)
 
     @set_ev_cls(
@@ -429,11 +429,11 @@ class OverlayApp(OSKenApp):  # type: ignore[misc]  # os-ken has no types
 
 
 def _is_sighting(event: Event) -> bool:
-    return isinstance(event, SourceSeen | SourceSilent)
+    return isinstance(event, SourceSeen | FdbFlowExpired)
 
 
-def _broken(invalid: Invalid) -> FileBroken:
-    return FileBroken(invalid.problems)
+def _broken(invalid: Invalid) -> ConfigRejected:
+    return ConfigRejected(invalid.problems)
 
 
 def _tls_files(named: TlsFiles) -> TlsFiles:

@@ -10,25 +10,25 @@ from os_ken.ofproto import ofproto_v1_3_parser as parser
 
 from flows.tables import TABLES, Table
 from sdnapp.engine.messages import (
-    AddressSilent,
+    BridgeRead,
     Connected,
     Describe,
     Described,
-    FlowsAltered,
+    DriftDetected,
+    FdbFlowExpired,
     FromBridge,
-    Heard,
+    NeighborFlowExpired,
+    PacketIn,
+    PlanApplied,
     PortChanged,
     Read,
     Rejection,
     SourceSeen,
-    SourceSilent,
     Task,
-    WasRead,
-    WasSent,
 )
 from sdnapp.frames.packet import LONGEST
-from sdnapp.net.events import Memory, Sighting
-from sdnapp.net.fdb import HEARSAY
+from sdnapp.net.events import FdbKey, RecoveredFdb
+from sdnapp.net.fdb import REMOTE_ONLY
 from sdnapp.openflow import decode_neighbors, monitor
 from sdnapp.openflow.connection import shown
 from sdnapp.openflow.oxm import exact
@@ -68,10 +68,10 @@ def report(message: Any, connection: int, now: float, probes: bytes) -> FromBrid
         return _flow_removed(message, dpid, connection)
     if isinstance(message, parser.OFPExperimenter):  # others changed a meter or a group
         forwarded = monitor.is_forwarded(message)
-        return FlowsAltered(dpid, 1, frozenset(), connection=connection) if forwarded else None
+        return DriftDetected(dpid, 1, frozenset(), connection=connection) if forwarded else None
     changes = list(monitor.decode(message.body))
     there = frozenset((c.table, c.cookie) for c in changes if c.event is not monitor.Event.DELETED)
-    return FlowsAltered(dpid, len(changes), there, connection=connection) if changes else None
+    return DriftDetected(dpid, len(changes), there, connection=connection) if changes else None
 
 
 def _packet_in(message: Any, dpid: int, connection: int, now: float, probes: bytes) -> FromBridge | None:
@@ -81,9 +81,9 @@ def _packet_in(message: Any, dpid: int, connection: int, now: float, probes: byt
     if vni is None or ofport is None or len(data) < 12:
         return None
     if message.table_id == Table.MAC_LEARNING and data[6:12] != probes:
-        return SourceSeen(dpid, Sighting(vni, data[6:12].hex(":"), ofport), now, connection=connection)
+        return SourceSeen(dpid, FdbKey(vni, data[6:12].hex(":"), ofport), now, connection=connection)
     if message.table_id in TABLES:
-        return Heard(dpid, Table(message.table_id), vni, ofport, data, now, connection=connection)
+        return PacketIn(dpid, Table(message.table_id), vni, ofport, data, now, connection=connection)
     return None
 
 
@@ -94,11 +94,11 @@ def _flow_removed(message: Any, dpid: int, connection: int) -> FromBridge | None
         return None
     if message.table_id == Table.NEIGHBOR_SNOOPING:
         memory = decode_neighbors.remembered(message)
-        return None if memory is None else AddressSilent(dpid, memory, gone, connection=connection)
+        return None if memory is None else NeighborFlowExpired(dpid, memory, gone, connection=connection)
     vni, mac, ofport = (exact(match, name) for name in ("metadata", "eth_src", "in_port"))
     if vni is None or mac is None or ofport is None:
         return None
-    return SourceSilent(dpid, Sighting(vni, mac, ofport), gone, connection=connection)
+    return FdbFlowExpired(dpid, FdbKey(vni, mac, ofport), gone, connection=connection)
 
 
 def carry_out(switch: Switch, task: Task, clock: Callable[[], float]) -> FromBridge:
@@ -106,7 +106,7 @@ def carry_out(switch: Switch, task: Task, clock: Callable[[], float]) -> FromBri
     dpid = switch.datapath.id
     if isinstance(task, Read):
         contents = switch.read()
-        return WasRead(
+        return BridgeRead(
             dpid,
             contents.flows,
             contents.meters,
@@ -122,12 +122,12 @@ def carry_out(switch: Switch, task: Task, clock: Callable[[], float]) -> FromBri
     if isinstance(task, Describe):
         return Described(dpid, switch.description(), connection=switch.serial)
     refused = switch.apply(task.plan, task.known_meters)
-    return WasSent(dpid, tuple(Rejection(r.what, r.reason) for r in refused), connection=switch.serial)
+    return PlanApplied(dpid, tuple(Rejection(r.what, r.reason) for r in refused), connection=switch.serial)
 
 
-def _memory(flow: LearnedFlow) -> Memory:
-    moves = HEARSAY if flow.moves is None else flow.moves
-    return Memory(Sighting(flow.vni, flow.mac, flow.ofport), moves, flow.denied)
+def _memory(flow: LearnedFlow) -> RecoveredFdb:
+    moves = REMOTE_ONLY if flow.moves is None else flow.moves
+    return RecoveredFdb(FdbKey(flow.vni, flow.mac, flow.ofport), moves, flow.denied)
 
 
 def _name(port: Any) -> str:

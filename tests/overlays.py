@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from flows.view import BridgeView
 from sdnapp.config import names, parse
 from sdnapp.net.build import build
-from sdnapp.net.encap_migration import dialect
+from sdnapp.net.encap_migration import desired_encap
 from sdnapp.net.model import Host, Overlay
 from sdnapp.net.project import project
 from sdnapp.net.state import State
@@ -64,4 +64,4 @@ def plugged(interface: str, ofport: int, iface_id: str) -> Mapping[str, int]:
 
 def view_of(state: State, host: str) -> BridgeView:
     """What the host's bridge sees of the state."""
-    return project(state, host, dialect(state, host))
+    return project(state, host, desired_encap(state, host))

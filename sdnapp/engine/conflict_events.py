@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from sdnapp.engine.messages import Note
+from sdnapp.engine.messages import LogEvent
 from sdnapp.engine.status import Alarm, port_names
-from sdnapp.net.fdb import Place
+from sdnapp.net.fdb import PortRef
 from sdnapp.net.state import State
 
 
-def claim_notes(before: State, after: State) -> Iterator[Note]:
+def claim_notes(before: State, after: State) -> Iterator[LogEvent]:
     """What has changed."""
     if before.addresses.lies is after.addresses.lies:
         return
@@ -21,7 +21,7 @@ def claim_notes(before: State, after: State) -> Iterator[Note]:
     ):
         for network, address, place in sorted(lies, key=str):
             fields = {"network": network, "address": address, "host": place.host, "port": place.interface}
-            yield Note(event, fields, warning=warning)
+            yield LogEvent(event, fields, warning=warning)
 
 
 def claim_alarms(state: State) -> Iterator[Alarm]:
@@ -33,5 +33,5 @@ def claim_alarms(state: State) -> Iterator[Alarm]:
         yield Alarm("address-conflict", text, network, host=place.host, port=port, address=address)
 
 
-def _lies(state: State) -> frozenset[tuple[str, str, Place]]:
+def _lies(state: State) -> frozenset[tuple[str, str, PortRef]]:
     return frozenset((network, *lie) for network, lies in state.addresses.lies.items() for lie in lies)

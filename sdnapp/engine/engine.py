@@ -26,37 +26,37 @@ from sdnapp.engine.conflict_events import claim_alarms, claim_notes
 from sdnapp.engine.fdb_events import learning_alarms, learning_effects
 from sdnapp.engine.loop_events import Probes, elsewhere, loop_alarms, loop_notes
 from sdnapp.engine.messages import (
-    AddressSilent,
     AnnouncementsDue,
+    BridgeRead,
+    ConfigChanged,
+    ConfigRejected,
     Connected,
     Describe,
     Described,
     DescriptionsDue,
     Disconnected,
+    DriftDetected,
     Effect,
-    Elapsed,
-    Emit,
     Event,
-    FileBroken,
-    FileChanged,
-    FlowsAltered,
+    FdbFlowExpired,
     FromBridge,
-    Gathered,
-    Heard,
-    Keep,
-    Later,
-    Note,
+    LogEvent,
+    NeighborFlowExpired,
+    PacketIn,
+    PacketOut,
+    PersistConfig,
+    PlanApplied,
     PortChanged,
     Read,
     Rejection,
     ReleaseAsked,
     Send,
     SourceSeen,
-    SourceSilent,
+    StartTimer,
+    StartupGraceExpired,
     ThawAsked,
     Timed,
-    WasRead,
-    WasSent,
+    TimerFired,
 )
 from sdnapp.engine.multicast_events import multicast_notes, multicast_status
 from sdnapp.engine.port_binding_events import binding_alarms, binding_notes
@@ -66,43 +66,50 @@ from sdnapp.engine.status import Status, locations
 from sdnapp.engine.tunnel_events import agent_alarms, health_alarms, health_notes
 from sdnapp.net import dhcp_snooping, responder
 from sdnapp.net.agent_problems import problems
-from sdnapp.net.dhcp_snooping import Word
-from sdnapp.net.encap import SILENT, Dialect
-from sdnapp.net.encap_migration import presumed
+from sdnapp.net.dhcp_snooping import LeaseEvent
+from sdnapp.net.encap import NO_ENCAP, EncapState
+from sdnapp.net.encap_migration import assume_programmed
 from sdnapp.net.events import (
     BridgeFound,
+    BridgeReadBack,
     Configured,
-    Confirmed,
     ContestOver,
-    Faded,
-    GroupsAged,
+    EncapProgrammed,
+    FdbKey,
+    GracePeriodExpired,
     GroupsHeard,
     KeysReleased,
     LoopFound,
     LoopsAged,
+    MacUnfrozen,
+    MulticastTick,
     PortReleased,
     PortsFound,
     PortsLost,
-    Recalled,
-    Seen,
-    Settled,
-    Sighting,
-    Silent,
-    Thawed,
+    SourceExpired,
+    SourcesSeen,
+    TxDrained,
 )
-from sdnapp.net.fdb import Place
+from sdnapp.net.fdb import PortRef
 from sdnapp.net.igmp_mld import decode
 from sdnapp.net.model import Host, Overlay
-from sdnapp.net.neighbor_snooping import Said, follow, give_back, grant, hear, miss, recall
-from sdnapp.net.neighbors import AddressMemory
-from sdnapp.net.neighbors import decode as claimed
-from sdnapp.net.network_facts import Archive
-from sdnapp.net.project import Memo
-from sdnapp.net.responder import Spoken
-from sdnapp.net.state import State, place_at
+from sdnapp.net.neighbor_snooping import (
+    SnoopedBinding,
+    on_arp_nd,
+    on_expiry,
+    on_lease,
+    on_release,
+    prune_bindings,
+    restore_bindings,
+)
+from sdnapp.net.neighbors import RecoveredNeighbor, parse_arp_nd
+from sdnapp.net.network_facts import NetworkFactsCache
+from sdnapp.net.project import BridgeMemo
+from sdnapp.net.responder import Reply
+from sdnapp.net.state import State, port_ref
 from sdnapp.net.step import step
 
-TAKEN = 0.5
+REVALIDATION_DELAY = 0.5
 """Seconds after its barrier until a bridge surely takes what its flows say. By then Open vSwitch has revised
 what its datapath cached (ovs-vswitchd.conf.db(5), ``max-revalidator``); a barrier does not wait for that.
 """
@@ -110,11 +117,11 @@ DESCRIBE, DESCRIBED = 5.0, 40
 """Seconds between two looks at the descriptions of all bridges; of so many bridges a second at most."""
 TICK = 1.0
 """Seconds between two looks at what grows old."""
-FADE = 1.0
+DRAIN_TIME = 1.0
 """Seconds after which nothing is on its way any more that a bridge sent before."""
-GATHER = 3.0
+STARTUP_GRACE = 3.0
 """Seconds in which every bridge that is there connects to a controller that has started."""
-SETTLE = 30.0
+CONFIG_GRACE = 30.0
 """Seconds after a new configuration until bridges that were never heard of do not count any more."""
 RELEASE = 10.0
 """Seconds more until a key that another network had is used, where each host has its own controller.
@@ -137,16 +144,18 @@ class Engine:
 
         ``key``: of the probes for loops, known to nothing else.
         """
-        self._state = presumed(overlay) if held else State.of(overlay)
+        self._state = assume_programmed(overlay) if held else State.of(overlay)
         self._sessions: dict[int, Session] = {}
-        self._away: dict[str, tuple[Memo, Compiled]] = {}  # by host, what its bridge will need on its return
+        self._away: dict[
+            str, tuple[BridgeMemo, Compiled]
+        ] = {}  # by host, what its bridge will need on its return
         self._strangers: dict[int, Connected] = {}
         self._broken: tuple[Problem, ...] = ()
         self._gathering = True
         self._drift: dict[str, int] = {}
-        self._latest: dict[str, Dialect] = {}
+        self._latest: dict[str, EncapState] = {}
         self._spoken: Counter[tuple[str, str]] = Counter()
-        self._archive = Archive()
+        self._archive = NetworkFactsCache()
         self._clock = 0.0
         self._looking = False
         self._probes, self._probing = Probes(key), False
@@ -166,10 +175,14 @@ class Engine:
     def start(self) -> list[Effect]:
         """What is to be done before anything happened, and again with each new configuration."""
         wanted = self._state.wanted
-        later: list[Effect] = [Later(SETTLE, Elapsed(Settled(wanted)))]
+        later: list[Effect] = [StartTimer(CONFIG_GRACE, TimerFired(GracePeriodExpired(wanted)))]
         if wanted.controller.per_host:
-            later.append(Later(SETTLE + RELEASE, Elapsed(KeysReleased(wanted))))
-        return [*later, Later(GATHER, Elapsed(Gathered()))] if self._gathering else later
+            later.append(StartTimer(CONFIG_GRACE + RELEASE, TimerFired(KeysReleased(wanted))))
+        return (
+            [*later, StartTimer(STARTUP_GRACE, TimerFired(StartupGraceExpired()))]
+            if self._gathering
+            else later
+        )
 
     def handle(self, events: Iterable[Event]) -> Iterator[Effect | None]:
         """Take in what happened, in order; yield what is to be done, in order.
@@ -183,7 +196,7 @@ class Engine:
                     yield from self._take(event)
             elif (session := self._session(*many[:2])) is not None:
                 yield from self._take_many(session, list(run))
-        self._state = follow(before, self._state)
+        self._state = prune_bindings(before, self._state)
         yield from binding_notes(before, self._state)
         yield from health_notes(before, self._state)
         yield from learning_effects(before, self._state)
@@ -204,33 +217,33 @@ class Engine:
         """What was heard of multicast grows old, ports are probed for loops, new addresses are announced."""
         if self._state.multicast.listening and not self._looking:
             self._looking = True
-            yield Later(TICK, Elapsed(GroupsAged(self._clock + TICK)))
+            yield StartTimer(TICK, TimerFired(MulticastTick(self._clock + TICK)))
         if self._probes.follow(self._state.overlay) and self._sessions and not self._probing:
             self._probing = True
-            yield Later(TICK, Elapsed(LoopsAged(self._clock + TICK)))
+            yield StartTimer(TICK, TimerFired(LoopsAged(self._clock + TICK)))
         if self._sessions and not self._describing:
             self._describing = True
-            yield Later(max(DESCRIBE, len(self._sessions) / DESCRIBED), Elapsed(DescriptionsDue()))
+            yield StartTimer(max(DESCRIBE, len(self._sessions) / DESCRIBED), TimerFired(DescriptionsDue()))
         if self._announcements.pending and self._sessions and not self._announcing:
             self._announcing = True
-            yield Later(ANNOUNCING, Elapsed(AnnouncementsDue()))
+            yield StartTimer(ANNOUNCING, TimerFired(AnnouncementsDue()))
 
     def _take(self, event: Event) -> list[Effect]:
         match event:
-            case FileChanged():
+            case ConfigChanged():
                 return self._configure(event)
-            case Elapsed(later):
+            case TimerFired(later):
                 return self._elapse(later)
             case ReleaseAsked(name):
                 if (port := self._state.overlay.ports.get(name)) is not None:
-                    self._state = step(self._state, PortReleased(Place(port.host, port.interface)))
+                    self._state = step(self._state, PortReleased(PortRef(port.host, port.interface)))
                 return []
-            case FileBroken(found):
+            case ConfigRejected(found):
                 self._broken, reason = found, "; ".join(map(str, found))
-                return [Note("config.invalid", {"reason": reason}, warning=True)]
+                return [LogEvent("config.invalid", {"reason": reason}, warning=True)]
             case ThawAsked(network, mac):
                 since = self._state.learned.frozen.get((network, mac))
-                self._state = step(self._state, Thawed(network, mac, since))
+                self._state = step(self._state, MacUnfrozen(network, mac, since))
                 return []
             case Connected():
                 return self._connect(event)
@@ -239,22 +252,24 @@ class Engine:
         session = self._session(event.dpid, event.connection)
         return [] if session is None else self._hear(session, event)
 
-    def _elapse(self, event: AnnouncementsDue | DescriptionsDue | Gathered | Timed) -> list[Effect]:
-        """What is due, as it was asked for by ``Later``."""
+    def _elapse(
+        self, event: AnnouncementsDue | DescriptionsDue | StartupGraceExpired | Timed
+    ) -> list[Effect]:
+        """What is due, as it was asked for by ``StartTimer``."""
         match event:
-            case Gathered():
+            case StartupGraceExpired():
                 self._gathering = False
             case AnnouncementsDue():
                 return self._announce()
             case DescriptionsDue():
                 self._describing = False
                 return [Describe(dpid, connection=s.connection) for dpid, s in self._sessions.items()]
-            case GroupsAged(now):
+            case MulticastTick(now):
                 self._clock, self._looking = now, False
                 self._state = step(self._state, event)
             case LoopsAged(now):
                 return self._probe(now)
-            case Confirmed(host, dialect) if dialect != self._latest[host]:
+            case EncapProgrammed(host, dialect) if dialect != self._latest[host]:
                 pass  # another one has been sent since
             case _:
                 self._state = step(self._state, event)
@@ -281,16 +296,18 @@ class Engine:
             case [SourceSeen(now=now), *_]:
                 sightings = tuple(event.sighting for event in events if isinstance(event, SourceSeen))
                 before = self._state
-                self._state, self._clock = step(before, Seen(host, sightings, now)), now
+                self._state, self._clock = step(before, SourcesSeen(host, sightings, now)), now
                 self._probes.suspect(elsewhere(before, host, sightings), now)
-            case [SourceSilent(), *_]:
-                silent = [event for event in events if isinstance(event, SourceSilent)]
-                self._state = step(self._state, Silent(host, tuple(event.sighting for event in silent)))
+            case [FdbFlowExpired(), *_]:
+                silent = [event for event in events if isinstance(event, FdbFlowExpired)]
+                self._state = step(
+                    self._state, SourceExpired(host, tuple(event.sighting for event in silent))
+                )
                 session.lose({event.gone for event in silent})
             case [PortChanged(), *_]:
                 yield from self._see_ports(host, [e for e in events if isinstance(e, PortChanged)])
 
-    def _see_ports(self, host: str, changes: Sequence[PortChanged]) -> Iterator[Note]:
+    def _see_ports(self, host: str, changes: Sequence[PortChanged]) -> Iterator[LogEvent]:
         """Ports that came, or ports that went."""
         number = self._state.ports(host).number
         found = [(change.interface, change.ofport) for change in changes if change.ofport is not None]
@@ -301,30 +318,30 @@ class Engine:
         for interface, change in latest.items():
             fields: dict[str, Any] = {"host": host, "port": interface}
             if change.ofport is None and not is_iface_id_port(interface):
-                yield Note("port.removed", fields)
+                yield LogEvent("port.removed", fields)
             elif change.ofport != number.get(interface) and not is_iface_id_port(interface):
-                yield Note("port.added", {**fields, "ofport": change.ofport})
+                yield LogEvent("port.added", {**fields, "ofport": change.ofport})
 
     def _hear(self, session: Session, event: FromBridge) -> list[Effect]:
         """Something from a bridge of ours."""
         host = session.host
         match event:
-            case Heard():
+            case PacketIn():
                 return self._listen(host, event)
-            case AddressSilent(_, AddressMemory(vni, claim, ofport, seconds), gone):
+            case NeighborFlowExpired(_, RecoveredNeighbor(vni, claim, ofport, seconds), gone):
                 if ofport is not None:
-                    self._state = miss(self._state, Said(host, vni, ofport, claim, seconds))
+                    self._state = on_expiry(self._state, SnoopedBinding(host, vni, ofport, claim, seconds))
                 session.lose({gone})
-            case WasRead(_, flows, meters, memories, crowded, groups, now, monitored, addresses, foreign):
+            case BridgeRead(_, flows, meters, memories, crowded, groups, now, monitored, addresses, foreign):
                 self._clock = now
                 read = self._state.read
-                self._state = step(self._state, Recalled(host, memories, crowded, groups, now))
-                self._state = recall(self._state, host, addresses, read)
+                self._state = step(self._state, BridgeReadBack(host, memories, crowded, groups, now))
+                self._state = restore_bindings(self._state, host, addresses, read)
                 session.was_read(flows, meters, foreign)
                 fields = {"host": host, "flows": len(flows), "monitored": monitored}
                 self._drift[host] = self._drift.get(host, 0) + session.untold
-                return [*_drifted(session), Note("bridge.read", fields, warning=not monitored)]
-            case FlowsAltered(dpid, count, altered):
+                return [*_drifted(session), LogEvent("bridge.read", fields, warning=not monitored)]
+            case DriftDetected(dpid, count, altered):
                 session.suspect |= altered & session.program.flows.keys()
                 # Told once the bridge answers: ovs-vswitchd deletes the flows itself just before it ends.
                 session.untold += count
@@ -336,41 +353,43 @@ class Engine:
                 before, session.problems = session.problems, problems(text)
                 if session.problems != before:
                     said = {"host": host, "problems": session.problems or "none"}
-                    return [Note("host.problems", said, warning=bool(session.problems))]
-            case WasSent(dpid, rejections):
+                    return [LogEvent("host.problems", said, warning=bool(session.problems))]
+            case PlanApplied(dpid, rejections):
                 return self._confirm(dpid, session, rejections)
         return []
 
-    def _listen(self, host: str, said: Heard) -> list[Effect]:
+    def _listen(self, host: str, said: PacketIn) -> list[Effect]:
         """A frame that counts for what it says."""
         match said:
-            case Heard(_, Table.NEIGHBOR_SNOOPING, vni, ofport, data, now):
-                if (claim := claimed(data)) is not None:
-                    self._state = hear(self._state, Said(host, vni, ofport, claim), now)
-            case Heard(_, Table.DHCP_RA_GUARD | Table.MULTICAST, vni, ofport, data, now):
+            case PacketIn(_, Table.NEIGHBOR_SNOOPING, vni, ofport, data, now):
+                if (claim := parse_arp_nd(data)) is not None:
+                    self._state = on_arp_nd(self._state, SnoopedBinding(host, vni, ofport, claim), now)
+            case PacketIn(_, Table.DHCP_RA_GUARD | Table.MULTICAST, vni, ofport, data, now):
                 if (message := decode(data)) is not None:
                     self._clock = now
                     self._state = step(self._state, GroupsHeard(host, vni, ofport, message, now))
                 return [
                     note
                     for word in dhcp_snooping.decode(data)
-                    for note in self._lease(Said(host, vni, ofport, word.claim, word.lease), word, now)
+                    for note in self._lease(
+                        SnoopedBinding(host, vni, ofport, word.claim, word.lease), word, now
+                    )
                 ]
-            case Heard(_, Table.MAC_LEARNING, vni, ofport, data, now):
+            case PacketIn(_, Table.MAC_LEARNING, vni, ofport, data, now):
                 self._clock = now
                 self._probe_returned(host, vni, ofport, data, now)
                 return []
-            case Heard(_, _, vni, ofport, data):
-                spoken = responder.hear(self._state, host, vni, ofport, data)
+            case PacketIn(_, _, vni, ofport, data):
+                spoken = responder.respond(self._state, host, vni, ofport, data)
                 return self._answer(said, spoken)
         return []
 
     def _probe_returned(self, host: str, vni: int, ofport: int, data: bytes, now: float) -> None:
         """A frame from the source of probes: one of ours that came in, or of a station that is called so."""
-        sender, place = self._probes.returned(data), place_at(self._state, host, ofport)
+        sender, place = self._probes.returned(data), port_ref(self._state, host, ofport)
         if sender is None:
-            sighting = Sighting(vni, data[6:12].hex(":"), ofport)
-            self._state = step(self._state, Seen(host, (sighting,), now))
+            sighting = FdbKey(vni, data[6:12].hex(":"), ofport)
+            self._state = step(self._state, SourcesSeen(host, (sighting,), now))
         elif place is not None and self._state.paths.get(vni) == sender.network:
             self._state = step(self._state, LoopFound(sender.network, (sender.place, place), now))
 
@@ -381,26 +400,26 @@ class Engine:
         frames = self._announcements.due(self._state, ready)
         return [replace(each, connection=self._sessions[each.dpid].connection) for each in frames]
 
-    def _lease(self, said: Said, word: Word, now: float) -> Iterator[Effect]:
+    def _lease(self, said: SnoopedBinding, word: LeaseEvent, now: float) -> Iterator[Effect]:
         """A server, or a client, said this of a lease."""
         before, what = self._state, "learned" if said.lease else "ended"
-        self._state = grant(before, said, now) if word.by_server else give_back(before, said)
+        self._state = on_lease(before, said, now) if word.by_server else on_release(before, said)
         if self._state is not before:
             network, (ip, mac) = before.paths[said.vni], said.claim
             self._spoken[network, f"lease {what}"] += 1
             fields = {"network": network, "ip": ip, "mac": mac, "seconds": said.lease}
-            yield Note(f"lease.{what}", fields)
+            yield LogEvent(f"lease.{what}", fields)
 
-    def _answer(self, asked: Heard, spoken: Spoken | None) -> list[Effect]:
+    def _answer(self, asked: PacketIn, spoken: Reply | None) -> list[Effect]:
         """Count what a network said; have it leave on the port that the question came in on."""
         if spoken is None:
             return []
         self._spoken[spoken.network, spoken.what] += 1
         if spoken.frame is None:
             return []
-        return [Emit(asked.dpid, asked.ofport, spoken.frame, connection=asked.connection)]
+        return [PacketOut(asked.dpid, asked.ofport, spoken.frame, connection=asked.connection)]
 
-    def _configure(self, event: FileChanged) -> list[Effect]:
+    def _configure(self, event: ConfigChanged) -> list[Effect]:
         overlay = event.overlay
         self._broken = ()
         self._archive.keep(overlay.networks)
@@ -408,8 +427,8 @@ class Engine:
             del self._away[gone]
         self._state = step(self._state, Configured(overlay))
         effects: list[Effect] = [
-            Note("config.loaded", {"hosts": len(overlay.hosts), "ports": len(overlay.ports)}),
-            Keep(event.text),
+            LogEvent("config.loaded", {"hosts": len(overlay.hosts), "ports": len(overlay.ports)}),
+            PersistConfig(event.text),
             *self.start(),
         ]
         for dpid, session in list(self._sessions.items()):
@@ -443,19 +462,23 @@ class Engine:
             return []
         if host is None:
             self._strangers[event.dpid] = event
-            return [Note("bridge.unknown", fields, warning=True)]
+            return [LogEvent("bridge.unknown", fields, warning=True)]
         replaced = self._leave(event.dpid)
         contested = event.now if event.contested else None
-        memo, compiled = self._away.pop(host.name, (Memo(self._archive), EMPTY_COMPILED))
+        memo, compiled = self._away.pop(host.name, (BridgeMemo(self._archive), EMPTY_COMPILED))
         session = Session(
             host.name, event.address, event.now, memo, compiled=compiled, connection=event.connection
         )
         self._sessions[event.dpid] = session
         self._state = step(self._state, BridgeFound(host.name, event.ports, event.dead, contested))
         was = {} if replaced is None else {"replaced": replaced.address}
-        over = [] if contested is None else [Later(CONTESTED, Elapsed(ContestOver(host.name, contested)))]
+        over = (
+            []
+            if contested is None
+            else [StartTimer(CONTESTED, TimerFired(ContestOver(host.name, contested)))]
+        )
         return [
-            Note("bridge.up", {"host": host.name, **fields, **was}),
+            LogEvent("bridge.up", {"host": host.name, **fields, **was}),
             Read(event.dpid, connection=event.connection),
             *over,
         ]
@@ -468,7 +491,7 @@ class Engine:
         if session is None:
             return []
         self._leave(event.dpid)
-        return [Note("bridge.down", {"host": session.host}, warning=True)]
+        return [LogEvent("bridge.down", {"host": session.host}, warning=True)]
 
     def _leave(self, dpid: int) -> Session | None:
         session = self._sessions.pop(dpid, None)
@@ -487,15 +510,15 @@ class Engine:
                 "what": str(rejection.what or "plan"),
                 "reason": rejection.reason,
             }
-            notes.append(Note("bridge.flow_rejected", fields, warning=True))
+            notes.append(LogEvent("bridge.flow_rejected", fields, warning=True))
             if rejection.what is not None:
                 session.rejected[rejection.what] = rejection.reason
         if any(not isinstance(r.what, Meter) for r in rejections):
             return [*notes, *self._retry(dpid, session, rejections[0])]
         session.took(plan)
         fields = {"host": session.host, "added": len(plan.add), "deleted": len(plan.delete)}
-        in_force = self._in_force(session.host, session.sent_dialect)
-        return [*notes, Note("bridge.programmed", fields), *in_force]
+        in_force = self._in_force(session.host, session.sent_encap)
+        return [*notes, LogEvent("bridge.programmed", fields), *in_force]
 
     def _retry(self, dpid: int, session: Session, rejection: Rejection) -> list[Effect]:
         """Nothing of the plan counts as done. Without the flow to blame, look at the bridge again."""
@@ -538,15 +561,15 @@ class Engine:
             first = relief_first(plan)
             whole = first is plan or session.host not in self._state.confirmed
             session.sending = plan if whole else first
-            session.sent_dialect = session.dialect if whole else self._state.confirmed[session.host]
+            session.sent_encap = session.encap if whole else self._state.confirmed[session.host]
             meters = frozenset(meter.id for meter in session.meters)
             yield Send(dpid, session.sending, meters, connection=session.connection)
         else:
             session.doubtful = set()
             yield from _greet(session)
-            yield from self._in_force(session.host, session.dialect)
+            yield from self._in_force(session.host, session.encap)
 
-    def _in_force(self, host: str, spoken: Dialect) -> list[Effect]:
+    def _in_force(self, host: str, spoken: EncapState) -> list[Effect]:
         """A bridge holds what it should, and with it a dialect.
 
         What it newly takes counts a little later, and what it no longer says fades away.
@@ -554,14 +577,18 @@ class Engine:
         self._latest[host] = spoken
         if self._state.confirmed.get(host) == spoken:
             return []
-        before = self._state.confirmed.get(host, SILENT)
-        ended = before.ended(host, spoken)
+        before = self._state.confirmed.get(host, NO_ENCAP)
+        ended = before.stopped_tx(host, spoken)
         at_once = replace(
             spoken, hears=spoken.hears & before.hears, understands=spoken.understands & before.understands
         )
-        self._state = step(self._state, Confirmed(host, at_once))
-        later = [Later(TAKEN, Elapsed(Confirmed(host, spoken)))] if at_once != spoken else []
-        return [*later, Later(FADE, Elapsed(Faded(ended)))] if ended else [*later]
+        self._state = step(self._state, EncapProgrammed(host, at_once))
+        later = (
+            [StartTimer(REVALIDATION_DELAY, TimerFired(EncapProgrammed(host, spoken)))]
+            if at_once != spoken
+            else []
+        )
+        return [*later, StartTimer(DRAIN_TIME, TimerFired(TxDrained(ended)))] if ended else [*later]
 
     def counted_flows(self, dpid: int) -> Mapping[FlowKey, FlowCounter]:
         """The flows of a connected bridge whose counters are worth telling."""
@@ -599,8 +626,8 @@ def _alike(event: Event) -> tuple[int, int, type, bool] | None:
     match event:
         case SourceSeen(dpid):
             return dpid, event.connection, SourceSeen, True
-        case SourceSilent(dpid):
-            return dpid, event.connection, SourceSilent, True
+        case FdbFlowExpired(dpid):
+            return dpid, event.connection, FdbFlowExpired, True
         case PortChanged(dpid, _, ofport):
             return dpid, event.connection, PortChanged, ofport is None
     return None
@@ -617,7 +644,7 @@ def _drifted(session: Session) -> list[Effect]:
     """What others did to the bridge and the log does not have yet."""
     count, session.untold = session.untold, 0
     fields = {"host": session.host, "changes": count}
-    return [Note("bridge.drift", fields, warning=True)] if count else []
+    return [LogEvent("bridge.drift", fields, warning=True)] if count else []
 
 
 def _greet(session: Session) -> list[Effect]:
@@ -625,4 +652,4 @@ def _greet(session: Session) -> list[Effect]:
     if session.greeted or not session.in_sync:
         return []
     session.greeted = True
-    return [Note("bridge.in_sync", {"host": session.host, "flows": len(session.program.flows)})]
+    return [LogEvent("bridge.in_sync", {"host": session.host, "flows": len(session.program.flows)})]

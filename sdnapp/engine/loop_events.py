@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from sdnapp.engine.messages import Effect, Emit, Note
+from sdnapp.engine.messages import Effect, LogEvent, PacketOut
 from sdnapp.engine.status import Alarm, port_names
 from sdnapp.frames.packet import with_tag
-from sdnapp.net.events import Sighting
-from sdnapp.net.fdb import Place
+from sdnapp.net.events import FdbKey
+from sdnapp.net.fdb import PortRef
 from sdnapp.net.loop_protection import QUIET, Sender, Tokens
 from sdnapp.net.model import Overlay, Port
-from sdnapp.net.state import State, place_at
+from sdnapp.net.state import State, port_ref
 
 FAST = 2.0
 """Seconds between probes of a port at which a loop may be: it is new, or MACs move from or to it."""
@@ -37,10 +37,10 @@ class Probes:
     """The schedule of probes. ``key`` makes their tokens."""
 
     key: bytes
-    turns: dict[Place, _Turn] = field(default_factory=dict)
+    turns: dict[PortRef, _Turn] = field(default_factory=dict)
     _tokens: Tokens = field(init=False)
     _overlay: Overlay | None = None
-    _ports: Mapping[Place, Port] = field(default_factory=dict)
+    _ports: Mapping[PortRef, Port] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._tokens = Tokens(self.key)
@@ -50,23 +50,23 @@ class Probes:
         if overlay is not self._overlay:
             self._overlay = overlay
             self._ports = {
-                Place(port.host, port.interface): port
+                PortRef(port.host, port.interface): port
                 for port in (overlay.ports.values() if overlay.loop_hold else ())
                 if port.security.looped
             }
             self._forget([place for place in self.turns if place not in self._ports])
         return bool(self._ports)
 
-    def suspect(self, places: Iterable[Place], now: float) -> None:
+    def suspect(self, places: Iterable[PortRef], now: float) -> None:
         """Probe these ports fast for a while."""
         for place in places:
             if (turn := self.turns.get(place)) is not None:
                 turn.next, turn.alert = min(turn.next, now), now + ALERT
 
-    def due(self, state: State, there: Mapping[str, int], now: float) -> Iterator[Emit]:
+    def due(self, state: State, there: Mapping[str, int], now: float) -> Iterator[PacketOut]:
         """Yield the probes of this round. ``there``: by host, the datapath ids of connected bridges."""
-        waiting: list[tuple[bool, float, Place]] = []
-        away: list[Place] = []
+        waiting: list[tuple[bool, float, PortRef]] = []
+        away: list[PortRef] = []
         for place in self._ports:
             if place.host not in there or place.interface not in state.ports(place.host).number:
                 away.append(place)
@@ -88,7 +88,7 @@ class Probes:
             number = state.ports(place.host).number[place.interface or ""]
             for sender in senders:
                 data = _tagged(self._tokens.frame(sender), self._ports[place], sender.network)
-                yield Emit(there[place.host], number, data)
+                yield PacketOut(there[place.host], number, data)
 
     @property
     def source(self) -> bytes:
@@ -99,14 +99,14 @@ class Probes:
         """Find the sender of a probe; None where the frame is no probe."""
         return self._tokens.sender(data)
 
-    def _forget(self, places: Collection[Place]) -> None:
+    def _forget(self, places: Collection[PortRef]) -> None:
         for place in places:
             del self.turns[place]
         if places:
             self._tokens.drop(places)
 
 
-def _senders(place: Place, port: Port) -> Iterator[Sender]:
+def _senders(place: PortRef, port: Port) -> Iterator[Sender]:
     for path in dict.fromkeys(attachment.network for attachment in port.attachments):
         yield Sender(path, place)
 
@@ -118,10 +118,10 @@ def _tagged(data: bytes, port: Port, network: str) -> bytes:
     return data if tag is None else with_tag(data, tag)
 
 
-def elsewhere(state: State, host: str, sightings: Iterable[Sighting]) -> Iterator[Place]:
+def elsewhere(state: State, host: str, sightings: Iterable[FdbKey]) -> Iterator[PortRef]:
     """Find the places of sources that were seen elsewhere than where they are: both."""
     for vni, mac, ofport in sightings:
-        network, place = state.paths.get(vni, ""), place_at(state, host, ofport)
+        network, place = state.paths.get(vni, ""), port_ref(state, host, ofport)
         known = state.fixed(network, mac) or state.place_of(network, mac)
         if place is not None and known is not None and known != place:
             yield from (place, known)
@@ -136,9 +136,9 @@ def loop_notes(before: State, after: State) -> Iterator[Effect]:
         held = new[place]
         fields = {"host": place.host, "port": place.interface or "-", "network": held.network}
         peer = {"peer_host": held.peer.host, "peer_port": held.peer.interface or "-"}
-        yield Note("port.loop_detected", {**fields, **peer, "seconds": held.seconds}, warning=True)
+        yield LogEvent("port.loop_detected", {**fields, **peer, "seconds": held.seconds}, warning=True)
     for place in sorted(old.keys() - new.keys()):
-        yield Note("port.loop_cleared", {"host": place.host, "port": place.interface or "-"})
+        yield LogEvent("port.loop_cleared", {"host": place.host, "port": place.interface or "-"})
 
 
 def loop_alarms(state: State) -> Iterator[Alarm]:

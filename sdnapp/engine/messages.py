@@ -11,21 +11,21 @@ from flows.flow import Flow, FlowKey, Meter
 from flows.tables import Table
 from sdnapp.config import Problem
 from sdnapp.net.events import (
-    Confirmed,
     ContestOver,
-    Eased,
-    Faded,
-    GroupMemory,
-    GroupsAged,
+    EncapProgrammed,
+    FdbKey,
+    GracePeriodExpired,
     KeysReleased,
     LoopsAged,
-    Memory,
-    Settled,
-    Sighting,
-    Thawed,
+    MacLimitTimerExpired,
+    MacUnfrozen,
+    MulticastTick,
+    RecoveredFdb,
+    RecoveredGroupFlow,
+    TxDrained,
 )
 from sdnapp.net.model import Overlay
-from sdnapp.net.neighbors import AddressMemory
+from sdnapp.net.neighbors import RecoveredNeighbor
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +74,12 @@ class PortChanged(OfConnection):
 class SourceSeen(OfConnection):
     """A frame with an unknown source reached the controller. ``now``: seconds since the epoch."""
 
-    sighting: Sighting
+    sighting: FdbKey
     now: float
 
 
 @dataclass(frozen=True, slots=True)
-class Heard(OfConnection):
+class PacketIn(OfConnection):
     """A frame that a table handed to the controller, for what it says rather than for its source.
 
     ``vni``: the network that it belongs to. ``now``: seconds since the epoch.
@@ -93,23 +93,23 @@ class Heard(OfConnection):
 
 
 @dataclass(frozen=True, slots=True)
-class SourceSilent(OfConnection):
+class FdbFlowExpired(OfConnection):
     """The flow of a source expired, and so is gone."""
 
-    sighting: Sighting
+    sighting: FdbKey
     gone: FlowKey
 
 
 @dataclass(frozen=True, slots=True)
-class AddressSilent(OfConnection):
+class NeighborFlowExpired(OfConnection):
     """The flow of a claim to an address expired; it was ``gone``."""
 
-    memory: AddressMemory
+    memory: RecoveredNeighbor
     gone: FlowKey
 
 
 @dataclass(frozen=True, slots=True)
-class WasRead(OfConnection):
+class BridgeRead(OfConnection):
     """All that a bridge holds: identities of its flows, its meters, what it remembers of sources, the ports
     of which it does not look at them any more, what it remembers of multicast and of addresses.
 
@@ -119,12 +119,12 @@ class WasRead(OfConnection):
 
     flows: frozenset[FlowKey]
     meters: frozenset[Meter]
-    memories: tuple[Memory, ...]
+    memories: tuple[RecoveredFdb, ...]
     crowded: tuple[int, ...] = ()
-    groups: tuple[GroupMemory, ...] = ()
+    groups: tuple[RecoveredGroupFlow, ...] = ()
     now: float = 0.0
     monitored: bool = True
-    addresses: tuple[AddressMemory, ...] = ()
+    addresses: tuple[RecoveredNeighbor, ...] = ()
     foreign: tuple[int, ...] = ()
 
 
@@ -137,14 +137,14 @@ class Rejection:
 
 
 @dataclass(frozen=True, slots=True)
-class WasSent(OfConnection):
+class PlanApplied(OfConnection):
     """The barrier behind a plan came back. With rejections, none of its flows took effect."""
 
     rejections: tuple[Rejection, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class FlowsAltered(OfConnection):
+class DriftDetected(OfConnection):
     """Somebody else changed flows, meters or groups; ``altered`` are flows that keep their old identity."""
 
     count: int
@@ -159,7 +159,7 @@ class Described(OfConnection):
 
 
 @dataclass(frozen=True, slots=True)
-class FileChanged:
+class ConfigChanged:
     """There is a new good configuration; ``text`` is the file that says so."""
 
     overlay: Overlay
@@ -167,14 +167,14 @@ class FileChanged:
 
 
 @dataclass(frozen=True, slots=True)
-class FileBroken:
+class ConfigRejected:
     """The configuration file is no good; the last good one stays in force."""
 
     problems: tuple[Problem, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Gathered:
+class StartupGraceExpired:
     """Every bridge that is there had the time to connect."""
 
 
@@ -188,15 +188,25 @@ class AnnouncementsDue:
     """It is time to look at which addresses are to be announced."""
 
 
-Timed = Faded | Settled | KeysReleased | Confirmed | ContestOver | Thawed | Eased | GroupsAged | LoopsAged
+Timed = (
+    TxDrained
+    | GracePeriodExpired
+    | KeysReleased
+    | EncapProgrammed
+    | ContestOver
+    | MacUnfrozen
+    | MacLimitTimerExpired
+    | MulticastTick
+    | LoopsAged
+)
 """Events of the state that come of time alone."""
 
 
 @dataclass(frozen=True, slots=True)
-class Elapsed:
-    """The time that ``Later`` asked for is over."""
+class TimerFired:
+    """The time that ``StartTimer`` asked for is over."""
 
-    event: AnnouncementsDue | DescriptionsDue | Gathered | Timed
+    event: AnnouncementsDue | DescriptionsDue | StartupGraceExpired | Timed
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,15 +227,24 @@ class ReleaseAsked:
 FromBridge = (
     PortChanged
     | SourceSeen
-    | Heard
-    | SourceSilent
-    | AddressSilent
-    | WasRead
-    | WasSent
-    | FlowsAltered
+    | PacketIn
+    | FdbFlowExpired
+    | NeighborFlowExpired
+    | BridgeRead
+    | PlanApplied
+    | DriftDetected
     | Described
 )
-Event = FromBridge | Connected | Disconnected | FileChanged | FileBroken | Elapsed | ThawAsked | ReleaseAsked
+Event = (
+    FromBridge
+    | Connected
+    | Disconnected
+    | ConfigChanged
+    | ConfigRejected
+    | TimerFired
+    | ThawAsked
+    | ReleaseAsked
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,7 +266,7 @@ class Send(OfConnection):
 
 
 @dataclass(frozen=True, slots=True)
-class Emit(OfConnection):
+class PacketOut(OfConnection):
     """A frame leaves the bridge on this port."""
 
     ofport: int
@@ -263,7 +282,7 @@ class Inject(OfConnection):
 
 
 @dataclass(frozen=True, slots=True)
-class Note:
+class LogEvent:
     """One line for the log: what happened, to whom. ``detail``: for those alone that look for a fault."""
 
     event: str
@@ -273,15 +292,15 @@ class Note:
 
 
 @dataclass(frozen=True, slots=True)
-class Later:
+class StartTimer:
     """Tell the engine of ``event`` when so many seconds are over."""
 
     seconds: float
-    event: Elapsed
+    event: TimerFired
 
 
 @dataclass(frozen=True, slots=True)
-class Keep:
+class PersistConfig:
     """This file is in force: one day a controller that starts has to know what the one before went by."""
 
     text: bytes
@@ -290,4 +309,4 @@ class Keep:
 Task = Read | Send | Describe
 """What a bridge is asked for, one after the other; each has an event for its answer."""
 
-Effect = Task | Emit | Inject | Note | Later | Keep
+Effect = Task | PacketOut | Inject | LogEvent | StartTimer | PersistConfig

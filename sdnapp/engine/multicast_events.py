@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from sdnapp.engine.messages import Note
+from sdnapp.engine.messages import LogEvent
 from sdnapp.engine.status import MulticastStatus, port_names
-from sdnapp.net.fdb import Place
+from sdnapp.net.fdb import PortRef
 from sdnapp.net.multicast_snooping import Groups
 from sdnapp.net.state import State
 
 
-def multicast_notes(before: State, after: State) -> Iterator[Note]:
+def multicast_notes(before: State, after: State) -> Iterator[LogEvent]:
     """A network begins or ceases to send groups to their listeners alone."""
     old, new = before.multicast.known, after.multicast.known
     if old is new:
@@ -21,7 +21,9 @@ def multicast_notes(before: State, after: State) -> Iterator[Note]:
             for family in (4, 6):
                 was, now = (how(known.get(network, {}).get(family)) for known in (old, new))
                 if was != now:
-                    yield Note("multicast.mode", {"network": network, "ip": family, "was": was, "now": now})
+                    yield LogEvent(
+                        "multicast.mode", {"network": network, "ip": family, "was": was, "now": now}
+                    )
 
 
 def how(groups: Groups | None) -> str:
@@ -35,15 +37,15 @@ def multicast_status(state: State) -> Mapping[str, MulticastStatus]:
     """By network, where anybody asks who listens."""
     ports = port_names(state)
 
-    def names(places: Iterable[Place]) -> tuple[str, ...]:
+    def names(places: Iterable[PortRef]) -> tuple[str, ...]:
         there = set(places)
-        vague = {Place(place.host, None) for place in there if place.interface is not None}
+        vague = {PortRef(place.host, None) for place in there if place.interface is not None}
         return tuple(sorted({ports.get(place, place.host) for place in there - vague}))
 
     found: dict[str, MulticastStatus] = {}
     for network, known in state.multicast.known.items():
-        groups: dict[str, list[Place]] = {}
-        routers: list[Place] = []
+        groups: dict[str, list[PortRef]] = {}
+        routers: list[PortRef] = []
         for family in known:
             listening = state.multicast.listening[network, family]
             routers += listening.routers

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from sdnapp.engine.messages import Note
+from sdnapp.engine.messages import LogEvent
 from sdnapp.engine.status import Alarm
 from sdnapp.net.state import State
 
@@ -23,7 +23,7 @@ def places(state: State) -> Places:
     return {name: tuple(sorted(where)) for name, where in found.items()}
 
 
-def binding_notes(before: State, after: State) -> Iterator[Note]:
+def binding_notes(before: State, after: State) -> Iterator[LogEvent]:
     """What has changed."""
     if before.overlay is after.overlay:
         return
@@ -33,11 +33,11 @@ def binding_notes(before: State, after: State) -> Iterator[Note]:
         if was == now:
             continue
         if len(now) > 1:
-            yield Note("port.bound_twice", {"port": name, "places": ", ".join(now)}, warning=True)
+            yield LogEvent("port.bound_twice", {"port": name, "places": ", ".join(now)}, warning=True)
         elif now:
-            yield Note("port.bound", {"port": name, "place": now[0]})
+            yield LogEvent("port.bound", {"port": name, "place": now[0]})
         else:
-            yield Note("port.unbound", {"port": name, "place": ", ".join(was)})
+            yield LogEvent("port.unbound", {"port": name, "place": ", ".join(was)})
 
 
 def binding_alarms(state: State) -> Iterator[Alarm]:

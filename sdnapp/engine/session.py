@@ -9,9 +9,9 @@ from operator import is_
 from flows.compile import EMPTY_COMPILED, Compiled, recompile
 from flows.diff import Plan, diff
 from flows.flow import Flow, FlowKey, Meter, Program, origin_of
-from sdnapp.net.encap import SILENT, Dialect
-from sdnapp.net.encap_migration import dialect, in_change
-from sdnapp.net.project import Memo, projection
+from sdnapp.net.encap import NO_ENCAP, EncapState
+from sdnapp.net.encap_migration import desired_encap, is_migrating
+from sdnapp.net.project import BridgeMemo, project_incremental
 from sdnapp.net.state import State
 
 
@@ -30,18 +30,18 @@ class Session:
     host: str
     address: str
     since: float
-    memo: Memo
+    memo: BridgeMemo
     installed: set[FlowKey] | None = None
     meters: frozenset[Meter] = frozenset()
     foreign: tuple[int, ...] = ()
     followed: State | None = None
     inputs: tuple[object, ...] = ()
-    dialect: Dialect = SILENT
+    encap: EncapState = NO_ENCAP
     compiled: Compiled = EMPTY_COMPILED
     due: bool = True
     doubtful: set[FlowKey] | None = None
     sending: Plan | None = None
-    sent_dialect: Dialect = SILENT
+    sent_encap: EncapState = NO_ENCAP
     rejected: dict[Flow | Meter, str] = field(default_factory=dict)
     reads: int = 1
     untold: int = 0
@@ -115,11 +115,11 @@ class Session:
         if _same(inputs, self.inputs):
             return
         if not _same(speaking, self.inputs[: -len(world)]):
-            now = dialect(state, self.host)
-            if now != self.dialect:
-                self.dialect, self.due = now, True
+            now = desired_encap(state, self.host)
+            if now != self.encap:
+                self.encap, self.due = now, True
         self.inputs = inputs
-        view = yield from projection(state, self.host, self.dialect, self.memo)
+        view = yield from project_incremental(state, self.host, self.encap, self.memo)
         if view != self.compiled.view:
             yield
             self.compiled = yield from recompile(view, self.compiled)
@@ -130,7 +130,7 @@ class Session:
 def _speaking(state: State, host: str) -> tuple[object, ...]:
     """All of the state that a dialect depends on; what others confirmed, only while ways change."""
     inputs = (state.ports(host), state.here, state.having, state.paths, state.claims)
-    if not in_change(state, host):
+    if not is_migrating(state, host):
         return inputs
     return (*inputs, state.confirmed, state.fading, state.settled)
 

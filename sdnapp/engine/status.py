@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from sdnapp.config import Problem
-from sdnapp.net.fdb import Place
+from sdnapp.net.fdb import PortRef
 from sdnapp.net.model import Overlay
 from sdnapp.net.state import State
 
@@ -158,6 +158,6 @@ def locations(state: State) -> Iterable[LocationStatus]:
             yield LocationStatus(path, mac, place.host, names.get(place), addresses, "learned", moves, frozen)
 
 
-def port_names(state: State) -> Mapping[Place, str]:
+def port_names(state: State) -> Mapping[PortRef, str]:
     """The ports of the file by their places."""
-    return {Place(port.host, port.interface): port.name for port in state.overlay.ports.values()}
+    return {PortRef(port.host, port.interface): port.name for port in state.overlay.ports.values()}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from sdnapp.engine.messages import Note
+from sdnapp.engine.messages import LogEvent
 from sdnapp.engine.session import Session
 from sdnapp.engine.status import Alarm
 from sdnapp.net.state import State
@@ -21,15 +21,15 @@ def down(state: State) -> frozenset[tuple[str, str]]:
     )
 
 
-def health_notes(before: State, after: State) -> Iterator[Note]:
+def health_notes(before: State, after: State) -> Iterator[LogEvent]:
     """What has changed."""
     if before.bridges is after.bridges and before.overlay is after.overlay:
         return
     was, now = down(before), down(after)
     for host, peer in sorted(now - was):
-        yield Note("tunnel.down", {"host": host, "peer": peer}, warning=True)
+        yield LogEvent("tunnel.down", {"host": host, "peer": peer}, warning=True)
     for host, peer in sorted(was - now):
-        yield Note("tunnel.up", {"host": host, "peer": peer})
+        yield LogEvent("tunnel.up", {"host": host, "peer": peer})
 
 
 def health_alarms(state: State) -> Iterator[Alarm]:

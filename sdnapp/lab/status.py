@@ -12,7 +12,7 @@ from sdnapp.lab.lifecycle import get
 from sdnapp.lab.machine import Machine
 from sdnapp.lab.model import Lab, directory
 from sdnapp.lab.process import alive
-from sdnapp.net.model import Bound, Overlay, Port
+from sdnapp.net.model import FloatingPort, Overlay, Port
 
 
 def status(lab: Lab) -> dict[str, Any]:
@@ -73,7 +73,7 @@ def ports(overlay: Overlay) -> list[dict[str, Any]]:
     return sorted(shown, key=itemgetter("name"))
 
 
-def _port(port: Port | Bound) -> dict[str, Any]:
+def _port(port: Port | FloatingPort) -> dict[str, Any]:
     made = port if isinstance(port, Port) else None  # others are found by their iface-id, wherever they are
     return {
         "name": port.name,

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from sdnapp.config import names
-from sdnapp.net.model import Attachment, Bound, Host, Overlay, Port
+from sdnapp.net.model import Attachment, FloatingPort, Host, Overlay, Port
 
 
 def roaming(overlay: Overlay) -> Mapping[str, frozenset[str]]:
@@ -55,7 +55,7 @@ def bind(overlay: Overlay, interfaces: Mapping[str, Mapping[str, int]]) -> Overl
     return replace(overlay, ports=dict(sorted(ports.items())), hosts=hosts)
 
 
-def _port(bound: Bound, host: Host, interface: str) -> Port:
+def _port(bound: FloatingPort, host: Host, interface: str) -> Port:
     return Port(
         name=bound.name,
         host=host.name,

@@ -29,11 +29,11 @@ from sdnapp.net.mesh import DST_PORT, Mesh, Tunnels
 from sdnapp.net.model import (
     Address,
     Attachment,
-    Bound,
     Controller,
     Dhcp,
+    DuplicateMacDetection,
     Encapsulation,
-    Flap,
+    FloatingPort,
     Host,
     Interface,
     Limits,
@@ -210,8 +210,8 @@ def _port(  # noqa: PLR0917  # all that it depends on
     )
 
 
-def _bound(name: str, port: schema.Port, networks: _Networks, guarded: bool) -> Bound:
-    return Bound(
+def _bound(name: str, port: schema.Port, networks: _Networks, guarded: bool) -> FloatingPort:
+    return FloatingPort(
         name=name,
         host=port.host,
         iface_id=iface_id_of(name, port),
@@ -311,8 +311,8 @@ def _hold_of(ports: Iterable[schema.Port]) -> int:
     return LOOP_HOLD if any(port.loop_protect for port in ports) else 0
 
 
-def _flap(written: schema.DuplicateMacDetection) -> Flap:
-    return Flap(written.max_moves, written.period, written.freeze)
+def _flap(written: schema.DuplicateMacDetection) -> DuplicateMacDetection:
+    return DuplicateMacDetection(written.max_moves, written.period, written.freeze)
 
 
 def _controller(written: schema.Controller) -> Controller:

@@ -26,7 +26,7 @@ _EVERYONE, _EVERYONE_MAC = IPv4Address("255.255.255.255"), "ff:ff:ff:ff:ff:ff"
 
 
 @dataclass(frozen=True, slots=True)
-class Client:
+class DhcpClient:
     """A port in a network that serves. ``mac`` is None where any may ask; ``mtu`` where nobody knows."""
 
     name: str
@@ -37,17 +37,17 @@ class Client:
 
 
 @dataclass(frozen=True, slots=True)
-class Served:
+class DhcpReply:
     """What became of a frame, in a word or two, and the frame that answers it, if one does."""
 
     what: str
     frame: bytes | None = None
 
 
-def answer(client: Client, asked: Packet) -> Served | None:
+def dhcp_reply(client: DhcpClient, asked: Packet) -> DhcpReply | None:
     """What the network says to this frame; None if that is none of its business."""
     if client.mac is not None and asked.eth_src != client.mac:
-        return Served("source not allowed")
+        return DhcpReply("source not allowed")
     if neighbour.solicits(asked):
         return _advertise(client, asked)
     datagram = packet.datagram(asked)
@@ -62,11 +62,11 @@ def answer(client: Client, asked: Packet) -> Served | None:
     return None
 
 
-def _answer4(client: Client, asked: Packet, question: dhcp.Question) -> Served:
+def _answer4(client: DhcpClient, asked: Packet, question: dhcp.Question) -> DhcpReply:
     """RFC 2131 §4.3."""
     lease = next((a for a in client.addresses if isinstance(a, IPv4Interface)), None)
     if question.mac != asked.eth_src or question.relay != dhcp.NOWHERE:
-        return Served("source not allowed")
+        return DhcpReply("source not allowed")
     elsewhere = question.server not in (None, SERVER)
     match question.kind:
         case dhcp.Kind.DISCOVER if lease is not None:
@@ -77,11 +77,13 @@ def _answer4(client: Client, asked: Packet, question: dhcp.Question) -> Served:
         case dhcp.Kind.INFORM:
             return _reply4(client, question, dhcp.Kind.ACK, None)
         case dhcp.Kind.RELEASE | dhcp.Kind.DECLINE:
-            return Served(f"dhcp {question.kind.name.lower()}")
-    return Served("dhcp ignored")
+            return DhcpReply(f"dhcp {question.kind.name.lower()}")
+    return DhcpReply("dhcp ignored")
 
 
-def _reply4(client: Client, question: dhcp.Question, kind: dhcp.Kind, lease: IPv4Interface | None) -> Served:
+def _reply4(
+    client: DhcpClient, question: dhcp.Question, kind: dhcp.Kind, lease: IPv4Interface | None
+) -> DhcpReply:
     options = [(dhcp.Option.SERVER, SERVER.packed)]
     yours = dhcp.NOWHERE
     if kind is not dhcp.Kind.NAK:
@@ -94,10 +96,10 @@ def _reply4(client: Client, question: dhcp.Question, kind: dhcp.Kind, lease: IPv
         ends = Ends(SERVER_MAC, question.mac, SERVER, destination)
     message = dhcp.answer(question, kind, yours, options)
     frame = packet.with_udp(ends, dhcp.SERVER_PORT, dhcp.CLIENT_PORT, message)
-    return Served(f"dhcp {kind.name.lower()}", frame)
+    return DhcpReply(f"dhcp {kind.name.lower()}", frame)
 
 
-def _options4(client: Client, lease: IPv4Interface | None) -> Iterator[tuple[dhcp.Option, bytes]]:
+def _options4(client: DhcpClient, lease: IPv4Interface | None) -> Iterator[tuple[dhcp.Option, bytes]]:
     settings, option = client.settings, dhcp.Option
     if lease is not None:
         seconds = settings.lease
@@ -117,7 +119,7 @@ def _options4(client: Client, lease: IPv4Interface | None) -> Iterator[tuple[dhc
         yield option.MTU, client.mtu.to_bytes(2, "big")
 
 
-def _answer6(client: Client, asked: Packet, question: dhcp6.Question) -> Served:
+def _answer6(client: DhcpClient, asked: Packet, question: dhcp6.Question) -> DhcpReply:
     """RFC 8415 §18.3; what must be discarded (§16) is ignored."""
     kind, chosen = dhcp6.Kind, question.server == DUID
     addresses = [a.ip for a in client.addresses if isinstance(a, IPv6Interface)]
@@ -141,14 +143,14 @@ def _answer6(client: Client, asked: Packet, question: dhcp6.Question) -> Served:
         case kind.RELEASE | kind.DECLINE if question.client and chosen:
             done = [(dhcp6.Option.STATUS, dhcp6.stated(dhcp6.Status.SUCCESS))]
             served = _reply6(client, asked, question, done)
-            return Served(f"dhcpv6 {question.kind.name.lower()}", served.frame)
+            return DhcpReply(f"dhcpv6 {question.kind.name.lower()}", served.frame)
         case kind.INFORMATION if question.server is None or chosen:
             return _reply6(client, asked, question, [])
-    return Served("dhcpv6 ignored")
+    return DhcpReply("dhcpv6 ignored")
 
 
 def _associations(
-    client: Client, question: dhcp6.Question, addresses: Sequence[IPv6Address]
+    client: DhcpClient, question: dhcp6.Question, addresses: Sequence[IPv6Address]
 ) -> list[tuple[int, bytes]]:
     """Our addresses in the first association; what the client had and is not ours is valid no longer."""
     lease, said = client.settings.lease, []
@@ -165,12 +167,12 @@ def _associations(
 
 
 def _reply6(
-    client: Client,
+    client: DhcpClient,
     asked: Packet,
     question: dhcp6.Question,
     said: Sequence[tuple[int, bytes]],
     kind: dhcp6.Kind = dhcp6.Kind.REPLY,
-) -> Served:
+) -> DhcpReply:
     settings = client.settings
     options = list(said)
     if servers := [server.packed for server in settings.dns if server.version == 6]:
@@ -180,10 +182,10 @@ def _reply6(
     ends = Ends(SERVER_MAC, asked.eth_src, SERVER6, asked.src)
     message = dhcp6.answer(question, kind, DUID, options)
     frame = packet.with_udp(ends, dhcp6.SERVER_PORT, dhcp6.CLIENT_PORT, message)
-    return Served(f"dhcpv6 {kind.name.lower()}", frame)
+    return DhcpReply(f"dhcpv6 {kind.name.lower()}", frame)
 
 
-def _advertise(client: Client, asked: Packet) -> Served | None:
+def _advertise(client: DhcpClient, asked: Packet) -> DhcpReply | None:
     """DHCPv6 gives addresses without saying which others are on the link: an advertisement does."""
     prefixes = dict.fromkeys(a.network for a in client.addresses if isinstance(a, IPv6Interface))
     if not prefixes:
@@ -193,4 +195,4 @@ def _advertise(client: Client, asked: Packet) -> Served | None:
     else:
         ends = Ends(SERVER_MAC, neighbour.ALL_NODES_MAC, SERVER6, neighbour.ALL_NODES)
     mtu = None if client.mtu is None or client.mtu < 1280 else client.mtu
-    return Served("router advertisement", neighbour.advertisement(ends, prefixes, mtu))
+    return DhcpReply("router advertisement", neighbour.advertisement(ends, prefixes, mtu))

@@ -17,7 +17,7 @@ from sdnapp.net.model import Encapsulation
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
+class Encap:
     """How frames of one network travel from one host to another."""
 
     encapsulation: Encapsulation
@@ -25,36 +25,36 @@ class Way:
 
 
 @dataclass(frozen=True, slots=True)
-class Speech:
+class TxPath:
     """The speaker sends frames of the network to the listener in this way."""
 
     speaker: str
     listener: str
     network: str
-    way: Way
+    way: Encap
 
 
 @dataclass(frozen=True, slots=True)
-class Dialect:
+class EncapState:
     """``hears``: (peer, encapsulation). ``understands``: (network, key). ``speaks``: by (network, peer)."""
 
     hears: frozenset[tuple[str, Encapsulation]] = frozenset()
     understands: frozenset[tuple[str, int]] = frozenset()
-    speaks: Mapping[tuple[str, str], Way] = field(default_factory=dict)
+    speaks: Mapping[tuple[str, str], Encap] = field(default_factory=dict)
 
-    def ended(self, speaker: str, after: Dialect) -> frozenset[Speech]:
+    def stopped_tx(self, speaker: str, after: EncapState) -> frozenset[TxPath]:
         """What the host that speaks this dialect sends no more, once it speaks the one ``after``."""
         if after.speaks == self.speaks:
             return frozenset()
         return frozenset(
-            Speech(speaker, peer, network, way)
+            TxPath(speaker, peer, network, way)
             for (network, peer), way in self.speaks.items()
             if after.speaks.get((network, peer)) != way
         )
 
-    def takes(self, peer: str, network: str, way: Way) -> bool:
+    def accepts(self, peer: str, network: str, way: Encap) -> bool:
         """Whether a frame from this peer arrives, if it is sent in this way."""
         return (peer, way.encapsulation) in self.hears and (network, way.key) in self.understands
 
 
-SILENT = Dialect()
+NO_ENCAP = EncapState()

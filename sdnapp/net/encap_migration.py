@@ -9,21 +9,21 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from itertools import product
 
-from sdnapp.net.encap import SILENT, Dialect, Way
+from sdnapp.net.encap import NO_ENCAP, Encap, EncapState
 from sdnapp.net.model import Encapsulation, Host, Overlay
 from sdnapp.net.state import Ports, State
 
 
-def dialect(state: State, host: str) -> Dialect:
+def desired_encap(state: State, host: str) -> EncapState:
     """What this host's bridge should hear, understand and speak now."""
-    return Dialect(
+    return EncapState(
         hears=frozenset(_hears(state, host)),
         understands=frozenset(_understands(state, host)),
         speaks=dict(_speaks(state, host)),
     )
 
 
-def presumed(overlay: Overlay) -> State:
+def assume_programmed(overlay: Overlay) -> State:
     """The state when nothing was heard of any bridge yet, but it is known that each holds what the file asks.
 
     A controller on every host is left to guess: it would never hear that the others changed their ways.
@@ -34,7 +34,7 @@ def presumed(overlay: Overlay) -> State:
     there = replace(
         state, bridges={name: Ports.of(_asked(host), host) for name, host in overlay.hosts.items()}
     )
-    return replace(state, confirmed={name: dialect(there, name) for name in overlay.hosts})
+    return replace(state, confirmed={name: desired_encap(there, name) for name in overlay.hosts})
 
 
 def _asked(host: Host) -> dict[str, int]:
@@ -43,7 +43,7 @@ def _asked(host: Host) -> dict[str, int]:
     return ports | {tunnel.interface: tunnel.ofport for tunnel in host.tunnels}
 
 
-def in_change(state: State, host: str) -> bool:
+def is_migrating(state: State, host: str) -> bool:
     """Whether this host has a choice of ways: only then does its dialect depend on what others confirmed."""
     return state.claims is not state.paths or state.ports(host).choice
 
@@ -61,7 +61,7 @@ def _hears(state: State, host: str) -> Iterator[tuple[str, Encapsulation]]:
 
 def _says(state: State, speaker: str, listener: str, kind: Encapsulation) -> bool:
     """Whether any network goes this way."""
-    said = state.confirmed.get(speaker, SILENT).speaks.items()
+    said = state.confirmed.get(speaker, NO_ENCAP).speaks.items()
     return any(to == listener and way.encapsulation == kind for (_, to), way in said)
 
 
@@ -71,25 +71,25 @@ def _understands(state: State, host: str) -> Iterator[tuple[str, int]]:
     return ((path, key) for key, path in state.claims.items() if path in here)
 
 
-def _speaks(state: State, host: str) -> Iterator[tuple[tuple[str, str], Way]]:
-    before, tunnels = state.confirmed.get(host, SILENT).speaks, state.ports(host).tunnels
+def _speaks(state: State, host: str) -> Iterator[tuple[tuple[str, str], Encap]]:
+    before, tunnels = state.confirmed.get(host, NO_ENCAP).speaks, state.ports(host).tunnels
     keys = _keys(state)
     for path in sorted(state.here[host]):
-        choices: dict[tuple[Encapsulation, ...], list[Way]] = {}
+        choices: dict[tuple[Encapsulation, ...], list[Encap]] = {}
         for peer in state.having[path]:
             kinds = tuple(tunnels.get(peer, ()))
-            ways = choices.setdefault(kinds, [Way(kind, key) for kind, key in product(kinds, keys[path])])
+            ways = choices.setdefault(kinds, [Encap(kind, key) for kind, key in product(kinds, keys[path])])
             if ways:
                 yield (path, peer), _choose(state, host, (path, peer), ways, before.get((path, peer)))
 
 
-def _choose(state: State, host: str, to: tuple[str, str], ways: list[Way], before: Way | None) -> Way:
+def _choose(state: State, host: str, to: tuple[str, str], ways: list[Encap], before: Encap | None) -> Encap:
     """The best way that the peer takes; else the one in use; else, as nobody can tell, the best."""
     path, peer = to
     listener = state.confirmed.get(peer)
     if listener is None or len(ways) == 1:
         return ways[0]
-    taken = (way for way in ways if listener.takes(host, path, way))
+    taken = (way for way in ways if listener.accepts(host, path, way))
     return next(taken, before if before in ways and before is not None else ways[0])
 
 

@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from sdnapp.net.encap import Dialect, Speech
-from sdnapp.net.fdb import Place
+from sdnapp.net.encap import EncapState, TxPath
+from sdnapp.net.fdb import PortRef
 from sdnapp.net.igmp_mld import Family, Query, Report
 from sdnapp.net.model import Overlay
 
 
-class Sighting(NamedTuple):
+class FdbKey(NamedTuple):
     """A bridge saw ``mac`` in the network with this VNI come in on this port."""
 
     vni: int
@@ -20,17 +20,17 @@ class Sighting(NamedTuple):
     ofport: int
 
 
-class Memory(NamedTuple):
+class RecoveredFdb(NamedTuple):
     """What a flow of a bridge says of a source that it saw: the number of its last move (``HEARSAY`` where
     only the way to it is known), or that it is not believed there.
     """
 
-    sighting: Sighting
+    sighting: FdbKey
     moves: int = 0
     denied: bool = False
 
 
-class GroupMemory(NamedTuple):
+class RecoveredGroupFlow(NamedTuple):
     """Multicast state that a bridge's flows hold, in its own port numbers."""
 
     vni: int
@@ -88,24 +88,24 @@ class PortsLost:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class SourcesSeen:
     """Sources that the bridge did not know. ``now``: in seconds."""
 
     host: str
-    sightings: tuple[Sighting, ...]
+    sightings: tuple[FdbKey, ...]
     now: float
 
 
 @dataclass(frozen=True, slots=True)
-class Silent:
+class SourceExpired:
     """Sources have not been heard for the age that the configuration allows."""
 
     host: str
-    sightings: tuple[Sighting, ...]
+    sightings: tuple[FdbKey, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Recalled:
+class BridgeReadBack:
     """A bridge told what it remembers: all of its own sources, and some behind its tunnels.
 
     ``crowded``: ports at which it learns nothing more. ``groups``: what it remembers of multicast, ``now``,
@@ -113,14 +113,14 @@ class Recalled:
     """
 
     host: str
-    memories: tuple[Memory, ...]
+    memories: tuple[RecoveredFdb, ...]
     crowded: tuple[int, ...] = ()
-    groups: tuple[GroupMemory, ...] = ()
+    groups: tuple[RecoveredGroupFlow, ...] = ()
     now: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
-class Thawed:
+class MacUnfrozen:
     """A station that was frozen then, or before this controller began, may move again."""
 
     network: str
@@ -133,7 +133,7 @@ class LoopFound:
     """A probe that left by the first of these ports came in at the second. ``now``: in seconds."""
 
     network: str
-    ends: tuple[Place, Place]
+    ends: tuple[PortRef, PortRef]
     now: float
 
 
@@ -148,14 +148,14 @@ class LoopsAged:
 class PortReleased:
     """A port that is held down is not to be any more."""
 
-    place: Place
+    place: PortRef
 
 
 @dataclass(frozen=True, slots=True)
-class Eased:
+class MacLimitTimerExpired:
     """A crowded place was left alone for long enough."""
 
-    place: Place
+    place: PortRef
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,29 +170,29 @@ class GroupsHeard:
 
 
 @dataclass(frozen=True, slots=True)
-class GroupsAged:
+class MulticastTick:
     """It is so late now, in seconds: what was heard of multicast until then may be old."""
 
     now: float
 
 
 @dataclass(frozen=True, slots=True)
-class Confirmed:
+class EncapProgrammed:
     """This dialect is in force on the host's bridge."""
 
     host: str
-    dialect: Dialect
+    dialect: EncapState
 
 
 @dataclass(frozen=True, slots=True)
-class Faded:
+class TxDrained:
     """So long after their speakers stopped, nothing of these is on its way any more."""
 
-    speeches: frozenset[Speech]
+    speeches: frozenset[TxPath]
 
 
 @dataclass(frozen=True, slots=True)
-class Settled:
+class GracePeriodExpired:
     """Long enough after a configuration: whoever has not been heard of since does not count."""
 
     overlay: Overlay
@@ -200,7 +200,7 @@ class Settled:
 
 @dataclass(frozen=True, slots=True)
 class KeysReleased:
-    """Long enough after ``Settled``: hosts that are not heard of use no key as it was before, either."""
+    """Time after ``GracePeriodExpired`` after which hosts that are away use no former key either."""
 
     overlay: Overlay
 
@@ -211,18 +211,18 @@ Event = (
     | ContestOver
     | PortsFound
     | PortsLost
-    | Seen
-    | Silent
-    | Recalled
-    | Thawed
-    | Eased
+    | SourcesSeen
+    | SourceExpired
+    | BridgeReadBack
+    | MacUnfrozen
+    | MacLimitTimerExpired
     | LoopFound
     | LoopsAged
     | PortReleased
     | GroupsHeard
-    | GroupsAged
-    | Confirmed
-    | Faded
-    | Settled
+    | MulticastTick
+    | EncapProgrammed
+    | TxDrained
+    | GracePeriodExpired
     | KeysReleased
 )

@@ -6,7 +6,7 @@ frozen where it is (§15.1): sources that are not believed, of a frozen station 
 elsewhere, are *denied*, port by port, so that no frame of them asks again. A port that shows more MACs than
 it may is *crowded* for a while: nothing more is learned there.
 
-Everything here is a value; what the configuration says comes from a ``Ground``. Time is an argument, in
+Everything here is a value; what the configuration says comes from a ``Topology``. Time is an argument, in
 seconds, and only differences count.
 """
 
@@ -16,50 +16,50 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol, TypeVar
 
-from sdnapp.net.model import Flap
+from sdnapp.net.model import DuplicateMacDetection
 
-HOLD = 0.05
+MOVE_HOLDDOWN = 0.05
 """Seconds after a move in which no other counts: such sightings were made before it, or at the same time."""
-HEARSAY = -1
+REMOTE_ONLY = -1
 """The number of a move that only another host's bridge tells of: whoever saw the station knows better."""
-PEER_MACS = 16_384
+MAX_MACS_PER_PEER = 16_384
 """How many MACs may be learned behind one peer, however many its ports may have."""
 
 K = TypeVar("K")
 V = TypeVar("V")
 
 
-class Place(NamedTuple):
+class PortRef(NamedTuple):
     """Where a station lives: on an interface of a host; None: somewhere behind that host's tunnel."""
 
     host: str
     interface: str | None
 
 
-class Station(NamedTuple):
+class FdbEntry(NamedTuple):
     """Where a MAC lives. ``moves``: the number of its last move; ``moved``: when, lately."""
 
-    place: Place
+    place: PortRef
     moves: int = 0
     moved: tuple[float, ...] = ()
 
 
-class Told(NamedTuple):
+class RecoveredEntry(NamedTuple):
     """What a bridge remembers of a source: that it lives there, or that it is not believed there."""
 
     network: str
     mac: str
-    place: Place
+    place: PortRef
     moves: int
     denied: bool
 
 
-Stations = Mapping[str, Station]
+FdbTable = Mapping[str, FdbEntry]
 """Of one network, by MAC."""
-NOBODY: Stations = {}
-Denied = Mapping[str, frozenset[Place]]
+NO_ENTRIES: FdbTable = {}
+BlockedSources = Mapping[str, frozenset[PortRef]]
 """Of one network, by MAC: the places where it is not believed."""
-NONE_DENIED: Denied = {}
+NONE_BLOCKED: BlockedSources = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,38 +69,38 @@ class Learned:
     ``held``: how many MACs are learned or denied at each place, never more than its limit when they came.
     """
 
-    stations: Mapping[str, Stations] = field(default_factory=dict)
-    denied: Mapping[str, Denied] = field(default_factory=dict)
+    stations: Mapping[str, FdbTable] = field(default_factory=dict)
+    denied: Mapping[str, BlockedSources] = field(default_factory=dict)
     frozen: Mapping[tuple[str, str], float | None] = field(default_factory=dict)
-    crowded: frozenset[Place] = frozenset()
-    held: Mapping[Place, int] = field(default_factory=dict)
+    crowded: frozenset[PortRef] = frozenset()
+    held: Mapping[PortRef, int] = field(default_factory=dict)
 
 
 NOTHING_LEARNED = Learned()
 
 
-class Ground(Protocol):
+class Topology(Protocol):
     """What the configuration says about learning."""
 
     @property
-    def flap(self) -> Flap:
+    def flap(self) -> DuplicateMacDetection:
         """How often a station may move."""
 
-    def fixed(self, network: str, mac: str) -> Place | None:
+    def fixed(self, network: str, mac: str) -> PortRef | None:
         """Where the file puts this MAC."""
 
-    def exists(self, network: str, place: Place) -> bool:
+    def exists(self, network: str, place: PortRef) -> bool:
         """Whether the network is at this place."""
 
-    def limit(self, place: Place) -> int | None:
+    def limit(self, place: PortRef) -> int | None:
         """How many MACs may be learned there; None if there is no such place."""
 
 
-Sighted = tuple[str, str, Place]
+Sighted = tuple[str, str, PortRef]
 """A MAC was seen: network, MAC, place."""
 
 
-def seen(learned: Learned, ground: Ground, sighted: Iterable[Sighted], now: float) -> Learned:
+def learn(learned: Learned, ground: Topology, sighted: Iterable[Sighted], now: float) -> Learned:
     """Sources that their bridge did not know."""
     draft = _Draft(learned)
     for network, mac, place in sighted:
@@ -117,29 +117,29 @@ def seen(learned: Learned, ground: Ground, sighted: Iterable[Sighted], now: floa
             draft.deny(network, mac, place)
         elif station is None:
             draft.thaw(network, mac)
-            draft.settle(network, mac, Station(place))
+            draft.settle(network, mac, FdbEntry(place))
         else:
             moved = (*_lately(station, ground.flap, now), now)
-            draft.settle(network, mac, Station(place, max(station.moves, 0) + 1, moved))
+            draft.settle(network, mac, FdbEntry(place, max(station.moves, 0) + 1, moved))
             if len(moved) >= ground.flap.moves:
                 draft.frozen[network, mac] = now
     return draft.done()
 
 
-def _is_at(believed: Place | None, place: Place) -> bool:
+def _is_at(believed: PortRef | None, place: PortRef) -> bool:
     """Whether a frame from that place is no surprise; behind a tunnel nobody knows interfaces."""
-    return believed is not None and place in (believed, Place(believed.host, None))
+    return believed is not None and place in (believed, PortRef(believed.host, None))
 
 
-def _too_soon(station: Station, now: float) -> bool:
-    return bool(station.moved) and abs(now - station.moved[-1]) < HOLD
+def _too_soon(station: FdbEntry, now: float) -> bool:
+    return bool(station.moved) and abs(now - station.moved[-1]) < MOVE_HOLDDOWN
 
 
-def _lately(station: Station, flap: Flap, now: float) -> tuple[float, ...]:
+def _lately(station: FdbEntry, flap: DuplicateMacDetection, now: float) -> tuple[float, ...]:
     return tuple(at for at in station.moved if abs(now - at) < flap.seconds)
 
 
-def silent(learned: Learned, unheard: Iterable[Sighted]) -> Learned:
+def age_out(learned: Learned, unheard: Iterable[Sighted]) -> Learned:
     """Sources were not heard for so long that their bridge forgot them.
 
     At a crowded place nobody listens to sources, so silence means nothing there.
@@ -155,7 +155,7 @@ def silent(learned: Learned, unheard: Iterable[Sighted]) -> Learned:
     return draft.done()
 
 
-def thawed(learned: Learned, network: str, mac: str) -> Learned:
+def unfreeze(learned: Learned, network: str, mac: str) -> Learned:
     """A station may move again, as if it never had."""
     draft = _Draft(learned)
     draft.thaw(network, mac)
@@ -165,21 +165,21 @@ def thawed(learned: Learned, network: str, mac: str) -> Learned:
     return draft.done()
 
 
-def eased(learned: Learned, place: Place) -> Learned:
+def resume_learning(learned: Learned, place: PortRef) -> Learned:
     """Let us see who is there now."""
     draft = _Draft(learned)
     draft.crowded.discard(place)
     return draft.done()
 
 
-def recalled(
+def restore(
     learned: Learned,
-    ground: Ground,
+    ground: Topology,
     host: str,
     *,
     read: frozenset[str],
-    told: Iterable[Told],
-    crowded: Iterable[Place],
+    told: Iterable[RecoveredEntry],
+    crowded: Iterable[PortRef],
     final: bool = True,
 ) -> Learned:
     """A bridge told all that it holds. ``read``: the hosts that had told before, since we began.
@@ -207,12 +207,14 @@ def recalled(
     return draft.done()
 
 
-def _recall_stations(draft: _Draft, ground: Ground, final: str | None, told: Iterable[Told]) -> None:
+def _recall_stations(
+    draft: _Draft, ground: Topology, final: str | None, told: Iterable[RecoveredEntry]
+) -> None:
     """``final``: the host of whose stations those that are not told are forgotten."""
-    claims: dict[tuple[str, str], Station] = {}
+    claims: dict[tuple[str, str], FdbEntry] = {}
     for network, mac, place, moves, denied in told:
         if not denied and ground.fixed(network, mac) is None:
-            claim, other = Station(place, moves), claims.get((network, mac))
+            claim, other = FdbEntry(place, moves), claims.get((network, mac))
             claims[network, mac] = claim if other is None else min(claim, other, key=_rank)
     for network, stations in draft.was.stations.items():
         for mac, station in stations.items():
@@ -224,7 +226,7 @@ def _recall_stations(draft: _Draft, ground: Ground, final: str | None, told: Ite
             draft.settle(network, mac, claim)
 
 
-def _rank(station: Station) -> tuple[int, str, bool, str]:
+def _rank(station: FdbEntry) -> tuple[int, str, bool, str]:
     """The lower one is believed: of two on one host, the one whose port is known."""
     host, interface = station.place
     return (-station.moves, host, interface is None, interface or "")
@@ -237,24 +239,24 @@ def _denials(learned: Learned) -> Iterator[Sighted]:
                 yield network, mac, place
 
 
-def _may_be_denied(known: Learned | _Draft, ground: Ground, network: str, mac: str, place: Place) -> bool:
+def _may_be_denied(known: Learned | _Draft, ground: Topology, network: str, mac: str, place: PortRef) -> bool:
     """Somebody else is believed to be this MAC: the file's own, or one that is frozen elsewhere."""
     home = ground.fixed(network, mac)
-    station = known.stations.get(network, NOBODY).get(mac)
+    station = known.stations.get(network, NO_ENTRIES).get(mac)
     believed = home or (None if station is None else station.place)
     return (home is not None or (network, mac) in known.frozen) and not _is_at(believed, place)
 
 
-def seeded(learned: Learned, ground: Ground, sighted: Iterable[Sighted]) -> Learned:
+def seed_from_static(learned: Learned, ground: Topology, sighted: Iterable[Sighted]) -> Learned:
     """Stations that were fixed until now are believed where they were, if that can be, until they speak."""
     draft = _Draft(learned)
     for network, mac, place in sighted:
         if ground.exists(network, place) and draft.station(network, mac) is None:
-            draft.settle(network, mac, Station(place))
+            draft.settle(network, mac, FdbEntry(place))
     return draft.done()
 
 
-def sound(learned: Learned, ground: Ground) -> Learned:
+def prune(learned: Learned, ground: Topology) -> Learned:
     """What can still be: the network is at that place, and nothing fixed says otherwise."""
     draft = _Draft(learned)
     for network, stations in learned.stations.items():
@@ -283,13 +285,13 @@ class _Draft:
         self.crowded = set(learned.crowded)
         self.held = dict(learned.held)
 
-    def station(self, network: str, mac: str) -> Station | None:
-        return self.stations.get(network, NOBODY).get(mac)
+    def station(self, network: str, mac: str) -> FdbEntry | None:
+        return self.stations.get(network, NO_ENTRIES).get(mac)
 
-    def places_denied(self, network: str, mac: str) -> frozenset[Place]:
-        return self.denied.get(network, NONE_DENIED).get(mac, frozenset())
+    def places_denied(self, network: str, mac: str) -> frozenset[PortRef]:
+        return self.denied.get(network, NONE_BLOCKED).get(mac, frozenset())
 
-    def settle(self, network: str, mac: str, station: Station) -> None:
+    def settle(self, network: str, mac: str, station: FdbEntry) -> None:
         """The station lives there now."""
         self._vacate(network, mac)
         _own(self.stations, self.was.stations, network)[mac] = station
@@ -308,14 +310,14 @@ class _Draft:
             for place in self.places_denied(network, mac):
                 self.admit(network, mac, place)
 
-    def deny(self, network: str, mac: str, place: Place) -> None:
+    def deny(self, network: str, mac: str, place: PortRef) -> None:
         """It is not believed there."""
         places = self.places_denied(network, mac)
         if place not in places:
             _own(self.denied, self.was.denied, network)[mac] = places | {place}
             self.held[place] = self.held.get(place, 0) + 1
 
-    def admit(self, network: str, mac: str, place: Place) -> None:
+    def admit(self, network: str, mac: str, place: PortRef) -> None:
         """It would be believed there."""
         places = self.places_denied(network, mac)
         if place in places:
@@ -329,8 +331,8 @@ class _Draft:
         """What came of it; the very same if nothing did."""
         was = self.was
         now = Learned(
-            with_same(was.stations, {path: inner for path, inner in self.stations.items() if inner}),
-            with_same(was.denied, {path: inner for path, inner in self.denied.items() if inner}),
+            reuse_equal(was.stations, {path: inner for path, inner in self.stations.items() if inner}),
+            reuse_equal(was.denied, {path: inner for path, inner in self.denied.items() if inner}),
             was.frozen if self.frozen == was.frozen else self.frozen,
             was.crowded if self.crowded == was.crowded else frozenset(self.crowded),
             was.held if self.held == was.held else self.held,
@@ -344,7 +346,7 @@ class _Draft:
             del _own(self.stations, self.was.stations, network)[mac]
             self._leave(station.place)
 
-    def _leave(self, place: Place) -> None:
+    def _leave(self, place: PortRef) -> None:
         left = self.held[place] - 1
         self.held.pop(place)
         if left:
@@ -360,7 +362,7 @@ def _own(draft: dict[str, Mapping[str, V]], was: Mapping[str, Mapping[str, V]], 
     return mine
 
 
-def with_same(old: Mapping[K, V], new: Mapping[K, V]) -> Mapping[K, V]:
+def reuse_equal(old: Mapping[K, V], new: Mapping[K, V]) -> Mapping[K, V]:
     """The new mapping; of what is equal, the very objects of the old one."""
     same = {}
     for key, value in new.items():

@@ -24,7 +24,7 @@ from struct import Struct
 from typing import NamedTuple, TypeVar
 
 from flows.match import to_wire
-from sdnapp.net.fdb import Place
+from sdnapp.net.fdb import PortRef
 
 V = TypeVar("V")
 
@@ -51,7 +51,7 @@ class Held(NamedTuple):
     """
 
     network: str
-    peer: Place
+    peer: PortRef
     since: float
     until: float
     seconds: float
@@ -69,8 +69,8 @@ class Past(NamedTuple):
 class Loops:
     """Ports that are held down, and those that were."""
 
-    held: Mapping[Place, Held] = field(default_factory=dict)
-    past: Mapping[Place, Past] = field(default_factory=dict)
+    held: Mapping[PortRef, Held] = field(default_factory=dict)
+    past: Mapping[PortRef, Past] = field(default_factory=dict)
 
 
 NO_LOOPS = Loops()
@@ -79,8 +79,8 @@ NO_LOOPS = Loops()
 def found(  # noqa: PLR0917  # what came back, and what may follow
     loops: Loops,
     network: str,
-    ends: tuple[Place, Place],
-    may_hold: Callable[[Place], bool],
+    ends: tuple[PortRef, PortRef],
+    may_hold: Callable[[PortRef], bool],
     first: float,
     now: float,
 ) -> Loops:
@@ -115,20 +115,20 @@ def aged(loops: Loops, now: float) -> Loops:
     return Loops({place: held for place, held in loops.held.items() if place not in over}, past)
 
 
-def released(loops: Loops, place: Place) -> Loops:
+def released(loops: Loops, place: PortRef) -> Loops:
     """Release a port at once, as if it had never been held."""
     if place not in loops.held:
         return loops
     return Loops(_without(loops.held, place), _without(loops.past, place))
 
 
-def sound(loops: Loops, may_hold: Callable[[Place], bool]) -> Loops:
+def sound(loops: Loops, may_hold: Callable[[PortRef], bool]) -> Loops:
     """Release ports that are gone, or that the configuration does not protect any more."""
     held = {place: it for place, it in loops.held.items() if may_hold(place)}
     return replace(loops, held=held) if len(held) < len(loops.held) else loops
 
 
-def _without(some: Mapping[Place, V], place: Place) -> dict[Place, V]:
+def _without(some: Mapping[PortRef, V], place: PortRef) -> dict[PortRef, V]:
     return {key: value for key, value in some.items() if key != place}
 
 
@@ -136,7 +136,7 @@ class Sender(NamedTuple):
     """A network on a port, by which a probe leaves."""
 
     network: str
-    place: Place
+    place: PortRef
 
 
 class Tokens:
@@ -164,7 +164,7 @@ class Tokens:
             self._senders[token] = sender
         return token
 
-    def drop(self, places: Collection[Place]) -> None:
+    def drop(self, places: Collection[PortRef]) -> None:
         """Forget the tokens of these ports."""
         for sender in [sender for sender in self._tokens if sender.place in places]:
             del self._senders[self._tokens.pop(sender)]

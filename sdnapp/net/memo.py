@@ -10,7 +10,7 @@ _Inputs = ParamSpec("_Inputs")
 _Made = TypeVar("_Made")
 
 
-class Kept:
+class Memo:
     """What pure functions made of their inputs last; of each function nothing but that.
 
     Inputs are looked at for what they are, not for what they equal: that costs nothing, however large.

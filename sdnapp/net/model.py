@@ -166,7 +166,7 @@ class Port:
 
 
 @dataclass(frozen=True, slots=True)
-class Bound:
+class FloatingPort:
     """A port that is wherever an interface of Open vSwitch has this ``iface_id``: on ``host``, or on any.
 
     Who puts the interface there, and when, is somebody else's business. ``attachments`` have the tags of the
@@ -290,7 +290,7 @@ class Controller:
 
 
 @dataclass(frozen=True, slots=True)
-class Flap:
+class DuplicateMacDetection:
     """A station that moves so often in so many seconds is frozen for ``freeze`` seconds (RFC 7432 §15.1)."""
 
     moves: int
@@ -313,7 +313,7 @@ class Overlay:
     """Milliseconds between the packets by which the ends of a tunnel watch each other; 0: they do not."""
     dscp: int | Literal["inherit"]
     """Of the outer header: a number, or that of the frame inside."""
-    flap: Flap
+    flap: DuplicateMacDetection
     loop_hold: int
     """Seconds for which a port is held down where a loop is found; 0: no port is protected."""
     controller: Controller
@@ -321,7 +321,7 @@ class Overlay:
     networks: Mapping[str, Network]
     hosts: Mapping[str, Host]
     ports: Mapping[str, Port]
-    bound: Mapping[str, Bound]
+    bound: Mapping[str, FloatingPort]
     """Ports that are found by their ``iface_id``; those that are somewhere are among ``ports`` too."""
 
     @cached_property

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import NamedTuple
 
-from sdnapp.net.fdb import Place, with_same
+from sdnapp.net.fdb import PortRef, reuse_equal
 from sdnapp.net.igmp_mld import QUERY_INTERVAL, ROBUSTNESS, Family, Query, Report, mac_of
 
 MARGIN = 2.0
@@ -21,16 +21,16 @@ LAST_MEMBER = 3.0
 """After a host left a group, others at its place have so long to say that they are still there: two queries
 a second apart (RFC 3376 §8.8), and the way.
 """
-LISTENERS = 4096
+MAX_MEMBERS = 4096
 """Of one network and family. With more of them its multicast is flooded: a full table must cost no packets.
 """
 QUERIERS = 16
-PATIENCE = ROBUSTNESS * QUERY_INTERVAL + 10.0
+MEMBERSHIP_INTERVAL = ROBUSTNESS * QUERY_INTERVAL + 10.0
 """For what a bridge remembers: Group Membership Interval with its defaults (RFC 3376 §8.4)."""
 
 
 @dataclass(frozen=True, slots=True)
-class Listening:
+class SnoopingState:
     """What was heard of one family in one network, and until when it holds.
 
     ``pending``: when all listeners will have had the time to answer; None: they had it. ``membership``: how
@@ -40,9 +40,9 @@ class Listening:
 
     pending: float | None
     membership: float
-    routers: Mapping[Place, float]
+    routers: Mapping[PortRef, float]
     queriers: Mapping[str, float]
-    listeners: Mapping[tuple[str, Place], float]
+    listeners: Mapping[tuple[str, PortRef], float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +51,12 @@ class Groups:
     them are known, so multicast is flooded.
     """
 
-    routers: frozenset[Place]
+    routers: frozenset[PortRef]
     queriers: frozenset[str]
-    members: Mapping[str, frozenset[Place]] | None
+    members: Mapping[str, frozenset[PortRef]] | None
 
 
-Known = Mapping[Family, Groups]
+GroupsByFamily = Mapping[Family, Groups]
 """Of one network; a family without a querier is not in it."""
 
 
@@ -64,14 +64,14 @@ Known = Mapping[Family, Groups]
 class Multicast:
     """By network and family, what was heard; by network, what follows for its bridges."""
 
-    listening: Mapping[tuple[str, Family], Listening] = field(default_factory=dict)
-    known: Mapping[str, Known] = field(default_factory=dict)
+    listening: Mapping[tuple[str, Family], SnoopingState] = field(default_factory=dict)
+    known: Mapping[str, GroupsByFamily] = field(default_factory=dict)
 
 
 NO_MULTICAST = Multicast()
 
 
-class Recollection(NamedTuple):
+class RecoveredGroup(NamedTuple):
     """What a bridge remembers of a network and family: where its routers are and who they are, or (``mac``)
     where a group goes, which is to its members and to routers.
     """
@@ -80,10 +80,12 @@ class Recollection(NamedTuple):
     family: Family
     mac: str | None
     queriers: tuple[str, ...]
-    places: tuple[Place, ...]
+    places: tuple[PortRef, ...]
 
 
-def heard(before: Multicast, network: str, place: Place, message: Query | Report, now: float) -> Multicast:
+def on_message(
+    before: Multicast, network: str, place: PortRef, message: Query | Report, now: float
+) -> Multicast:
     """After a message that came in at this place.
 
     Groups go to their listeners alone once all have had the time to answer a general query (RFC 4541 section
@@ -96,7 +98,7 @@ def heard(before: Multicast, network: str, place: Place, message: Query | Report
             return before
         if listening is None:
             pending = now + message.response + MARGIN
-            listening = Listening(pending, message.membership, {}, {}, {})
+            listening = SnoopingState(pending, message.membership, {}, {}, {})
         listening = _queried(listening, place, message, now)
     elif listening is not None:
         listening = _reported(listening, place, message, now)
@@ -105,7 +107,7 @@ def heard(before: Multicast, network: str, place: Place, message: Query | Report
     return _with(before, {key: listening})
 
 
-def _queried(before: Listening, place: Place, query: Query, now: float) -> Listening:
+def _queried(before: SnoopingState, place: PortRef, query: Query, now: float) -> SnoopingState:
     """One query never shortens what another allowed: its sender may not be the only querier."""
     until = now + query.presence
     queriers = {**before.queriers, query.source: max(until, before.queriers.get(query.source, until))}
@@ -116,10 +118,10 @@ def _queried(before: Listening, place: Place, query: Query, now: float) -> Liste
     return replace(before, routers=routers, queriers=queriers, membership=membership)
 
 
-def _reported(before: Listening, place: Place, report: Report, now: float) -> Listening:
+def _reported(before: SnoopingState, place: PortRef, report: Report, now: float) -> SnoopingState:
     listeners = dict(before.listeners)
     for group in report.joins:
-        if (group, place) in listeners or len(listeners) <= LISTENERS:
+        if (group, place) in listeners or len(listeners) <= MAX_MEMBERS:
             listeners[group, place] = now + before.membership
     for group in report.leaves:
         for name in (group, mac_of(group)):
@@ -128,12 +130,12 @@ def _reported(before: Listening, place: Place, report: Report, now: float) -> Li
     return replace(before, listeners=listeners)
 
 
-def aged(before: Multicast, now: float) -> Multicast:
+def expire(before: Multicast, now: float) -> Multicast:
     """What still holds now; the same object if all of it does."""
     return _with(before, {key: _without_old(old, now) for key, old in before.listening.items()})
 
 
-def _without_old(old: Listening, now: float) -> Listening:
+def _without_old(old: SnoopingState, now: float) -> SnoopingState:
     parts = (old.routers, old.queriers, old.listeners)
     pending = old.pending if old.pending is not None and old.pending > now else None
     if pending == old.pending and all(until > now for part in parts for until in part.values()):
@@ -141,16 +143,16 @@ def _without_old(old: Listening, now: float) -> Listening:
     routers = {place: until for place, until in old.routers.items() if until > now}
     queriers = {mac: until for mac, until in old.queriers.items() if until > now}
     listeners = {listener: until for listener, until in old.listeners.items() if until > now}
-    return Listening(pending, old.membership, routers, queriers, listeners)
+    return SnoopingState(pending, old.membership, routers, queriers, listeners)
 
 
-def sound(before: Multicast, exists: Callable[[str, Place], bool]) -> Multicast:
+def prune_groups(before: Multicast, exists: Callable[[str, PortRef], bool]) -> Multicast:
     """Without places that are no more."""
     kept = {key: _only(old, partial(exists, key[0])) for key, old in before.listening.items()}
     return _with(before, kept)
 
 
-def _only(old: Listening, there: Callable[[Place], bool]) -> Listening:
+def _only(old: SnoopingState, there: Callable[[PortRef], bool]) -> SnoopingState:
     if all(map(there, {*old.routers, *(place for _, place in old.listeners)})):
         return old
     routers = {place: until for place, until in old.routers.items() if there(place)}
@@ -158,11 +160,11 @@ def _only(old: Listening, there: Callable[[Place], bool]) -> Listening:
     return replace(old, routers=routers, listeners=listeners)
 
 
-def recalled(
+def restore_groups(
     before: Multicast,
     host: str,
     read: frozenset[str],
-    told: Iterable[Recollection],
+    told: Iterable[RecoveredGroup],
     now: float,
     *,
     young: bool,
@@ -174,13 +176,13 @@ def recalled(
     """
     if host in read:
         return before
-    until = now + PATIENCE
-    changed = {key: _only(old, lambda at: at != Place(host, None)) for key, old in before.listening.items()}
+    until = now + MEMBERSHIP_INTERVAL
+    changed = {key: _only(old, lambda at: at != PortRef(host, None)) for key, old in before.listening.items()}
     for network, family, mac, queriers, places in sorted(told, key=lambda memory: memory.mac is not None):
         key = (network, family)
         if key not in changed and not young:
             continue
-        old = changed.get(key, Listening(None, PATIENCE, {}, {}, {}))
+        old = changed.get(key, SnoopingState(None, MEMBERSHIP_INTERVAL, {}, {}, {}))
         news = [place for place in places if place.host == host or place.host not in read]
         routers, listeners = dict(old.routers), dict(old.listeners)
         for place in news:
@@ -193,7 +195,7 @@ def recalled(
     return _with(before, changed)
 
 
-def _with(before: Multicast, news: Mapping[tuple[str, Family], Listening]) -> Multicast:
+def _with(before: Multicast, news: Mapping[tuple[str, Family], SnoopingState]) -> Multicast:
     """With these, as far as there still is a router, and with what follows from them."""
     listening, known = dict(before.listening), dict(before.known)
     for (network, family), one in news.items():
@@ -209,12 +211,12 @@ def _with(before: Multicast, news: Mapping[tuple[str, Family], Listening]) -> Mu
     if listening == before.listening:
         return before
     known = {network: families for network, families in known.items() if families}
-    return Multicast(listening, with_same(before.known, known))
+    return Multicast(listening, reuse_equal(before.known, known))
 
 
-def _groups(listening: Listening) -> Groups:
-    members: dict[str, set[Place]] | None = None
-    if listening.pending is None and len(listening.listeners) <= LISTENERS:
+def _groups(listening: SnoopingState) -> Groups:
+    members: dict[str, set[PortRef]] | None = None
+    if listening.pending is None and len(listening.listeners) <= MAX_MEMBERS:
         members = {}
         for group, place in listening.listeners:
             members.setdefault(mac_of(group), set()).add(place)

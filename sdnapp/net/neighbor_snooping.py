@@ -11,23 +11,23 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from ipaddress import ip_address
 
-from sdnapp.net.fdb import Place
+from sdnapp.net.fdb import PortRef
 from sdnapp.net.neighbors import (
-    Addresses,
-    AddressMemory,
-    Binding,
-    Claim,
-    changed,
-    heard,
-    leased,
+    BindingEntry,
+    IpMacPair,
+    NeighborTable,
+    RecoveredNeighbor,
+    add_lease,
+    set_conflicts,
     silent,
-    told,
+    snoop,
+    with_bindings,
 )
-from sdnapp.net.state import State, place_at
+from sdnapp.net.state import State, port_ref
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class SnoopedBinding:
     """A claim that came in on a port of a host's bridge, in the network with this VNI.
 
     ``lease``: it is true for so many seconds, says a DHCP server.
@@ -36,23 +36,23 @@ class Said:
     host: str
     vni: int
     ofport: int
-    claim: Claim
+    claim: IpMacPair
     lease: int = 0
 
 
-def hear(state: State, said: Said, now: float) -> State:
+def on_arp_nd(state: State, said: SnoopedBinding, now: float) -> State:
     """The state, after a bridge heard this at a time in seconds."""
     network, place = _where(state, said)
     if network is None or place is None:
         return state
     if _is_lie(state, network, said.claim.ip, place):
-        return _with(state, told(state.addresses, network, {(said.claim.ip, place): True}))
+        return _with(state, set_conflicts(state.addresses, network, {(said.claim.ip, place): True}))
     if not _may_be(state, network, said.claim.ip):
         return state
-    return _with(state, heard(state.addresses, network, said.claim, place, now))
+    return _with(state, snoop(state.addresses, network, said.claim, place, now))
 
 
-def grant(state: State, said: Said, now: float) -> State:
+def on_lease(state: State, said: SnoopedBinding, now: float) -> State:
     """The state, after a DHCP server that may said this, at a time in seconds; no lease: it has ended."""
     network, ((ip, mac), lease) = state.paths.get(said.vni), (said.claim, said.lease)
     if network is None:
@@ -62,12 +62,12 @@ def grant(state: State, said: Said, now: float) -> State:
         return _end(state, network, said.claim)
     if home is None or not _is_free(state, network, home) or not _may_be(state, network, ip):
         return state
-    granted = Binding(mac, None, now, lease)
-    known = leased(state.addresses, network, ip, granted, lambda of: _home(state, network, of) is not None)
+    granted = BindingEntry(mac, None, now, lease)
+    known = add_lease(state.addresses, network, ip, granted, lambda of: _home(state, network, of) is not None)
     return _with(state, known)
 
 
-def give_back(state: State, said: Said) -> State:
+def on_release(state: State, said: SnoopedBinding) -> State:
     """The state, after a DHCP client said that it does not use this address."""
     network, place = _where(state, said)
     if network is None or place != _home(state, network, said.claim.mac):
@@ -75,14 +75,14 @@ def give_back(state: State, said: Said) -> State:
     return _end(state, network, said.claim)
 
 
-def _end(state: State, network: str, claim: Claim) -> State:
+def _end(state: State, network: str, claim: IpMacPair) -> State:
     before = state.addresses.bound.get(network, {}).get(claim.ip)
     if before is None or not before.lease or before.mac != claim.mac:
         return state
-    return _with(state, changed(state.addresses, network, {claim.ip: None}))
+    return _with(state, with_bindings(state.addresses, network, {claim.ip: None}))
 
 
-def miss(state: State, said: Said) -> State:
+def on_expiry(state: State, said: SnoopedBinding) -> State:
     """The state, after a bridge has not heard this for as long as the configuration, or its lease, allows."""
     network, place = _where(state, said)
     if network is None or place is None:
@@ -90,14 +90,16 @@ def miss(state: State, said: Said) -> State:
     return _with(state, silent(state.addresses, network, said.claim, place, said.lease))
 
 
-def recall(state: State, host: str, memories: Iterable[AddressMemory], read: frozenset[str]) -> State:
+def restore_bindings(
+    state: State, host: str, memories: Iterable[RecoveredNeighbor], read: frozenset[str]
+) -> State:
     """The state, after a bridge told what it remembers; ``read``: those whose bridges told before.
 
     Its word on its own ports is final, unless the bridge is contested; what it says of others is true of a
     station that is there.
     """
-    changes: dict[str, dict[str, Binding | None]] = {}
-    lies: dict[str, dict[tuple[str, Place], bool]] = {}
+    changes: dict[str, dict[str, BindingEntry | None]] = {}
+    lies: dict[str, dict[tuple[str, PortRef], bool]] = {}
     if host not in state.contested:
         for path, bindings in state.addresses.bound.items():
             changes[path] = {ip: None for ip, of in bindings.items() if _is_on(state, path, of, host)}
@@ -106,7 +108,7 @@ def recall(state: State, host: str, memories: Iterable[AddressMemory], read: fro
     for vni, claim, ofport, seconds in memories:
         network = state.paths.get(vni)
         if network is not None and not claim.mac and ofport is not None:
-            at = place_at(state, host, ofport)
+            at = port_ref(state, host, ofport)
             if at is not None and _is_lie(state, network, claim.ip, at):
                 lies.setdefault(network, {})[claim.ip, at] = True
         if network is None or not claim.mac or not _may_be(state, network, claim.ip):
@@ -116,55 +118,55 @@ def recall(state: State, host: str, memories: Iterable[AddressMemory], read: fro
             there = _home(state, network, claim.mac)
             place = None if known or there is None or there.host in read | {host} else there
         else:
-            place = place_at(state, host, ofport)
+            place = port_ref(state, host, ofport)
         if place is not None:
-            known_as = Binding(claim.mac, None if seconds else place, 0.0, seconds)
+            known_as = BindingEntry(claim.mac, None if seconds else place, 0.0, seconds)
             changes.setdefault(network, {})[claim.ip] = known_as
     addresses = state.addresses
     for path, of_network in changes.items():
-        addresses = changed(addresses, path, of_network)
+        addresses = with_bindings(addresses, path, of_network)
     for path, of_path in lies.items():
-        addresses = told(addresses, path, of_path)
+        addresses = set_conflicts(addresses, path, of_path)
     return _with(state, addresses)
 
 
-def follow(before: State, state: State) -> State:
+def prune_bindings(before: State, state: State) -> State:
     """The state without addresses that can be no more, after something else of it changed."""
     if state.bridges is before.bridges and state.overlay is before.overlay:
         return state
     addresses = state.addresses
     for network, bindings in state.addresses.bound.items():
-        gone: Mapping[str, Binding | None] = {
+        gone: Mapping[str, BindingEntry | None] = {
             ip: None
             for ip, binding in bindings.items()
             if network not in state.networks
             or (binding.place is not None and not state.exists(network, binding.place))
             or not _may_be(state, network, ip)
         }
-        addresses = changed(addresses, network, gone)
+        addresses = with_bindings(addresses, network, gone)
     for network, lies in state.addresses.lies.items():
         there = state.networks.keys() & {network}
         over = (lie for lie in lies if not there or not _is_lie(state, network, *lie))
-        addresses = told(addresses, network, dict.fromkeys(over, False))
+        addresses = set_conflicts(addresses, network, dict.fromkeys(over, False))
     return _with(state, addresses)
 
 
-def _where(state: State, said: Said) -> tuple[str | None, Place | None]:
-    network, place = state.paths.get(said.vni), place_at(state, said.host, said.ofport)
+def _where(state: State, said: SnoopedBinding) -> tuple[str | None, PortRef | None]:
+    network, place = state.paths.get(said.vni), port_ref(state, said.host, said.ofport)
     exists = network is not None and place is not None and state.exists(network, place)
     return (network, place) if exists else (None, None)
 
 
-def _home(state: State, network: str, mac: str) -> Place | None:
+def _home(state: State, network: str, mac: str) -> PortRef | None:
     return state.fixed(network, mac) or state.place_of(network, mac)
 
 
-def _is_on(state: State, network: str, binding: Binding, host: str) -> bool:
+def _is_on(state: State, network: str, binding: BindingEntry, host: str) -> bool:
     place = binding.place or _home(state, network, binding.mac)
     return place is not None and place.host == host
 
 
-def _is_free(state: State, network: str, place: Place) -> bool:
+def _is_free(state: State, network: str, place: PortRef) -> bool:
     """Whether there is a port at this place, and it is not strict."""
     here = (port for port in state.members[network] if (port.host, port.interface) == place)
     return any(port.security.only is None for port in here)
@@ -178,11 +180,11 @@ def _may_be(state: State, network: str, ip: str) -> bool:
     return not subnets or address.is_link_local or any(address in subnet for subnet in subnets)
 
 
-def _is_lie(state: State, network: str, ip: str, place: Place) -> bool:
+def _is_lie(state: State, network: str, ip: str, place: PortRef) -> bool:
     """Whether the file gives the address to somebody who is elsewhere. Peers look at what their ports say."""
     home = state.given[network].get(ip, place)
     return home != place and place.interface is not None and state.exists(network, place)
 
 
-def _with(state: State, addresses: Addresses) -> State:
+def _with(state: State, addresses: NeighborTable) -> State:
     return state if addresses is state.addresses else replace(state, addresses=addresses)

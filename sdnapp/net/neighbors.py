@@ -14,12 +14,12 @@ from dataclasses import dataclass, field, replace
 from ipaddress import ip_address
 from typing import NamedTuple, TypeVar
 
-from sdnapp.net.fdb import Place
+from sdnapp.net.fdb import PortRef
 
 Known = TypeVar("Known", bound=Sized)
 
 HOLD = 1.0
-LIMIT = 1024
+MAX_PER_PORT = 1024
 """Addresses that may be heard at one place: whoever invents more is not listened to."""
 LEASES = 16_384
 """Addresses that may be leased in one network."""
@@ -31,26 +31,26 @@ _OPTION = {_SOLICITATION: 1, _ADVERTISEMENT: 2}
 """The option of each that has a MAC (RFC 4861 §4.6.1)."""
 
 
-class Claim(NamedTuple):
+class IpMacPair(NamedTuple):
     """Somebody says that this address is at this MAC."""
 
     ip: str
     mac: str
 
 
-class Binding(NamedTuple):
+class BindingEntry(NamedTuple):
     """The station that has an address, where it was heard, and since when; 0: before this controller.
 
     ``lease``: a DHCP server gave it for so many seconds; then ``place`` is None.
     """
 
     mac: str
-    place: Place | None
+    place: PortRef | None
     since: float
     lease: int = 0
 
 
-class AddressMemory(NamedTuple):
+class RecoveredNeighbor(NamedTuple):
     """A bridge remembers an address in the network with this VNI; ``ofport`` None: somewhere else. Without a
     MAC in the claim: it is a lie there.
 
@@ -58,26 +58,26 @@ class AddressMemory(NamedTuple):
     """
 
     vni: int
-    claim: Claim
+    claim: IpMacPair
     ofport: int | None
     lease: int = 0
 
 
 @dataclass(frozen=True, slots=True)
-class Addresses:
+class NeighborTable:
     """``bound``: by network and address. ``held``: how many there are at each place, lies among them.
     ``lies``: by network, the addresses that are claimed where the file does not have them, and where that is.
     """
 
-    bound: Mapping[str, Mapping[str, Binding]] = field(default_factory=dict)
-    held: Mapping[Place, int] = field(default_factory=dict)
-    lies: Mapping[str, frozenset[tuple[str, Place]]] = field(default_factory=dict)
+    bound: Mapping[str, Mapping[str, BindingEntry]] = field(default_factory=dict)
+    held: Mapping[PortRef, int] = field(default_factory=dict)
+    lies: Mapping[str, frozenset[tuple[str, PortRef]]] = field(default_factory=dict)
 
 
-NO_ADDRESSES = Addresses()
+NO_ADDRESSES = NeighborTable()
 
 
-def decode(data: bytes) -> Claim | None:
+def parse_arp_nd(data: bytes) -> IpMacPair | None:
     """What an untagged frame says about an address; None for all that says nothing, garbage included."""
     if data[12:14] == _ARP and data[14:20] == _ARP_HEAD and len(data) >= 42:
         return claim(data[28:32], data[22:28])
@@ -96,43 +96,43 @@ def _option(options: bytes, wanted: int) -> bytes:
     return b""
 
 
-def claim(address: bytes, mac: bytes) -> Claim | None:
+def claim(address: bytes, mac: bytes) -> IpMacPair | None:
     """That this address is at this MAC; None where no station can have the one or the other."""
     ip = ip_address(address)
     nobody = ip.is_unspecified or ip.is_multicast or ip.is_loopback or address == b"\xff" * 4
     if nobody or len(mac) < 6 or mac[0] & 1 or not any(mac):
         return None
-    return Claim(str(ip), mac.hex(":"))
+    return IpMacPair(str(ip), mac.hex(":"))
 
 
-def heard(known: Addresses, network: str, claim: Claim, place: Place, now: float) -> Addresses:
+def snoop(known: NeighborTable, network: str, claim: IpMacPair, place: PortRef, now: float) -> NeighborTable:
     """The addresses, after somebody made this claim there."""
     ip, mac = claim
     before = known.bound.get(network, {}).get(ip)
-    if known.held.get(place, 0) >= LIMIT:
+    if known.held.get(place, 0) >= MAX_PER_PORT:
         return known
     if before is not None and (_is(before, mac, place) or 0 <= now - before.since < HOLD):
         return known
-    return changed(known, network, {ip: Binding(mac, place, now)})
+    return with_bindings(known, network, {ip: BindingEntry(mac, place, now)})
 
 
-def silent(known: Addresses, network: str, claim: Claim, place: Place, lease: int) -> Addresses:
+def silent(known: NeighborTable, network: str, claim: IpMacPair, place: PortRef, lease: int) -> NeighborTable:
     """The addresses, after nobody made this claim there for long, or its lease ended."""
     if not claim.mac:
-        return told(known, network, {(claim.ip, place): False})
+        return set_conflicts(known, network, {(claim.ip, place): False})
     before = known.bound.get(network, {}).get(claim.ip)
     if before is None or before.lease != lease or not _is(before, claim.mac, place):
         return known
-    return changed(known, network, {claim.ip: None})
+    return with_bindings(known, network, {claim.ip: None})
 
 
-def _is(binding: Binding, mac: str, place: Place) -> bool:
+def _is(binding: BindingEntry, mac: str, place: PortRef) -> bool:
     return binding.mac == mac and binding.place in (None, place)
 
 
-def leased(
-    known: Addresses, network: str, ip: str, granted: Binding, is_there: Callable[[str], bool]
-) -> Addresses:
+def add_lease(
+    known: NeighborTable, network: str, ip: str, granted: BindingEntry, is_there: Callable[[str], bool]
+) -> NeighborTable:
     """The addresses, after a server gave this one away; ``is_there``: is the place of a station known?
 
     Whose lease has ended unseen, as its station was not there, is forgotten. A lease that begins again is a
@@ -141,15 +141,17 @@ def leased(
     bindings = known.bound.get(network, {})
     leases = {other: of for other, of in bindings.items() if of.lease and other != ip}
     over = [o for o, of in leases.items() if of.since + of.lease <= granted.since and not is_there(of.mac)]
-    changes: dict[str, Binding | None] = dict.fromkeys(over)
+    changes: dict[str, BindingEntry | None] = dict.fromkeys(over)
     if len(leases) - len(over) < LEASES:
         before = bindings.get(ip)
         again = before is not None and (before.mac, before.lease) == (granted.mac, granted.lease)
         changes[ip] = granted._replace(lease=granted.lease - again)
-    return changed(known, network, changes)
+    return with_bindings(known, network, changes)
 
 
-def changed(known: Addresses, network: str, changes: Mapping[str, Binding | None]) -> Addresses:
+def with_bindings(
+    known: NeighborTable, network: str, changes: Mapping[str, BindingEntry | None]
+) -> NeighborTable:
     """The addresses with these instead of what was known of them; None: nothing is."""
     if not changes:
         return known
@@ -163,7 +165,9 @@ def changed(known: Addresses, network: str, changes: Mapping[str, Binding | None
     return replace(known, bound=_with(known.bound, network, bindings), held=dict(+held))
 
 
-def told(known: Addresses, network: str, lies: Mapping[tuple[str, Place], bool]) -> Addresses:
+def set_conflicts(
+    known: NeighborTable, network: str, lies: Mapping[tuple[str, PortRef], bool]
+) -> NeighborTable:
     """The addresses, after these were claimed where the file does not have them, or are no more."""
     before = known.lies.get(network, frozenset())
     after, held = set(before), Counter(known.held)
@@ -171,7 +175,7 @@ def told(known: Addresses, network: str, lies: Mapping[tuple[str, Place], bool])
         if not claimed and (ip, place) in after:
             after.discard((ip, place))
             held[place] -= 1
-        elif claimed and (ip, place) not in after and held[place] < LIMIT:
+        elif claimed and (ip, place) not in after and held[place] < MAX_PER_PORT:
             after.add((ip, place))
             held[place] += 1
     if after == before:

@@ -11,25 +11,25 @@ from typing import NamedTuple
 
 from flows.view import AllowedAddressPair, Location, NeighborEntry
 from sdnapp.frames.packet import link_local_text
-from sdnapp.net.fdb import NOBODY, NONE_DENIED, Denied, Place, Station, Stations
-from sdnapp.net.memo import Kept
+from sdnapp.net.fdb import NO_ENTRIES, NONE_BLOCKED, BlockedSources, FdbEntry, FdbTable, PortRef
+from sdnapp.net.memo import Memo
 from sdnapp.net.model import Attachment, Network, Port
-from sdnapp.net.multicast_snooping import Known as Groups
-from sdnapp.net.neighbors import Binding
+from sdnapp.net.multicast_snooping import GroupsByFamily
+from sdnapp.net.neighbors import BindingEntry
 from sdnapp.net.state import State, addresses
 
-_NOTHING_BOUND: Mapping[str, Binding] = {}
-_NO_GROUPS: Groups = {}
-_NO_LIES: frozenset[tuple[str, Place]] = frozenset()
+_NOTHING_BOUND: Mapping[str, BindingEntry] = {}
+_NO_GROUPS: GroupsByFamily = {}
+_NO_LIES: frozenset[tuple[str, PortRef]] = frozenset()
 
 
 @dataclass(frozen=True)
-class Resident:
+class HostFdb:
     """The stations of a network on one host: those at each interface that have moved as often, and all of
     them together, of which only those that nobody places at an interface are told apart by their moves.
     """
 
-    stations: Stations
+    stations: FdbTable
     learned: bool
 
     @cached_property
@@ -53,10 +53,10 @@ class Resident:
     @cached_property
     def behind(self) -> Mapping[tuple[int, int], tuple[Location, ...]]:
         """What they are to bridges that reach them by this port and key: the same objects for each."""
-        return _Behind(self.learned, self.together)
+        return _RemoteLocations(self.learned, self.together)
 
 
-class _Behind(dict[tuple[int, int], tuple[Location, ...]]):
+class _RemoteLocations(dict[tuple[int, int], tuple[Location, ...]]):
     """Worked out when it is first asked for; after that no bridge pays for more than the look."""
 
     def __init__(self, learned: bool, macs_by_moves: Mapping[int, tuple[str, ...]]) -> None:
@@ -74,12 +74,12 @@ class _Behind(dict[tuple[int, int], tuple[Location, ...]]):
         return found
 
 
-Residents = Mapping[str, Resident]
+FdbByHost = Mapping[str, HostFdb]
 """By host."""
-NOBODY_THERE = Resident(NOBODY, learned=False)
+EMPTY_HOST_FDB = HostFdb(NO_ENTRIES, learned=False)
 
 
-class Seat(NamedTuple):
+class LocalPort(NamedTuple):
     """A port in a network: who may speak there, and the addresses that the file gives it."""
 
     port: Port
@@ -89,17 +89,19 @@ class Seat(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Home:
+class HostPorts:
     """The ports of a network on one host."""
 
     path: str
     ports: tuple[Port, ...]
 
     @cached_property
-    def seats(self) -> tuple[Seat, ...]:
+    def seats(self) -> tuple[LocalPort, ...]:
         """What they are in this network, for the bridge that they are on."""
         return tuple(
-            Seat(port, attachment, _speaker(port.security.only, attachment), tuple(_given(port, attachment)))
+            LocalPort(
+                port, attachment, _speaker(port.security.only, attachment), tuple(_given(port, attachment))
+            )
             for port in self.ports
             for attachment in port.attachments
             if attachment.network == self.path
@@ -127,23 +129,23 @@ class Home:
         return any(seat.speaker is None and seat.attachment.tagged for seat in self.seats)
 
 
-NO_HOME = Home("", ())
-Homes = Mapping[str, Home]
+NO_HOST_PORTS = HostPorts("", ())
+PortsByHost = Mapping[str, HostPorts]
 """By host."""
 
 
-class Heard(NamedTuple):
+class LearnedNeighbor(NamedTuple):
     """An address that the network told, or that its server leased for so many seconds, and where it lives."""
 
     ip: str
     mac: str
-    home: Place
+    home: PortRef
     router: bool
     lease: int
 
 
 @dataclass(frozen=True, eq=False)
-class Knowledge:
+class NetworkFacts:
     """All that the state knows of one network.
 
     ``spans``: it has ports on more than one host. ``answering``: the homes to which the file gives addresses.
@@ -153,14 +155,14 @@ class Knowledge:
 
     network: Network
     spans: bool
-    homes: Homes
-    answering: Homes
-    static: Residents
-    learned: Residents
-    denied: Denied
-    groups: Groups
-    heard: tuple[Heard, ...]
-    lies: frozenset[tuple[str, Place]]
+    homes: PortsByHost
+    answering: PortsByHost
+    static: FdbByHost
+    learned: FdbByHost
+    denied: BlockedSources
+    groups: GroupsByFamily
+    heard: tuple[LearnedNeighbor, ...]
+    lies: frozenset[tuple[str, PortRef]]
 
     @cached_property
     def leases(self) -> bool:
@@ -179,20 +181,20 @@ class Knowledge:
         return sum(len(resident.stations) for resident in residents)
 
 
-class Archive:
+class NetworkFactsCache:
     """What is known of each network, from state to state: what is not new is the object of before."""
 
     def __init__(self) -> None:
         self._state: State | None = None
-        self._known: dict[str, Knowledge] = {}
-        self._desks: dict[str, _Desk] = {}
+        self._known: dict[str, NetworkFacts] = {}
+        self._desks: dict[str, _NetworkFactsBuilder] = {}
 
     def keep(self, paths: Collection[str]) -> None:
         """Forget all other networks."""
         for gone in self._desks.keys() - paths:
             del self._desks[gone]
 
-    def of(self, state: State, path: str) -> Knowledge:
+    def of(self, state: State, path: str) -> NetworkFacts:
         """What this state knows of the network."""
         if state is not self._state:
             self._state = state
@@ -201,71 +203,71 @@ class Archive:
         if known is None:
             desk = self._desks.get(path)
             if desk is None:
-                desk = self._desks[path] = _Desk(path)
+                desk = self._desks[path] = _NetworkFactsBuilder(path)
             known = self._known[path] = desk.look_up(state)
         return known
 
 
-class _Desk:
+class _NetworkFactsBuilder:
     """Where what is known of one network is put together."""
 
     def __init__(self, path: str) -> None:
         self._path = path
-        self._kept = Kept()
-        self._homes: Homes = {}
-        self._static: Residents = {}
-        self._learned: Residents = {}
+        self._kept = Memo()
+        self._homes: PortsByHost = {}
+        self._static: FdbByHost = {}
+        self._learned: FdbByHost = {}
 
-    def look_up(self, state: State) -> Knowledge:
+    def look_up(self, state: State) -> NetworkFacts:
         """What this state knows."""
         path, of = self._path, self._kept.of
         members, static = state.members[path], state.static[path]
-        stations = state.learned.stations.get(path, NOBODY)
+        stations = state.learned.stations.get(path, NO_ENTRIES)
         bound = state.addresses.bound.get(path, _NOTHING_BOUND)
         homes = of(self._settle, members)
         return of(
-            Knowledge,
+            NetworkFacts,
             state.networks[path],
             len(state.having[path]) > 1,
             homes,
             of(_answering, homes),
             of(self._place, static),
             of(self._place_learned, stations),
-            state.learned.denied.get(path, NONE_DENIED),
+            state.learned.denied.get(path, NONE_BLOCKED),
             state.multicast.known.get(path, _NO_GROUPS),
             of(_heard, members, static, stations, bound),
             state.addresses.lies.get(path, _NO_LIES),
         )
 
-    def _settle(self, members: tuple[Port, ...]) -> Homes:
+    def _settle(self, members: tuple[Port, ...]) -> PortsByHost:
         hosts: dict[str, list[Port]] = {}
         for port in members:
             hosts.setdefault(port.host, []).append(port)
         before, homes = self._homes, {}
         for host, ports in sorted(hosts.items()):
-            home, here = before.get(host, NO_HOME), tuple(ports)
-            homes[host] = home if home.ports == here else Home(self._path, here)
+            home, here = before.get(host, NO_HOST_PORTS), tuple(ports)
+            homes[host] = home if home.ports == here else HostPorts(self._path, here)
         self._homes = homes
         return homes
 
-    def _place(self, static: Stations) -> Residents:
+    def _place(self, static: FdbTable) -> FdbByHost:
         self._static = _residents(static, self._static, learned=False)
         return self._static
 
-    def _place_learned(self, stations: Stations) -> Residents:
+    def _place_learned(self, stations: FdbTable) -> FdbByHost:
         self._learned = _residents(stations, self._learned, learned=True)
         return self._learned
 
 
-def _residents(stations: Stations, before: Residents, *, learned: bool) -> Residents:
+def _residents(stations: FdbTable, before: FdbByHost, *, learned: bool) -> FdbByHost:
     """The stations by host; where nothing is new, the very objects of before."""
-    hosts: dict[str, dict[str, Station]] = defaultdict(dict)
+    hosts: dict[str, dict[str, FdbEntry]] = defaultdict(dict)
     for mac, station in stations.items():
         hosts[station.place.host][mac] = station
     residents = {}
     for host, here in sorted(hosts.items()):
-        resident = before.get(host, NOBODY_THERE)
-        residents[host] = resident if resident.stations == here else Resident(here, learned)
+        resident = before.get(host, EMPTY_HOST_FDB)
+        residents[host] = resident if resident.stations == here else HostFdb(here, learned)
     return residents
 
 
@@ -285,24 +287,24 @@ def _given(port: Port, attachment: Attachment) -> Iterator[NeighborEntry]:
             yield NeighborEntry(address, port.mac, None, False, router)
 
 
-def _answering(homes: Homes) -> Homes:
+def _answering(homes: PortsByHost) -> PortsByHost:
     return {host: home for host, home in homes.items() if home.answers}
 
 
 def _heard(
-    members: tuple[Port, ...], static: Stations, stations: Stations, bound: Mapping[str, Binding]
-) -> tuple[Heard, ...]:
+    members: tuple[Port, ...], static: FdbTable, stations: FdbTable, bound: Mapping[str, BindingEntry]
+) -> tuple[LearnedNeighbor, ...]:
     """Addresses of stations that live where they were heard, or that leased theirs."""
     return tuple(_bound(members, static, stations, bound)) if bound else ()
 
 
 def _bound(
-    members: tuple[Port, ...], static: Stations, stations: Stations, bound: Mapping[str, Binding]
-) -> Iterator[Heard]:
-    routers = {Place(port.host, port.interface) for port in members if "router" in port.security.may}
+    members: tuple[Port, ...], static: FdbTable, stations: FdbTable, bound: Mapping[str, BindingEntry]
+) -> Iterator[LearnedNeighbor]:
+    routers = {PortRef(port.host, port.interface) for port in members if "router" in port.security.may}
     for ip, (mac, place, _, lease) in bound.items():
         station = static.get(mac) or stations.get(mac)
         if station is not None and (
             place == station.place or (lease and station.place.interface is not None)
         ):
-            yield Heard(ip, mac, station.place, station.place in routers, lease)
+            yield LearnedNeighbor(ip, mac, station.place, station.place in routers, lease)

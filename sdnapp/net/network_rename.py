@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from sdnapp.net.encap import Dialect
+from sdnapp.net.encap import EncapState
 from sdnapp.net.state import State
 
 
-def renamed(before: State, now: State) -> Mapping[str, str]:
+def detect_renames(before: State, now: State) -> Mapping[str, str]:
     """From the old name of a network to its new one, where key and interfaces are the very same.
 
     While keys change hands, or something of the network may still be on its way, a new name is a new network.
@@ -31,7 +31,7 @@ def renamed(before: State, now: State) -> Mapping[str, str]:
     }
 
 
-def with_names(dialect: Dialect, names: Mapping[str, str]) -> Dialect:
+def apply_renames(dialect: EncapState, names: Mapping[str, str]) -> EncapState:
     """The same dialect, in words of today."""
     if not names:
         return dialect

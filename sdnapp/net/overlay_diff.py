@@ -8,13 +8,13 @@ from typing import Literal
 
 from flows.compile import compile_bridge
 from flows.flow import EMPTY, Flow, Program
-from sdnapp.net.encap_migration import dialect
+from sdnapp.net.encap_migration import desired_encap
 from sdnapp.net.events import BridgeFound
 from sdnapp.net.model import (
     Attachment,
-    Bound,
     Controller,
     Dhcp,
+    FloatingPort,
     Host,
     Limits,
     Listen,
@@ -190,7 +190,7 @@ def _peer(tunnel: Tunnel) -> str:
     return " ".join(words)
 
 
-def _bound(port: Bound) -> Fields:
+def _bound(port: FloatingPort) -> Fields:
     where = {"host": port.host, "iface_id": port.iface_id, "mac": port.mac, "max_macs": str(port.max_macs)}
     return {
         **where,
@@ -284,7 +284,7 @@ def _programs(overlay: Overlay) -> Mapping[str, Program]:
         numbers = {port.interface: port.ofport for port in host.ports}
         numbers |= {tunnel.interface: tunnel.ofport for tunnel in host.tunnels}
         state = step(state, BridgeFound(host.name, numbers))
-    return {host: compile_bridge(project(state, host, dialect(state, host))) for host in overlay.hosts}
+    return {host: compile_bridge(project(state, host, desired_encap(state, host))) for host in overlay.hosts}
 
 
 def _in_order(flows: Iterable[Flow]) -> tuple[Flow, ...]:

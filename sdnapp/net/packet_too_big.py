@@ -10,7 +10,7 @@ from ipaddress import IPv4Address
 
 from sdnapp.frames import packet
 from sdnapp.frames.packet import Ends, Packet
-from sdnapp.net.dhcp import Served
+from sdnapp.net.dhcp import DhcpReply
 
 _UNREACHABLE, _FRAGMENTATION_NEEDED = 3, 4
 _PACKET_TOO_BIG = 2
@@ -24,19 +24,19 @@ _ERRORS6 = range(128)
 _REDIRECT6 = 137
 
 
-def answer(asked: Packet, mtu: int) -> Served | None:
+def packet_too_big(asked: Packet, mtu: int) -> DhcpReply | None:
     """What to say to a packet in a network with this MTU; None if it fits."""
     if asked.length <= mtu:
         return None
     if not _answerable(asked):
-        return Served("oversized")
+        return DhcpReply("oversized")
     ends = Ends(asked.eth_dst, asked.eth_src, asked.dst, asked.src)
     if asked.src.version == 4:
         quoted = asked.data[:_QUOTED4]
         frame = packet.with_icmp(ends, _UNREACHABLE, _FRAGMENTATION_NEEDED, rest=mtu, payload=quoted)
     else:
         frame = packet.with_icmp(ends, _PACKET_TOO_BIG, 0, rest=mtu, payload=asked.data[:_QUOTED6])
-    return Served("packet too big", frame)
+    return DhcpReply("packet too big", frame)
 
 
 def _answerable(asked: Packet) -> bool:

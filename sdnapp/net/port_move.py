@@ -12,7 +12,7 @@ from dataclasses import replace
 from sdnapp.net.model import Host, Overlay, Port
 
 
-def meanwhile(wanted: Overlay, before: Overlay, interfaces: Mapping[str, Iterable[str]]) -> Overlay:
+def effective_overlay(wanted: Overlay, before: Overlay, interfaces: Mapping[str, Iterable[str]]) -> Overlay:
     """What is true until every moving port has arrived: ``wanted`` itself if none is on its way.
 
     ``before`` is what was true until now; ``interfaces`` are those that each host's bridge has. Controllers

@@ -21,25 +21,25 @@ from flows.view import (
     NetworkView,
     Peer,
 )
-from sdnapp.net.encap import Dialect, Way
-from sdnapp.net.fdb import Denied, Place
+from sdnapp.net.encap import Encap, EncapState
+from sdnapp.net.fdb import BlockedSources, PortRef
 from sdnapp.net.loop_protection import Held
-from sdnapp.net.memo import Kept
+from sdnapp.net.memo import Memo
 from sdnapp.net.meters import limits
 from sdnapp.net.model import Host, Network
 from sdnapp.net.mtu import ETHERNET
-from sdnapp.net.multicast_snooping import Known as Groups
+from sdnapp.net.multicast_snooping import GroupsByFamily
 from sdnapp.net.network_facts import (
-    NO_HOME,
-    NOBODY_THERE,
-    Archive,
-    Heard,
-    Home,
-    Homes,
-    Knowledge,
-    Resident,
-    Residents,
-    Seat,
+    EMPTY_HOST_FDB,
+    NO_HOST_PORTS,
+    FdbByHost,
+    HostFdb,
+    HostPorts,
+    LearnedNeighbor,
+    LocalPort,
+    NetworkFacts,
+    NetworkFactsCache,
+    PortsByHost,
 )
 from sdnapp.net.state import Ports, State
 
@@ -50,49 +50,51 @@ PUNT_RATE = 10_000
 STEP = 5_000
 """MACs whose places are looked at in some 5 ms."""
 
-Behind = Mapping[str, tuple[int, int]]
+TunnelByPeer = Mapping[str, tuple[int, int]]
 """By peer, the port of the tunnel that leads there, and the key that it understands."""
 
 
-class Spoken(NamedTuple):
+class EncapByNetwork(NamedTuple):
     """What a dialect says of each network: the way to each peer, and the keys that mean it."""
 
-    ways: Mapping[str, Mapping[str, Way]]
+    ways: Mapping[str, Mapping[str, Encap]]
     keys: Mapping[str, tuple[int, ...]]
 
 
-class Ways(NamedTuple):
+class NetworkTunnels(NamedTuple):
     """How a bridge speaks and listens in one network, in the numbers of its ports."""
 
     keys: tuple[int, ...]
     entrances: tuple[int, ...]
     peers: tuple[Peer, ...]
-    behind: Behind
+    behind: TunnelByPeer
 
 
-class There(NamedTuple):
+class RemoteFdb(NamedTuple):
     """Who lives behind each tunnel of a bridge, and what that is to the bridge."""
 
-    behind: Behind
-    residents: list[Resident]
+    behind: TunnelByPeer
+    residents: list[HostFdb]
     found: list[tuple[Location, ...]]
 
 
 @dataclass(frozen=True, slots=True)
-class Memo:
+class BridgeMemo:
     """What was projected before for one bridge; ``archive``: what is known of networks, the same for all."""
 
-    archive: Archive = field(default_factory=Archive)
-    bridge: Kept = field(default_factory=Kept)
-    networks: dict[str, Kept] = field(default_factory=dict)
+    archive: NetworkFactsCache = field(default_factory=NetworkFactsCache)
+    bridge: Memo = field(default_factory=Memo)
+    networks: dict[str, Memo] = field(default_factory=dict)
 
 
-def project(state: State, host: str, speech: Dialect) -> BridgeView:
+def project(state: State, host: str, speech: EncapState) -> BridgeView:
     """The view of this host's bridge, which speaks this dialect."""
-    return run_to_completion(projection(state, host, speech, Memo()))
+    return run_to_completion(project_incremental(state, host, speech, BridgeMemo()))
 
 
-def projection(state: State, host: str, speech: Dialect, memo: Memo) -> Generator[None, None, BridgeView]:
+def project_incremental(
+    state: State, host: str, speech: EncapState, memo: BridgeMemo
+) -> Generator[None, None, BridgeView]:
     """The same, with what was projected for this bridge last at hand.
 
     Ports without a number, and what is behind them, are left out until they have one. Only networks of which
@@ -109,7 +111,7 @@ def projection(state: State, host: str, speech: Dialect, memo: Memo) -> Generato
     for path in of_bridge(_in_order, here):
         kept = memo.networks.get(path)
         if kept is None:
-            kept = memo.networks[path] = Kept()
+            kept = memo.networks[path] = Memo()
         known = memo.archive.of(state, path)
         said, keys = spoken.ways.get(path, _NO_WAYS), spoken.keys.get(path, ())
         ways = kept.of(_ways, ports, speech, said, keys, state.having[path], state.overlay.bfd > 0)
@@ -132,10 +134,10 @@ def projection(state: State, host: str, speech: Dialect, memo: Memo) -> Generato
     )
 
 
-_NO_WAYS: Mapping[str, Way] = {}
+_NO_WAYS: Mapping[str, Encap] = {}
 
 
-def _without_held(host: str, ports: Ports, held: Mapping[Place, Held]) -> Ports:
+def _without_held(host: str, ports: Ports, held: Mapping[PortRef, Held]) -> Ports:
     """Leave out the ports that are held down: nothing is admitted from there, and nothing leads there."""
     down = {place.interface for place in held if place.host == host}
     if not down:
@@ -149,7 +151,7 @@ def _in_order(paths: Collection[str]) -> tuple[str, ...]:
     return tuple(sorted(paths))
 
 
-def _listened_to(ports: Ports, speech: Dialect) -> tuple[int, ...]:
+def _listened_to(ports: Ports, speech: EncapState) -> tuple[int, ...]:
     return tuple(sorted(ports.tunnels[peer][kind] for peer, kind in speech.hears))
 
 
@@ -157,27 +159,27 @@ def _limits(host: Host, ports: Ports) -> Mapping[int, Limits]:
     return limits(host.ports, ports.at)
 
 
-def _spoken(speech: Dialect) -> Spoken:
-    ways: dict[str, dict[str, Way]] = {}
+def _spoken(speech: EncapState) -> EncapByNetwork:
+    ways: dict[str, dict[str, Encap]] = {}
     keys: dict[str, tuple[int, ...]] = {}
     for (path, peer), way in speech.speaks.items():
         ways.setdefault(path, {})[peer] = way
     for path, key in sorted(speech.understands):
         keys[path] = (*keys.get(path, ()), key)
-    return Spoken(ways, keys)
+    return EncapByNetwork(ways, keys)
 
 
 def _ways(  # noqa: PLR0917  # all that it depends on
     ports: Ports,
-    speech: Dialect,
-    said: Mapping[str, Way],
+    speech: EncapState,
+    said: Mapping[str, Encap],
     keys: tuple[int, ...],
     having: tuple[str, ...],
     watched: bool,
-) -> Ways:
+) -> NetworkTunnels:
     hosts = frozenset(having)
     peers = {peer: _peer(ports, peer, way, watched=watched) for peer, way in said.items()}
-    return Ways(
+    return NetworkTunnels(
         keys=keys,
         entrances=tuple(sorted(ports.tunnels[peer][kind] for peer, kind in speech.hears if peer in hosts)),
         peers=tuple(sorted(peers.values(), key=attrgetter("port"))),
@@ -185,13 +187,13 @@ def _ways(  # noqa: PLR0917  # all that it depends on
     )
 
 
-def _peer(ports: Ports, peer: str, way: Way, *, watched: bool) -> Peer:
+def _peer(ports: Ports, peer: str, way: Encap, *, watched: bool) -> Peer:
     port = ports.tunnels[peer][way.encapsulation]
     return Peer(port, way.key, up=not watched or ports.name[port] not in ports.dead)
 
 
-def _network(kept: Kept, host: str, ports: Ports, ways: Ways, known: Knowledge) -> NetworkView:
-    home = known.homes.get(host, NO_HOME)
+def _network(kept: Memo, host: str, ports: Ports, ways: NetworkTunnels, known: NetworkFacts) -> NetworkView:
+    home = known.homes.get(host, NO_HOST_PORTS)
     members, given = kept.of(_seated, home, ports, known.network, known.spans)
     return NetworkView(
         vni=known.network.vni,
@@ -214,7 +216,7 @@ def _network(kept: Kept, host: str, ports: Ports, ways: Ways, known: Knowledge) 
 
 
 def _seated(
-    home: Home, ports: Ports, network: Network, spans: bool
+    home: HostPorts, ports: Ports, network: Network, spans: bool
 ) -> tuple[tuple[NetworkPort, ...], tuple[NeighborEntry, ...]]:
     """The ports here, in order, and the addresses that the file gives them."""
     size = network.mtu + ETHERNET if spans else None
@@ -226,7 +228,7 @@ def _seated(
     return tuple(members), tuple(answers)
 
 
-def _member(seat: Seat, number: int, size: int | None) -> NetworkPort:
+def _member(seat: LocalPort, number: int, size: int | None) -> NetworkPort:
     """A device of ours has the right MTU, and a stranger's tunnel is none of our business; with any other,
     frames may be larger.
     """
@@ -245,7 +247,7 @@ def _member(seat: Seat, number: int, size: int | None) -> NetworkPort:
 
 
 def _given(
-    host: str, here: tuple[NeighborEntry, ...], behind: Behind, answering: Homes
+    host: str, here: tuple[NeighborEntry, ...], behind: TunnelByPeer, answering: PortsByHost
 ) -> tuple[NeighborEntry, ...]:
     """What the file gives to whoever a frame reaches from here."""
     homes = (
@@ -256,7 +258,9 @@ def _given(
     return tuple(chain.from_iterable(homes))
 
 
-def _heard(host: str, ports: Ports, behind: Behind, heard: tuple[Heard, ...]) -> tuple[NeighborEntry, ...]:
+def _heard(
+    host: str, ports: Ports, behind: TunnelByPeer, heard: tuple[LearnedNeighbor, ...]
+) -> tuple[NeighborEntry, ...]:
     """What else is known of them."""
     known = []
     for ip, mac, home, router, lease in heard:
@@ -266,10 +270,12 @@ def _heard(host: str, ports: Ports, behind: Behind, heard: tuple[Heard, ...]) ->
     return tuple(sorted(known))
 
 
-def _snooping(host: str, ports: Ports, behind: Behind, groups: Groups) -> tuple[MulticastGroups, ...]:
+def _snooping(
+    host: str, ports: Ports, behind: TunnelByPeer, groups: GroupsByFamily
+) -> tuple[MulticastGroups, ...]:
     number = ports.number
 
-    def listeners(places: frozenset[Place]) -> MulticastPorts:
+    def listeners(places: frozenset[PortRef]) -> MulticastPorts:
         local = {number[at] for of, at in places if of == host and at is not None and at in number}
         remote = {behind[of][0] for of, _ in places if of != host and of in behind}
         return MulticastPorts(tuple(sorted(local)), tuple(sorted(remote)))
@@ -284,7 +290,7 @@ def _snooping(host: str, ports: Ports, behind: Behind, groups: Groups) -> tuple[
     return tuple(snooping())
 
 
-def _lies(host: str, ports: Ports, lies: frozenset[tuple[str, Place]]) -> tuple[AddressConflict, ...]:
+def _lies(host: str, ports: Ports, lies: frozenset[tuple[str, PortRef]]) -> tuple[AddressConflict, ...]:
     """Claims at ports of this host."""
     here = ((ip, place) for ip, place in lies if place.host == host)
     return tuple(
@@ -293,21 +299,27 @@ def _lies(host: str, ports: Ports, lies: frozenset[tuple[str, Place]]) -> tuple[
 
 
 def _locations(  # noqa: PLR0917  # all that it depends on
-    kept: Kept, host: str, ports: Ports, behind: Behind, static: Residents, learned: Residents, denied: Denied
+    kept: Memo,
+    host: str,
+    ports: Ports,
+    behind: TunnelByPeer,
+    static: FdbByHost,
+    learned: FdbByHost,
+    denied: BlockedSources,
 ) -> tuple[Location, ...]:
     """Here, then behind each tunnel, then where somebody is denied: in an order that no history changes."""
-    here = kept.of(_here, ports, static.get(host, NOBODY_THERE), learned.get(host, NOBODY_THERE))
+    here = kept.of(_here, ports, static.get(host, EMPTY_HOST_FDB), learned.get(host, EMPTY_HOST_FDB))
     there = kept.onward(_there, behind, static, learned)
     return (*here, *chain.from_iterable(there.found), *_denied(host, ports, denied))
 
 
-def _there(last: There | None, behind: Behind, static: Residents, learned: Residents) -> There:
+def _there(last: RemoteFdb | None, behind: TunnelByPeer, static: FdbByHost, learned: FdbByHost) -> RemoteFdb:
     """Who lives behind each tunnel. Of a network's bridges each asks that of as many peers: it is looked up
     only where others live than last time.
     """
-    residents = [*map(static.get, behind, repeat(NOBODY_THERE))]
+    residents = [*map(static.get, behind, repeat(EMPTY_HOST_FDB))]
     if learned:
-        residents += map(learned.get, behind, repeat(NOBODY_THERE))
+        residents += map(learned.get, behind, repeat(EMPTY_HOST_FDB))
     ways = (*behind.values(), *behind.values())
     if last is None or last.behind is not behind or len(last.residents) != len(residents):
         found = [*map(_at, residents, ways)]
@@ -315,14 +327,14 @@ def _there(last: There | None, behind: Behind, static: Residents, learned: Resid
         found = last.found.copy()
         for place in compress(count(), map(is_not, residents, last.residents)):
             found[place] = _at(residents[place], ways[place])
-    return There(behind, residents, found)
+    return RemoteFdb(behind, residents, found)
 
 
-def _at(resident: Resident, way: tuple[int, int]) -> tuple[Location, ...]:
+def _at(resident: HostFdb, way: tuple[int, int]) -> tuple[Location, ...]:
     return resident.behind[way] if resident.stations else ()
 
 
-def _here(ports: Ports, static: Resident, learned: Resident) -> tuple[Location, ...]:
+def _here(ports: Ports, static: HostFdb, learned: HostFdb) -> tuple[Location, ...]:
     found = (
         Location(number, False, resident.learned, macs, moves)
         for resident in (static, learned)
@@ -332,7 +344,7 @@ def _here(ports: Ports, static: Resident, learned: Resident) -> tuple[Location, 
     return tuple(sorted(found))
 
 
-def _denied(host: str, ports: Ports, denied: Denied) -> Iterator[Location]:
+def _denied(host: str, ports: Ports, denied: BlockedSources) -> Iterator[Location]:
     found: dict[tuple[int, bool], list[str]] = {}
     for mac, places in denied.items():
         for place in places:
@@ -342,7 +354,7 @@ def _denied(host: str, ports: Ports, denied: Denied) -> Iterator[Location]:
         yield Location(at, remote, True, tuple(sorted(macs)), blocked=True)
 
 
-def _numbers(ports: Ports, host: str, place: Place) -> Iterable[int]:
+def _numbers(ports: Ports, host: str, place: PortRef) -> Iterable[int]:
     """The ports of this host's bridge on which a frame from that place comes in, if it does."""
     if place.interface is None:
         return ports.tunnels.get(place.host, {}).values()

@@ -9,23 +9,23 @@ from __future__ import annotations
 
 from ipaddress import IPv4Address, ip_address
 
-from sdnapp.net.fdb import Place
+from sdnapp.net.fdb import PortRef
 from sdnapp.net.igmp_mld import Query
 from sdnapp.net.state import State
 
 
-def may_ask(state: State, network: str, place: Place, query: Query) -> bool:
+def may_ask(state: State, network: str, place: PortRef, query: Query) -> bool:
     """Whether a query that came in at this place counts."""
     return _is_router(state, network, place) and _is_answered(state, network, place, query)
 
 
-def _is_router(state: State, network: str, place: Place) -> bool:
+def _is_router(state: State, network: str, place: PortRef) -> bool:
     """Whether the port may query: with port security it needs the role. Peers check their own ports."""
     here = (port for port in state.members[network] if (port.host, port.interface) == place)
     return all(port.security.only is None or "router" in port.security.may for port in here)
 
 
-def _is_answered(state: State, network: str, place: Place, query: Query) -> bool:
+def _is_answered(state: State, network: str, place: PortRef, query: Query) -> bool:
     """Whether hosts take the query: MLD from any address, which is link-local; IGMP from none or from the
     sender's own.
     """

@@ -11,7 +11,7 @@ from sdnapp.net.state import State
 
 
 @dataclass(frozen=True, slots=True)
-class Spoken:
+class Reply:
     """What became of a frame that came in on ``port``; ``frame``: to leave there, tagged as it has to be."""
 
     network: str
@@ -20,7 +20,7 @@ class Spoken:
     frame: bytes | None
 
 
-def hear(state: State, host: str, vni: int, ofport: int, data: bytes) -> Spoken | None:
+def respond(state: State, host: str, vni: int, ofport: int, data: bytes) -> Reply | None:
     """What the network with this VNI says to a frame from this port; None if the port is none of its own."""
     path, interface = state.paths.get(vni), state.ports(host).name.get(ofport)
     here = (port for port in state.members.get(path or "", ()) if port.host == host)
@@ -30,14 +30,14 @@ def hear(state: State, host: str, vni: int, ofport: int, data: bytes) -> Spoken 
     attachment = next(each for each in port.attachments if each.network == path)
     if attachment.key is not None:
         return None  # nothing is said into a stranger's tunnel
-    served = _served(state, port, attachment, data) or dhcp.Served("unanswered")
+    served = _served(state, port, attachment, data) or dhcp.DhcpReply("unanswered")
     frame = served.frame
     if frame is not None and attachment.tagged and attachment.vlan is not None:
         frame = packet.with_tag(frame, attachment.vlan)
-    return Spoken(path, port.name, served.what, frame)
+    return Reply(path, port.name, served.what, frame)
 
 
-def _served(state: State, port: Port, attachment: Attachment, data: bytes) -> dhcp.Served | None:
+def _served(state: State, port: Port, attachment: Attachment, data: bytes) -> dhcp.DhcpReply | None:
     asked = packet.read(data)
     if asked is None:
         return None
@@ -45,8 +45,8 @@ def _served(state: State, port: Port, attachment: Attachment, data: bytes) -> dh
     if network.dhcp is not None:
         # A device of ours has the right MTU, which follows from the underlay that only its host sees.
         mtu = network.mtu if network.mtu_told or port.namespace is None else None
-        client = dhcp.Client(port.name, port.mac, attachment.addresses, mtu, network.dhcp)
-        served = dhcp.answer(client, asked)
+        client = dhcp.DhcpClient(port.name, port.mac, attachment.addresses, mtu, network.dhcp)
+        served = dhcp.dhcp_reply(client, asked)
         if served is not None:
             return served
-    return packet_too_big.answer(asked, network.mtu)
+    return packet_too_big.packet_too_big(asked, network.mtu)

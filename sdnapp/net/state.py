@@ -13,12 +13,20 @@ from typing import NamedTuple
 from sdnapp.config.names import decode_iface_ids, tunnel_interface
 from sdnapp.frames.packet import link_local_text
 from sdnapp.net.binding import roaming
-from sdnapp.net.encap import Dialect, Speech
-from sdnapp.net.fdb import NOBODY, NOTHING_LEARNED, PEER_MACS, Learned, Place, Station, Stations
+from sdnapp.net.encap import EncapState, TxPath
+from sdnapp.net.fdb import (
+    MAX_MACS_PER_PEER,
+    NO_ENTRIES,
+    NOTHING_LEARNED,
+    FdbEntry,
+    FdbTable,
+    Learned,
+    PortRef,
+)
 from sdnapp.net.loop_protection import NO_LOOPS, Loops
-from sdnapp.net.model import Attachment, Encapsulation, Flap, Host, Network, Overlay, Port
+from sdnapp.net.model import Attachment, DuplicateMacDetection, Encapsulation, Host, Network, Overlay, Port
 from sdnapp.net.multicast_snooping import NO_MULTICAST, Multicast
-from sdnapp.net.neighbors import NO_ADDRESSES, Addresses
+from sdnapp.net.neighbors import NO_ADDRESSES, NeighborTable
 
 ENCAPSULATIONS: tuple[Encapsulation, ...] = ("geneve", "gre", "vxlan")
 
@@ -81,22 +89,22 @@ def _awaited(host: Host, taken: Collection[int]) -> Iterator[tuple[str, int]]:
 NO_PORTS = Ports({}, {}, {}, {}, {}, choice=False, noted={}, dead=frozenset(), at={})
 
 
-class Part(NamedTuple):
+class HostNetwork(NamedTuple):
     """The ports of a network on one host, their MACs, and the addresses that the file gives them."""
 
     members: list[Port]
-    static: dict[str, Station]
-    given: dict[str, Place]
+    static: dict[str, FdbEntry]
+    given: dict[str, PortRef]
 
 
-class Share(NamedTuple):
+class HostNetworks(NamedTuple):
     """What one host has of each network."""
 
     host: Host
-    parts: Mapping[str, Part]
+    parts: Mapping[str, HostNetwork]
 
 
-NO_SHARES: Mapping[str, Share] = {}
+NO_SHARES: Mapping[str, HostNetworks] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,31 +131,31 @@ class State:
 
     wanted: Overlay
     overlay: Overlay
-    shares: Mapping[str, Share]
+    shares: Mapping[str, HostNetworks]
     members: Mapping[str, tuple[Port, ...]]
     having: Mapping[str, tuple[str, ...]]
-    static: Mapping[str, Stations]
+    static: Mapping[str, FdbTable]
     networks: Mapping[str, Network]
     mac_age: int
     paths: Mapping[int, str]
     here: Mapping[str, frozenset[str]]
-    given: Mapping[str, Mapping[str, Place]]
+    given: Mapping[str, Mapping[str, PortRef]]
     bridges: Mapping[str, Ports] = field(default_factory=dict)
     learned: Learned = NOTHING_LEARNED
     multicast: Multicast = NO_MULTICAST
-    addresses: Addresses = NO_ADDRESSES
+    addresses: NeighborTable = NO_ADDRESSES
     loops: Loops = NO_LOOPS
     read: frozenset[str] = frozenset()
     contested: Mapping[str, float] = field(default_factory=dict)
     moving: bool = False
     claims: Mapping[int, str] = field(default_factory=dict)
-    confirmed: Mapping[str, Dialect] = field(default_factory=dict)
-    fading: frozenset[Speech] = frozenset()
+    confirmed: Mapping[str, EncapState] = field(default_factory=dict)
+    fading: frozenset[TxPath] = frozenset()
     settled: bool = False
 
     @classmethod
     def of(
-        cls, overlay: Overlay, heard: Collection[str] = (), before: Mapping[str, Share] = NO_SHARES
+        cls, overlay: Overlay, heard: Collection[str] = (), before: Mapping[str, HostNetworks] = NO_SHARES
     ) -> State:
         """A configuration, and nothing seen yet; ``heard`` are the hosts that told which ports they have.
 
@@ -155,9 +163,9 @@ class State:
         shares of an earlier state: those of hosts that are the very same are not worked out again.
         """
         shares = {name: _share(host, before.get(name)) for name, host in overlay.hosts.items()}
-        static: dict[str, dict[str, Station]] = {path: {} for path in overlay.networks}
+        static: dict[str, dict[str, FdbEntry]] = {path: {} for path in overlay.networks}
         members: dict[str, list[Port]] = {path: [] for path in overlay.networks}
-        given: dict[str, dict[str, Place]] = {path: {} for path in overlay.networks}
+        given: dict[str, dict[str, PortRef]] = {path: {} for path in overlay.networks}
         having: dict[str, set[str]] = {path: set() for path in overlay.networks}
         silent = overlay.hosts.keys() - (() if overlay.controller.per_host else heard)
         unseen = {path: hosts & silent for path, hosts in roaming(overlay).items()}
@@ -186,9 +194,9 @@ class State:
             claims=paths,
         )
 
-    def place_of(self, network: str, mac: str) -> Place | None:
+    def place_of(self, network: str, mac: str) -> PortRef | None:
         """Where the MAC was learned to be."""
-        station = self.learned.stations.get(network, NOBODY).get(mac)
+        station = self.learned.stations.get(network, NO_ENTRIES).get(mac)
         return None if station is None else station.place
 
     def ports(self, host: str) -> Ports:
@@ -196,16 +204,16 @@ class State:
         return self.bridges.get(host, NO_PORTS)
 
     @property
-    def flap(self) -> Flap:
+    def flap(self) -> DuplicateMacDetection:
         """How often a station may move."""
         return self.overlay.flap
 
-    def fixed(self, network: str, mac: str) -> Place | None:
+    def fixed(self, network: str, mac: str) -> PortRef | None:
         """Where the file puts this MAC."""
-        station = self.static.get(network, NOBODY).get(mac)
+        station = self.static.get(network, NO_ENTRIES).get(mac)
         return None if station is None else station.place
 
-    def exists(self, network: str, place: Place) -> bool:
+    def exists(self, network: str, place: PortRef) -> bool:
         """Whether the network is at this place. A port that is held down is as good as gone.
 
         Of a contested bridge, the ports that the file has are taken for present.
@@ -219,13 +227,13 @@ class State:
         present = place.interface in self.ports(place.host).number or place.host in self.contested
         return network in there and present
 
-    def may_hold(self, place: Place) -> bool:
+    def may_hold(self, place: PortRef) -> bool:
         """Whether there is a port that may be held down where a loop is found."""
         host = self.overlay.hosts.get(place.host)
         there = host is not None and place.interface in self.ports(place.host).number
         return there and place.interface in (host.protected if host else ())
 
-    def limit(self, place: Place) -> int | None:
+    def limit(self, place: PortRef) -> int | None:
         """How many MACs may be learned there; None if there is no such place.
 
         Behind a peer there may be as many as behind its ports, and those that may be there unseen.
@@ -235,25 +243,25 @@ class State:
             return None
         if place.interface is not None:
             return host.room.get(place.interface)
-        return min(self.overlay.unplaced_macs + host.max_macs, PEER_MACS)
+        return min(self.overlay.unplaced_macs + host.max_macs, MAX_MACS_PER_PEER)
 
 
-def _share(host: Host, before: Share | None) -> Share:
+def _share(host: Host, before: HostNetworks | None) -> HostNetworks:
     if before is not None and before.host is host:
         return before
-    parts: dict[str, Part] = {}
+    parts: dict[str, HostNetwork] = {}
     for port in host.ports:
-        place = Place(port.host, port.interface)
-        station = Station(place)
+        place = PortRef(port.host, port.interface)
+        station = FdbEntry(place)
         for attachment in port.attachments:
             part = parts.get(attachment.network)
             if part is None:
-                part = parts[attachment.network] = Part([], {}, {})
+                part = parts[attachment.network] = HostNetwork([], {}, {})
             part.members.append(port)
             part.given.update(dict.fromkeys(addresses(port, attachment), place))
             if port.mac is not None:
                 part.static[port.mac] = station
-    return Share(host, parts)
+    return HostNetworks(host, parts)
 
 
 def addresses(port: Port, attachment: Attachment) -> Iterator[str]:
@@ -263,10 +271,10 @@ def addresses(port: Port, attachment: Attachment) -> Iterator[str]:
         yield link_local_text(port.security.only)
 
 
-def place_at(state: State, host: str, ofport: int) -> Place | None:
+def port_ref(state: State, host: str, ofport: int) -> PortRef | None:
     """What is at this port of the host's bridge."""
     ports = state.ports(host)
     peer, interface = ports.peer.get(ofport), ports.name.get(ofport)
     if peer is not None:
-        return Place(peer, None)
-    return None if interface is None else Place(host, interface)
+        return PortRef(peer, None)
+    return None if interface is None else PortRef(host, interface)

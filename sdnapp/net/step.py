@@ -11,38 +11,38 @@ from functools import partial
 
 from sdnapp.net import fdb, loop_protection, multicast_snooping
 from sdnapp.net.binding import bind
-from sdnapp.net.encap import Dialect, Speech
+from sdnapp.net.encap import EncapState, TxPath
 from sdnapp.net.events import (
     BridgeFound,
+    BridgeReadBack,
     Configured,
-    Confirmed,
     ContestOver,
-    Eased,
+    EncapProgrammed,
     Event,
-    Faded,
-    GroupsAged,
+    FdbKey,
+    GracePeriodExpired,
     GroupsHeard,
     KeysReleased,
     LoopFound,
     LoopsAged,
+    MacLimitTimerExpired,
+    MacUnfrozen,
+    MulticastTick,
     PortReleased,
     PortsFound,
     PortsLost,
-    Recalled,
-    Seen,
-    Settled,
-    Sighting,
-    Silent,
-    Thawed,
+    SourceExpired,
+    SourcesSeen,
+    TxDrained,
 )
-from sdnapp.net.fdb import Learned, Place, Told, with_same
+from sdnapp.net.fdb import Learned, PortRef, RecoveredEntry, reuse_equal
 from sdnapp.net.igmp_mld import Query
 from sdnapp.net.model import Overlay
-from sdnapp.net.multicast_snooping import Multicast, Recollection
-from sdnapp.net.network_rename import renamed, with_names
-from sdnapp.net.port_move import meanwhile
+from sdnapp.net.multicast_snooping import Multicast, RecoveredGroup
+from sdnapp.net.network_rename import apply_renames, detect_renames
+from sdnapp.net.port_move import effective_overlay
 from sdnapp.net.querying import may_ask
-from sdnapp.net.state import Ports, State, place_at
+from sdnapp.net.state import Ports, State, port_ref
 
 NO_NETWORK = ""
 """Claims a key that means nothing now."""
@@ -60,22 +60,22 @@ def step(state: State, event: Event) -> State:
             return _see_ports(state, event)
         case ContestOver(host, since):
             return _uncontested(state, host) if state.contested.get(host) == since else state
-        case Seen() | Silent() | Recalled() | Thawed() | Eased():
+        case SourcesSeen() | SourceExpired() | BridgeReadBack() | MacUnfrozen() | MacLimitTimerExpired():
             learned = _learn(state, event)
-            read = state.read | {event.host} if isinstance(event, Recalled) else state.read
-            groups = _recall_groups(state, event) if isinstance(event, Recalled) else state.multicast
+            read = state.read | {event.host} if isinstance(event, BridgeReadBack) else state.read
+            groups = _recall_groups(state, event) if isinstance(event, BridgeReadBack) else state.multicast
             same = learned is state.learned and groups is state.multicast and read == state.read
             return state if same else replace(state, learned=learned, multicast=groups, read=read)
         case LoopFound() | LoopsAged() | PortReleased():
             return _hold(state, event)
-        case GroupsHeard() | GroupsAged():
+        case GroupsHeard() | MulticastTick():
             groups = _hear_groups(state, event)
             return state if groups is state.multicast else replace(state, multicast=groups)
-        case Confirmed(host, dialect):
+        case EncapProgrammed(host, dialect):
             return _confirm(state, host, dialect)
-        case Faded(speeches):
+        case TxDrained(speeches):
             return _fade(state, speeches)
-        case Settled(overlay):
+        case GracePeriodExpired(overlay):
             return _renew_claims(replace(state, settled=True)) if overlay is state.wanted else state
         case KeysReleased(overlay):
             return _released(state) if overlay is state.wanted else state
@@ -84,10 +84,10 @@ def step(state: State, event: Event) -> State:
 def _configure(state: State, wanted: Overlay) -> State:
     """Ports, learned locations and what bridges confirmed outlive the change where they still make sense."""
     interfaces = {host: ports.number for host, ports in state.bridges.items()}
-    unbound = meanwhile(wanted, state.overlay, interfaces)
+    unbound = effective_overlay(wanted, state.overlay, interfaces)
     overlay = bind(unbound, {host: ports.noted for host, ports in state.bridges.items()})
     fresh = _with_same_parts(state, State.of(overlay, state.bridges.keys(), state.shares))
-    names = renamed(state, fresh)
+    names = detect_renames(state, fresh)
     known = replace(
         fresh,
         loops=state.loops,
@@ -98,21 +98,21 @@ def _configure(state: State, wanted: Overlay) -> State:
         contested={host: since for host, since in state.contested.items() if host in overlay.hosts},
         claims={key: names.get(path, path) for key, path in state.claims.items()} if names else state.claims,
         confirmed={
-            h: with_names(dialect, names) for h, dialect in state.confirmed.items() if h in overlay.hosts
+            h: apply_renames(dialect, names) for h, dialect in state.confirmed.items() if h in overlay.hosts
         },
         fading=frozenset(speech for speech in state.fading if speech.listener in overlay.hosts),
         settled=state.settled and wanted is state.wanted,
     )
     known = _without_gone(known)
-    learned = fdb.seeded(fdb.sound(state.learned, known), known, _unfixed(state, known))
-    groups = multicast_snooping.sound(state.multicast, partial(_snoops, known))
+    learned = fdb.seed_from_static(fdb.prune(state.learned, known), known, _unfixed(state, known))
+    groups = multicast_snooping.prune_groups(state.multicast, partial(_snoops, known))
     return _renew_claims(replace(known, learned=learned, multicast=groups, addresses=state.addresses))
 
 
 def _unfixed(before: State, now: State) -> Iterator[fdb.Sighted]:
     """Stations of which it was certain where they are, and is not any more."""
     for network, stations in before.static.items():
-        fixed = now.static.get(network, fdb.NOBODY)
+        fixed = now.static.get(network, fdb.NO_ENTRIES)
         if fixed is not stations:
             yield from (
                 (network, mac, station.place) for mac, station in stations.items() if mac not in fixed
@@ -123,13 +123,13 @@ def _with_same_parts(before: State, now: State) -> State:
     """Of what is equal, the very objects of before: what follows from them need not be worked out again."""
     return replace(
         now,
-        members=with_same(before.members, now.members),
-        having=with_same(before.having, now.having),
-        static=with_same(before.static, now.static),
-        networks=with_same(before.networks, now.networks),
+        members=reuse_equal(before.members, now.members),
+        having=reuse_equal(before.having, now.having),
+        static=reuse_equal(before.static, now.static),
+        networks=reuse_equal(before.networks, now.networks),
         mac_age=before.mac_age if before.mac_age == now.mac_age else now.mac_age,
-        paths=with_same(before.paths, now.paths),
-        here=with_same(before.here, now.here),
+        paths=reuse_equal(before.paths, now.paths),
+        here=reuse_equal(before.here, now.here),
     )
 
 
@@ -197,16 +197,16 @@ def _with_spares(state: State, claims: Mapping[int, str]) -> Mapping[int, str]:
     return {**claims, **needed} if needed else claims
 
 
-def _confirm(state: State, host: str, dialect: Dialect) -> State:
+def _confirm(state: State, host: str, dialect: EncapState) -> State:
     before = state.confirmed.get(host)
     if before == dialect or host not in state.overlay.hosts:
         return state
-    ended = frozenset() if before is None else before.ended(host, dialect)
+    ended = frozenset() if before is None else before.stopped_tx(host, dialect)
     confirmed = {**state.confirmed, host: dialect}
     return _renew_claims(replace(state, confirmed=confirmed, fading=state.fading | ended))
 
 
-def _fade(state: State, speeches: frozenset[Speech]) -> State:
+def _fade(state: State, speeches: frozenset[TxPath]) -> State:
     return _renew_claims(replace(state, fading=state.fading - speeches))
 
 
@@ -253,8 +253,8 @@ def _uncontested(state: State, host: str) -> State:
 
 def _sound(state: State) -> State:
     """Without what was learned, or heard of groups, at places that are no more."""
-    groups = multicast_snooping.sound(state.multicast, partial(_snoops, state))
-    return replace(state, learned=fdb.sound(state.learned, state), multicast=groups)
+    groups = multicast_snooping.prune_groups(state.multicast, partial(_snoops, state))
+    return replace(state, learned=fdb.prune(state.learned, state), multicast=groups)
 
 
 def _without_gone(state: State) -> State:
@@ -279,59 +279,63 @@ def _hold(state: State, event: LoopFound | LoopsAged | PortReleased) -> State:
     return known if loops.held.keys() <= state.loops.held.keys() else _sound(known)
 
 
-def _learn(state: State, event: Seen | Silent | Recalled | Thawed | Eased) -> Learned:
+def _learn(
+    state: State, event: SourcesSeen | SourceExpired | BridgeReadBack | MacUnfrozen | MacLimitTimerExpired
+) -> Learned:
     learned = state.learned
     match event:
-        case Seen(host, sightings, now):
-            return fdb.seen(learned, state, _locate(state, host, sightings), now)
-        case Silent(host, sightings):
-            return fdb.silent(learned, _locate(state, host, sightings))
-        case Recalled(host, memories, crowded):
+        case SourcesSeen(host, sightings, now):
+            return fdb.learn(learned, state, _locate(state, host, sightings), now)
+        case SourceExpired(host, sightings):
+            return fdb.age_out(learned, _locate(state, host, sightings))
+        case BridgeReadBack(host, memories, crowded):
             told = (
-                Told(*located, memory.moves, memory.denied)
+                RecoveredEntry(*located, memory.moves, memory.denied)
                 for memory in memories
                 for located in _locate(state, host, (memory.sighting,))
             )
-            places = filter(None, (place_at(state, host, ofport) for ofport in crowded))
+            places = filter(None, (port_ref(state, host, ofport) for ofport in crowded))
             final = host not in state.contested
-            return fdb.recalled(learned, state, host, read=state.read, told=told, crowded=places, final=final)
-        case Thawed(network, mac, since):
+            return fdb.restore(learned, state, host, read=state.read, told=told, crowded=places, final=final)
+        case MacUnfrozen(network, mac, since):
             frozen = (network, mac) in learned.frozen and learned.frozen[network, mac] == since
-            return fdb.thawed(learned, network, mac) if frozen else learned
-        case Eased(place):
-            return fdb.eased(learned, place)
+            return fdb.unfreeze(learned, network, mac) if frozen else learned
+        case MacLimitTimerExpired(place):
+            return fdb.resume_learning(learned, place)
 
 
-def _hear_groups(state: State, event: GroupsHeard | GroupsAged) -> Multicast:
-    if isinstance(event, GroupsAged):
-        return multicast_snooping.aged(state.multicast, event.now)
-    network, place = state.paths.get(event.vni), place_at(state, event.host, event.ofport)
+def _hear_groups(state: State, event: GroupsHeard | MulticastTick) -> Multicast:
+    if isinstance(event, MulticastTick):
+        return multicast_snooping.expire(state.multicast, event.now)
+    network, place = state.paths.get(event.vni), port_ref(state, event.host, event.ofport)
     if network is None or place is None or not _snoops(state, network, place):
         return state.multicast
     if isinstance(event.message, Query) and not may_ask(state, network, place, event.message):
         return state.multicast
-    return multicast_snooping.heard(state.multicast, network, place, event.message, event.now)
+    return multicast_snooping.on_message(state.multicast, network, place, event.message, event.now)
 
 
-def _snoops(state: State, network: str, place: Place) -> bool:
+def _snoops(state: State, network: str, place: PortRef) -> bool:
     return state.networks[network].multicast == "snoop" and state.exists(network, place)
 
 
-def _recall_groups(state: State, event: Recalled) -> Multicast:
+def _recall_groups(state: State, event: BridgeReadBack) -> Multicast:
     told = []
     for vni, family, mac, queriers, ofports in event.groups:
         network = state.paths.get(vni)
         if network is not None:
-            at = filter(None, (place_at(state, event.host, ofport) for ofport in ofports))
+            at = filter(None, (port_ref(state, event.host, ofport) for ofport in ofports))
             places = tuple(place for place in at if _snoops(state, network, place))
-            told.append(Recollection(network, family, mac, queriers, places))
+            told.append(RecoveredGroup(network, family, mac, queriers, places))
     young = not state.settled
-    return multicast_snooping.recalled(state.multicast, event.host, state.read, told, event.now, young=young)
+    return multicast_snooping.restore_groups(
+        state.multicast, event.host, state.read, told, event.now, young=young
+    )
 
 
-def _locate(state: State, host: str, sightings: Iterable[Sighting]) -> Iterator[fdb.Sighted]:
+def _locate(state: State, host: str, sightings: Iterable[FdbKey]) -> Iterator[fdb.Sighted]:
     """Network, MAC and place that a bridge's numbers mean, where they mean anything (any more)."""
     for vni, mac, ofport in sightings:
-        network, place = state.paths.get(vni), place_at(state, host, ofport)
+        network, place = state.paths.get(vni), port_ref(state, host, ofport)
         if network is not None and place is not None and state.exists(network, place):
             yield network, mac, place

@@ -9,7 +9,7 @@ from os_ken.ofproto import ofproto_v1_3_parser as parser
 
 from flows.match import Ingress
 from flows.registers import REGISTERS
-from sdnapp.net.events import GroupMemory
+from sdnapp.net.events import RecoveredGroupFlow
 from sdnapp.net.igmp_mld import Family
 from sdnapp.openflow.oxm import exact
 
@@ -18,7 +18,7 @@ _PORT_OF_RESUBMIT = 16
 """Where, behind the subtype of a clone, the port lies of the resubmit that it holds."""
 
 
-def remembered(entry: Any) -> GroupMemory | None:
+def remembered(entry: Any) -> RecoveredGroupFlow | None:
     """What a flow of the multicast table says; None: nothing that another does not."""
     match = entry.match
     if match.get(REGISTERS["ingress"].ovs_name) != Ingress.LOCAL:
@@ -28,8 +28,8 @@ def remembered(entry: Any) -> GroupMemory | None:
     if vni is None or "eth_dst" not in match:
         return None
     if router is not None:
-        return GroupMemory(vni, family, None, (router,), ())
-    return GroupMemory(vni, family, exact(match, "eth_dst"), (), tuple(_ports(entry)))
+        return RecoveredGroupFlow(vni, family, None, (router,), ())
+    return RecoveredGroupFlow(vni, family, exact(match, "eth_dst"), (), tuple(_ports(entry)))
 
 
 def _ports(entry: Any) -> Iterator[int]:

@@ -22,8 +22,8 @@ from os_ken.ofproto import ofproto_v1_3_parser as parser
 from flows.diff import Plan, bundles
 from flows.flow import CONTROLLER_METER, Flow, FlowKey, Meter, Origin, Unit, origin_of
 from flows.tables import Table
-from sdnapp.net.events import GroupMemory
-from sdnapp.net.neighbors import AddressMemory
+from sdnapp.net.events import RecoveredGroupFlow
+from sdnapp.net.neighbors import RecoveredNeighbor
 from sdnapp.openflow import decode_neighbors, encode, monitor
 from sdnapp.openflow.decode_multicast import remembered
 from sdnapp.openflow.flowstats import FlowStats
@@ -58,7 +58,7 @@ class LearnedFlow:
 
 
 @dataclass(frozen=True, slots=True)
-class Contents:
+class BridgeContents:
     """What a bridge holds. ``crowded``: ports of which no source is looked at; ``groups``: who listens;
     ``addresses``: whose they are; ``foreign``: groups of OpenFlow, which are none of ours."""
 
@@ -66,13 +66,13 @@ class Contents:
     meters: frozenset[Meter]
     learned: tuple[LearnedFlow, ...]
     crowded: tuple[int, ...]
-    groups: tuple[GroupMemory, ...]
-    addresses: tuple[AddressMemory, ...]
+    groups: tuple[RecoveredGroupFlow, ...]
+    addresses: tuple[RecoveredNeighbor, ...]
     foreign: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class FlowError:
     """What a bridge refused, and why; ``what`` is None when it does not say."""
 
     what: Flow | Meter | None
@@ -202,7 +202,7 @@ class Switch:
         finally:
             self._waiting.pop(xid, None)
 
-    def read(self) -> Contents:
+    def read(self) -> BridgeContents:
         """All that the bridge was given; from before that on, it says what others do to it.
 
         Matches are parsed only for flows that stand for something learned. Whatever the bridge did with
@@ -221,8 +221,8 @@ class Switch:
         held = _Keys()
         learned: list[LearnedFlow] = []
         crowded: list[int] = []
-        groups: list[GroupMemory] = []
-        addresses: list[AddressMemory] = []
+        groups: list[RecoveredGroupFlow] = []
+        addresses: list[RecoveredNeighbor] = []
         entries, turn = 0, time.monotonic()
         for reply in flows:
             for at, table, cookie in reply.body.heads():
@@ -248,7 +248,7 @@ class Switch:
             if entries > limits.reply_flows:
                 raise ValueError(f"more than {limits.reply_flows} flows")
             hub.sleep(0)
-        return Contents(
+        return BridgeContents(
             flows=held.keys(),
             meters=frozenset(meter for replies in meters for meter in _configured(replies)),
             learned=tuple(learned),
@@ -264,7 +264,7 @@ class Switch:
         text: str = reply.body.dp_desc.rstrip(b"\0").decode("utf-8", "replace")
         return "" if text == "None" else text
 
-    def apply(self, plan: Plan, known_meters: frozenset[int]) -> tuple[Refused, ...]:
+    def apply(self, plan: Plan, known_meters: frozenset[int]) -> tuple[FlowError, ...]:
         """Send the plan and wait until the bridge is through with it.
 
         Flows take effect together or not at all, and most plans have but one part. The bridge takes in one
@@ -286,7 +286,7 @@ class Switch:
             refused = []
             while (reply := self._next(self._answers)).xid != self._sent[-1]:
                 if isinstance(reply, parser.OFPErrorMsg):
-                    refused.append(Refused(blame.get(reply.xid), _reason(reply)))
+                    refused.append(FlowError(blame.get(reply.xid), _reason(reply)))
             named = tuple(r for r in refused if r.what is not None)
             return named or tuple(refused)
         finally:

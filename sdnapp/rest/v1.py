@@ -117,7 +117,7 @@ def _ports(backend: Backend, _: Call) -> list[Port]:
     return sorted([*there, *nowhere], key=lambda port: port.name)
 
 
-def _port_of(port: model.Port, status: engine.Status, bound: model.Bound | None) -> Port:
+def _port_of(port: model.Port, status: engine.Status, bound: model.FloatingPort | None) -> Port:
     now = {"ofport": status.bridges[port.host].ports.get(port.interface)}
     shown = Port.model_validate(port)
     tunnel = None if shown.tunnel is None else shown.tunnel.model_copy(update=now)

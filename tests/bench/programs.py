@@ -9,7 +9,7 @@ from pathlib import Path
 from flows.compile import compile_bridge
 from flows.view import BridgeView
 from sdnapp.config_file import load
-from sdnapp.net.encap_migration import dialect
+from sdnapp.net.encap_migration import desired_encap
 from sdnapp.net.events import BridgeFound
 from sdnapp.net.model import Overlay
 from sdnapp.net.project import project
@@ -66,7 +66,7 @@ def complete(overlay: Overlay, name: str) -> BridgeView:
     numbers = {port.interface: port.ofport for port in host.ports}
     numbers |= {tunnel.interface: tunnel.ofport for tunnel in host.tunnels}
     state = step(state, BridgeFound(name, numbers))
-    return project(state, name, dialect(state, name))
+    return project(state, name, desired_encap(state, name))
 
 
 def allowed(view: BridgeView) -> int:

@@ -20,7 +20,7 @@ from sdnapp.lab.echo import BROADCAST
 from sdnapp.lab.errors import LabError
 from sdnapp.lab.ping import measure
 from sdnapp.lab.process import alive
-from sdnapp.net.encap_migration import dialect, presumed
+from sdnapp.net.encap_migration import assume_programmed, desired_encap
 from sdnapp.net.events import BridgeFound
 from sdnapp.net.model import Host, Overlay
 from sdnapp.net.project import project
@@ -155,11 +155,11 @@ def _programs(subject: Subject, overlay: Overlay) -> Iterator[str]:
     except (AssertionError, ValueError) as error:
         yield str(error)
         return
-    state = presumed(overlay)
+    state = assume_programmed(overlay)
     for name, numbers in ports.items():
         state = step(state, BridgeFound(name, numbers))
     for name in subject.hosts:
-        program = compile_bridge(project(state, name, dialect(state, name)))
+        program = compile_bridge(project(state, name, desired_encap(state, name)))
         there = flows(subject, name)
         lost = program.flows.keys() - there.keys()
         fixed = {key for key in there if key[1] >> 52 == OWNER << 4 | Origin.FIXED}

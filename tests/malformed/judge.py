@@ -44,7 +44,7 @@ ondemand.install()
 
 _SETTINGS = Dhcp(IPv4Address("10.1.1.254"), (IPv4Address("192.0.2.53"),), "example.com", 3600)
 _ADDRESSES = (ip_interface("10.1.1.7/24"), ip_interface("fd00::7/64"))
-_CLIENTS = [dhcp.Client("p", None, addresses, 1400, _SETTINGS) for addresses in (_ADDRESSES, ())]
+_CLIENTS = [dhcp.DhcpClient("p", None, addresses, 1400, _SETTINGS) for addresses in (_ADDRESSES, ())]
 
 
 class Endless(BaseException):
@@ -127,13 +127,13 @@ def _read(message: Any, clock: Clock) -> None:
 
 def frame(data: bytes) -> None:
     """All that is read of a frame."""
-    neighbors.decode(data)
+    neighbors.parse_arp_nd(data)
     list(dhcp_snooping.decode(data))
     igmp_mld.decode(data)
     if (asked := packet.read(data)) is not None:
         for client in _CLIENTS:
-            dhcp.answer(client, asked)
-        packet_too_big.answer(asked, 1400)
+            dhcp.dhcp_reply(client, asked)
+        packet_too_big.packet_too_big(asked, 1400)
 
 
 def _parts(body: Any, clock: Clock) -> None:

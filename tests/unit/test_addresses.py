@@ -14,10 +14,32 @@ from flows.tables import Table
 from flows.trace import Frame, Trace, trace
 from flows.view import NeighborEntry
 from sdnapp.frames.packet import link_local
-from sdnapp.net.events import BridgeFound, Configured, Memory, PortsLost, Recalled, Seen, Sighting
-from sdnapp.net.fdb import HEARSAY, Place
-from sdnapp.net.neighbor_snooping import Said, follow, hear, miss, recall
-from sdnapp.net.neighbors import LIMIT, NO_ADDRESSES, AddressMemory, Claim, changed, decode, heard
+from sdnapp.net.events import (
+    BridgeFound,
+    BridgeReadBack,
+    Configured,
+    FdbKey,
+    PortsLost,
+    RecoveredFdb,
+    SourcesSeen,
+)
+from sdnapp.net.fdb import REMOTE_ONLY, PortRef
+from sdnapp.net.neighbor_snooping import (
+    SnoopedBinding,
+    on_arp_nd,
+    on_expiry,
+    prune_bindings,
+    restore_bindings,
+)
+from sdnapp.net.neighbors import (
+    MAX_PER_PORT,
+    NO_ADDRESSES,
+    IpMacPair,
+    RecoveredNeighbor,
+    parse_arp_nd,
+    snoop,
+    with_bindings,
+)
 from sdnapp.net.state import State
 from sdnapp.net.step import step
 from tests.overlays import LEARNING, numbers, overlay, view_of
@@ -37,14 +59,14 @@ def up() -> State:
     return state
 
 
-def said(claim: Claim, port: int = RED1.ofport, host: str = "host1") -> Said:
-    return Said(host, RED, port, claim)
+def said(claim: IpMacPair, port: int = RED1.ofport, host: str = "host1") -> SnoopedBinding:
+    return SnoopedBinding(host, RED, port, claim)
 
 
 def with_guest() -> State:
     """A guest behind red1 that said what its address is."""
-    state = step(up(), Seen("host1", (Sighting(RED, GUEST, RED1.ofport),), 0.0))
-    return hear(state, said(Claim(IP, GUEST)), 0.0)
+    state = step(up(), SourcesSeen("host1", (FdbKey(RED, GUEST, RED1.ofport),), 0.0))
+    return on_arp_nd(state, said(IpMacPair(IP, GUEST)), 0.0)
 
 
 def ask(state: State, host: str, port: int, ip: str, asker: str) -> Trace:
@@ -81,12 +103,12 @@ def test_what_was_heard_is_no_news_and_what_is_not_known_is() -> None:
 def test_nobody_claims_what_is_outside_the_subnets() -> None:
     state = up()
 
-    assert hear(state, said(Claim("10.9.9.9", GUEST)), 0.0) is state
+    assert on_arp_nd(state, said(IpMacPair("10.9.9.9", GUEST)), 0.0) is state
 
 
 def with_liar() -> State:
     """A guest behind red1 claims what the file gives red2."""
-    return hear(up(), said(Claim("10.1.1.2", GUEST)), 0.0)
+    return on_arp_nd(up(), said(IpMacPair("10.1.1.2", GUEST)), 0.0)
 
 
 def lie(state: State, ip: str = "10.1.1.2", to: str = "10.1.1.99", at: str = BROADCAST) -> Trace:
@@ -117,76 +139,84 @@ def test_an_announcement_to_one_station_of_what_the_file_gives_another_ends() ->
 
 
 def test_lies_are_forgotten_with_silence_with_the_port_and_when_they_become_true() -> None:
-    state, place = with_liar(), Place("host1", RED1.interface)
+    state, place = with_liar(), PortRef("host1", RED1.interface)
 
     assert state.addresses.lies == {"red/web": {("10.1.1.2", place)}}
     assert state.addresses.held == {place: 1}
-    silent = miss(state, said(Claim("10.1.1.2", "")))
-    gone = follow(state, step(state, PortsLost("host1", {RED1.interface})))
+    silent = on_expiry(state, said(IpMacPair("10.1.1.2", "")))
+    gone = prune_bindings(state, step(state, PortsLost("host1", {RED1.interface})))
     free = overlay(LEARNING.replace("address: 10.1.1.2/24", "address: 10.1.1.22/24"))
-    true = follow(state, step(state, Configured(free)))
+    true = prune_bindings(state, step(state, Configured(free)))
     for later in (silent, gone, true):
         assert later.addresses == NO_ADDRESSES
     assert not any(view.conflicts for view in view_of(true, "host1").networks)
 
 
 def test_a_bridge_remembers_lies() -> None:
-    memory = AddressMemory(RED, Claim("10.1.1.2", ""), RED1.ofport)
+    memory = RecoveredNeighbor(RED, IpMacPair("10.1.1.2", ""), RED1.ofport)
 
-    assert recall(up(), "host1", [memory], frozenset()).addresses == with_liar().addresses
-    assert recall(with_liar(), "host1", [], frozenset()).addresses == NO_ADDRESSES
-    assert recall(with_liar(), "host2", [], frozenset()).addresses.lies
-    assert recall(replace(with_liar(), contested={"host1": 5.0}), "host1", [], frozenset()).addresses.lies
-    of_nobody = AddressMemory(RED, Claim("10.1.1.1", ""), RED1.ofport)
-    assert recall(up(), "host1", [of_nobody], frozenset()).addresses == NO_ADDRESSES
+    assert restore_bindings(up(), "host1", [memory], frozenset()).addresses == with_liar().addresses
+    assert restore_bindings(with_liar(), "host1", [], frozenset()).addresses == NO_ADDRESSES
+    assert restore_bindings(with_liar(), "host2", [], frozenset()).addresses.lies
+    assert restore_bindings(
+        replace(with_liar(), contested={"host1": 5.0}), "host1", [], frozenset()
+    ).addresses.lies
+    of_nobody = RecoveredNeighbor(RED, IpMacPair("10.1.1.1", ""), RED1.ofport)
+    assert restore_bindings(up(), "host1", [of_nobody], frozenset()).addresses == NO_ADDRESSES
 
 
 def test_an_address_moves_to_whoever_claims_it_but_not_at_every_frame() -> None:
     state = with_guest()
 
-    assert hear(state, said(Claim(IP, OTHER)), 0.5) is state
-    moved = hear(state, said(Claim(IP, OTHER)), 1.5)
+    assert on_arp_nd(state, said(IpMacPair(IP, OTHER)), 0.5) is state
+    moved = on_arp_nd(state, said(IpMacPair(IP, OTHER)), 1.5)
     assert moved.addresses.bound["red/web"][IP].mac == OTHER
 
 
 def test_it_does_not_count_while_its_station_lives_elsewhere() -> None:
     state = with_guest()
-    moved = step(state, Seen("host2", (Sighting(RED, GUEST, RED2.ofport),), 10.0))
+    moved = step(state, SourcesSeen("host2", (FdbKey(RED, GUEST, RED2.ofport),), 10.0))
 
     assert len(ask(moved, "host2", RED2.ofport, IP, RED2.mac or "").copies) == 1
     assert RED2.ofport not in ask(moved, "host2", RED2.ofport, IP, RED2.mac or "").ports
-    again = hear(moved, said(Claim(IP, GUEST), RED2.ofport, "host2"), 10.0)
+    again = on_arp_nd(moved, said(IpMacPair(IP, GUEST), RED2.ofport, "host2"), 10.0)
     assert RED1.ofport in ask(again, "host1", RED1.ofport, IP, RED1.mac or "").ports
 
 
 def test_silence_and_a_port_that_goes_make_it_forgotten() -> None:
     state = with_guest()
 
-    assert not miss(state, said(Claim(IP, GUEST))).addresses.bound
-    assert miss(state, said(Claim(IP, OTHER))) is state
-    gone = follow(state, step(state, PortsLost("host1", {RED1.interface})))
+    assert not on_expiry(state, said(IpMacPair(IP, GUEST))).addresses.bound
+    assert on_expiry(state, said(IpMacPair(IP, OTHER))) is state
+    gone = prune_bindings(state, step(state, PortsLost("host1", {RED1.interface})))
     assert not gone.addresses.bound
     assert not gone.addresses.held
 
 
 def test_what_bridges_remember_is_what_was_known() -> None:
     """The holder's bridge by its port, the others by the station that they answer for."""
-    claim = Claim(IP, GUEST)
-    fresh = step(up(), Seen("host1", (Sighting(RED, GUEST, RED1.ofport),), 0.0))
+    claim = IpMacPair(IP, GUEST)
+    fresh = step(up(), SourcesSeen("host1", (FdbKey(RED, GUEST, RED1.ofport),), 0.0))
 
     for host, ofport in (("host1", RED1.ofport), ("host2", None)):
-        known = recall(fresh, host, [AddressMemory(RED, claim, ofport)], frozenset())
-        assert known.addresses.bound["red/web"][IP][:2] == (GUEST, Place("host1", RED1.interface))
-    assert recall(fresh, "host2", [AddressMemory(RED, claim, None)], frozenset({"host1"})) is fresh
-    assert not recall(with_guest(), "host1", [], frozenset()).addresses.bound
-    assert recall(with_guest(), "host2", [], frozenset()).addresses.bound
+        known = restore_bindings(fresh, host, [RecoveredNeighbor(RED, claim, ofport)], frozenset())
+        assert known.addresses.bound["red/web"][IP][:2] == (GUEST, PortRef("host1", RED1.interface))
+    assert (
+        restore_bindings(fresh, "host2", [RecoveredNeighbor(RED, claim, None)], frozenset({"host1"})) is fresh
+    )
+    assert not restore_bindings(with_guest(), "host1", [], frozenset()).addresses.bound
+    assert restore_bindings(with_guest(), "host2", [], frozenset()).addresses.bound
 
 
 def test_a_bridge_that_is_read_first_keeps_its_answers() -> None:
     """Nobody but it has told yet where the station is, and it knows only behind which host."""
-    memory = Memory(Sighting(RED, GUEST, OVERLAY.hosts["host2"].tunnels[0].ofport), HEARSAY, denied=False)
-    read_first = step(up(), Recalled("host2", (memory,)))
-    state = recall(read_first, "host2", [AddressMemory(RED, Claim(IP, GUEST), None)], frozenset())
+    memory = RecoveredFdb(
+        FdbKey(RED, GUEST, OVERLAY.hosts["host2"].tunnels[0].ofport), REMOTE_ONLY, denied=False
+    )
+    read_first = step(up(), BridgeReadBack("host2", (memory,)))
+    state = restore_bindings(
+        read_first, "host2", [RecoveredNeighbor(RED, IpMacPair(IP, GUEST), None)], frozenset()
+    )
 
     def answers(known: State) -> tuple[NeighborEntry, ...]:
         (network,) = (one for one in view_of(known, "host2").networks if one.vni == RED)
@@ -198,12 +228,12 @@ def test_a_bridge_that_is_read_first_keeps_its_answers() -> None:
 
 def test_whoever_invents_addresses_is_not_listened_to_for_long() -> None:
     known = up().addresses
-    place = Place("host1", "red1")
-    for number in range(LIMIT + 50):
-        known = heard(known, "red/web", Claim(str(ip_address(number + 1)), GUEST), place, 0.0)
+    place = PortRef("host1", "red1")
+    for number in range(MAX_PER_PORT + 50):
+        known = snoop(known, "red/web", IpMacPair(str(ip_address(number + 1)), GUEST), place, 0.0)
 
-    assert known.held == {place: LIMIT}
-    assert not changed(known, "red/web", dict.fromkeys(known.bound["red/web"])).held
+    assert known.held == {place: MAX_PER_PORT}
+    assert not with_bindings(known, "red/web", dict.fromkeys(known.bound["red/web"])).held
 
 
 ARP_REPLY = bytes.fromhex("ffffffffffff02aa000000010806000108000604000202aa000000010a01014d" + "00" * 10)
@@ -218,17 +248,17 @@ NS = NA[:54] + bytes([135]) + NA[55:78] + b"\1\1" + bytes.fromhex("02aa00000001"
 @pytest.mark.parametrize(
     ("frame", "claim"),
     [
-        (ARP_REPLY, Claim(IP, GUEST)),
-        (NA, Claim("fd00::7", GUEST)),
-        (NS, Claim("fd00::1", GUEST)),
+        (ARP_REPLY, IpMacPair(IP, GUEST)),
+        (NA, IpMacPair("fd00::7", GUEST)),
+        (NS, IpMacPair("fd00::1", GUEST)),
         (NA[:78], None),
         (ARP_REPLY[:28] + bytes(4) + ARP_REPLY[32:], None),
         (ARP_REPLY[:22] + b"\1" + ARP_REPLY[23:], None),
     ],
 )
-def test_claims_are_read_from_frames(frame: bytes, claim: Claim | None) -> None:
+def test_claims_are_read_from_frames(frame: bytes, claim: IpMacPair | None) -> None:
     """An option before the one that counts is passed over; one that is missing says nothing."""
-    assert decode(frame) == claim
+    assert parse_arp_nd(frame) == claim
 
 
 def test_garbage_says_nothing_and_never_raises() -> None:
@@ -237,7 +267,7 @@ def test_garbage_says_nothing_and_never_raises() -> None:
         frame = bytearray(rng.choice((ARP_REPLY, NA, NS)))
         for _ in range(rng.randrange(4)):
             frame[rng.randrange(len(frame))] = rng.randrange(256)
-        decode(bytes(frame[: rng.randrange(len(frame) + 1)]))
+        parse_arp_nd(bytes(frame[: rng.randrange(len(frame) + 1)]))
 
 
 def test_the_link_local_address_of_a_mac() -> None:

@@ -5,7 +5,14 @@ from __future__ import annotations
 import pytest
 
 from sdnapp.engine.announcing import MOST, PATIENCE, PAUSES
-from sdnapp.engine.messages import AnnouncementsDue, Disconnected, Elapsed, FileChanged, Inject, Later
+from sdnapp.engine.messages import (
+    AnnouncementsDue,
+    ConfigChanged,
+    Disconnected,
+    Inject,
+    StartTimer,
+    TimerFired,
+)
 from sdnapp.frames.announcement import announcement
 from sdnapp.frames.packet import with_tag
 from tests.overlays import TWO_HOSTS, numbers, overlay
@@ -14,7 +21,7 @@ from tests.unit.test_engine import Fake, connected, of
 OVERLAY = overlay()
 HOST1, HOST2 = OVERLAY.hosts.values()
 NEW_MAC = TWO_HOSTS.replace("red1:  {host: host1,", 'red1:  {host: host1, mac: "02:00:00:00:00:99",')
-DUE = Elapsed(AnnouncementsDue())
+DUE = TimerFired(AnnouncementsDue())
 
 
 @pytest.fixture(name="fake")
@@ -30,8 +37,8 @@ def sent(fake: Fake, ticks: int) -> list[list[Inject]]:
 
 
 def change(fake: Fake, text: str) -> None:
-    effects = fake.tell(FileChanged(overlay(text)))
-    asked = [later for later in of(Later, effects) if isinstance(later.event.event, AnnouncementsDue)]
+    effects = fake.tell(ConfigChanged(overlay(text)))
+    asked = [later for later in of(StartTimer, effects) if isinstance(later.event.event, AnnouncementsDue)]
     assert len(asked) == 1
 
 
@@ -49,9 +56,9 @@ def test_a_new_mac_is_announced_three_times_by_the_bridge_of_its_port(fake: Fake
 
 def test_a_port_that_another_setting_changes_is_not_announced(fake: Fake) -> None:
     effects = fake.tell(
-        FileChanged(overlay(TWO_HOSTS.replace("red1:  {", "red1:  {rate: {send: 5M}, "))),
+        ConfigChanged(overlay(TWO_HOSTS.replace("red1:  {", "red1:  {rate: {send: 5M}, "))),
     )
-    assert not [later for later in of(Later, effects) if isinstance(later.event.event, AnnouncementsDue)]
+    assert not [later for later in of(StartTimer, effects) if isinstance(later.event.event, AnnouncementsDue)]
 
 
 def test_an_address_of_a_trunk_is_announced_with_its_tag(fake: Fake) -> None:
@@ -80,13 +87,15 @@ def test_a_port_that_never_comes_is_not_waited_for_without_end(fake: Fake) -> No
     change(fake, TWO_HOSTS + "  new: {host: host1, network: red/web, address: 10.1.1.9/24}\n")
 
     asked = [fake.tell(DUE) for _ in range(PATIENCE)]
-    assert all(of(Later, effects) for effects in asked[:-1])
+    assert all(of(StartTimer, effects) for effects in asked[:-1])
     assert asked[-1] == []
 
 
 def test_a_port_that_leaves_the_file_is_not_announced(fake: Fake) -> None:
     change(fake, NEW_MAC)
-    fake.tell(FileChanged(overlay("\n".join(line for line in TWO_HOSTS.splitlines() if "red1:" not in line))))
+    fake.tell(
+        ConfigChanged(overlay("\n".join(line for line in TWO_HOSTS.splitlines() if "red1:" not in line)))
+    )
 
     assert of(Inject, fake.tell(DUE)) == []
 
@@ -97,7 +106,7 @@ def test_hundreds_of_addresses_are_announced_a_few_at_a_time(fake: Fake) -> None
         for n in range(10, 10 + 3 * MOST)
     )
     there = overlay(TWO_HOSTS + many)
-    fake.tell(FileChanged(there))
+    fake.tell(ConfigChanged(there))
     fake.tell(connected(there.hosts["host1"], connection=2))
 
     assert [len(tick) for tick in sent(fake, 3)] == [MOST, MOST, MOST]

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from flows.view import NetworkView
 from sdnapp.config import names
 from sdnapp.engine import Engine
-from sdnapp.engine.messages import Elapsed, Gathered
-from sdnapp.net.events import BridgeFound, Configured, Event, PortsFound, PortsLost, Seen, Sighting
+from sdnapp.engine.messages import StartupGraceExpired, TimerFired
+from sdnapp.net.events import BridgeFound, Configured, Event, FdbKey, PortsFound, PortsLost, SourcesSeen
 from sdnapp.net.state import State
 from sdnapp.net.step import step
 from tests.overlays import TWO_HOSTS, numbers, overlay, plugged, view_of
@@ -114,7 +114,7 @@ def test_in_two_places_both_hear_what_is_flooded_and_it_is_reached_where_it_spok
     assert where(state, "host1") == {7}
     assert 9 in {member.port for member in red(state, "host2").members}
 
-    moved = step(state, Seen("host2", (Sighting(5010, MAC, 9),), now=0.0))
+    moved = step(state, SourcesSeen("host2", (FdbKey(5010, MAC, 9),), now=0.0))
     assert where(moved, "host1") == {tunnel("host1")}
     assert where(moved, "host2") == {9}
 
@@ -124,7 +124,7 @@ def test_in_two_places_both_hear_what_is_flooded_and_it_is_reached_where_it_spok
 
 def test_nobody_else_can_take_its_mac() -> None:
     stolen = step(
-        up(host1=PLUGGED), Seen("host2", (Sighting(5010, MAC, overlay().ports["red2"].ofport),), 0.0)
+        up(host1=PLUGGED), SourcesSeen("host2", (FdbKey(5010, MAC, overlay().ports["red2"].ofport),), 0.0)
     )
 
     assert where(stolen, "host1") == {7}
@@ -169,9 +169,9 @@ def test_a_controller_of_one_host_floods_wherever_it_may_be_and_learns_where_it_
     to_host3 = next(t.ofport for t in host1.tunnels if t.peer == "host3")
     assert len(red(state, "host1").peers) == 2
 
-    here = step(state, Seen("host1", (Sighting(5010, MAC, 7),), 1.0))
+    here = step(state, SourcesSeen("host1", (FdbKey(5010, MAC, 7),), 1.0))
     assert where(here, "host1") == {7}
-    assert where(step(here, Seen("host1", (Sighting(5010, MAC, to_host3),), 2.0)), "host1") == {to_host3}
+    assert where(step(here, SourcesSeen("host1", (FdbKey(5010, MAC, to_host3),), 2.0)), "host1") == {to_host3}
 
 
 @given(st.data())
@@ -220,4 +220,4 @@ def test_a_controller_that_starts_anew_waits_for_all_bridges_before_it_changes_a
 
     fake.engine = Engine(overlay(GUESTS))
     assert not plans(fake.tell(bridges[0]))
-    assert plans(fake.tell(Elapsed(Gathered())))
+    assert plans(fake.tell(TimerFired(StartupGraceExpired())))

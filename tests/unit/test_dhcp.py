@@ -18,10 +18,10 @@ from sdnapp.config import parse
 from sdnapp.frames import dhcp, dhcp6
 from sdnapp.frames.packet import Ends, link_local, read, with_udp
 from sdnapp.net.build import build
-from sdnapp.net.dhcp import DUID, SERVER, SERVER6, Client, Served, answer
+from sdnapp.net.dhcp import DUID, SERVER, SERVER6, DhcpClient, DhcpReply, dhcp_reply
 from sdnapp.net.events import BridgeFound
 from sdnapp.net.model import Dhcp
-from sdnapp.net.responder import Spoken, hear
+from sdnapp.net.responder import Reply, respond
 from sdnapp.net.state import State
 from sdnapp.net.step import step
 from tests.overlays import numbers
@@ -30,7 +30,7 @@ MAC, OTHER = "02:00:00:00:00:01", "02:00:00:00:00:02"
 TOLD = Dhcp(
     IPv4Address("10.1.1.254"), (ip_address("10.1.1.53"), ip_address("fd00:1::53")), "web.example", 600
 )
-CLIENT = Client("red1", MAC, (ip_interface("10.1.1.1/24"), ip_interface("fd00:1::1/64")), 1450, TOLD)
+CLIENT = DhcpClient("red1", MAC, (ip_interface("10.1.1.1/24"), ip_interface("fd00:1::1/64")), 1450, TOLD)
 HERE = IPv4Address("10.1.1.1")
 KIND = dhcp.Kind
 
@@ -59,15 +59,15 @@ def built(*layers: object) -> bytes:
     return bytes(whole.data)
 
 
-def said(frame: bytes, client: Client = CLIENT) -> Served:
+def said(frame: bytes, client: DhcpClient = CLIENT) -> DhcpReply:
     asked = read(frame)
     assert asked is not None
-    served = answer(client, asked)
+    served = dhcp_reply(client, asked)
     assert served is not None
     return served
 
 
-def told4(served: Served) -> tuple[Any, dict[int, bytes]]:
+def told4(served: DhcpReply) -> tuple[Any, dict[int, bytes]]:
     """The message and its options, as os-ken reads them."""
     assert served.frame is not None
     layers = packet.Packet(served.frame)
@@ -159,7 +159,7 @@ def having(*addresses: str) -> tuple[int, bytes]:
     return 3, EMPTY[1] + inner
 
 
-def told6(served: Served) -> tuple[int, dict[int, bytes]]:
+def told6(served: DhcpReply) -> tuple[int, dict[int, bytes]]:
     assert served.frame is not None
     whole = packet.Packet(served.frame)
     assert whole.get_protocol(ipv6.ipv6).src == str(SERVER6)
@@ -250,7 +250,7 @@ def test_a_solicitation_from_elsewhere_is_no_business_of_ours() -> None:
     asked = read(solicitation("fe80::1", hops=254))
     assert asked is not None
 
-    assert answer(CLIENT, asked) is None
+    assert dhcp_reply(CLIENT, asked) is None
 
 
 FILE = """
@@ -264,11 +264,11 @@ ports:
 """
 
 
-def heard(port: str, frame: bytes) -> Spoken | None:
+def heard(port: str, frame: bytes) -> Reply | None:
     overlay = build(parse(FILE.encode(), "f"))
     host = overlay.hosts["host1"]
     state = step(State.of(overlay), BridgeFound("host1", numbers(host)))
-    return hear(state, "host1", 5010, overlay.ports[port].ofport, frame)
+    return respond(state, "host1", 5010, overlay.ports[port].ofport, frame)
 
 
 def test_a_trunk_is_answered_with_its_tag() -> None:

@@ -8,18 +8,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sdnapp.net.encap import SILENT, Dialect, Speech, Way
-from sdnapp.net.encap_migration import dialect
+from sdnapp.net.encap import NO_ENCAP, Encap, EncapState, TxPath
+from sdnapp.net.encap_migration import desired_encap
 from sdnapp.net.events import (
     BridgeFound,
     Configured,
-    Confirmed,
+    EncapProgrammed,
     Event,
-    Faded,
+    GracePeriodExpired,
     KeysReleased,
     PortsFound,
     PortsLost,
-    Settled,
+    TxDrained,
 )
 from sdnapp.net.model import Encapsulation, Overlay
 from sdnapp.net.state import State
@@ -35,7 +35,7 @@ class World:
     """Two hosts, whose bridges and agents do what they should when they are told to, and not before."""
 
     state: State
-    faded: list[frozenset[Speech]] = field(default_factory=list)
+    faded: list[frozenset[TxPath]] = field(default_factory=list)
 
     @classmethod
     def running(cls, overlay: Overlay = OVERLAY) -> World:
@@ -44,7 +44,7 @@ class World:
             world.tell(BridgeFound(host.name, numbers(host)))
         for name in HOSTS * 2:
             world.program(name)
-        world.tell(Settled(overlay))
+        world.tell(GracePeriodExpired(overlay))
         return world
 
     def tell(self, event: Event) -> None:
@@ -53,16 +53,16 @@ class World:
     def program(self, host: str) -> None:
         """The bridge takes its program."""
         before = self.in_force(host)
-        spoken = dialect(self.state, host)
-        self.tell(Confirmed(host, spoken))
-        self.faded.append(before.ended(host, spoken))
+        spoken = desired_encap(self.state, host)
+        self.tell(EncapProgrammed(host, spoken))
+        self.faded.append(before.stopped_tx(host, spoken))
 
-    def in_force(self, host: str) -> Dialect:
-        return self.state.confirmed.get(host, SILENT)
+    def in_force(self, host: str) -> EncapState:
+        return self.state.confirmed.get(host, NO_ENCAP)
 
     def fade(self) -> None:
         for speeches in self.faded:
-            self.tell(Faded(speeches))
+            self.tell(TxDrained(speeches))
         self.faded.clear()
 
     def make_tunnels(self, host: str) -> None:
@@ -84,7 +84,7 @@ class World:
         """Whoever sends in its way is heard, and the tunnel is there at both ends."""
         for host, peer in (HOSTS, HOSTS[::-1]):
             way = self.in_force(host).speaks[network, peer]
-            assert self.in_force(peer).takes(host, network, way)
+            assert self.in_force(peer).accepts(host, network, way)
             assert way.encapsulation in self.state.ports(host).tunnels[peer]
             assert way.encapsulation in self.state.ports(peer).tunnels[host]
 
@@ -171,7 +171,7 @@ def test_a_host_that_is_away_holds_up_nobody_and_is_spoken_to_as_it_understands(
         world.fade()
 
     world.assert_nothing_is_lost()
-    assert world.in_force("host1").speaks["red/web", "host2"] == Way("gre", 5010)
+    assert world.in_force("host1").speaks["red/web", "host2"] == Encap("gre", 5010)
 
 
 def test_in_steady_state_nothing_depends_on_what_others_confirmed() -> None:
@@ -179,7 +179,7 @@ def test_in_steady_state_nothing_depends_on_what_others_confirmed() -> None:
     alone = World(State.of(OVERLAY))
     alone.tell(BridgeFound("host1", numbers(OVERLAY.hosts["host1"])))
 
-    assert dialect(world.state, "host1") == dialect(alone.state, "host1")
+    assert desired_encap(world.state, "host1") == desired_encap(alone.state, "host1")
 
 
 def test_a_new_name_alone_changes_nothing_on_the_wire() -> None:
@@ -191,12 +191,12 @@ def test_a_new_name_alone_changes_nothing_on_the_wire() -> None:
         world.tell(Configured(overlay(text)))
         assert world.state.claims is world.state.paths
         for host in HOSTS:
-            assert ways(dialect(world.state, host)) == before[host]
+            assert ways(desired_encap(world.state, host)) == before[host]
             world.program(host)
         assert not world.state.fading
 
 
-def ways(said: Dialect) -> tuple[set[int], set[tuple[str, Way]]]:
+def ways(said: EncapState) -> tuple[set[int], set[tuple[str, Encap]]]:
     """What a dialect is on the wire, where networks have no names."""
     return {key for _, key in said.understands}, {(peer, way) for (_, peer), way in said.speaks.items()}
 
@@ -229,15 +229,15 @@ def test_a_key_of_a_removed_network_stays_closed_until_nobody_sends_it() -> None
     assert world.in_force("host1").understands == {("red/web", 5020)}
 
 
-def alone(story: list[Event], host: str) -> Dialect:
+def alone(story: list[Event], host: str) -> EncapState:
     """The dialect of a host whose controller has heard of its own bridge only, after all this."""
     before = overlay(PER_HOST)
     state = step(State.of(before), BridgeFound(host, numbers(before.hosts[host])))
-    state = step(state, Settled(before))
+    state = step(state, GracePeriodExpired(before))
     for event in story:
-        state = step(state, Confirmed(host, dialect(state, host)))
+        state = step(state, EncapProgrammed(host, desired_encap(state, host)))
         state = step(state, event)
-    return dialect(step(state, Confirmed(host, dialect(state, host))), host)
+    return desired_encap(step(state, EncapProgrammed(host, desired_encap(state, host))), host)
 
 
 PER_HOST = TWO_HOSTS.replace('controller: {target: "tcp:192.168.4.10:6653"}', "")
@@ -248,7 +248,7 @@ TAKEN = overlay(PER_HOST.replace("5010", "7000").replace("5020", "5010"))
 @pytest.mark.parametrize("wanted", [EXCHANGED, TAKEN], ids=["exchanged", "taken"])
 def test_with_a_controller_on_every_host_no_key_means_two_networks_at_once(wanted: Overlay) -> None:
     """Though one host is a whole step behind the other."""
-    story: list[Event] = [Configured(wanted), Settled(wanted), KeysReleased(wanted)]
+    story: list[Event] = [Configured(wanted), GracePeriodExpired(wanted), KeysReleased(wanted)]
     for behind, ahead in [(0, 1), (1, 1), (1, 2), (2, 2), (2, 3), (3, 3)]:
         for host, peer in (HOSTS, HOSTS[::-1]):
             for first, second in ((behind, ahead), (ahead, behind)):

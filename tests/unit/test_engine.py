@@ -18,31 +18,31 @@ from sdnapp.config import Problem
 from sdnapp.engine import Engine
 from sdnapp.engine.engine import CONTESTED
 from sdnapp.engine.messages import (
+    BridgeRead,
+    ConfigChanged,
+    ConfigRejected,
     Connected,
     Disconnected,
+    DriftDetected,
     Effect,
-    Elapsed,
     Event,
-    FileBroken,
-    FileChanged,
-    FlowsAltered,
-    Gathered,
-    Keep,
-    Later,
-    Note,
+    FdbFlowExpired,
+    LogEvent,
+    PersistConfig,
+    PlanApplied,
     PortChanged,
     Read,
     Rejection,
     Send,
     SourceSeen,
-    SourceSilent,
+    StartTimer,
+    StartupGraceExpired,
     ThawAsked,
-    WasRead,
-    WasSent,
+    TimerFired,
 )
-from sdnapp.net.events import ContestOver, Eased, Sighting, Silent, Thawed
+from sdnapp.net.events import ContestOver, FdbKey, MacLimitTimerExpired, MacUnfrozen, SourceExpired
 from sdnapp.net.events import Event as WorldEvent
-from sdnapp.net.fdb import Place
+from sdnapp.net.fdb import PortRef
 from sdnapp.net.meters import limits
 from sdnapp.net.model import Host, Overlay
 from sdnapp.net.state import State
@@ -82,12 +82,12 @@ class Fake:
         held = self.flows.setdefault(effect.dpid, set())
         if isinstance(effect, Read):
             meters = self.meters.get(effect.dpid, frozenset())
-            return WasRead(effect.dpid, frozenset(held), meters, (), connection=effect.connection)
+            return BridgeRead(effect.dpid, frozenset(held), meters, (), connection=effect.connection)
         held |= {flow.key for flow in effect.plan.add}
         held -= set(effect.plan.delete)
         kept = (m for m in self.meters.get(effect.dpid, ()) if m.id not in effect.plan.unused)
         self.meters[effect.dpid] = frozenset({m.id: m for m in (*kept, *effect.plan.meters)}.values())
-        return WasSent(effect.dpid, (), connection=effect.connection)
+        return PlanApplied(effect.dpid, (), connection=effect.connection)
 
 
 def connected(host: Host, connection: int = 0) -> Connected:
@@ -106,7 +106,7 @@ def test_a_bridge_is_read_before_it_is_written() -> None:
     engine = Engine(OVERLAY)
 
     first = handled(engine, connected(HOST1))
-    second = handled(engine, WasRead(HOST1.datapath_id, frozenset(), frozenset(), ()))
+    second = handled(engine, BridgeRead(HOST1.datapath_id, frozenset(), frozenset(), ()))
 
     assert of(Read, first) == [Read(HOST1.datapath_id)]
     assert not plans(first)
@@ -130,11 +130,11 @@ def test_flows_that_a_bridge_deletes_as_it_ends_are_not_called_others_changes() 
     fake.tell(connected(HOST1))
     dpid = HOST1.datapath_id
 
-    effects = handled(fake.engine, FlowsAltered(dpid, 4, frozenset()), FlowsAltered(dpid, 2, frozenset()))
+    effects = handled(fake.engine, DriftDetected(dpid, 4, frozenset()), DriftDetected(dpid, 2, frozenset()))
     effects += handled(fake.engine, Disconnected(dpid))
     effects += fake.tell(connected(HOST1))
 
-    assert "bridge.drift" not in {note.event for note in of(Note, effects)}
+    assert "bridge.drift" not in {note.event for note in of(LogEvent, effects)}
     assert fake.engine.status("overlay.yaml").bridges["host1"].drift == 0
 
 
@@ -142,9 +142,9 @@ def test_changes_by_others_are_told_once_the_bridge_has_been_read() -> None:
     fake = Fake()
     fake.tell(connected(HOST1))
 
-    effects = fake.tell(FlowsAltered(HOST1.datapath_id, 4, frozenset()))
+    effects = fake.tell(DriftDetected(HOST1.datapath_id, 4, frozenset()))
 
-    (told,) = [note for note in of(Note, effects) if note.event == "bridge.drift"]
+    (told,) = [note for note in of(LogEvent, effects) if note.event == "bridge.drift"]
     assert told.fields["changes"] == 4
     assert fake.engine.status("overlay.yaml").bridges["host1"].drift == 4
 
@@ -181,11 +181,11 @@ def test_a_meter_goes_after_the_flows_that_used_it() -> None:
     (limit,) = limits(limited.hosts["host1"].ports, numbers(HOST1)).values()
     assert limit.send is not None
 
-    (plan,) = plans(fake.tell(FileChanged(limited)))
+    (plan,) = plans(fake.tell(ConfigChanged(limited)))
     assert [(m.id, m.rate, m.unit) for m in plan.meters] == [(limit.send.id, 1000, Unit.KILOBITS)]
     assert len(fake.meters[bridge]) == 2
 
-    first, second = plans(fake.tell(FileChanged(OVERLAY)))
+    first, second = plans(fake.tell(ConfigChanged(OVERLAY)))
     assert (bool(first.add), first.unused) == (True, ())
     assert (second.add, second.unused) == ((), (limit.send.id,))
     assert len(fake.meters[bridge]) == 1
@@ -202,10 +202,10 @@ def test_a_meter_goes_after_the_flows_that_used_it() -> None:
 def test_a_setting_that_changes_reaches_the_bridge(old: str, new: str) -> None:
     fake = Fake()
     fake.tell(connected(HOST1))
-    fake.tell(SourceSeen(HOST1.datapath_id, Sighting(5010, GUEST, HOST1.ports[1].ofport), 1.0))
+    fake.tell(SourceSeen(HOST1.datapath_id, FdbKey(5010, GUEST, HOST1.ports[1].ofport), 1.0))
 
-    assert plans(fake.tell(FileChanged(overlay(TWO_HOSTS.replace(old, new)))))
-    assert not plans(fake.tell(FileChanged(overlay(TWO_HOSTS.replace(old, new)))))
+    assert plans(fake.tell(ConfigChanged(overlay(TWO_HOSTS.replace(old, new)))))
+    assert not plans(fake.tell(ConfigChanged(overlay(TWO_HOSTS.replace(old, new)))))
 
 
 def test_flows_of_somebody_else_go() -> None:
@@ -220,10 +220,10 @@ def test_flows_of_somebody_else_go() -> None:
 def test_what_happens_while_a_plan_is_on_its_way_is_in_the_next_one() -> None:
     engine = Engine(OVERLAY)
     handled(engine, connected(HOST1))
-    handled(engine, WasRead(HOST1.datapath_id, frozenset(), frozenset(), ()))
+    handled(engine, BridgeRead(HOST1.datapath_id, frozenset(), frozenset(), ()))
 
     meanwhile = handled(engine, PortChanged(HOST1.datapath_id, "red1", 7))
-    afterwards = handled(engine, WasSent(HOST1.datapath_id, ()))
+    afterwards = handled(engine, PlanApplied(HOST1.datapath_id, ()))
 
     assert not plans(meanwhile)
     (plan,) = plans(afterwards)
@@ -235,14 +235,14 @@ def test_a_learned_source_is_programmed_where_it_is_and_where_its_network_is() -
     fake.tell(connected(HOST1), connected(HOST2))
 
     red1 = OVERLAY.ports["red1"].ofport
-    effects = fake.tell(SourceSeen(HOST1.datapath_id, Sighting(5010, GUEST, red1), now=1.0))
+    effects = fake.tell(SourceSeen(HOST1.datapath_id, FdbKey(5010, GUEST, red1), now=1.0))
 
     tables = {send.dpid: sorted(flow.table for flow in send.plan.add) for send in of(Send, effects)}
     assert tables == {
         HOST1.datapath_id: [Table.MAC_LEARNING, Table.FORWARD],
         HOST2.datapath_id: [Table.FORWARD],
     }
-    notes = of(Note, effects)
+    notes = of(LogEvent, effects)
     assert [note.event for note in notes][:1] == ["location.learned"]
     assert notes[0].detail, "a line for each learned MAC is for those that look for a fault"
 
@@ -251,7 +251,7 @@ def many(count: int, now: float = 1.0) -> list[Event]:
     """So many sources on red1."""
     red1 = OVERLAY.ports["red1"].ofport
     macs = (f"02:bb:00:00:{n >> 8:02x}:{n & 255:02x}" for n in range(count))
-    return [SourceSeen(HOST1.datapath_id, Sighting(5010, mac, red1), now) for mac in macs]
+    return [SourceSeen(HOST1.datapath_id, FdbKey(5010, mac, red1), now) for mac in macs]
 
 
 def test_sources_that_fall_silent_together_are_worked_out_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -259,7 +259,7 @@ def test_sources_that_fall_silent_together_are_worked_out_once(monkeypatch: pyte
     fake = Fake()
     fake.tell(connected(HOST1), connected(HOST2))
     dpid, ofport = HOST1.datapath_id, numbers(HOST1)["red1"]
-    seen = [SourceSeen(dpid, Sighting(5010, f"02:aa:00:00:00:{n:02x}", ofport), 5.0) for n in range(50)]
+    seen = [SourceSeen(dpid, FdbKey(5010, f"02:aa:00:00:00:{n:02x}", ofport), 5.0) for n in range(50)]
     before = set(fake.flows[dpid])
     fake.tell(*seen)
     aged = [
@@ -277,12 +277,12 @@ def test_sources_that_fall_silent_together_are_worked_out_once(monkeypatch: pyte
 
     monkeypatch.setattr("sdnapp.engine.engine.step", counted)
 
-    told = fake.tell(*(SourceSilent(dpid, s.sighting, key) for s, key in zip(seen, aged, strict=True)))
+    told = fake.tell(*(FdbFlowExpired(dpid, s.sighting, key) for s, key in zip(seen, aged, strict=True)))
 
-    assert len([event for event in steps if isinstance(event, Silent)]) == 1
+    assert len([event for event in steps if isinstance(event, SourceExpired)]) == 1
     assert not fake.engine.state.learned.stations
     assert fake.flows[dpid] == before
-    assert len([note for note in of(Note, told) if note.event == "location.forgotten"]) == len(seen)
+    assert len([note for note in of(LogEvent, told) if note.event == "location.forgotten"]) == len(seen)
 
 
 def test_a_crowded_port_is_relieved_first_and_looked_at_again_later() -> None:
@@ -294,8 +294,10 @@ def test_a_crowded_port_is_relieved_first_and_looked_at_again_later() -> None:
     at_host1 = [send.plan for send in of(Send, effects) if send.dpid == HOST1.datapath_id]
     assert [len(plan) for plan in at_host1] == [1, 2 * 1023]
     assert origin_of(at_host1[0].add[0].cookie) is Origin.CROWDED
-    (later,) = (later for later in of(Later, effects) if isinstance(later.event.event, Eased))
-    assert "port.mac_limit_exceeded" in {note.event for note in of(Note, effects)}
+    (later,) = (
+        later for later in of(StartTimer, effects) if isinstance(later.event.event, MacLimitTimerExpired)
+    )
+    assert "port.mac_limit_exceeded" in {note.event for note in of(LogEvent, effects)}
     (plan,) = [send.plan for send in of(Send, fake.tell(later.event))]
     assert [cookie for _, cookie in plan.delete] == [at_host1[0].add[0].cookie]
 
@@ -312,7 +314,7 @@ def test_a_flow_that_expired_at_a_crowded_port_is_put_back() -> None:
 
     first = sources[0]
     assert isinstance(first, SourceSeen)
-    (plan,) = plans(fake.tell(SourceSilent(HOST1.datapath_id, first.sighting, learned)))
+    (plan,) = plans(fake.tell(FdbFlowExpired(HOST1.datapath_id, first.sighting, learned)))
 
     assert [flow.key for flow in plan.add] == [learned]
     assert not plan.delete
@@ -327,14 +329,14 @@ def test_a_station_that_flaps_is_frozen_for_a_while() -> None:
     effects: list[Effect] = []
     for turn in range(7):
         dpid, port = places[turn % 2]
-        effects += fake.tell(SourceSeen(dpid, Sighting(5010, GUEST, port), now=float(turn)))
+        effects += fake.tell(SourceSeen(dpid, FdbKey(5010, GUEST, port), now=float(turn)))
 
-    told = [note.event for note in of(Note, effects) if note.event.startswith("location")]
+    told = [note.event for note in of(LogEvent, effects) if note.event.startswith("location")]
     assert told == ["location.learned", *["location.moved"] * 5, "location.frozen", "location.blocked"]
     assert [alarm.kind for alarm in fake.engine.status("").alarms] == ["duplicate-mac", "mac-blocked"]
-    (later,) = (later for later in of(Later, effects) if isinstance(later.event.event, Thawed))
+    (later,) = (later for later in of(StartTimer, effects) if isinstance(later.event.event, MacUnfrozen))
     unfrozen = fake.tell(later.event)
-    assert next(note.event for note in of(Note, unfrozen)) == "location.unfrozen"
+    assert next(note.event for note in of(LogEvent, unfrozen)) == "location.unfrozen"
     assert not fake.engine.status("").alarms
     assert not plans(fake.tell(ThawAsked("red/web", GUEST)))
 
@@ -348,7 +350,7 @@ def test_an_unknown_bridge_is_listed_and_left_empty_until_the_file_names_it() ->
     assert fake.engine.status("overlay.yaml").unknown_bridges == {0xBEEF: "192.0.2.9:1"}
 
     named = overlay(TWO_HOSTS.replace("192.168.4.202}", "192.168.4.202, datapath_id: 0xbeef}"))
-    assert plans(fake.tell(FileChanged(named)))
+    assert plans(fake.tell(ConfigChanged(named)))
     assert not fake.engine.status("overlay.yaml").unknown_bridges
 
 
@@ -375,13 +377,13 @@ def test_a_controller_that_finds_another_key_when_it_starts_has_it_understood_be
     fake.tell(connected(HOST1), connected(HOST2))
     fake.engine = Engine(OVERLAY, held=True)
 
-    effects = fake.tell(FileChanged(RENUMBERED, b"vni: 5011"))
+    effects = fake.tell(ConfigChanged(RENUMBERED, b"vni: 5011"))
     for host in there:
         assert not plans(effects)
         effects += fake.tell(connected(host))
-    effects += fake.tell(Elapsed(Gathered()))
+    effects += fake.tell(TimerFired(StartupGraceExpired()))
 
-    assert of(Keep, effects) == [Keep(b"vni: 5011")]
+    assert of(PersistConfig, effects) == [PersistConfig(b"vni: 5011")]
     assert len(plans(effects)) == len(there)
     for host in there:
         (red,) = (network for network in fake.view(host.name).networks if network.vni == 5011)
@@ -392,14 +394,14 @@ def test_a_controller_that_finds_another_key_when_it_starts_has_it_understood_be
 def test_a_refused_flow_is_named_and_its_neighbours_are_programmed() -> None:
     engine = Engine(OVERLAY)
     handled(engine, connected(HOST1))
-    (plan,) = plans(handled(engine, WasRead(HOST1.datapath_id, frozenset(), frozenset(), ())))
+    (plan,) = plans(handled(engine, BridgeRead(HOST1.datapath_id, frozenset(), frozenset(), ())))
 
     culprit = plan.add[5]
-    effects = handled(engine, WasSent(HOST1.datapath_id, (Rejection(culprit, "OFPFMFC_TABLE_FULL"),)))
+    effects = handled(engine, PlanApplied(HOST1.datapath_id, (Rejection(culprit, "OFPFMFC_TABLE_FULL"),)))
 
     (again,) = plans(effects)
     assert set(again.add) == set(plan.add) - {culprit}
-    handled(engine, WasSent(HOST1.datapath_id, ()))
+    handled(engine, PlanApplied(HOST1.datapath_id, ()))
     status = engine.status("overlay.yaml").bridges["host1"]
     assert not status.in_sync
     assert "OFPFMFC_TABLE_FULL" in status.failures[0]
@@ -412,8 +414,8 @@ def test_a_bridge_that_refuses_everything_is_read_again_and_then_left_alone() ->
     while of(Read, effects):
         reads += 1
         assert reads < 10
-        handled(engine, WasRead(HOST1.datapath_id, frozenset(), frozenset(), ()))
-        effects = handled(engine, WasSent(HOST1.datapath_id, (Rejection(None, "OFPBRC_EPERM"),)))
+        handled(engine, BridgeRead(HOST1.datapath_id, frozenset(), frozenset(), ()))
+        effects = handled(engine, PlanApplied(HOST1.datapath_id, (Rejection(None, "OFPBRC_EPERM"),)))
 
     assert reads > 1
     assert engine.status("overlay.yaml").bridges["host1"].failures == ("OFPBRC_EPERM",)
@@ -423,12 +425,12 @@ def test_a_broken_file_is_told_and_changes_nothing() -> None:
     fake = Fake()
     fake.tell(connected(HOST1))
 
-    effects = fake.tell(FileBroken((Problem("overlay.yaml", 3, 1, "", "no", "Yes"),)))
+    effects = fake.tell(ConfigRejected((Problem("overlay.yaml", 3, 1, "", "no", "Yes"),)))
 
-    assert [note.event for note in of(Note, effects)] == ["config.invalid"]
+    assert [note.event for note in of(LogEvent, effects)] == ["config.invalid"]
     assert not plans(effects)
     assert fake.engine.status("overlay.yaml").config_error == "overlay.yaml:3:1: no. Yes"
-    fake.tell(FileChanged(OVERLAY))
+    fake.tell(ConfigChanged(OVERLAY))
     assert fake.engine.status("overlay.yaml").config_error is None
 
 
@@ -437,17 +439,17 @@ def test_a_reload_sends_only_the_difference_and_only_where_there_is_one() -> Non
     fake.tell(connected(HOST1), connected(HOST2))
 
     renumbered = overlay(TWO_HOSTS.replace("5020", "5021"))
-    effects = fake.tell(FileChanged(renumbered))
+    effects = fake.tell(ConfigChanged(renumbered))
 
     for plan in plans(effects):
         assert all("5021" in str(flow) for flow in plan.add)
-    assert not plans(fake.tell(FileChanged(renumbered)))
+    assert not plans(fake.tell(ConfigChanged(renumbered)))
 
 
 events = st.lists(
     st.one_of(
         st.builds(
-            lambda host, mac, port: SourceSeen(host, Sighting(5010, f"02:aa:00:00:00:0{mac}", port), now=1.0),
+            lambda host, mac, port: SourceSeen(host, FdbKey(5010, f"02:aa:00:00:00:0{mac}", port), now=1.0),
             *(st.sampled_from([HOST1.datapath_id, HOST2.datapath_id]), st.integers(1, 3)),
             st.sampled_from([port.ofport for port in OVERLAY.ports.values()]),
         ),
@@ -456,7 +458,7 @@ events = st.lists(
             *(st.just(HOST1.datapath_id), st.sampled_from(["red1", "blue1", HOST1.tunnels[0].interface])),
             st.sampled_from([None, 7, 8]),
         ),
-        st.builds(FileChanged, st.sampled_from([OVERLAY, overlay(TWO_HOSTS.replace("5020", "5021"))])),
+        st.builds(ConfigChanged, st.sampled_from([OVERLAY, overlay(TWO_HOSTS.replace("5020", "5021"))])),
         st.builds(connected, st.sampled_from([HOST1, HOST2])),
     ),
     max_size=12,
@@ -505,7 +507,7 @@ def test_every_port_that_came_or_went_is_told_of_once() -> None:
     dpid = HOST1.datapath_id
 
     told = of(
-        Note,
+        LogEvent,
         fake.tell(
             *(PortChanged(dpid, "one", 7), PortChanged(dpid, "two", 8), PortChanged(dpid, "two", 9)),
             *(PortChanged(dpid, "one", None), PortChanged(dpid, "one", 7)),
@@ -534,8 +536,8 @@ def test_what_a_replaced_connection_says_counts_for_nothing() -> None:
     dpid = HOST1.datapath_id
     fake.tell(
         PortChanged(dpid, "vxlan-host2", None, connection=1),
-        SourceSeen(dpid, Sighting(5010, GUEST, numbers(HOST1)["red1"]), 5.0, connection=1),
-        WasSent(dpid, (Rejection(None, "OFPBFC_TIMEOUT"),), connection=1),
+        SourceSeen(dpid, FdbKey(5010, GUEST, numbers(HOST1)["red1"]), 5.0, connection=1),
+        PlanApplied(dpid, (Rejection(None, "OFPBFC_TIMEOUT"),), connection=1),
         Disconnected(dpid, connection=1),
         older,
     )
@@ -551,16 +553,16 @@ def test_a_bridge_that_replaced_another_is_sent_the_learned_flows_that_it_lacks(
     fake = Fake(overlay(LEARNING))
     dpid, place = HOST1.datapath_id, ("red/web", GUEST)
     fake.tell(connected(HOST1))
-    fake.tell(SourceSeen(dpid, Sighting(5010, GUEST, numbers(HOST1)["red1"]), 5.0))
+    fake.tell(SourceSeen(dpid, FdbKey(5010, GUEST, numbers(HOST1)["red1"]), 5.0))
     held = set(fake.flows[dpid])
 
     fake.flows.clear()
     fake.meters.clear()
     effects = fake.tell(replace(connected(HOST1), connection=2, now=6.0, contested=True))
 
-    assert fake.engine.state.place_of(*place) == Place("host1", "red1")
+    assert fake.engine.state.place_of(*place) == PortRef("host1", "red1")
     assert fake.flows[dpid] == held
-    (over,) = (each for each in of(Later, effects) if isinstance(each.event.event, ContestOver))
+    (over,) = (each for each in of(StartTimer, effects) if isinstance(each.event.event, ContestOver))
     assert over.seconds == CONTESTED
 
     fake.tell(over.event)
@@ -574,6 +576,6 @@ def test_what_is_for_a_connection_says_for_which() -> None:
     newer = replace(connected(HOST1), connection=7)
 
     effects = handled(engine, newer)
-    effects += handled(engine, WasRead(HOST1.datapath_id, frozenset(), frozenset(), (), connection=7))
+    effects += handled(engine, BridgeRead(HOST1.datapath_id, frozenset(), frozenset(), (), connection=7))
 
     assert [effect.connection for effect in effects if isinstance(effect, Read | Send)] == [7, 7]

@@ -8,8 +8,8 @@ import pytest
 
 from flows.compile import compile_bridge
 from flows.tables import Table
-from sdnapp.engine.messages import Emit, Event, Heard, SourceSeen
-from sdnapp.net.events import Sighting
+from sdnapp.engine.messages import Event, PacketIn, PacketOut, SourceSeen
+from sdnapp.net.events import FdbKey
 from tests.fuzz import frames
 from tests.overlays import overlay
 from tests.unit.test_engine import Fake, connected
@@ -46,7 +46,7 @@ def test_a_hundred_thousand_frames_leave_the_controller_as_it_was(seed: int) -> 
             host, port = places[number % len(places)]
             asked = (host.datapath_id, OVERLAY.networks[port.attachments[0].network].vni, port.ofport)
             events.append(_event(list(Table)[number % len(Table)], asked, data, round_ / 100))
-        effects = [effect for effect in fake.tell(*events) if isinstance(effect, Emit)]
+        effects = [effect for effect in fake.tell(*events) if isinstance(effect, PacketOut)]
         told += len(effects)
         assert {(effect.dpid, effect.ofport) for effect in effects} <= {
             (host.datapath_id, port.ofport) for host, port in places
@@ -61,5 +61,5 @@ def test_a_hundred_thousand_frames_leave_the_controller_as_it_was(seed: int) -> 
 def _event(table: Table, asked: tuple[int, int, int], data: bytes, now: float) -> Event:
     dpid, vni, ofport = asked
     if table is Table.MAC_LEARNING:
-        return SourceSeen(dpid, Sighting(vni, data[6:12].hex(":"), ofport), now)
-    return Heard(dpid, table, vni, ofport, data, now)
+        return SourceSeen(dpid, FdbKey(vni, data[6:12].hex(":"), ofport), now)
+    return PacketIn(dpid, table, vni, ofport, data, now)

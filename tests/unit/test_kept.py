@@ -9,11 +9,11 @@ import pytest
 from flows.compile import run_to_completion
 from flows.view import Location
 from sdnapp.net import project as projecting
-from sdnapp.net.encap_migration import dialect
-from sdnapp.net.events import BridgeFound, Configured, Event, Seen, Sighting
-from sdnapp.net.memo import Kept
-from sdnapp.net.network_facts import Archive, Resident
-from sdnapp.net.project import Memo, project, projection
+from sdnapp.net.encap_migration import desired_encap
+from sdnapp.net.events import BridgeFound, Configured, Event, FdbKey, SourcesSeen
+from sdnapp.net.memo import Memo
+from sdnapp.net.network_facts import HostFdb, NetworkFactsCache
+from sdnapp.net.project import BridgeMemo, project, project_incremental
 from sdnapp.net.state import State
 from sdnapp.net.step import step
 from tests.overlays import THREE_HOSTS, TWO_HOSTS, numbers, overlay
@@ -31,7 +31,7 @@ def up() -> State:
 
 
 def test_the_same_inputs_are_not_looked_at_twice() -> None:
-    kept, asked = Kept(), []
+    kept, asked = Memo(), []
 
     def work(of: list[int], more: list[int]) -> tuple[int, ...]:
         asked.append(1)
@@ -49,7 +49,7 @@ def test_the_same_inputs_are_not_looked_at_twice() -> None:
 
 
 def test_a_function_that_goes_on_from_what_it_made_last_is_asked_only_for_what_is_new() -> None:
-    kept = Kept()
+    kept = Memo()
 
     def work(last: list[str] | None, word: str) -> list[str]:
         return [*(last or []), word]
@@ -61,7 +61,7 @@ def test_a_function_that_goes_on_from_what_it_made_last_is_asked_only_for_what_i
 
 
 def test_what_is_known_of_a_network_stays_the_object_that_it_was_while_others_change() -> None:
-    archive, before = Archive(), up()
+    archive, before = NetworkFactsCache(), up()
     after = step(before, Configured(overlay(MORE)))
     red, blue = archive.of(before, RED), archive.of(before, BLUE)
     now = archive.of(after, RED)
@@ -88,7 +88,7 @@ def test_of_a_host_that_is_the_same_nothing_is_worked_out_again() -> None:
 def test_a_bridge_asks_only_for_the_peer_where_somebody_came(monkeypatch: pytest.MonkeyPatch) -> None:
     asked, look_up = [], projecting._at
 
-    def noted(resident: Resident, way: tuple[int, int]) -> tuple[Location, ...]:
+    def noted(resident: HostFdb, way: tuple[int, int]) -> tuple[Location, ...]:
         asked.append(way)
         return look_up(resident, way)
 
@@ -96,18 +96,18 @@ def test_a_bridge_asks_only_for_the_peer_where_somebody_came(monkeypatch: pytest
     hosts = [f"  on{n}: {{host: host{n}, network: red/web}}" for n in (1, 2, 3)]
     wanted = overlay("\n".join([THREE_HOSTS, *hosts, ""]))
     more = overlay("\n".join([THREE_HOSTS, *hosts, "  late: {host: host3, network: red/web}", ""]))
-    memo, state = Memo(), State.of(wanted)
+    memo, state = BridgeMemo(), State.of(wanted)
     state = step(state, BridgeFound("host1", numbers(wanted.hosts["host1"])))
-    run_to_completion(projection(state, "host1", dialect(state, "host1"), memo))
+    run_to_completion(project_incremental(state, "host1", desired_encap(state, "host1"), memo))
     first = len(asked)
     state = step(state, Configured(more))
-    run_to_completion(projection(state, "host1", dialect(state, "host1"), memo))
+    run_to_completion(project_incremental(state, "host1", desired_encap(state, "host1"), memo))
 
     assert len(asked) == first + 1 >= 3
 
 
 def test_a_network_that_is_gone_is_forgotten() -> None:
-    archive, state = Archive(), up()
+    archive, state = NetworkFactsCache(), up()
     before = archive.of(state, RED)
     archive.keep({BLUE})
 
@@ -115,17 +115,17 @@ def test_a_network_that_is_gone_is_forgotten() -> None:
 
 
 def test_a_bridge_is_projected_the_same_with_and_without_what_was_projected_before() -> None:
-    memo, state = Memo(), up()
+    memo, state = BridgeMemo(), up()
     events: list[Event] = [
-        Seen("host1", (Sighting(5010, "02:aa:00:00:00:01", overlay().ports["red1"].ofport),), 0.0),
+        SourcesSeen("host1", (FdbKey(5010, "02:aa:00:00:00:01", overlay().ports["red1"].ofport),), 0.0),
         Configured(overlay(MORE)),
         BridgeFound("host2", numbers(overlay(MORE).hosts["host2"])),
         Configured(overlay()),
     ]
     for event in events:
         state = step(state, event)
-        view = run_to_completion(projection(state, "host1", dialect(state, "host1"), memo))
-        again = run_to_completion(projection(state, "host1", dialect(state, "host1"), memo))
+        view = run_to_completion(project_incremental(state, "host1", desired_encap(state, "host1"), memo))
+        again = run_to_completion(project_incremental(state, "host1", desired_encap(state, "host1"), memo))
 
-        assert view == project(state, "host1", dialect(state, "host1"))
+        assert view == project(state, "host1", desired_encap(state, "host1"))
         assert all(a is b for a, b in zip(view.networks, again.networks, strict=True))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sdnapp.engine.messages import Describe, Described, DescriptionsDue, Disconnected, Elapsed, Note
+from sdnapp.engine.messages import Describe, Described, DescriptionsDue, Disconnected, LogEvent, TimerFired
 from sdnapp.net.agent_problems import MOST, description, is_ours, problems
 from tests.overlays import overlay
 from tests.unit.test_engine import Fake, connected, of
@@ -30,10 +30,10 @@ def test_problems_of_an_agent_are_an_alarm_as_long_as_its_bridge_shows_them() ->
     fake = Fake(there)
     (host1, host2) = there.hosts.values()
     fake.tell(connected(host1), connected(host2))
-    asked = of(Describe, fake.tell(Elapsed(DescriptionsDue())))
+    asked = of(Describe, fake.tell(TimerFired(DescriptionsDue())))
     assert {each.dpid for each in asked} == {host1.datapath_id, host2.datapath_id}
 
-    (note,) = of(Note, fake.tell(Described(host1.datapath_id, description(["no 8021q"]))))
+    (note,) = of(LogEvent, fake.tell(Described(host1.datapath_id, description(["no 8021q"]))))
     assert (note.event, note.fields, note.warning) == (
         "host.problems",
         {"host": "host1", "problems": "no 8021q"},
@@ -47,7 +47,7 @@ def test_problems_of_an_agent_are_an_alarm_as_long_as_its_bridge_shows_them() ->
     )
     assert fake.tell(Described(host1.datapath_id, description(["no 8021q"]))) == []
 
-    (note,) = of(Note, fake.tell(Described(host1.datapath_id, "")))
+    (note,) = of(LogEvent, fake.tell(Described(host1.datapath_id, "")))
     assert (note.fields["problems"], note.warning) == ("none", False)
     fake.tell(Described(host1.datapath_id, description(["no 8021q"])), Disconnected(host1.datapath_id))
     assert fake.engine.status("").alarms == ()

@@ -10,20 +10,20 @@ from hypothesis import strategies as st
 
 from sdnapp.net.events import (
     BridgeFound,
+    BridgeReadBack,
     Configured,
     ContestOver,
-    Eased,
     Event,
-    Memory,
+    FdbKey,
+    MacLimitTimerExpired,
+    MacUnfrozen,
     PortsFound,
     PortsLost,
-    Recalled,
-    Seen,
-    Sighting,
-    Silent,
-    Thawed,
+    RecoveredFdb,
+    SourceExpired,
+    SourcesSeen,
 )
-from sdnapp.net.fdb import HEARSAY, HOLD, Place, Station
+from sdnapp.net.fdb import MOVE_HOLDDOWN, REMOTE_ONLY, FdbEntry, PortRef
 from sdnapp.net.state import State
 from sdnapp.net.step import step
 from tests.overlays import TWO_HOSTS, numbers, overlay, view_of
@@ -31,7 +31,7 @@ from tests.overlays import TWO_HOSTS, numbers, overlay, view_of
 OVERLAY = overlay(TWO_HOSTS.replace("red1:  {host: host1,", "red1:  {host: host1, max_macs: 4,"))
 HOST1, HOST2 = OVERLAY.hosts["host1"], OVERLAY.hosts["host2"]
 RED1, RED2 = OVERLAY.ports["red1"], OVERLAY.ports["red2"]
-AT_RED1, AT_RED2 = Place("host1", "red1"), Place("host2", "red2")
+AT_RED1, AT_RED2 = PortRef("host1", "red1"), PortRef("host2", "red2")
 GUEST = "02:aa:00:00:00:01"
 KEY = ("red/web", GUEST)
 
@@ -46,12 +46,12 @@ def after(state: State, *events: Event) -> State:
     return state
 
 
-def on_red1(mac: str = GUEST, now: float = 0.0) -> Seen:
-    return Seen("host1", (Sighting(5010, mac, RED1.ofport),), now)
+def on_red1(mac: str = GUEST, now: float = 0.0) -> SourcesSeen:
+    return SourcesSeen("host1", (FdbKey(5010, mac, RED1.ofport),), now)
 
 
-def on_red2(mac: str = GUEST, now: float = 0.0) -> Seen:
-    return Seen("host2", (Sighting(5010, mac, RED2.ofport),), now)
+def on_red2(mac: str = GUEST, now: float = 0.0) -> SourcesSeen:
+    return SourcesSeen("host2", (FdbKey(5010, mac, RED2.ofport),), now)
 
 
 def flapping(moves: int, apart: float = 1.0) -> State:
@@ -60,27 +60,27 @@ def flapping(moves: int, apart: float = 1.0) -> State:
     return after(up(), *story)
 
 
-def station(state: State) -> Station | None:
+def station(state: State) -> FdbEntry | None:
     return state.learned.stations.get("red/web", {}).get(GUEST)
 
 
-def denied(state: State) -> frozenset[Place]:
+def denied(state: State) -> frozenset[PortRef]:
     return state.learned.denied.get("red/web", {}).get(GUEST, frozenset())
 
 
 def test_every_move_has_a_number() -> None:
     state = flapping(3)
 
-    assert station(state) == Station(AT_RED2, 3, (101.0, 102.0, 103.0))
+    assert station(state) == FdbEntry(AT_RED2, 3, (101.0, 102.0, 103.0))
 
 
 def test_what_both_places_said_at_the_same_time_is_one_move() -> None:
     """Frames of the former place are still in flight, and two bridges report by turns."""
-    story = [(on_red2 if n % 2 else on_red1)(now=100 + n * HOLD / 50) for n in range(40)]
+    story = [(on_red2 if n % 2 else on_red1)(now=100 + n * MOVE_HOLDDOWN / 50) for n in range(40)]
 
     state = after(up(), *story)
 
-    assert station(state) == Station(AT_RED2, 1, (100 + HOLD / 50,))
+    assert station(state) == FdbEntry(AT_RED2, 1, (100 + MOVE_HOLDDOWN / 50,))
     assert not state.learned.frozen
 
 
@@ -91,7 +91,7 @@ def test_the_file_has_the_last_word_on_its_own_macs() -> None:
     assert state.learned.stations == {}
     assert state.learned.denied == {"red/web": {RED2.mac: frozenset({AT_RED1})}}
     assert step(state, on_red1(RED2.mac)) is state
-    assert step(state, Silent("host1", (Sighting(5010, RED2.mac, RED1.ofport),))).learned == up().learned
+    assert step(state, SourceExpired("host1", (FdbKey(5010, RED2.mac, RED1.ofport),))).learned == up().learned
 
 
 def test_a_station_that_moves_too_often_is_frozen_where_it_came_to() -> None:
@@ -112,8 +112,8 @@ def test_moves_that_are_long_ago_do_not_count() -> None:
 def test_it_thaws_when_asked_and_may_move_again() -> None:
     frozen = after(flapping(5), on_red1(now=106))
 
-    assert step(frozen, Thawed(*KEY, since=99.0)) is frozen
-    thawed = step(frozen, Thawed(*KEY, since=105.0))
+    assert step(frozen, MacUnfrozen(*KEY, since=99.0)) is frozen
+    thawed = step(frozen, MacUnfrozen(*KEY, since=105.0))
     assert (thawed.learned.frozen, thawed.learned.denied) == ({}, {})
     moved = step(thawed, on_red1(now=107))
     assert moved.place_of(*KEY) == AT_RED1
@@ -121,7 +121,7 @@ def test_it_thaws_when_asked_and_may_move_again() -> None:
 
 
 @pytest.mark.parametrize(
-    "event", [Silent("host2", (Sighting(5010, GUEST, RED2.ofport),)), PortsLost("host2", {"red2"})]
+    "event", [SourceExpired("host2", (FdbKey(5010, GUEST, RED2.ofport),)), PortsLost("host2", {"red2"})]
 )
 def test_a_frozen_station_that_is_gone_may_appear_anywhere(event: Event) -> None:
     state = after(flapping(5), on_red1(now=106), event)
@@ -158,10 +158,10 @@ def test_denied_sources_count_too() -> None:
 
 
 def test_silence_at_a_crowded_port_means_nothing() -> None:
-    gone = Silent("host1", (Sighting(5010, macs(1)[0], RED1.ofport),))
+    gone = SourceExpired("host1", (FdbKey(5010, macs(1)[0], RED1.ofport),))
 
     assert step(crowd(), gone) == crowd()
-    eased = after(crowd(), Eased(AT_RED1), gone)
+    eased = after(crowd(), MacLimitTimerExpired(AT_RED1), gone)
     assert set(eased.learned.stations["red/web"]) == set(macs(3)[1:])
     assert not step(eased, on_red1(macs(5)[4])).learned.crowded
 
@@ -182,62 +182,62 @@ def test_what_a_restarted_controller_reads_is_what_the_one_before_knew() -> None
     before = after(flapping(5), on_red1(now=106), *(on_red1(mac) for mac in macs(3)))
     told = {
         "host1": (
-            *(Memory(Sighting(5010, mac, RED1.ofport)) for mac in macs(2)),
-            Memory(Sighting(5010, GUEST, RED1.ofport), denied=True),
-            Memory(Sighting(5010, GUEST, HOST1.tunnels[0].ofport), HEARSAY),
+            *(RecoveredFdb(FdbKey(5010, mac, RED1.ofport)) for mac in macs(2)),
+            RecoveredFdb(FdbKey(5010, GUEST, RED1.ofport), denied=True),
+            RecoveredFdb(FdbKey(5010, GUEST, HOST1.tunnels[0].ofport), REMOTE_ONLY),
         ),
-        "host2": (Memory(Sighting(5010, GUEST, RED2.ofport), 5),),
+        "host2": (RecoveredFdb(FdbKey(5010, GUEST, RED2.ofport), 5),),
     }
     for order in itertools.permutations(told):
-        again = after(up(), *(Recalled(h, told[h], (RED1.ofport,) * (h == "host1")) for h in order))
+        again = after(up(), *(BridgeReadBack(h, told[h], (RED1.ofport,) * (h == "host1")) for h in order))
 
         assert again.learned.frozen == {KEY: None}
-        assert station(again) == Station(AT_RED2, 5)
+        assert station(again) == FdbEntry(AT_RED2, 5)
         for host in ("host1", "host2"):
             assert view_of(again, host) == view_of(before, host)
 
 
 def test_who_has_the_port_knows_better_than_who_saw_only_the_host_whoever_speaks_first() -> None:
     """A bridge that learns from its tunnels too has the same number of moves."""
-    there = Recalled("host1", (Memory(Sighting(5010, GUEST, RED1.ofport)),))
-    seen = Recalled("host2", (Memory(Sighting(5010, GUEST, HOST2.tunnels[0].ofport)),))
+    there = BridgeReadBack("host1", (RecoveredFdb(FdbKey(5010, GUEST, RED1.ofport)),))
+    seen = BridgeReadBack("host2", (RecoveredFdb(FdbKey(5010, GUEST, HOST2.tunnels[0].ofport)),))
 
     for order in ((there, seen), (seen, there)):
-        assert after(up(), *order).place_of("red/web", GUEST) == Place("host1", RED1.interface)
+        assert after(up(), *order).place_of("red/web", GUEST) == PortRef("host1", RED1.interface)
 
 
 def test_a_bridge_that_was_away_does_not_bring_the_past_back() -> None:
     """It missed that the guest moved, and later that it was thawed."""
-    away = after(up(), Recalled("host1", ()), Recalled("host2", ()), on_red1(), on_red2(now=1.0))
+    away = after(up(), BridgeReadBack("host1", ()), BridgeReadBack("host2", ()), on_red1(), on_red2(now=1.0))
 
     stale = (
-        Memory(Sighting(5010, GUEST, RED1.ofport)),
-        Memory(Sighting(5010, GUEST, RED1.ofport), denied=True),
+        RecoveredFdb(FdbKey(5010, GUEST, RED1.ofport)),
+        RecoveredFdb(FdbKey(5010, GUEST, RED1.ofport), denied=True),
     )
-    assert step(away, Recalled("host1", stale[:1])).learned == away.learned
-    assert step(away, Recalled("host1", stale[1:], (RED1.ofport,))).learned == away.learned
+    assert step(away, BridgeReadBack("host1", stale[:1])).learned == away.learned
+    assert step(away, BridgeReadBack("host1", stale[1:], (RED1.ofport,))).learned == away.learned
 
 
 def test_what_a_contested_bridge_lacks_is_forgotten_once_the_contest_is_over() -> None:
     """Its ports and flows may be those of another bridge under the same datapath id."""
-    before = after(up(), Recalled("host1", ()), on_red1(), on_red2(macs(1)[0]))
+    before = after(up(), BridgeReadBack("host1", ()), on_red1(), on_red2(macs(1)[0]))
     for ports in (numbers(HOST1), {}):
-        contested = after(before, BridgeFound("host1", ports, contested=5.0), Recalled("host1", ()))
+        contested = after(before, BridgeFound("host1", ports, contested=5.0), BridgeReadBack("host1", ()))
         again = after(contested, BridgeFound("host1", ports, contested=7.0), ContestOver("host1", 5.0))
 
         assert contested.learned == again.learned == before.learned
         over = step(again, ContestOver("host1", 7.0))
         assert (station(over) is None) == (not ports)
-        assert station(step(over, Recalled("host1", ()))) is None
+        assert station(step(over, BridgeReadBack("host1", ()))) is None
 
 
 def test_what_a_contested_bridge_tells_counts() -> None:
-    contested = after(up(), Recalled("host1", ()), BridgeFound("host1", numbers(HOST1), contested=5.0))
-    told = step(contested, Recalled("host1", (Memory(Sighting(5010, GUEST, RED1.ofport), 3),)))
+    contested = after(up(), BridgeReadBack("host1", ()), BridgeFound("host1", numbers(HOST1), contested=5.0))
+    told = step(contested, BridgeReadBack("host1", (RecoveredFdb(FdbKey(5010, GUEST, RED1.ofport), 3),)))
 
-    assert station(told) == Station(AT_RED1, 3)
-    assert station(step(told, on_red2(now=6.0))) == Station(AT_RED2, 4, (6.0,))
-    assert station(step(told, Silent("host1", (Sighting(5010, GUEST, RED1.ofport),)))) is None
+    assert station(told) == FdbEntry(AT_RED1, 3)
+    assert station(step(told, on_red2(now=6.0))) == FdbEntry(AT_RED2, 4, (6.0,))
+    assert station(step(told, SourceExpired("host1", (FdbKey(5010, GUEST, RED1.ofport),)))) is None
 
 
 memories = st.lists(
@@ -265,17 +265,17 @@ PORT = {
 def test_bridges_that_contradict_each_other_may_be_read_in_any_order(
     told: list[tuple[str, str, int, bool, str]],
 ) -> None:
-    def recalled(host: str) -> Recalled:
+    def recalled(host: str) -> BridgeReadBack:
         held = (
-            Memory(
-                Sighting(5010, mac, PORT[on, where]),
-                HEARSAY if where == "tunnel" else moves,
+            RecoveredFdb(
+                FdbKey(5010, mac, PORT[on, where]),
+                REMOTE_ONLY if where == "tunnel" else moves,
                 refused and where != "tunnel",
             )
             for on, mac, moves, refused, where in told
             if on == host
         )
-        return Recalled(host, tuple(held))
+        return BridgeReadBack(host, tuple(held))
 
     there = after(State.of(MORE), *(BridgeFound(h.name, numbers(h)) for h in MORE.hosts.values()))
     one, other = (after(there, *map(recalled, order)) for order in (("host1", "host2"), ("host2", "host1")))
@@ -287,8 +287,8 @@ stories = st.lists(
         st.builds(on_red1, st.sampled_from([GUEST, *macs(5)]), st.floats(0, 400)),
         st.builds(on_red2, st.sampled_from([GUEST, *macs(5)]), st.floats(0, 400)),
         st.builds(
-            lambda mac, host: Silent(
-                host, (Sighting(5010, mac, {"host1": RED1, "host2": RED2}[host].ofport),)
+            lambda mac, host: SourceExpired(
+                host, (FdbKey(5010, mac, {"host1": RED1, "host2": RED2}[host].ofport),)
             ),
             *(st.sampled_from([GUEST, *macs(5)]), st.sampled_from(["host1", "host2"])),
         ),
@@ -297,9 +297,9 @@ stories = st.lists(
                 PortsLost("host2", {"red2"}),
                 PortsFound("host2", [("red2", RED2.ofport)]),
                 BridgeFound("host2", {}, contested=5.0),
-                Recalled("host2", ()),
+                BridgeReadBack("host2", ()),
                 ContestOver("host2", 5.0),
-                Eased(AT_RED1),
+                MacLimitTimerExpired(AT_RED1),
             ]
         ),
         st.just(Configured(overlay())),
@@ -315,7 +315,7 @@ def test_whatever_happens_the_counts_are_right_and_nobody_is_in_two_places(story
     for event in story:
         state = step(state, event)
         learned = state.learned
-        counted: dict[Place, int] = {}
+        counted: dict[PortRef, int] = {}
         for network, by_mac in learned.stations.items():
             for mac, at in by_mac.items():
                 counted[at.place] = counted.get(at.place, 0) + 1

@@ -15,14 +15,21 @@ from flows.flow import Flow
 from flows.tables import Table
 from flows.trace import Frame, trace
 from flows.view import NeighborEntry
-from sdnapp.engine.messages import AddressSilent, Heard, Note, SourceSeen
+from sdnapp.engine.messages import LogEvent, NeighborFlowExpired, PacketIn, SourceSeen
 from sdnapp.frames import dhcp6
 from sdnapp.frames.packet import Ends, with_udp
 from sdnapp.net import neighbors
-from sdnapp.net.dhcp_snooping import LONGEST, Word, decode
-from sdnapp.net.events import BridgeFound, Seen, Sighting
-from sdnapp.net.neighbor_snooping import Said, give_back, grant, hear, miss, recall
-from sdnapp.net.neighbors import AddressMemory, Binding, Claim, leased
+from sdnapp.net.dhcp_snooping import MAX_LEASE, LeaseEvent, decode
+from sdnapp.net.events import BridgeFound, FdbKey, SourcesSeen
+from sdnapp.net.neighbor_snooping import (
+    SnoopedBinding,
+    on_arp_nd,
+    on_expiry,
+    on_lease,
+    on_release,
+    restore_bindings,
+)
+from sdnapp.net.neighbors import BindingEntry, IpMacPair, RecoveredNeighbor, add_lease
 from sdnapp.net.state import State
 from sdnapp.net.step import step
 from tests.overlays import numbers, overlay, view_of
@@ -57,19 +64,19 @@ def up(meaning: str = FILE) -> State:
     state = State.of(overlay(meaning))
     for host in state.overlay.hosts.values():
         state = step(state, BridgeFound(host.name, numbers(host)))
-    return step(state, Seen("host1", (Sighting(RED, GUEST, port("guest1")),), 0.0))
+    return step(state, SourcesSeen("host1", (FdbKey(RED, GUEST, port("guest1")),), 0.0))
 
 
-def told(ip: str = IP, mac: str = GUEST, lease: int = 3600) -> Said:
+def told(ip: str = IP, mac: str = GUEST, lease: int = 3600) -> SnoopedBinding:
     """By the server, on its port."""
-    return Said("host2", RED, port("server"), Claim(ip, mac), lease)
+    return SnoopedBinding("host2", RED, port("server"), IpMacPair(ip, mac), lease)
 
 
 def with_lease(at: float = 10.0) -> State:
-    return grant(up(), told(), at)
+    return on_lease(up(), told(), at)
 
 
-def binding(state: State, ip: str = IP) -> Binding | None:
+def binding(state: State, ip: str = IP) -> BindingEntry | None:
     return state.addresses.bound.get("red/web", {}).get(ip)
 
 
@@ -110,27 +117,39 @@ def said6(kind: dhcp6.Kind, valid: int, to: str, ports: tuple[int, int]) -> byte
 @pytest.mark.parametrize(
     ("frame", "words"),
     [
-        (ack(), [Word(Claim(IP, GUEST), 3600, by_server=True)]),
-        (ack(b"\xff" * 4), [Word(Claim(IP, GUEST), LONGEST, by_server=True)]),
+        (ack(), [LeaseEvent(IpMacPair(IP, GUEST), 3600, by_server=True)]),
+        (ack(b"\xff" * 4), [LeaseEvent(IpMacPair(IP, GUEST), MAX_LEASE, by_server=True)]),
         (ack(kind=2), []),
         (ack(kind=6), []),
         (ack(None), []),
         (ack(yours="0.0.0.0"), []),
         (ack(yours="224.0.0.1"), []),
         (ack(op=1), []),
-        (asked4(7, src=IP, mac=GUEST), [Word(Claim(IP, GUEST), 0, by_server=False)]),
-        (asked4(4, mac=GUEST, requested=bytes([10, 1, 1, 77])), [Word(Claim(IP, GUEST), 0, by_server=False)]),
+        (asked4(7, src=IP, mac=GUEST), [LeaseEvent(IpMacPair(IP, GUEST), 0, by_server=False)]),
+        (
+            asked4(4, mac=GUEST, requested=bytes([10, 1, 1, 77])),
+            [LeaseEvent(IpMacPair(IP, GUEST), 0, by_server=False)],
+        ),
         (asked4(4, mac=GUEST), []),
         (asked4(3, mac=GUEST), []),
-        (said6(dhcp6.Kind.REPLY, 600, GUEST, (547, 546)), [Word(Claim(IP6, GUEST), 600, by_server=True)]),
-        (said6(dhcp6.Kind.REPLY, 0, GUEST, (547, 546)), [Word(Claim(IP6, GUEST), 0, by_server=True)]),
+        (
+            said6(dhcp6.Kind.REPLY, 600, GUEST, (547, 546)),
+            [LeaseEvent(IpMacPair(IP6, GUEST), 600, by_server=True)],
+        ),
+        (
+            said6(dhcp6.Kind.REPLY, 0, GUEST, (547, 546)),
+            [LeaseEvent(IpMacPair(IP6, GUEST), 0, by_server=True)],
+        ),
         (said6(dhcp6.Kind.ADVERTISE, 600, GUEST, (547, 546)), []),
         (said6(dhcp6.Kind.REPLY, 600, "33:33:00:01:00:02", (547, 546)), []),
-        (said6(dhcp6.Kind.RELEASE, 0, SERVER, (546, 547)), [Word(Claim(IP6, GUEST), 0, by_server=False)]),
+        (
+            said6(dhcp6.Kind.RELEASE, 0, SERVER, (546, 547)),
+            [LeaseEvent(IpMacPair(IP6, GUEST), 0, by_server=False)],
+        ),
         (said6(dhcp6.Kind.REQUEST, 0, SERVER, (546, 547)), []),
     ],
 )
-def test_what_servers_and_clients_say_of_leases(frame: bytes, words: list[Word]) -> None:
+def test_what_servers_and_clients_say_of_leases(frame: bytes, words: list[LeaseEvent]) -> None:
     assert list(decode(frame)) == words
     assert not list(decode(frame[:60]))
 
@@ -142,35 +161,38 @@ def test_a_leased_address_is_answered_everywhere_and_ends_with_its_lease() -> No
     assert answers(state, "host2")[IP].mac == GUEST
     (flow,) = known_by(state, "host1")
     assert (flow.idle, flow.hard) == (0, 3600)
-    over = Said("host1", RED, port("guest1"), Claim(IP, GUEST), 3600)
-    assert binding(miss(state, over)) is None
-    assert miss(state, Said("host1", RED, port("guest1"), Claim(IP, GUEST))) is state
+    over = SnoopedBinding("host1", RED, port("guest1"), IpMacPair(IP, GUEST), 3600)
+    assert binding(on_expiry(state, over)) is None
+    assert on_expiry(state, SnoopedBinding("host1", RED, port("guest1"), IpMacPair(IP, GUEST))) is state
 
 
 def test_a_lease_that_is_renewed_counts_anew() -> None:
     """Its flow is another one, so the bridge begins to count."""
     first = with_lease()
-    second = grant(first, told(), 1000.0)
-    third = grant(second, told(), 2000.0)
+    second = on_lease(first, told(), 1000.0)
+    third = on_lease(second, told(), 2000.0)
 
     assert [known_by(state, "host1")[0].hard for state in (first, second, third)] == [3600, 3599, 3600]
 
 
 def test_a_lease_goes_where_its_station_goes() -> None:
-    moved = step(with_lease(), Seen("host2", (Sighting(RED, GUEST, port("guest2")),), 20.0))
+    moved = step(with_lease(), SourcesSeen("host2", (FdbKey(RED, GUEST, port("guest2")),), 20.0))
 
     assert answers(moved, "host2")[IP].port == port("guest2")
     assert answers(moved, "host1")[IP].port is None
-    assert binding(miss(moved, Said("host2", RED, port("guest2"), Claim(IP, GUEST), 3600))) is None
+    assert (
+        binding(on_expiry(moved, SnoopedBinding("host2", RED, port("guest2"), IpMacPair(IP, GUEST), 3600)))
+        is None
+    )
 
 
 def test_it_is_no_news_that_its_station_has_it_and_news_that_another_has() -> None:
     state = with_lease()
-    claims = [Said("host1", RED, port("guest1"), Claim(IP, mac)) for mac in (GUEST, OTHER)]
+    claims = [SnoopedBinding("host1", RED, port("guest1"), IpMacPair(IP, mac)) for mac in (GUEST, OTHER)]
 
-    assert hear(state, claims[0], 100.0) is state
-    assert binding(hear(state, claims[1], 100.0)) == Binding(
-        OTHER, step(state, Seen("host1", (), 0.0)).place_of("red/web", GUEST), 100.0
+    assert on_arp_nd(state, claims[0], 100.0) is state
+    assert binding(on_arp_nd(state, claims[1], 100.0)) == BindingEntry(
+        OTHER, step(state, SourcesSeen("host1", (), 0.0)).place_of("red/web", GUEST), 100.0
     )
 
 
@@ -184,33 +206,33 @@ def test_it_is_no_news_that_its_station_has_it_and_news_that_another_has() -> No
     ],
     ids=["the file's", "outside the subnet", "a strict port", "nobody knows where"],
 )
-def test_no_lease_counts(said: Said) -> None:
+def test_no_lease_counts(said: SnoopedBinding) -> None:
     state = up()
 
-    assert grant(state, said, 0.0) is state
+    assert on_lease(state, said, 0.0) is state
 
 
 def test_who_gives_back_is_who_has_it() -> None:
     state = with_lease()
     here, there = port("guest1"), port("guest2")
 
-    assert give_back(state, Said("host2", RED, there, Claim(IP, GUEST))) is state
-    assert give_back(state, Said("host1", RED, here, Claim(IP, OTHER))) is state
-    assert binding(give_back(state, Said("host1", RED, here, Claim(IP, GUEST)))) is None
-    assert binding(grant(state, told(lease=0), 20.0)) is None
-    heard = hear(up(), Said("host1", RED, here, Claim(IP, GUEST)), 0.0)
-    assert give_back(heard, Said("host1", RED, here, Claim(IP, GUEST))) is heard
+    assert on_release(state, SnoopedBinding("host2", RED, there, IpMacPair(IP, GUEST))) is state
+    assert on_release(state, SnoopedBinding("host1", RED, here, IpMacPair(IP, OTHER))) is state
+    assert binding(on_release(state, SnoopedBinding("host1", RED, here, IpMacPair(IP, GUEST)))) is None
+    assert binding(on_lease(state, told(lease=0), 20.0)) is None
+    heard = on_arp_nd(up(), SnoopedBinding("host1", RED, here, IpMacPair(IP, GUEST)), 0.0)
+    assert on_release(heard, SnoopedBinding("host1", RED, here, IpMacPair(IP, GUEST))) is heard
 
 
 def test_a_bridge_remembers_leases_and_what_it_forgot_is_forgotten() -> None:
-    memory = AddressMemory(RED, Claim(IP, GUEST), port("guest1"), 3600)
-    again = recall(up(), "host1", [memory], frozenset())
+    memory = RecoveredNeighbor(RED, IpMacPair(IP, GUEST), port("guest1"), 3600)
+    again = restore_bindings(up(), "host1", [memory], frozenset())
 
     assert view_of(again, "host1") == view_of(with_lease(), "host1")
     assert view_of(again, "host2") == view_of(with_lease(), "host2")
-    assert binding(recall(with_lease(), "host1", [], frozenset({"host1"}))) is None
+    assert binding(restore_bindings(with_lease(), "host1", [], frozenset({"host1"}))) is None
     contested = replace(with_lease(), contested={"host1": 5.0})
-    assert recall(contested, "host1", [], frozenset({"host1"})) is contested
+    assert restore_bindings(contested, "host1", [], frozenset({"host1"})) is contested
 
 
 def test_leases_that_ended_unseen_make_room(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -218,14 +240,14 @@ def test_leases_that_ended_unseen_make_room(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(neighbors, "LEASES", 5)
     known = up().addresses
     for number in range(1, 8):
-        known = leased(
-            known, "red/web", f"10.1.1.{number}", Binding(OTHER, None, 0.0, 60), {OTHER}.__contains__
+        known = add_lease(
+            known, "red/web", f"10.1.1.{number}", BindingEntry(OTHER, None, 0.0, 60), {OTHER}.__contains__
         )
 
     assert set(known.bound["red/web"]) == {f"10.1.1.{number}" for number in range(1, 6)}
-    granted = Binding(GUEST, None, 60.0, 60)
-    assert set(leased(known, "red/web", IP, granted, {GUEST}.__contains__).bound["red/web"]) == {IP}
-    assert leased(known, "red/web", IP, granted, {GUEST, OTHER}.__contains__) is known
+    granted = BindingEntry(GUEST, None, 60.0, 60)
+    assert set(add_lease(known, "red/web", IP, granted, {GUEST}.__contains__).bound["red/web"]) == {IP}
+    assert add_lease(known, "red/web", IP, granted, {GUEST, OTHER}.__contains__) is known
     assert not known.held
 
 
@@ -260,18 +282,20 @@ def test_the_engine_hears_of_leases_keeps_them_and_loses_them() -> None:
     fake = Fake(OVERLAY)
     host1, host2 = OVERLAY.hosts["host1"], OVERLAY.hosts["host2"]
     fake.tell(connected(host1), connected(host2))
-    fake.tell(SourceSeen(host1.datapath_id, Sighting(RED, GUEST, port("guest1")), 1.0))
+    fake.tell(SourceSeen(host1.datapath_id, FdbKey(RED, GUEST, port("guest1")), 1.0))
 
-    effects = fake.tell(Heard(host2.datapath_id, Table.DHCP_RA_GUARD, RED, port("server"), ack(), 2.0))
+    effects = fake.tell(PacketIn(host2.datapath_id, Table.DHCP_RA_GUARD, RED, port("server"), ack(), 2.0))
 
-    assert Note("lease.learned", {"network": "red/web", "ip": IP, "mac": GUEST, "seconds": 3600}) in effects
+    assert (
+        LogEvent("lease.learned", {"network": "red/web", "ip": IP, "mac": GUEST, "seconds": 3600}) in effects
+    )
     status = fake.engine.status("f")
     assert status.service_counters["red/web"] == {"lease learned": 1}
     assert any(IP in at.addresses for at in status.locations)
     (flow,) = known_by(fake.engine.state, "host1")
     assert flow.key in fake.flows[host1.datapath_id]
     fake.flows[host1.datapath_id].discard(flow.key)
-    memory = AddressMemory(RED, Claim(IP, GUEST), port("guest1"), 3600)
-    fake.tell(AddressSilent(host1.datapath_id, memory, flow.key))
+    memory = RecoveredNeighbor(RED, IpMacPair(IP, GUEST), port("guest1"), 3600)
+    fake.tell(NeighborFlowExpired(host1.datapath_id, memory, flow.key))
     assert binding(fake.engine.state) is None
     assert fake.flows[host1.datapath_id] == set(compile_bridge(fake.view("host1")).flows)

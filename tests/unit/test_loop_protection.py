@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from flows.compile import compile_bridge
 from flows.tables import Table
 from sdnapp.engine.loop_events import ALERT, FAST, MOST, SLOW, Probes
-from sdnapp.engine.messages import Elapsed, Emit, Heard, Note, ReleaseAsked
+from sdnapp.engine.messages import LogEvent, PacketIn, PacketOut, ReleaseAsked, TimerFired
 from sdnapp.net.events import BridgeFound, Configured, LoopFound, LoopsAged, PortReleased, PortsLost
-from sdnapp.net.fdb import Place
+from sdnapp.net.fdb import PortRef
 from sdnapp.net.loop_protection import LONGEST, NO_LOOPS, QUIET, Loops, Sender, Tokens, aged, found, released
 from sdnapp.net.model import Overlay
 from sdnapp.net.state import State
@@ -35,7 +35,7 @@ ports:
 """
 OVERLAY = overlay(TEXT)
 HOST1, HOST2 = OVERLAY.hosts["host1"], OVERLAY.hosts["host2"]
-A, B, C, T = Place("host1", "a"), Place("host1", "b"), Place("host2", "c"), Place("host2", "t")
+A, B, C, T = PortRef("host1", "a"), PortRef("host1", "b"), PortRef("host2", "c"), PortRef("host2", "t")
 WEB = "red/web"
 THERE = {"host1": HOST1.datapath_id, "host2": HOST2.datapath_id}
 
@@ -48,12 +48,12 @@ def up(meaning: Overlay = OVERLAY) -> State:
     return state
 
 
-def looped(*ends: Place, now: float = 100.0, state: State | None = None) -> State:
+def looped(*ends: PortRef, now: float = 100.0, state: State | None = None) -> State:
     sent, came = ends
     return step(up() if state is None else state, LoopFound(WEB, (sent, came), now))
 
 
-def any_port(_: Place) -> bool:
+def any_port(_: PortRef) -> bool:
     return True
 
 
@@ -156,7 +156,9 @@ def test_no_made_up_or_altered_frame_counts(data: bytes, place: int, other: int)
     [((A, B), B), ((B, A), B), ((A, A), A), ((A, C), A), ((C, A), A), ((B, T), T), ((C, C), None)],
     ids=str,
 )
-def test_the_last_port_by_name_that_may_be_is_held(ends: tuple[Place, Place], held: Place | None) -> None:
+def test_the_last_port_by_name_that_may_be_is_held(
+    ends: tuple[PortRef, PortRef], held: PortRef | None
+) -> None:
     assert [*looped(*ends).loops.held] == ([] if held is None else [held])
 
 
@@ -218,12 +220,12 @@ def test_a_bridge_needs_no_flow_as_long_as_no_port_is_held() -> None:
         assert compile_bridge(view_of(up(), host)) == compile_bridge(view_of(without, host))
 
 
-def returned(fake: Fake, emits: list[Emit], out: str, back: str) -> list[Note]:
+def returned(fake: Fake, emits: list[PacketOut], out: str, back: str) -> list[LogEvent]:
     """What the probe of one port does that comes in at another."""
     numbered = numbers(HOST1)
     (data,) = (emit.data for emit in emits if emit.ofport == numbered[out])
-    heard = Heard(HOST1.datapath_id, Table.MAC_LEARNING, 5010, numbered[back], data, now=2.0)
-    return of(Note, fake.tell(heard))
+    heard = PacketIn(HOST1.datapath_id, Table.MAC_LEARNING, 5010, numbered[back], data, now=2.0)
+    return of(LogEvent, fake.tell(heard))
 
 
 @pytest.fixture(name="fake")
@@ -234,21 +236,21 @@ def _fake() -> Fake:
 
 
 def test_a_returned_probe_takes_the_port_out_of_the_program_and_is_told(fake: Fake) -> None:
-    (note, *_) = returned(fake, of(Emit, fake.tell(Elapsed(LoopsAged(1.0)))), "a", "b")
+    (note, *_) = returned(fake, of(PacketOut, fake.tell(TimerFired(LoopsAged(1.0)))), "a", "b")
 
     assert (note.event, note.fields["port"], note.fields["peer_port"]) == ("port.loop_detected", "b", "a")
     (alarm,) = fake.engine.status("file").alarms
     assert (alarm.kind, alarm.host, alarm.port, alarm.network) == ("loop", "host1", "b", WEB)
     assert fake.flows[HOST1.datapath_id] == {f.key for f in compile_bridge(fake.view("host1")).flows.values()}
 
-    cleared = of(Note, fake.tell(ReleaseAsked("b")))
+    cleared = of(LogEvent, fake.tell(ReleaseAsked("b")))
     assert "port.loop_cleared" in {note.event for note in cleared}
     assert not fake.engine.status("file").alarms
 
 
 def test_a_frame_that_looks_like_a_probe_is_that_of_any_station(fake: Fake) -> None:
     source = fake.engine.probe_source
-    heard = Heard(
+    heard = PacketIn(
         HOST1.datapath_id, Table.MAC_LEARNING, 5010, numbers(HOST1)["a"], b"\x03" * 6 + source, now=2.0
     )
     fake.tell(heard)
@@ -258,8 +260,8 @@ def test_a_frame_that_looks_like_a_probe_is_that_of_any_station(fake: Fake) -> N
 
 
 def test_a_probe_that_comes_in_by_another_network_is_no_loop(fake: Fake) -> None:
-    (data, *_) = (emit.data for emit in of(Emit, fake.tell(Elapsed(LoopsAged(1.0)))))
-    fake.tell(Heard(HOST2.datapath_id, Table.MAC_LEARNING, 5020, numbers(HOST2)["t"], data, now=2.0))
+    (data, *_) = (emit.data for emit in of(PacketOut, fake.tell(TimerFired(LoopsAged(1.0)))))
+    fake.tell(PacketIn(HOST2.datapath_id, Table.MAC_LEARNING, 5020, numbers(HOST2)["t"], data, now=2.0))
     assert not fake.engine.state.loops.held
 
 
@@ -271,7 +273,7 @@ events = st.lists(
 
 @given(events)
 def test_of_two_ports_of_a_loop_one_stays_and_holds_are_bounded(
-    happened: list[tuple[Place, Place | None, float]],
+    happened: list[tuple[PortRef, PortRef | None, float]],
 ) -> None:
     """Whatever probes come back in whatever order: at most one end of each loop is held, none for longer."""
     loops, now = Loops(), 0.0

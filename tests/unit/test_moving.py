@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sdnapp.net.events import BridgeFound, Configured, Event, PortsFound, PortsLost, Settled
+from sdnapp.net.events import BridgeFound, Configured, Event, GracePeriodExpired, PortsFound, PortsLost
 from sdnapp.net.state import State
 from sdnapp.net.step import step
 from tests.overlays import TWO_HOSTS, numbers, overlay, view_of
@@ -75,7 +75,7 @@ def test_a_controller_that_sees_one_host_does_not_wait_for_what_it_cannot_see() 
 
 
 def test_a_move_does_not_keep_the_configuration_from_settling() -> None:
-    state = after(running(), Configured(MOVED), Settled(MOVED))
+    state = after(running(), Configured(MOVED), GracePeriodExpired(MOVED))
 
     assert state.settled
     assert after(state, PortsFound("host3", [("red2", RED2.ofport)])).settled

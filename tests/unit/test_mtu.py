@@ -10,7 +10,7 @@ from os_ken.lib.packet import ethernet, icmp, icmpv6, ipv4, ipv6, packet, udp
 
 from sdnapp.frames.packet import read
 from sdnapp.net.mtu import remarks, unfit, workload_mtus
-from sdnapp.net.packet_too_big import answer
+from sdnapp.net.packet_too_big import packet_too_big
 from tests.overlays import TWO_HOSTS, overlay
 
 JUMBO_HERE = TWO_HOSTS.replace("192.168.4.201}", "192.168.4.201, underlay_mtu: 9000}")
@@ -95,7 +95,7 @@ def too_large(version: int, proto: int = 17, src: str = "") -> bytes:
 def test_who_sends_too_large_a_packet_hears_what_fits() -> None:
     asked = read(too_large(4))
     assert asked is not None
-    served = answer(asked, 1450)
+    served = packet_too_big(asked, 1450)
     assert served is not None
     assert served.frame is not None
     layers = packet.Packet(served.frame)
@@ -117,7 +117,7 @@ def test_who_sends_too_large_a_packet_hears_what_fits() -> None:
 def test_over_ipv6_too() -> None:
     asked = read(too_large(6))
     assert asked is not None
-    served = answer(asked, 1430)
+    served = packet_too_big(asked, 1430)
     assert served is not None
     assert served.frame is not None
     layers = packet.Packet(served.frame)
@@ -135,7 +135,7 @@ def test_over_ipv6_too() -> None:
 def test_what_a_bridge_has_cut_is_quoted_as_far_as_it_is_there(version: int) -> None:
     asked = read(too_large(version)[:640])
     assert asked is not None
-    served = answer(asked, 1450)
+    served = packet_too_big(asked, 1450)
     assert served is not None
     assert served.frame is not None
 
@@ -156,7 +156,7 @@ def test_what_a_bridge_has_cut_is_quoted_as_far_as_it_is_there(version: int) -> 
 def test_nobody_is_told_who_must_not_be(data: bytes) -> None:
     asked = read(data)
     assert asked is not None
-    served = answer(asked, 1450)
+    served = packet_too_big(asked, 1450)
 
     assert served is not None
     assert served.frame is None
@@ -166,4 +166,4 @@ def test_what_fits_needs_no_answer() -> None:
     asked = read(too_large(4))
     assert asked is not None
 
-    assert answer(asked, asked.length) is None
+    assert packet_too_big(asked, asked.length) is None

@@ -6,8 +6,8 @@ import pytest
 
 from sdnapp.net.events import BridgeFound, GroupsHeard
 from sdnapp.net.igmp_mld import Family, Query
-from sdnapp.net.neighbor_snooping import Said, hear
-from sdnapp.net.neighbors import Claim
+from sdnapp.net.neighbor_snooping import SnoopedBinding, on_arp_nd
+from sdnapp.net.neighbors import IpMacPair
 from sdnapp.net.state import State
 from sdnapp.net.step import step
 from tests.overlays import numbers, overlay
@@ -74,8 +74,8 @@ def test_hosts_must_take_the_source_for_a_neighbour(state: State, address: str, 
 
 
 def test_an_address_that_another_station_was_heard_to_have_is_its_own(state: State) -> None:
-    other = Said("host1", VNI, number(state, "any1"), Claim("10.1.1.99", "02:00:00:00:00:77"))
-    known = hear(state, other, 0.0)
+    other = SnoopedBinding("host1", VNI, number(state, "any1"), IpMacPair("10.1.1.99", "02:00:00:00:00:77"))
+    known = on_arp_nd(state, other, 0.0)
 
     assert not counts(known, "any1", "10.1.1.99")
     assert counts(known, "any1", "10.1.1.99", source="02:00:00:00:00:77")

@@ -8,17 +8,17 @@ import pytest
 
 from sdnapp.net.events import (
     BridgeFound,
+    BridgeReadBack,
     Configured,
     Event,
-    Memory,
+    FdbKey,
     PortsFound,
     PortsLost,
-    Recalled,
-    Seen,
-    Sighting,
-    Silent,
+    RecoveredFdb,
+    SourceExpired,
+    SourcesSeen,
 )
-from sdnapp.net.fdb import Place
+from sdnapp.net.fdb import PortRef
 from sdnapp.net.state import State
 from sdnapp.net.step import step
 from tests.overlays import TWO_HOSTS, numbers, overlay, view_of
@@ -40,26 +40,26 @@ def after(state: State, *events: Event) -> State:
     return state
 
 
-def at(port: int, mac: str = GUEST, vni: int = 5010) -> Sighting:
-    return Sighting(vni, mac, port)
+def at(port: int, mac: str = GUEST, vni: int = 5010) -> FdbKey:
+    return FdbKey(vni, mac, port)
 
 
-def seen(host: str, *sightings: Sighting, now: float = 0.0) -> Seen:
-    return Seen(host, sightings, now)
+def seen(host: str, *sightings: FdbKey, now: float = 0.0) -> SourcesSeen:
+    return SourcesSeen(host, sightings, now)
 
 
-def recalled(host: str, *sightings: Sighting) -> Recalled:
-    return Recalled(host, tuple(map(Memory, sightings)))
+def recalled(host: str, *sightings: FdbKey) -> BridgeReadBack:
+    return BridgeReadBack(host, tuple(map(RecoveredFdb, sightings)))
 
 
-def place_of(state: State, mac: str = GUEST, network: str = "red/web") -> Place | None:
+def place_of(state: State, mac: str = GUEST, network: str = "red/web") -> PortRef | None:
     return state.place_of(network, mac)
 
 
 def test_a_source_seen_on_a_port_is_a_location_there() -> None:
     state = step(both_up(), seen("host1", at(RED1.ofport)))
 
-    assert place_of(state) == Place("host1", "red1")
+    assert place_of(state) == PortRef("host1", "red1")
 
 
 def test_seeing_it_again_changes_nothing_at_all() -> None:
@@ -71,14 +71,14 @@ def test_seeing_it_again_changes_nothing_at_all() -> None:
 def test_it_moves_when_it_speaks_elsewhere() -> None:
     state = after(both_up(), seen("host1", at(RED1.ofport)), seen("host2", at(RED2.ofport)))
 
-    assert place_of(state) == Place("host2", "red2")
+    assert place_of(state) == PortRef("host2", "red2")
 
 
 def test_its_silence_at_a_former_place_means_nothing() -> None:
     state = after(both_up(), seen("host1", at(RED1.ofport)), seen("host2", at(RED2.ofport)))
 
-    assert step(state, Silent("host1", (at(RED1.ofport),))) is state
-    assert place_of(step(state, Silent("host2", (at(RED2.ofport),)))) is None
+    assert step(state, SourceExpired("host1", (at(RED1.ofport),))) is state
+    assert place_of(step(state, SourceExpired("host2", (at(RED2.ofport),)))) is None
 
 
 @pytest.mark.parametrize(
@@ -89,7 +89,7 @@ def test_its_silence_at_a_former_place_means_nothing() -> None:
         pytest.param(at(65000), id="an unknown port"),
     ],
 )
-def test_nonsense_is_not_learned(sighting: Sighting) -> None:
+def test_nonsense_is_not_learned(sighting: FdbKey) -> None:
     state = both_up()
 
     assert step(state, seen("host1", sighting)) is state
@@ -98,7 +98,7 @@ def test_nonsense_is_not_learned(sighting: Sighting) -> None:
 def test_a_source_behind_a_tunnel_lives_somewhere_at_the_peer() -> None:
     state = step(both_up(), seen("host1", at(TUNNEL1)))
 
-    assert place_of(state) == Place("host2", None)
+    assert place_of(state) == PortRef("host2", None)
 
 
 def test_a_lost_port_takes_its_locations_along() -> None:
@@ -127,7 +127,7 @@ def test_a_bridge_has_the_last_word_on_its_own_ports() -> None:
 
     state = step(state, recalled("host1", at(RED1.ofport)))
 
-    assert place_of(state) == Place("host1", "red1")
+    assert place_of(state) == PortRef("host1", "red1")
     assert place_of(state, "02:aa:00:00:00:02") is None
 
 
@@ -135,7 +135,7 @@ def test_its_word_on_a_peer_counts_until_the_peer_has_spoken() -> None:
     hearsay = step(both_up(), recalled("host1", at(TUNNEL1)))
     corrected = step(hearsay, recalled("host2"))
 
-    assert place_of(hearsay) == Place("host2", None)
+    assert place_of(hearsay) == PortRef("host2", None)
     assert place_of(corrected) is None
     assert step(corrected, recalled("host1", at(TUNNEL1))).learned.stations == {}
 

@@ -11,8 +11,8 @@ from flows.compile import compile_bridge
 from flows.tables import Table
 from flows.trace import Frame, trace
 from sdnapp.config_file import load
-from sdnapp.net.events import BridgeFound, Seen, Sighting
-from sdnapp.net.fdb import Place
+from sdnapp.net.events import BridgeFound, FdbKey, SourcesSeen
+from sdnapp.net.fdb import PortRef
 from sdnapp.net.model import Overlay
 from sdnapp.net.mtu import workload_mtus
 from sdnapp.net.overlay_diff import differences
@@ -109,8 +109,8 @@ def test_what_comes_over_the_overlay_goes_on_to_the_strangers_as_they_understand
 
 
 def test_a_station_behind_a_stranger_is_known_to_every_host_by_the_one_that_holds_the_tunnel() -> None:
-    state = step(up(), Seen("host2", (Sighting(5010, STRANGER, NAS.ofport),), 0.0))
-    assert state.place_of("red/web", STRANGER) == Place("host2", "vxlan-nas")
+    state = step(up(), SourcesSeen("host2", (FdbKey(5010, STRANGER, NAS.ofport),), 0.0))
+    assert state.place_of("red/web", STRANGER) == PortRef("host2", "vxlan-nas")
 
     away = trace(compile_bridge(view_of(state, "host1")), Frame(LAB7.ofport, RED1.mac or "", STRANGER, (10,)))
     assert [(c.port, c.key) for c in away.copies] == [(HOST1.tunnels[0].ofport, 5010)]
