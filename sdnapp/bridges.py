@@ -1,4 +1,4 @@
-"""The bridges that are connected: which connection has which datapath id, and which is let in.
+"""Connected bridges by datapath id, and admission of connections.
 
 All of this runs in the hub thread of the connection that it is about, which may wait. Two connections never
 have one datapath id: the later one takes over, or is refused.
@@ -29,7 +29,7 @@ from sdnapp.translation import carry_out, connected
 LOG = logging.getLogger("sdnapp")
 
 UNASKED = frozenset({ofproto.OFPT_PACKET_IN, ofproto.OFPT_PORT_STATUS, ofproto.OFPT_FLOW_REMOVED})
-"""What a bridge says without being asked: of no use where the file does not have the bridge."""
+"""Asynchronous messages, disabled for bridges that are not in the file."""
 ECHO = 2.0
 """Seconds in which a bridge must answer an echo, when a connection from elsewhere has its datapath id."""
 
@@ -110,7 +110,7 @@ class Bridges:
                 self._inbox.bring(event, datapath.backlog)
 
     def put(self, dpid: int, connection: int, task: Task) -> None:
-        """Have this done to a bridge, if it still has the same connection. Never waits."""
+        """Queue a task for a bridge, if it still has the same connection. Never blocks."""
         switch = self._switches.get(dpid)
         tasks = None if switch is None or switch.serial != connection else self._tasks.get(switch)
         if tasks is not None:
@@ -144,7 +144,7 @@ class Bridges:
         return switch.known or len(unknown) < self._limits.unknown
 
     def _refuse(self, datapath: Any, kind: Kind, host: str | None, why: str) -> None:
-        """Close a connection that claims to be a bridge which it is not, or which is there already."""
+        """Close a connection that is not authorized for its datapath id, or duplicates a connected bridge."""
         peer, dpid = _peer(datapath), f"{datapath.id:016x}"
         names = refused_names(peer.names)
         fields = {"host": host or "-", "dpid": dpid, "address": shown(datapath.address), "names": names}
@@ -169,7 +169,7 @@ class Bridges:
         )
 
     def _serve(self, switch: Switch, tasks: Any) -> None:
-        """Do what the engine asks of one bridge, in order, until the connection ends."""
+        """Execute the tasks of one bridge in order, until the connection ends."""
         while (task := tasks.get()) is not None:
             try:
                 self._inbox.put(carry_out(switch, task, time.time))

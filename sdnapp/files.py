@@ -1,4 +1,4 @@
-"""Open files: how many the process may have."""
+"""Limit of open files."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ class Backlog:
 
 
 class Inbox(Generic[Item]):
-    """Takes from any thread, gives to one: in order of arrival, to each connection no more than its share."""
+    """Queue from any thread to the engine's: in order of arrival, with a share for each connection."""
 
     def __init__(self, queue: Any, share: int) -> None:
         """``queue``: one of the hub, without a bound. ``share``: events of one connection in one batch."""

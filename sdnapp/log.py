@@ -1,4 +1,4 @@
-"""One line an event, for people or for machines. Call ``event(log, "bridge.up", host="host1")``.
+"""Event log, as text or JSON lines. Call ``event(log, "bridge.up", host="host1")``.
 
 Lines of one kind are limited in their rate (``Limiter``), and a line ``log.suppressed`` tells of the rest.
 """
@@ -20,7 +20,7 @@ from sdnapp.throttle import Rates, Subject, Throttle
 LOG = logging.getLogger("sdnapp")
 
 SUPPRESSED = "log.suppressed"
-"""The event that tells of lines that were held back."""
+"""Event that reports suppressed lines."""
 
 
 def event(log: logging.Logger, name: str, *, level: int = logging.INFO, **fields: Any) -> None:
@@ -82,7 +82,7 @@ class Limiter(logging.Filter):
             return self._throttle.admit(name, _subject(_fields(record)), level, time.monotonic())
 
     def tell(self, *, ending: bool = False) -> None:
-        """Log how many lines were held back, name by name: of those that are due, or all at the end."""
+        """Log the number of suppressed lines by name: those that are due, or all at the end."""
         with self._lock:
             due = list(self._throttle.due(time.monotonic(), ending=ending))
         for each in due:

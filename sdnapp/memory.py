@@ -1,4 +1,4 @@
-"""Memory that was needed once goes back to the system: glibc keeps what lies between pieces in use."""
+"""Return of freed memory to the system: glibc keeps free chunks between used ones."""
 
 from __future__ import annotations
 

@@ -75,9 +75,9 @@ from sdnapp.watchdog import Watchdog
 LOG = logging.getLogger("sdnapp")
 
 TURN = 0.005
-"""Seconds that the engine may take until others have a turn."""
+"""Maximum seconds of the engine before other green threads run."""
 URGENT = frozenset({b"/healthz"})
-"""Paths of REST that are answered however many clients there are."""
+"""Paths of REST that are served even beyond the connection limits."""
 LONG, GATHER = 0.02, 0.5
 """Where few sightings take longer than ``LONG`` seconds, the engine waits as long, ``GATHER`` at most: among
 tens of thousands of stations, few cost as much as thousands, which cannot be read meanwhile.
@@ -95,7 +95,7 @@ server.install()
 
 
 def guarded(handler: Callable[[OverlayApp, Any], None]) -> Callable[[OverlayApp, Any], None]:
-    """One place for what must never happen: a handler that raises is logged, and the application lives on.
+    """Decorator of event handlers: an exception is logged, and the application continues.
 
     Under os-ken's native hub an uncaught exception would silently end it. The bridge it came from is read
     anew, because what the event meant for it is lost.
@@ -200,7 +200,7 @@ class OverlayApp(OSKenApp):  # type: ignore[misc]  # os-ken has no types
         return doors
 
     def status(self) -> Status:
-        """What the controller knows now."""
+        """Status of the controller."""
         status = self._engine.status(str(self.config_path))
         refused = self._bridges.refusals.alarms(time.time())
         alarms = (*status.alarms, *refused, *self._few_files, *self._outdated(status.overlay))
@@ -228,7 +228,7 @@ class OverlayApp(OSKenApp):  # type: ignore[misc]  # os-ken has no types
             handler(ev)
 
     def counted(self, dpid: int) -> Mapping[FlowKey, FlowCounter]:
-        """The flows of this bridge whose counters are worth telling; none while it is not connected."""
+        """Flows of a bridge with reported counters; none while it is not connected."""
         return self._engine.counted_flows(dpid)
 
     def late(self) -> bool:
@@ -256,7 +256,7 @@ class OverlayApp(OSKenApp):  # type: ignore[misc]  # os-ken has no types
         return switch.request(message)
 
     def unfreeze(self, network: str, mac: str) -> None:
-        """Let a frozen station move again."""
+        """Unfreeze a MAC."""
         self._inbox.put(ThawAsked(network, mac))
 
     def release(self, port: str) -> None:
@@ -306,7 +306,7 @@ class OverlayApp(OSKenApp):  # type: ignore[misc]  # os-ken has no types
                     hub.sleep(min(took, GATHER))
 
     def _beat(self) -> None:
-        """Have the engine's thread turn each second, though nothing happens; give memory back."""
+        """Wake the engine's thread every second for the watchdog, and return free memory."""
         for second in count(1):
             self._inbox.put(BEAT)
             hub.sleep(1)
@@ -451,7 +451,7 @@ def _open(rest: Rest) -> Rest:
 
 @contextmanager
 def _named(what: str, key: str, host: str, port: int) -> Iterator[None]:
-    """Say what could not listen, and where; ``key`` of the file's controller is what to change."""
+    """Name the address that could not be bound, and the ``key`` of the controller section to change."""
     try:
         yield
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Text of others, such as names of ports, for a terminal or a log: without what a terminal would obey."""
+"""Untrusted text, such as port names, for terminals and logs: control characters are escaped."""
 
 from __future__ import annotations
 

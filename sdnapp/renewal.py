@@ -1,4 +1,4 @@
-"""Files with keys and credentials: read again when they change, and on SIGHUP.
+"""Reload of keys and credentials when their files change, and on SIGHUP.
 
 One that cannot be used changes nothing: what was read before stays in force, and the log says why.
 """

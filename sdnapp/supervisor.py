@@ -1,4 +1,4 @@
-"""What the service manager is told: sd_notify(3), and the watchdog of systemd.service(5)."""
+"""Notifications to the service manager: sd_notify(3), and the watchdog of systemd.service(5)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How many lines of one kind a log takes: a burst, then a few a second. The rest is counted.
+"""Rate limit of log lines by kind, with a count of the suppressed ones.
 
 A kind is a name and what it is about: a host, a port, a bridge, an address. Hence what one bridge causes does
 not hide lines about others. The table of kinds is bounded, and so is each name with all of its kinds
@@ -76,7 +76,7 @@ class Bucket:
 
 @dataclass(slots=True)
 class _Held:
-    """Lines of one name that nothing has told of yet."""
+    """Suppressed lines of one name that are not reported yet."""
 
     since: float
     lines: int = 0
@@ -117,7 +117,7 @@ class Throttle:
         return False
 
     def due(self, now: float, *, ending: bool = False) -> Iterator[Suppressed]:
-        """What is to be told of by now, once; all there is when the log is ``ending``."""
+        """Reports that are due, each once; all when the log is ``ending``."""
         for name, held in list(self._held.items()):
             if ending or now >= held.since + self._rates.period:
                 del self._held[name]

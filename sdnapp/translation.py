@@ -1,4 +1,4 @@
-"""What bridges say unasked, in os-ken's messages, as events of the engine; and what they answer."""
+"""Translation between os-ken messages and engine events; execution of engine tasks."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from sdnapp.openflow.switch import LearnedFlow, Switch
 
 
 def connected(switch: Switch, now: float, *, contested: bool = False) -> Connected:
-    """A bridge is there, with these ports. ``contested``: another connection has its datapath id, too."""
+    """Event of a connected bridge. ``contested``: another connection has the same datapath id."""
     datapath = switch.datapath
     there = [port for port in datapath.ports.values() if port.port_no <= ofproto.OFPP_MAX]
     return Connected(
@@ -136,5 +136,5 @@ def _name(port: Any) -> str:
 
 
 def _is_dead(port: Any) -> bool:
-    """Whether Open vSwitch says of a port that nothing can go there; with BFD, that it hears no peer."""
+    """Whether Open vSwitch reports a port as down; with BFD, its peer."""
     return not port.state & ofproto.OFPPS_LIVE

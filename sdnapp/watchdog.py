@@ -1,4 +1,4 @@
-"""The watchdog: a process with an event loop that does not turn writes its stacks, and ends with an error.
+"""Watchdog of the event loop: if it stalls, log all stacks and exit with an error.
 
 A supervisor then starts it again; a process that hangs it would leave alone. The event loop counts its turns,
 also those within long work, and a thread of the operating system looks at the count once a second. It counts

@@ -1,4 +1,4 @@
-"""The README's table of limits: what may be, what happens beyond, and what the operator sees."""
+"""Table of limits for the README: limit, effect beyond it, and log event."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``sdnapp check`` and ``sdnapp schema``: what a file may hold, and whether one does."""
+"""``sdnapp check`` and ``sdnapp schema``: validation of files, and their JSON Schema."""
 
 from __future__ import annotations
 

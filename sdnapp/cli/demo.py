@@ -1,4 +1,4 @@
-"""``sdnapp demo``: the story that the project is about, told by real commands and their real output."""
+"""``sdnapp demo``: a scripted demonstration with real commands and their output."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def demo(keep: bool, name: str) -> None:
 
 
 def tell(story: DemoRun) -> None:
-    """Tell it all, from the file to the flows. Raises LabError when there is no lab to tell it with."""
+    """Run all parts, from the file to the flows. Raises LabError without a working lab."""
     build(story)
     bridges(story, "gre")
     tenants_talk(story, "gre", "ip proto 47", "GREv0, key={key:#x}")
@@ -77,7 +77,7 @@ def build(story: DemoRun) -> None:
     """Bring the lab up from a copy of the example."""
     story.chapter("Two hosts, two tenants, the same addresses, one file")
     shutil.copy(EXAMPLE, story.directory / EXAMPLE.name)
-    story.export("SDNAPP_LAB", story.name, "the lab that the commands below speak of")
+    story.export("SDNAPP_LAB", story.name, "the lab that the commands below use")
     story.run(f"cat {EXAMPLE.name}")
     began = time.monotonic()
     well, _ = story.run(f"sdnapp lab up {EXAMPLE.name}", patience=90)
@@ -131,7 +131,7 @@ def tenants_stay_apart(story: DemoRun, encapsulation: str) -> None:
 
 
 def tcp(story: DemoRun) -> None:
-    """Move some bytes."""
+    """Measure throughput."""
     story.chapter("TCP, not only ping")
     with story.meanwhile("sdnapp lab exec red2 -- iperf3 -s -1 --forceflush", until="listening on"):
         well, output = story.run("sdnapp lab exec red1 -- iperf3 -c 10.1.1.2 -t 2")
@@ -142,7 +142,7 @@ def tcp(story: DemoRun) -> None:
 
 def switch(story: DemoRun) -> None:
     """Change the file; everything follows."""
-    story.chapter("The file changes; nobody restarts anything")
+    story.chapter("The file changes; nothing is restarted")
     before = _pids(story.name)
     story.run(f"sed -i 's/encapsulation: gre/encapsulation: vxlan/' {EXAMPLE.name}")
     story.run(f"grep encapsulation {EXAMPLE.name}")
@@ -154,12 +154,12 @@ def switch(story: DemoRun) -> None:
         followed = all(_follows(host, "vxlan") for host in hosts) and not _tunnels(lab, "gre")
         time.sleep(0.02)
     took = f"{time.monotonic() - began:.1f} s"
-    story.claim(f"both hosts speak vxlan, and the last gre tunnel is gone, after {took}", followed)
+    story.claim(f"both hosts use vxlan, and the last gre tunnel is gone, after {took}", followed)
     story.claim("no process was restarted", before == _pids(story.name) and all(map(alive, before)))
 
 
 def _tunnels(lab: model.Lab, kind: str) -> list[str]:
-    """The tunnel ports of this kind that are left: a tunnel goes when nobody uses it any more."""
+    """Remaining tunnel ports of this kind: a tunnel is removed when no flow uses it any more."""
     left: list[str] = []
     for host in lab.hosts:
         command = ["ovs-vsctl", f"--db={lab.database(host)}", "list-ports", "br-int"]
@@ -196,7 +196,7 @@ def take_down(story: DemoRun) -> None:
 
 
 def summary(story: DemoRun, seconds: float) -> None:
-    """Say what was proved."""
+    """Print the results."""
     table = Table("", "what was proved", title=f"after {seconds:.0f} s", title_justify="left")
     for sentence, holds in story.claims:
         table.add_row("[green]✓[/]" if holds else "[bold red]✗[/]", sentence)

@@ -1,4 +1,4 @@
-"""What a demo is told with: commands as they would be typed, their real output, and what it proves."""
+"""Runner of the demo: commands, their output, and the claims that they prove."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _LINGER = 0.5  # seconds that a command in the background goes on after what it 
 
 @dataclass
 class DemoRun:
-    """The demo under way: its lab, where it works, what it has claimed, each with whether it held."""
+    """State of a demo: its lab, working directory and claims, each with its result."""
 
     console: Console
     name: str

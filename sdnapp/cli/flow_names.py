@@ -1,4 +1,4 @@
-"""Flows as REST dumps them, in the words of the project: networks, ports and tables by their names."""
+"""Formatting of dumped flows: networks, ports and tables by their names."""
 
 from __future__ import annotations
 
@@ -59,17 +59,17 @@ _REGISTERS = dict(_address_registers())
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """What the numbers of one bridge mean: ports by ofport, networks by VNI."""
+    """Names on one bridge: ports by ofport, networks by VNI."""
 
     ports: Mapping[int, str] = field(default_factory=dict)
     networks: Mapping[int, str] = field(default_factory=dict)
 
     def port(self, number: int | str) -> str:
-        """A port as a person calls it."""
+        """Name of a port."""
         return self.ports.get(int(number), str(number)) if str(number).isdecimal() else str(number).lower()
 
     def network(self, number: int | str) -> str:
-        """A network as a person calls it, out of a decimal or 0x VNI."""
+        """Name of a network, by a decimal or 0x VNI."""
         vni = int(str(number), 0)
         return self.networks.get(vni, str(vni))
 

@@ -160,7 +160,7 @@ def list_labs() -> None:
 
 
 def print_matrix(overlay: Overlay, cells: dict[tuple[str, str, int], Cell]) -> None:
-    """Print who reaches whom, a table for each IP version."""
+    """Print the reachability matrix of each IP version."""
     for version in sorted({version for _, _, version in cells}):
         shown = {(a, b): cell for (a, b, v), cell in cells.items() if v == version}
         names = [port for port in overlay.ports if any(port in pair for pair in shown)]

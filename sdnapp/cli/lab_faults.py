@@ -1,4 +1,4 @@
-"""``sdnapp lab stream`` and what may happen meanwhile: processes end and come back, a port moves."""
+"""``sdnapp lab stream`` and faults: processes end and restart, a port moves."""
 
 from __future__ import annotations
 

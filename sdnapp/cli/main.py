@@ -1,4 +1,4 @@
-"""The ``sdnapp`` command: one group, the commands of each room below it."""
+"""The ``sdnapp`` command group."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ libraries, and neither ``--help`` nor completion for any.
 
 
 _PLAIN = {"✓": "+", "✗": "x", "·": ".", "→": "->", "…": "...", "─": "-"}
-"""Our signs where a terminal has no Unicode."""
+"""Replacements of symbols for terminals without Unicode."""
 
 
 def _plainly(error: UnicodeError) -> tuple[str, int]:
@@ -56,13 +56,13 @@ codecs.register_error("sdnapp.plain", _plainly)
 
 
 def replace_unencodable(stream: TextIO) -> None:
-    """Have a stream print what its encoding lacks in other signs: no command is to fail for its words."""
+    """Have a stream replace characters that its encoding lacks, instead of failing."""
     if isinstance(stream, TextIOWrapper) and stream.errors == "strict":
         stream.reconfigure(errors="sdnapp.plain")
 
 
 class Commands(click.Group):
-    """A group whose commands are imported when they are asked for."""
+    """Click group that imports its commands on use."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
         """Name them all, without importing any."""

@@ -1,4 +1,4 @@
-"""``sdnapp pki``: certificates for bridges, controllers and operators, and what becomes of them."""
+"""``sdnapp pki``: certificates for bridges, controllers and operators, and their expiry."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``python -m sdnapp.cli.reference README.md``: renew what a document says of the code from the code."""
+"""``python -m sdnapp.cli.reference README.md``: regenerate the generated blocks of a document."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ BLOCKS: Mapping[str, Callable[[], str]] = {
     "unit of the agent": lambda: _unit("sdnapp-provision.service"),
     "unit of the controller": lambda: _unit("sdnapp-controller.service"),
 }
-"""What stands between ``<!-- name: begin -->`` and ``<!-- name: end -->``, by name."""
+"""Generators of the blocks between ``<!-- name: begin -->`` and ``<!-- name: end -->``, by name."""
 
 
 def updated(text: str, blocks: Mapping[str, Callable[[], str]] = BLOCKS) -> str:

@@ -1,4 +1,4 @@
-"""Asking the controller over REST, for the commands that show what it knows."""
+"""REST client of the commands."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ TIMEOUT = 60.0
 """Seconds; the dump of a large bridge takes some."""
 
 _REFUSALS = {401, 403, 426}
-"""HTTP statuses that say it is how we ask, rather than what."""
+"""HTTP statuses of failed authentication."""
 _CREDENTIALS = "sdnapp.credentials"
-"""Key of the context's ``meta``: the options that say who we are, by name."""
+"""Key of the context's ``meta``: options with credentials, by name."""
 
 
 class Refused(click.ClickException):
-    """The controller, or its certificate, is not one to talk to; or it does not answer us."""
+    """The certificate of the controller, or our credentials, are not accepted."""
 
     exit_code = 2
 

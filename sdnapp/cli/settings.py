@@ -1,4 +1,4 @@
-"""What a person's own file says of the commands that ask a controller: ``~/.config/sdnapp/config.yaml``.
+"""User settings of commands that use REST: ``~/.config/sdnapp/config.yaml``.
 
 Its keys are the options of these commands. An option counts for more than the environment, and that for more
 than the file.

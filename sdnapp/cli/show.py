@@ -1,4 +1,4 @@
-"""``sdnapp show`` and ``sdnapp flows``: what the controller knows, on a terminal."""
+"""``sdnapp show`` and ``sdnapp flows``: state of the controller and flows of a bridge."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from sdnapp.cli.rest_client import ask, rest_options, rest_url
 from sdnapp.cli.terminal import escape, screen
 
 _UNBOUNDED = 10_000
-"""Columns where no terminal cuts lines: whoever reads a pipe wants them whole."""
+"""Width where the output is not a terminal: lines in a pipe are never cut."""
 
 
 @click.command()
@@ -42,7 +42,7 @@ def show(rest: str | None, name: str | None, as_json: bool, drops: bool) -> None
 
 
 def _drops(url: str, as_json: bool) -> None:
-    """What the bridges counted, of all that they counted at all."""
+    """Print non-zero counters of all connected bridges."""
     connected = [host["name"] for host in ask(url, "/v1/hosts") if host["connected"]]
     seen = {host: ask(url, f"/v1/hosts/{quote(host, safe='')}/counters") for host in connected}
     if as_json:
@@ -115,7 +115,7 @@ def _flows(host: str, rows: list[dict[str, Any]]) -> Grid:
 
 
 def _shortened(rows: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """The rows; of those that ask the same of one bit after the other, the first and their sum."""
+    """Rows with flows that test one bit each collapsed: the first, and the sum of the others."""
     for _, alike in groupby(rows, _question):
         first, *others = alike
         yield first
@@ -189,7 +189,7 @@ def _networks(seen: dict[str, Any]) -> Grid:
 
 
 def members(seen: dict[str, Any], network: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """Each host of a network beside the first of its ports there, the others below."""
+    """Pairs of host and port of a network, the host only beside its first port."""
     at = {port["name"]: port["host"] for port in seen["ports"]}
     for host in network["hosts"]:
         yield from zip_longest(
@@ -279,7 +279,7 @@ def _print(*parts: Grid | str) -> None:
 
 
 def fitting(table: Grid) -> Grid:
-    """The table for any terminal: without what it has nothing of, and no word of it is ever cut."""
+    """Fit a table to the terminal: drop empty columns, wrap between words only."""
     for column in table.columns:
         column.no_wrap = column.header not in _LONG
         texts = "\n".join(map(str, (column.header, *column.cells)))

@@ -1,4 +1,4 @@
-"""What the commands that make and use labs share: their terminal, their errors, their options."""
+"""Terminal, errors and options of lab commands."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from sdnapp.printable import printable, printable_lines
 
 
 class _Printable(RenderHook):
-    """Whatever is printed, no text of others has a terminal do anything; signs of rich itself are apart."""
+    """Escapes control characters in foreign text; those of rich itself pass."""
 
     def process_renderables(self, renderables: list[ConsoleRenderable]) -> list[ConsoleRenderable]:
         """Each of them, with escapes."""
@@ -108,7 +108,7 @@ def on_labs() -> Iterator[None]:
 
 
 def overlay_of(lab: Lab) -> Overlay:
-    """Return what a lab runs; when that is not what its file says, say so."""
+    """Return the overlay that a lab runs, and report if it differs from its file."""
     overlay, invalid = in_force(lab)
     if invalid is not None:
         echo(f"{invalid.problems[0]}\nThe file is broken. The last good one is in force.", err=True)

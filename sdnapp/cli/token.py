@@ -1,4 +1,4 @@
-"""``sdnapp token``: which clients REST answers."""
+"""``sdnapp token``: clients of REST."""
 
 from __future__ import annotations
 

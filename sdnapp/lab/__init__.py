@@ -1,1 +1,1 @@
-"""Real hosts on one machine: each host of a file as a machine of its own, in namespaces."""
+"""Lab: each host of a file in namespaces of this machine."""

@@ -1,4 +1,4 @@
-"""What a lab runs: its file, or, while that is broken, the last good one, which its controller keeps."""
+"""Configuration in force in a lab: its file, or the controller's snapshot while the file is invalid."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from sdnapp.net.model import Overlay
 
 
 def in_force(lab: Lab) -> tuple[Overlay, Invalid | None]:
-    """Return what is in force, and what is wrong with the file, if anything.
+    """Return the overlay in force, and the error of the file, if any.
 
     Raises ``sdnapp.config.Invalid`` for a broken file where there is no copy.
     """

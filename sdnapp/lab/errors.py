@@ -1,4 +1,4 @@
-"""What can go wrong in a lab, in one sentence that says what to do."""
+"""Errors of a lab, each with a remedy."""
 
 from __future__ import annotations
 

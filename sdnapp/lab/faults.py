@@ -1,4 +1,4 @@
-"""What goes wrong on real hosts, done to a lab on purpose: processes end, and come back.
+"""Faults of hosts, injected into a lab: processes end and restart.
 
 Each function returns the lab as it is then, written down for the commands that follow.
 """

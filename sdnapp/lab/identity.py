@@ -15,7 +15,7 @@ from sdnapp.lab.model import Lab, directory
 from sdnapp.net.model import Overlay, TlsFiles
 
 DAYS = 365
-"""Lifetime: no lab is up for so long."""
+"""Lifetime of certificates in days: longer than any lab."""
 
 
 def wanted(overlay: Overlay) -> bool:

@@ -1,4 +1,4 @@
-"""A lab comes up and goes down."""
+"""Start and stop of a lab."""
 
 from __future__ import annotations
 
@@ -178,7 +178,7 @@ def _hosts(lab: Lab) -> list[dict[str, Any]]:
 
 
 def _provisioned(lab: Lab, host: str) -> bool:
-    """Say whether the agent of a host has said so."""
+    """Whether the agent of a host has logged that it is ready."""
     return any(line.split()[-1:] == ["ready"] for line in _said(lab, host))
 
 

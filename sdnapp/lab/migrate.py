@@ -31,7 +31,7 @@ PATIENCE = 15.0
 
 
 def move(lab: Lab, port: str, host: str) -> None:
-    """Have a port live on another host, wait until it is there, and announce it.
+    """Move a port to another host, wait until it is there, and announce it.
 
     Raises LabError for a port or a host that there is not, and when it does not get there.
     """
@@ -67,7 +67,7 @@ def moved(text: str, port: str, host: str) -> str:
 
 
 def announce(lab: Lab, port: str) -> None:
-    """Tell everyone in the port's networks where it is now: gratuitous ARP, unsolicited ND."""
+    """Announce the new location in the port's networks: gratuitous ARP, unsolicited ND."""
     for end in endpoints(load(lab.file)):
         if end.port == port:
             with entered(lab.hosts[end.host], end.namespace):
@@ -95,7 +95,7 @@ def _value(node: yaml.Node | None, *path: str) -> yaml.ScalarNode | None:
 
 
 def _write(path: Path, text: str) -> None:
-    """Replace a file at once, so that nobody ever reads half of it."""
+    """Replace a file atomically."""
     with tempfile.NamedTemporaryFile(mode="w", encoding="utf-8", dir=path.parent, delete=False) as draft:
         draft.write(text)
     os.chmod(draft.name, path.stat().st_mode)

@@ -1,4 +1,4 @@
-"""What a lab is, written down: its machines and processes, in ``lab.json`` of its directory.
+"""State of a lab: machines and processes, in ``lab.json`` of its directory.
 
 The file is all that survives from one command to the next. It is written before a machine may outlive
 the command that made it, so that ``down`` finds everything, whatever became of ``up``.
@@ -86,7 +86,7 @@ def claim(name: str) -> None:
 
 
 def save(lab: Lab) -> None:
-    """Write a lab down, at once or not at all."""
+    """Save a lab atomically."""
     path = directory(lab.name) / "lab.json"
     draft = path.with_suffix(".new")
     draft.write_bytes(_FORMAT.dump_json(lab, indent=2))

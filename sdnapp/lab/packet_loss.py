@@ -1,4 +1,4 @@
-"""What became of a stream of numbered packets: lost, twice, out of order, and the longest gap. Pure."""
+"""Statistics of a stream of numbered packets: lost, duplicate, reordered, longest gap. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Send probes between the ports of a lab and watch, in every port's namespace, what comes out.
+"""Send probes between the ports of a lab and capture in every port's namespace.
 
 A reply alone proves little where two tenants have equal addresses. So each probe has a token of its own,
 and a packet socket on every port's device sees where it comes out, and under which VLAN tag.

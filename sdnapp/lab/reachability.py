@@ -17,7 +17,7 @@ class Endpoint:
 
     ``wire`` is the port's device in it; ``tag`` is the VLAN that frames of this network have there, None:
     untagged. ``device`` is what the kernel there uses for this network, None where it has no such device:
-    then nobody answers, and frames must be put on the wire with their tag.
+    then no reply is possible, and frames are sent with their tag from a raw socket.
     """
 
     port: str

@@ -52,7 +52,7 @@ def require(*tools: str) -> None:
 
 
 def called(machine: Machine, service: str) -> str:
-    """Return how messages speak of a service."""
+    """Return the display name of a service."""
     return "the controller" if service == CONTROLLER else f"{service} of {machine.name}"
 
 

@@ -1,4 +1,4 @@
-"""Room for frames to wait in while Open vSwitch looks after something else.
+"""Receive buffers of packet sockets, for times when Open vSwitch is busy.
 
 In the userspace datapath ovs-vswitchd forwards nothing while it has no database, and asks for it again a
 second after it lost it (``RECONNECT_DEFAULT_MIN_BACKOFF`` in lib/reconnect.h). Until then frames wait in its

@@ -1,4 +1,4 @@
-"""What a lab looks like now, as plain values: for ``lab status``, as a table or as JSON."""
+"""Status of a lab as plain values, for ``lab status``."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sdnapp.net.model import FloatingPort, Overlay, Port
 
 
 def status(lab: Lab) -> dict[str, Any]:
-    """Return everything about a lab that a person or a script would ask for.
+    """Return the status of a lab.
 
     ``problem`` is None unless the file is broken now: then hosts and ports are those of the last good one.
     ``connected`` and ``in_sync`` of a host are None where the controller does not answer.
@@ -67,7 +67,7 @@ def _host(lab: Lab, machine: Machine, overlay: Overlay, seen: dict[str, Any]) ->
 
 
 def ports(overlay: Overlay) -> list[dict[str, Any]]:
-    """Return the ports of the file by name, those too that are nowhere yet."""
+    """Return the ports of the file by name, unbound ones included."""
     bound = (port for name, port in overlay.bound.items() if name not in overlay.ports)
     shown = [*(_port(port) for port in overlay.ports.values()), *(_port(port) for port in bound)]
     return sorted(shown, key=itemgetter("name"))

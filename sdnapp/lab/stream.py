@@ -47,7 +47,7 @@ _SO_SNDBUFFORCE, _SO_RCVBUFFORCE = 32, 33  # <asm-generic/socket.h>
 
 @dataclass(slots=True, eq=False)
 class _End:
-    """A port's sockets, the newest last: at most two, while it moves. It speaks through ``voice``."""
+    """A port's sockets, the newest last: at most two, while it moves. ``voice`` is the one that sends."""
 
     at: Endpoint
     sockets: list[socket.socket]

@@ -1,4 +1,4 @@
-"""Provisioning that stays: converge, then wait until the file, OVSDB or a device changes, and converge again.
+"""Provisioning agent: converge, wait until the file, OVSDB or a device changes, converge again.
 
 It waits in one poll(2), and looks at nothing in between but the flows that use a port which is to go. What it
 is told only makes it look; what it then does depends on what it sees.
@@ -57,7 +57,7 @@ _SOL_NETLINK, _LISTEN_ALL_NSID = 270, 8  # linux/socket.h, linux/netlink.h
 
 
 def watch(path: str, goal: Goal, remote: str) -> None:
-    """Keep the host as the file says, until SIGTERM or SIGINT; then exit with status 0, all left as it is.
+    """Reconcile the host until SIGTERM or SIGINT; then exit with status 0 and leave it unchanged.
 
     ``goal`` holds what the file said last. Raises nothing: what is wrong is logged, and tried again when
     something changes.
@@ -117,7 +117,7 @@ def watch(path: str, goal: Goal, remote: str) -> None:
 
 
 def _tell_controller(goal: Goal, database: Database, problems: Collection[str]) -> None:
-    """Have the bridge show the controller what cannot be done here."""
+    """Report problems to the controller in the description of the bridge."""
     if goal.overlay is not None:
         database.describe(goal.overlay.hosts[goal.host].bridge, agent_problems.description(problems))
 
@@ -127,7 +127,7 @@ def _stop(_number: int, _frame: FrameType | None) -> None:
 
 
 def _ignore_hangup(_number: int, _frame: FrameType | None) -> None:
-    """Read the file again, asks SIGHUP: it is watched anyway."""
+    """SIGHUP is accepted and ignored: the file is watched."""
 
 
 def _status(remote: str, *, connected: bool, problems: Collection[str]) -> str:
@@ -163,7 +163,7 @@ def _converge(goal: Goal, database: Database, overdue: frozenset[Port], presence
 
 
 def _remotes(goal: Goal, database: Database) -> list[str]:
-    """Where the tunnels lead of which the userspace datapath makes the packets itself."""
+    """Remote addresses of tunnels of the userspace datapath."""
     host = goal.overlay.hosts[goal.host] if goal.overlay else None
     bridge = database.read().bridges.get(host.bridge) if host else None
     userspace = bridge is not None and bridge.datapath_type == "netdev"
@@ -172,7 +172,7 @@ def _remotes(goal: Goal, database: Database) -> list[str]:
 
 
 def _log_outcome(outcome: Outcome, before: Outcome) -> None:
-    """Log what is wrong or waits since the pass before, and what does so no more."""
+    """Log problems and waits that are new since the previous pass, and those that have ended."""
     lines = [(logging.ERROR, problem) for problem in outcome.problems if problem not in before.problems]
     lines += [(logging.INFO, words) for words in outcome.waiting if words not in before.waiting]
     lingering = drain.words(outcome.lingering - before.lingering)
@@ -253,7 +253,7 @@ class _Devices:
         self._unread = self._late = False
 
     def back_off(self, seconds: float, database: Database) -> None:
-        """Keep news until then, as long as the host remains what it is now."""
+        """Defer device events for this time, as long as the host is unchanged."""
         self._listening, self._glance = (
             time.monotonic() + pause for pause in (seconds, min(seconds, GLANCE))
         )
@@ -261,7 +261,7 @@ class _Devices:
         self._unread = self._late = False
 
     def wait(self, poller: Poller) -> None:
-        """Wake up when there may be news, or news that were kept are due."""
+        """Wake up for events, or when deferred ones are due."""
         poller.fd_wait(self._news.fileno(), select.POLLIN)
         poller.fd_wait(self._names, select.POLLIN)
         if self._unread or self._late:
@@ -291,7 +291,7 @@ class _Devices:
 
 
 def _seen(database: Database) -> World | None:
-    """What is on this host; None where it changes or cannot be told."""
+    """State of this host; None if it changes meanwhile or cannot be read."""
     try:
         return look(database)
     except (Conflict, Unreachable):

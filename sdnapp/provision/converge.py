@@ -1,4 +1,4 @@
-"""One pass: look at the host, plan, do it. What one thing cannot have, its neighbours still can."""
+"""One reconciliation pass: read the host, plan, execute. A failed step does not stop independent ones."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from sdnapp.signals import held_back
 from sdnapp.tls import Unusable, client_context
 
 ATTEMPTS = 5
-"""How often a pass starts anew because others changed at the same time what it had read."""
+"""Retries of a pass after concurrent changes by others."""
 LEISURE = 3.0
-"""Seconds that the pauses of a pass may take: who makes hundreds of ports wants them soon."""
+"""Maximum seconds of pauses in a pass, so that hundreds of ports are created soon."""
 
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """What a host is to become: that host of an overlay, or, without one, rid of all that it owns."""
+    """Desired state: a host of an overlay; without overlay, everything that it owns is removed."""
 
     host: str
     overlay: Overlay | None
@@ -38,9 +38,9 @@ class Goal:
     """``datapath: auto`` means the userspace datapath, even where the kernel has one: a lab's choice."""
 
     noting: bool = True
-    """Notes for the controller are written and removed; otherwise somebody else does that."""
+    """Whether iface-id ports are written here; otherwise by another thread."""
     outdated: bool = False
-    """The file that it is from says something else by now, which was refused."""
+    """Whether the file has changed since and is invalid."""
 
     @property
     def tls_files(self) -> tuple[str, ...]:
@@ -51,7 +51,7 @@ class Goal:
         return (files.key, files.certificate, files.ca)
 
     def wanted(self, world: World) -> Wanted:
-        """Say what the host should have, given what it has."""
+        """Compute the desired state for the current one."""
         if self.overlay is None:
             return Wanted()
         target = self.target or self.overlay.controller.target
@@ -64,13 +64,13 @@ class Goal:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a pass did; in words, what it could not do and what waits for somebody else."""
+    """Result of a pass: steps done, problems, and ports that wait for their device."""
 
     steps: tuple[Step, ...] = ()
     problems: tuple[str, ...] = ()
     waiting: tuple[str, ...] = ()
     lingering: frozenset[Port] = frozenset()
-    """Ports that are to go, and stay until no flow uses them."""
+    """Ports to remove as soon as no flow uses them."""
 
 
 def look(database: Database) -> World:

@@ -1,4 +1,4 @@
-"""From an overlay and what a host has to what one host of it should have. Pure: values in, values out."""
+"""Desired state of a host, from an overlay and its current state. Pure."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ PROTOCOLS = frozenset({"OpenFlow13", "OpenFlow14", "OpenFlow15"})
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What a host should have. ``problems`` say, in words, what it cannot have and why."""
+    """Desired state of a host. ``problems``: what is not possible, and why."""
 
     things: tuple[Thing, ...] = ()
     problems: tuple[str, ...] = ()
     external: frozenset[str] = frozenset()
-    """Ports whose devices somebody else makes, sooner or later."""
+    """Ports whose devices are made by other programs."""
 
 
 def desire(
@@ -148,7 +148,7 @@ def _userspace_underlay(host: Host, world: World) -> _Underlay:
     if found is None and holder is None:  # the bridge was deleted by hand, and the addresses with it
         record = world.records.get(host.name)
     if holder and holder.name != PHYSICAL_BRIDGE and holder.name in world.bridges:
-        return _Underlay(holder.mtu)  # somebody's bridge holds the address already
+        return _Underlay(holder.mtu)  # another bridge holds the address already
 
     name = host.uplink or (record.device if record else holder.name if holder else None)
     uplink = world.devices.get(name) if name else None

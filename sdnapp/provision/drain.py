@@ -1,4 +1,4 @@
-"""Ports that are wanted no more, and stay until no flow of their bridge uses them.
+"""Draining of ports: they are removed when no flow of their bridge uses them any more.
 
 The controller moves traffic from the old port to a new one, here or on another host, and goes on hearing
 through the old one until every bridge has confirmed the new way. Its flows tell when that is over.
@@ -15,14 +15,14 @@ from sdnapp.provision.ovsdb import Database
 from sdnapp.provision.world import Port
 
 PATIENCE = 3.0
-"""Seconds after which a workload goes although flows use its port: whoever deletes one wants it gone."""
+"""Seconds after which a workload is removed although flows still use its port."""
 
 _FIRST, _LONGEST = 0.1, 0.5
 """Seconds between looks at the flows: they double."""
 
 
 def in_use(ports: Iterable[Port], database: Database) -> tuple[frozenset[Port], list[str]]:
-    """Of these ports, those that flows use, and those of bridges that do not say; and that in words."""
+    """Ports in use by flows, or of bridges that do not answer; and messages about these."""
     found: set[Port] = set()
     silence = []
     for bridge, group in groupby(sorted(ports, key=attrgetter("bridge")), key=attrgetter("bridge")):
@@ -40,12 +40,12 @@ def in_use(ports: Iterable[Port], database: Database) -> tuple[frozenset[Port], 
 
 
 def words(ports: Iterable[Port]) -> list[str]:
-    """Say that these ports linger."""
+    """Message for ports that are draining."""
     return sorted(f"{'tunnel' if p.type else 'port'} {p.name} stays until no flow uses it" for p in ports)
 
 
 def overdue(since: Mapping[Port, float], now: float) -> frozenset[Port]:
-    """Of ports that linger, those that have done so for too long; tunnels may as long as it takes."""
+    """Ports that have been draining for too long; tunnels have no limit."""
     return frozenset(port for port, then in since.items() if not port.type and now - then >= PATIENCE)
 
 

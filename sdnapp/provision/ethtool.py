@@ -1,4 +1,4 @@
-"""Two knobs of ethtool(8): who computes checksums of what is sent, and who joins what arrives."""
+"""Two settings of ethtool(8): transmit checksum offload and generic receive offload."""
 
 from __future__ import annotations
 

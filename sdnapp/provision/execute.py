@@ -1,4 +1,4 @@
-"""Do to the kernel what a plan says: namespaces, veths, addresses, and the host's own addresses."""
+"""Execution of kernel steps of a plan: namespaces, veths, addresses."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ At 5 ms it is more than without any pause: so long after it last began, Open vSw
 
 
 class RateLimiter:
-    """Keeps what disturbs Open vSwitch so many seconds apart."""
+    """Minimum interval between changes that disturb Open vSwitch."""
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
@@ -306,7 +306,7 @@ def detach(step: Reopen, directory: Path) -> None:
 
 
 def set_uplink_exclusive(step: SetUplinkExclusive) -> None:
-    """Let Open vSwitch alone have what an uplink receives, or the host's stack too. Raises ``Failed``.
+    """Deliver frames of an uplink to Open vSwitch only, or to the host's stack too. Raises ``Failed``.
 
     Open vSwitch reads into buffers of the device's MTU: what the device had joined would not fit.
     """

@@ -1,4 +1,4 @@
-"""Whether the flows of a bridge use a port: asked of the bridge itself, over its management socket.
+"""Ports in use by flows of a bridge, read over its management socket.
 
 It owns the few bytes of OpenFlow 1.3 that the question needs, and refuses to know any other.
 """
@@ -44,7 +44,7 @@ def used(management: Path, numbers: Mapping[str, int]) -> frozenset[str]:
 
 
 def _is_used(bridge: socket.socket, number: int) -> bool:
-    """A bridge sends no more before it hears no more: what is heard is asked first."""
+    """Matches are checked before outputs: a bridge stops sending before it stops receiving."""
     return bool(
         _count(bridge, _ANY, struct.pack("!HHII4x", 1, 12, 0x80000004, number))
         or _count(bridge, number, _EVERY_PACKET)

@@ -1,7 +1,7 @@
-"""Notes on the bridge: which interfaces that others made are ports of the file. Pure.
+"""Patch ports that encode the iface-id of external interfaces in their names. Pure.
 
 Each note is a pair of patch ports that lead to each other: they cost the datapath nothing, survive whatever
-restarts, and OpenFlow reports their names, which is how the controller hears of them.
+restarts, and OpenFlow reports their names to the controller.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from sdnapp.provision.world import Port, pairs
 
 
 def wanted(overlay: Overlay, host: Host, ports: Mapping[str, Port]) -> Iterator[Port]:
-    """The notes that there should be, given the ports that there are."""
+    """Wanted iface-id ports for the present interfaces."""
     for port, iface_id, name in _bound(overlay, host, ports):
         if (port.number or 0) > 0:
             note = names.iface_id_port_names(port.number or 0, port.name, iface_id)
@@ -30,12 +30,12 @@ def wanted(overlay: Overlay, host: Host, ports: Mapping[str, Port]) -> Iterator[
 
 
 def present(host: Host, ports: Mapping[str, Port]) -> Iterator[Port]:
-    """The notes that there are."""
+    """Present iface-id ports."""
     return (port for port in ports.values() if names.is_iface_id_port(port.name) and port.owner == host.name)
 
 
 def changes(overlay: Overlay, host: Host, ports: Mapping[str, Port]) -> list[tuple[Port | None, Port | None]]:
-    """What is to become of each note that is not as it should be: what it was, and what it will be."""
+    """Changes of iface-id ports: pairs of old and new."""
     there = {port.name: port for port in present(host, ports)}
     want = {port.name: port for port in wanted(overlay, host, ports)}
     both = [*want, *(name for name in there if name not in want)]
@@ -43,7 +43,7 @@ def changes(overlay: Overlay, host: Host, ports: Mapping[str, Port]) -> list[tup
 
 
 def _bound(overlay: Overlay, host: Host, ports: Mapping[str, Port]) -> Iterator[tuple[Port, str, str]]:
-    """Ports that are somebody else's, each with its iface-id and what the file calls it."""
+    """External interfaces with their iface-id and the port of the file."""
     ids = {bound.iface_id: bound.name for bound in overlay.bound.values() if bound.host in {None, host.name}}
     for port in ports.values() if ids else ():
         iface_id = dict(port.external_ids).get("iface-id")

@@ -1,4 +1,4 @@
-"""Writes the notes of a host (``sdnapp.provision.iface_id_ports``) as soon as there is something to note.
+"""Thread that publishes iface-ids (``sdnapp.provision.iface_id_ports``) as soon as an interface appears.
 
 Somebody waits for a machine that was just plugged in, and a pass of the agent may take half a second; so this
 is a thread, with a connection to OVSDB of its own.
@@ -26,7 +26,7 @@ RETRY = 1.0
 
 
 class IfaceIdPublisher:
-    """A thread that keeps the notes of one host."""
+    """Thread that maintains the iface-id ports of one host."""
 
     def __init__(self, remote: str, host: str) -> None:
         """Begin; ``remote`` is where OVSDB is."""
@@ -36,7 +36,7 @@ class IfaceIdPublisher:
         in_background(self._run)
 
     def follow(self, overlay: Overlay | None) -> None:
-        """Keep the notes that this overlay asks for."""
+        """Maintain the iface-id ports of this overlay."""
         if overlay is not self._overlay:
             self._overlay = overlay
             os.write(self._tell, b".")
@@ -51,7 +51,7 @@ class IfaceIdPublisher:
                     self._note(database)
                 self._wait(database, seen)
             except (Unreachable, Rejected) as error:
-                log.warning("no notes for the controller: %s", error)
+                log.warning("iface-ids are not published to the controller: %s", error)
                 time.sleep(RETRY)
 
     def _note(self, database: Database) -> None:

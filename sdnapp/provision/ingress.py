@@ -1,9 +1,9 @@
-"""Keep the host's own network stack from what a device receives, where Open vSwitch is to have it alone.
+"""Ingress filter that hides received frames of a device from the host's network stack.
 
 A userspace datapath reads frames from a packet socket, and the kernel still hands every one of them to its
 own stack as well. On the uplink the host would answer twice, and refuse the tunnels that it knows nothing of;
 on the end of a workload's veth it would talk to a tenant. Packet sockets come before the tc(8) ingress hook,
-so a filter there that drops everything leaves Open vSwitch its copy and nobody else. It hangs on a clsact
+so a filter there that drops everything leaves a copy to Open vSwitch only. It is on a clsact
 qdisc, as ovs-vswitchd removes an ingress qdisc whenever it configures a device.
 """
 
@@ -28,7 +28,7 @@ _DROP = struct.pack("=HBBI", 0x06, 0, 0, 2)  # one instruction of classic BPF: r
 
 
 def blocked_devices(rtnetlink: socket.socket) -> frozenset[int]:
-    """Find the devices of a namespace whose host's stack is kept from them, by index. Raises OSError."""
+    """Indices of devices in this namespace that are hidden from the host's stack. Raises OSError."""
     return frozenset(i for i in _with_qdisc(rtnetlink) if _PREFERENCE in _preferences(rtnetlink, i, _INGRESS))
 
 
@@ -47,7 +47,7 @@ def _preferences(rtnetlink: socket.socket, index: int, parent: int) -> frozenset
 
 
 def block_host_stack(rtnetlink: socket.socket, index: int) -> None:
-    """Keep the host's stack from what device ``index`` receives. Raises OSError."""
+    """Hide received frames of device ``index`` from the host's stack. Raises OSError."""
     qdisc, one = netlink.QDISC + netlink.NEW, netlink.FILTER + netlink.NEW
     program = (
         netlink.attribute(4, struct.pack("=H", len(_DROP) // 8)),  # TCA_BPF_OPS_LEN
@@ -64,7 +64,7 @@ def block_host_stack(rtnetlink: socket.socket, index: int) -> None:
 
 
 def unblock_host_stack(rtnetlink: socket.socket, index: int) -> None:
-    """Let the host's stack have what device ``index`` receives; the qdisc goes unless others use it."""
+    """Remove the filter of device ``index``, and its qdisc unless others use it."""
     if index not in _with_qdisc(rtnetlink):
         return
     if _PREFERENCE in _preferences(rtnetlink, index, _INGRESS):

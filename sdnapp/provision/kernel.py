@@ -1,4 +1,4 @@
-"""What the kernel has on a host: devices, addresses, routes, namespaces and veths, read through netlink."""
+"""Kernel state of a host, read by netlink: devices, addresses, routes, namespaces and veths."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ INNER = GROUP + 2
 """The link group of their other ends, to tell one that lost its host's end from a foreign device."""
 
 KEPT_PROTOCOLS = frozenset({3, 4, 16})
-"""boot, static, dhcp (rtnetlink(7)): routes that somebody set. The kernel and daemons make theirs anew."""
+"""boot, static, dhcp (rtnetlink(7)): configured routes. The kernel and daemons restore theirs themselves."""
 
 LOCAL_TABLE = 255
 RTNH_F_ONLINK = 4
@@ -187,7 +187,7 @@ def _devices(
 
 
 def _route(answer: netlink.Answer) -> tuple[int | None, Route | None]:
-    """Read the device and, of a route that somebody set, the route: RTA_* of linux/rtnetlink.h."""
+    """Read the device and, of a configured route, the route: RTA_* of linux/rtnetlink.h."""
     family, length, _, _, table, protocol, scope, kind, flags = netlink.RTMSG.unpack(answer.fixed)
     of = answer.attributes
     oif = netlink.number(of.get(4))
@@ -208,7 +208,7 @@ def _route(answer: netlink.Answer) -> tuple[int | None, Route | None]:
 def _namespace(
     name: str, host_links: dict[int, _Link], stack_blocked: frozenset[int]
 ) -> tuple[Namespace, list[Workload]]:
-    """Read namespace ``name`` and the veths of ours that lead into it; of a stranger's, nothing more."""
+    """Read namespace ``name`` and the veths of ours that lead into it; of unmanaged ones, only the name."""
     try:
         with netns.inside(name):
             there = netlink.rtnetlink()

@@ -2,7 +2,7 @@
 
 A namespace of ours says so itself, through the alias of its ``lo``, and becomes visible only after it does:
 it is made without a name, marked, and then bound to its name. The file that it is bound to has the mark too,
-so that a run killed in between leaves nothing that cannot be told from a stranger's. System calls alone: to
+so that a run killed in between leaves nothing that looks unmanaged. System calls alone: to
 import pyroute2 takes longer than most commands that need no more than this.
 """
 
@@ -31,7 +31,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def names() -> list[str]:
-    """Name all there are, whoever made them."""
+    """Names of all network namespaces."""
     with contextlib.suppress(FileNotFoundError):
         return sorted(os.listdir(DIRECTORY))
     return []
@@ -63,7 +63,7 @@ def entered(path: Path) -> Iterator[None]:
 
 
 def owner(lo_alias: str | None) -> str | None:
-    """Whose namespace it is whose ``lo`` has this alias; None: not ours."""
+    """Owner of a namespace by the alias of its ``lo``; None: unmanaged."""
     return lo_alias[len(_MARK) :] if lo_alias and lo_alias.startswith(_MARK) else None
 
 

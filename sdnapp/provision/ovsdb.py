@@ -1,7 +1,7 @@
 """Open vSwitch's side of a host: bridges and ports in OVSDB, through the IDL of the ``ovs`` library.
 
 The connection keeps a replica of the few columns that matter; statistics are not among them, so that an idle
-host is silent. All changes of a run are one transaction, which says what it overwrites: if somebody else
+host is silent. All changes of a run are one transaction, which says what it overwrites: if another client
 changed that meanwhile, nothing happens and the caller starts anew (``Conflict``).
 """
 
@@ -90,7 +90,7 @@ class Rejected(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Switch:
-    """What OVSDB has, of whatever owner."""
+    """State of OVSDB, of all owners."""
 
     bridges: dict[str, Bridge]
     ports: dict[str, Port]
@@ -140,7 +140,7 @@ class Database:
         """Return what ovs-vswitchd says is wrong with these ports, once it has looked at all their devices.
 
         It notices new devices by itself. Where it does not soon, it is asked to look again: what it said of a
-        device that was not there would be taken for what it says now. What it said twice is believed.
+        device that was not there would be taken for what it says now. A message counts once it is seen twice.
         """
 
         def errors() -> dict[str, str]:

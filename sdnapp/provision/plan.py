@@ -183,7 +183,7 @@ Key = tuple[str, str]
 def _refusals(
     things: Iterable[Thing], found: dict[Key, Thing], world: World, owner: str
 ) -> Iterable[tuple[Key, str]]:
-    """Name the things that cannot be because somebody else has the name."""
+    """Name conflicts with unmanaged things."""
     for thing in things:
         key = (thing.kind, thing.name)
         there = found.get(key)
@@ -239,7 +239,7 @@ def _reopened(things: Mapping[Key, Thing], changes: Iterable[Change], world: Wor
 
 
 def _blocked(things: Iterable[Thing], refused: Iterable[Key]) -> set[Key]:
-    """Find what cannot be as something else is refused: a port without its workload, and so on."""
+    """Things that depend on a refused one, such as the port of a workload."""
     blocked = set(refused)
     while more := {key for key, thing in _by_key(things).items() if _needs(thing) & blocked} - blocked:
         blocked |= more
@@ -303,7 +303,7 @@ def _is_another(old: Workload, new: Thing | None) -> bool:
 def _uplink_changes(
     world: World, *, to_host: Iterable[str] = (), to_switch: Iterable[str] = ()
 ) -> Iterable[SetUplinkExclusive]:
-    """Whose stack gets what an uplink receives, where that is not so already."""
+    """Changes of uplinks between the host's stack and Open vSwitch."""
     for devices, wanted in ((to_host, False), (to_switch, True)):
         for name in sorted(devices):
             if name in world.devices and world.devices[name].stack_blocked != wanted:

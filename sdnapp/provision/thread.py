@@ -1,4 +1,4 @@
-"""Threads beside the agent's own, which alone hears the signals that end it."""
+"""Threads of the agent; signals are delivered to its main thread only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Keeps what the userspace datapath knows of its neighbours in the underlay, so that no tunnel falls silent.
+"""Refresh of tunnel neighbors (``tnl/neigh``) of the userspace datapath, before they expire.
 
 ovs-vswitchd itself finds out to which MAC address the packets of a tunnel go, and forgets it after 15 minutes
 or when it is told to (ovs-vswitchd(8), ``tnl/neigh/flush``). Packets that flow meanwhile are dropped in the
@@ -24,7 +24,7 @@ from sdnapp.provision.appctl import Control, NoAnswer, Refused
 from sdnapp.provision.thread import in_background
 
 PERIOD = 0.5
-"""Seconds between looks: for about so long, a tunnel may be silent."""
+"""Refresh interval in seconds: maximum outage of a tunnel after a flush."""
 ANSWER = 0.05
 """Seconds that a neighbour may take to answer the kernel within a look."""
 VALIDATE = 20
@@ -46,7 +46,7 @@ class Hop:
 
 
 class TunnelNeighborRefresher:
-    """A thread that keeps the neighbours of some tunnels known."""
+    """Thread that refreshes the neighbors of tunnels."""
 
     def __init__(self, directory: Path) -> None:
         """Begin; ``directory`` is where ovs-vswitchd has its sockets."""
@@ -125,7 +125,7 @@ def _neighbours(kernel: socket.socket) -> dict[Hop, str]:
 
 
 def _use(kernel: socket.socket, hops: Iterable[Hop]) -> None:
-    """Have the kernel ask who is there, unless it knows for sure."""
+    """Trigger neighbor resolution in the kernel, unless the entry is confirmed."""
     for hop in hops:
         destination = ip_address(hop.address)
         family = socket.AF_INET if destination.version == 4 else socket.AF_INET6
@@ -142,7 +142,7 @@ class _Switch:
         self._control = Control(directory)
 
     def close(self) -> None:
-        """Hang up."""
+        """Disconnect."""
         self._control.close()
 
     def known(self) -> dict[Hop, str]:
@@ -151,11 +151,11 @@ class _Switch:
         return {Hop(bridge, address): mac for address, mac, bridge in rows}
 
     def tell(self, hop: Hop, mac: str) -> None:
-        """Have it know a neighbour."""
+        """Set a neighbor."""
         self._control.ask("tnl/neigh/set", hop.bridge, hop.address, mac)
 
     def hop(self, remote: str) -> Hop | None:
-        """Find to whom the packets for this address go first; None as long as there is no route."""
+        """Next hop for this address; None without a route."""
         answer = self._control.ask("ovs/route/lookup", remote)
         route = dict(line.split(" ", 1) for line in answer.splitlines() if " " in line)
         if "dev" not in route:

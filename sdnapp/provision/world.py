@@ -1,8 +1,8 @@
-"""What can be on a host, as frozen values: wanted or found, it is the same type, so that they compare.
+"""State of a host as frozen values, of the same types for desired and actual state.
 
 A *thing* is what a plan creates, changes or deletes: a bridge, an OVS port, a namespace, a workload. It has a
 kind, a name that is unique within the kind, and an owner: the host of the configuration that made it, None
-where somebody else did. This module knows nothing of OVSDB, netlink or the configuration.
+where others did. This module knows nothing of OVSDB, netlink or the configuration.
 """
 
 from __future__ import annotations
@@ -51,13 +51,13 @@ class Uplink:
 
     device: str
     addresses: tuple[str, ...]
-    """The first of a subnet is the one that the host speaks from."""
+    """The first of a subnet is the source address of the host."""
     routes: frozenset[Route]
     broadcast: frozenset[str] = frozenset()
     """Of ``addresses`` those with the broadcast address of their subnet (ip-address(8): ``brd +``)."""
 
     def to_external_ids(self) -> dict[str, str]:
-        """Return the record as it lies in OVSDB."""
+        """Return the record as stored in OVSDB."""
         broadcast = {"sdnapp-broadcast": " ".join(sorted(self.broadcast))} if self.broadcast else {}
         return broadcast | {
             "sdnapp-uplink": self.device,
@@ -242,14 +242,14 @@ Thing = Bridge | Port | Namespace | Workload | Tls
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """A device of the host itself, with the addresses and routes that somebody gave it: nothing learned."""
+    """A device of the host itself, with its configured addresses and routes, not learned ones."""
 
     name: str
     mac: str
     mtu: int
     up: bool
     stack_blocked: bool = False
-    """Whether the host's own stack is kept from what arrives."""
+    """Whether received frames are hidden from the host's own stack."""
     addresses: tuple[str, ...] = ()
     routes: frozenset[Route] = frozenset()
     broadcast: frozenset[str] = frozenset()
@@ -259,7 +259,7 @@ class Device:
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """All that was found on a host, whoever made it."""
+    """State of a host, of all owners."""
 
     kernel_datapath: bool
     """Whether this kernel has Open vSwitch's datapath."""
@@ -270,7 +270,7 @@ class World:
     """Only those that are ours."""
     devices: Mapping[str, Device]
     records: Mapping[str, Uplink] = field(default_factory=dict)
-    """What the bridge of each owner took over last, also where that bridge is gone."""
+    """Addresses and routes taken over by the bridge of each owner, also if the bridge is gone."""
     stale: frozenset[str] = frozenset()
     """Ports and bridges of which Open vSwitch has a device open that is gone."""
     tls: Tls | None = None

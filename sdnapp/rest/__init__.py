@@ -1,1 +1,1 @@
-"""REST: what the controller knows, over HTTP. It changes nothing but to unfreeze a MAC or release a port."""
+"""REST API of the controller: read-only, except for unfreezing a MAC and releasing a port."""

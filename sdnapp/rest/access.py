@@ -1,4 +1,4 @@
-"""Which clients REST answers: bearer tokens and certificate names, each with its scopes, in a file of lines.
+"""Access file of REST: bearer tokens and certificate names with their scopes, one entry a line.
 
 A line is ``NAME SCOPES CREDENTIAL``: scopes with commas between them, and as the credential ``sha256:`` with
 the digest of a token in hexadecimal, or ``certificate`` for the client with a certificate of this name.
@@ -21,11 +21,11 @@ from typing import Literal, get_args
 from sdnapp.tls import Unusable
 
 Scope = Literal["read", "operate"]
-"""``read``: see what the controller knows. ``operate``: also change something, such as unfreeze a MAC."""
+"""``read``: all GET requests. ``operate``: also the POST requests, such as unfreezing a MAC."""
 SCOPES: tuple[Scope, ...] = get_args(Scope)
 
 PREFIX = "sdnapp_"
-"""Begins each token, so that scanners for secrets find those that leak."""
+"""Prefix of tokens, for secret scanners."""
 _CERTIFICATE = "certificate"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _DIGEST = re.compile(r"sha256:([0-9a-f]{64})")
@@ -56,7 +56,7 @@ class Access:
     entries: tuple[Entry, ...]
 
     def of_token(self, token: str) -> Entry | None:
-        """The client that has this token. Takes as long for any token: every entry is compared."""
+        """Client of a token. Constant time: every entry is compared."""
         digest, found = digest_of(token), None
         for entry in self.entries:
             if compare_digest(entry.digest or "", digest):
@@ -69,12 +69,12 @@ class Access:
 
 
 def digest_of(token: str) -> str:
-    """What is kept of a token."""
+    """Digest of a token, as stored."""
     return sha256(token.encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def new_token() -> str:
-    """A token that was never there before."""
+    """Generate a random token."""
     return PREFIX + secrets.token_urlsafe(32)
 
 

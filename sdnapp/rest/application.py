@@ -39,7 +39,7 @@ ROUTES = (
 
 
 _BY_TURNS = frozenset({*(route.path for route in v1.ROUTES), "/openapi.json"} - {"/healthz"})
-"""Answered by computation alone, which may be long: it never waits for a bridge."""
+"""Paths whose replies are computed without waiting for a bridge, which may take long."""
 
 
 def application(backend: Backend, door: Door | None = None) -> falcon.App[falcon.Request, falcon.Response]:
@@ -55,7 +55,7 @@ def application(backend: Backend, door: Door | None = None) -> falcon.App[falcon
 
 
 class _Guard:
-    """Middleware of falcon: no request goes on without the credentials that the door asks for."""
+    """Middleware of falcon: authenticates requests."""
 
     def __init__(self, door: Door) -> None:
         self._door = door
@@ -68,7 +68,7 @@ class _Guard:
 
 
 def _resources(backend: Backend, routes: Iterable[Route], turn: Any) -> dict[str, SimpleNamespace]:
-    """What falcon calls a resource, by path: an object with a responder for each method."""
+    """Falcon resources by path: objects with a responder for each method."""
     resources: dict[str, SimpleNamespace] = {}
     for route in routes:
         resource = resources.setdefault(route.path, SimpleNamespace())
@@ -100,7 +100,7 @@ def _responder(backend: Backend, route: Route) -> Responder:
 
 
 def _by_turns(responder: Responder, turn: Any) -> Responder:
-    """Answer one such request after the other, each in a turn of its own of the hub."""
+    """Serialize such requests, each in its own turn of the hub."""
 
     def respond(*args: Any, **path: str) -> None:
         with turn:
@@ -111,7 +111,7 @@ def _by_turns(responder: Responder, turn: Any) -> Responder:
 
 
 def _ascii(body: bytes) -> bytes:
-    """The same JSON with escapes, for what is no ASCII may be a control character of a terminal."""
+    """Escape non-ASCII characters, which may control a terminal."""
     return body if body.isascii() else json.dumps(json.loads(body)).encode()
 
 
@@ -150,7 +150,7 @@ def _unexpected(
 
 
 def _serialize(request: falcon.Request, response: falcon.Response, error: falcon.HTTPError) -> None:
-    """falcon's own refusals, in our shape."""
+    """Format errors of falcon like those of routes."""
     if error.status_code == 404:
         _say(response, 404, f"no such path: {request.path}", "/openapi.json lists them all")
     elif error.status_code == 405:

@@ -1,4 +1,4 @@
-"""What REST asks of the controller: the seam between the two."""
+"""Interface of the controller for REST."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ class Backend(Protocol):
         """Release a port that is held down."""
 
     def counted(self, dpid: int) -> Mapping[FlowKey, FlowCounter]:
-        """The flows of this bridge whose counters are worth telling; none while it is not connected."""
+        """Flows of a bridge with reported counters; none while it is not connected."""
 
     def late(self) -> bool:
-        """Whether events have not been taken in for some seconds."""
+        """Whether the event loop is stalled for seconds."""
 
     def malformed(self) -> Mapping[str, int]:
-        """How many connections ended with a malformed message, by the type of that message."""
+        """Connections closed for a malformed message, by message type."""
 
     def switches(self) -> list[int]:
         """Datapath ids of the connected switches, known or not."""

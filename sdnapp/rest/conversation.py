@@ -1,4 +1,4 @@
-"""One connection of REST: requests and responses in turn, as h11 reads and writes them."""
+"""HTTP/1.1 connection of REST over h11: requests and responses in turn."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class Conversation:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
 
     def run(self) -> None:
-        """Serve requests until either side has had enough."""
+        """Serve requests until either side closes."""
         try:
             while received := self._receive():
                 self._admit(received[0])
@@ -81,7 +81,7 @@ class Conversation:
             self._refuse(error)
 
     def _receive(self) -> tuple[h11.Request, bytes] | None:
-        """The next request and its body; None when the client wants no more."""
+        """Next request and its body; None at the end of the connection."""
         deadline = time.monotonic() + self._limits.request
         request: h11.Request | None = None
         body = bytearray()
@@ -115,13 +115,13 @@ class Conversation:
         return True
 
     def _admit(self, request: h11.Request) -> None:
-        """Find room for the answer, or raise ``Rejected``."""
+        """Reserve capacity for the response, or raise ``Rejected``."""
         urgent = request.target.partition(b"?")[0] in self._urgent
         if not self._crowd.answer(self._guest, urgent=urgent, now=time.monotonic()):
             raise Rejected(503, f"{self._limits.answers} requests are being answered: ask again in a second")
 
     def _respond(self, request: h11.Request, body: bytes) -> None:
-        """Run the application and send what it yields as it comes, so that nothing piles up."""
+        """Run the application and send each piece as it is yielded, without buffering."""
         head: list[h11.Response] = []
 
         def start_response(status: str, headers: list[tuple[str, str]], _: Any = None, /) -> Any:
@@ -148,7 +148,7 @@ class Conversation:
         self._send(h11.EndOfMessage())
 
     def _refuse(self, error: Rejected | h11.RemoteProtocolError) -> None:
-        """Say why this request cannot be served, and wait for the client to hear it."""
+        """Send an error response, and wait until the client has received it."""
         if self._http.our_state not in {h11.IDLE, h11.SEND_RESPONSE}:
             return
         status = error.status if isinstance(error, Rejected) else error.error_status_hint
@@ -178,7 +178,7 @@ class Conversation:
         self._guest.since = None
 
     def _environment(self, request: h11.Request, body: bytes) -> WSGIEnvironment:
-        """The request as PEP 3333 has it."""
+        """WSGI environment of the request (PEP 3333)."""
         path, _, query = request.target.partition(b"?")
         if not path.startswith(b"/"):
             raise Rejected(400, "the request target is not a path")

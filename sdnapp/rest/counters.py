@@ -1,6 +1,6 @@
-"""``/v1/hosts/{host}/counters``: what a bridge dropped and why, and which questions it answered or flooded.
+"""``/v1/hosts/{host}/counters``: drops of a bridge with reasons, and ARP and ND replied to or flooded.
 
-Asked of the bridge when somebody asks us, and never otherwise.
+Counters are read from the bridge on request only.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from sdnapp.rest.stats import Exchange
 
 
 class Counter(BaseModel):
-    """``why``: the reason of a drop, or the kind of a question. ``port``: its interface; ``network``: its
+    """``why``: the reason of a drop, or the kind of a request. ``port``: its interface; ``network``: its
     path; null where frames of any are counted together.
     """
 

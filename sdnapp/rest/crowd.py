@@ -1,4 +1,4 @@
-"""Clients of REST: how many may wait, how many are answered at once, and which of them makes room.
+"""Connection limits of REST, and eviction of idle or slow clients.
 
 A slow client is no fault in itself, and none is refused for the number of others. Where there are too many,
 one that is slow makes room: of the address with most of them, the one without progress for longest. Progress
@@ -24,24 +24,24 @@ LOG = logging.getLogger("sdnapp.rest")
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one client, or all of them, may take. Sizes in bytes, times in seconds."""
+    """Limits per client and in all. Sizes in bytes, times in seconds."""
 
     connections: int = 64
-    """That wait for a request, or for the rest of one. Beyond: one of them makes room."""
+    """Connections that wait for a request. Beyond: one of them is evicted."""
     answers: int = 16
-    """Requests that are answered at once. Beyond: a slow reader makes room, or the request gets 503."""
+    """Requests in progress. Beyond: a slow reader is evicted, or the request gets 503."""
     urgent: int = 16
-    """The same of requests that are urgent; and as many connections that were told why they get no answer."""
+    """The same for urgent requests, and for connections that are closed with an error response."""
     slow: float = 1.0
-    """From one piece of a response to the next; then its reader is slow."""
+    """Time between two pieces of a response after which its reader is slow."""
     head: int = 16 * 1024
     body: int = 64 * 1024
     request: float = 10.0
     """From the wait for a request to its last byte; so long an idle connection is kept."""
     handshake: float = 5.0
-    """For all of a TLS handshake."""
+    """Time limit of a TLS handshake."""
     write: float = 10.0
-    """For one piece of a response, some 16 kB; a slower client is cut off."""
+    """Time limit for a piece of a response, some 16 kB; a slower client is disconnected."""
 
 
 Place = Literal["waiting", "answered", "urgent", "refused"]
@@ -95,12 +95,12 @@ class Crowd:
         self._make_room(guest, self.limits.connections, now)
 
     def refuse(self, guest: Guest, now: float) -> None:
-        """A connection gets no answer to its request but why, and ends as soon as it has heard that."""
+        """A connection gets an error response and is closed after it."""
         guest.place, guest.since = "refused", now
         self._make_room(guest, self.limits.urgent, now)
 
     def end(self) -> None:
-        """Hang up on all."""
+        """Close all connections."""
         for guest in list(self._guests):
             _hang_up(guest)
 
@@ -116,7 +116,7 @@ class Crowd:
         return len(others) < most or self._end_slowest(others, before)
 
     def _end_slowest(self, guests: Iterable[Guest], before: float) -> bool:
-        """End one without progress since ``before``, if there is one."""
+        """Evict a connection without progress since ``before``, if there is one."""
         times = ((guest, guest.since) for guest in guests)  # once, as other threads change it meanwhile
         slow = {guest: since for guest, since in times if since is not None and since <= before}
         if not slow:

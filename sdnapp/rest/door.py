@@ -1,4 +1,4 @@
-"""What REST asks of its clients: TLS, and a token or a certificate, by files that may be replaced."""
+"""Authentication of REST clients: TLS, and a token or a certificate, by files that may be replaced."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ OPEN_ON_LOOPBACK = "/healthz"
 
 @dataclass(frozen=True, slots=True)
 class Visitor:
-    """Who asks: address, ``Authorization`` header, and names of the verified certificate."""
+    """Client of a request: address, ``Authorization`` header, names of the verified certificate."""
 
     address: str
     authorization: str | None
@@ -26,7 +26,7 @@ class Visitor:
 
 
 class Door:
-    """Opens REST to those who may: to anyone where the file names no ``rest_access``."""
+    """Authenticator of requests; without ``rest_access`` in the file, all are admitted."""
 
     def __init__(self, rest: Rest, tls: TlsFiles) -> None:
         """Read all files. Raises ``Unusable``."""
@@ -38,7 +38,7 @@ class Door:
             self.credentials = Credentials(files, client="optional" if rest.client_ca else "none")
 
     def admit(self, visitor: Visitor, path: str) -> Entry | None:
-        """The client that this is, None where none is asked for. Raises ``Problem`` 401 or 403."""
+        """Authenticate a client; None without ``rest_access``. Raises ``Problem`` 401 or 403."""
         if self._access is None or (path == OPEN_ON_LOOPBACK and _is_loopback(visitor.address)):
             return None
         scheme, _, token = (visitor.authorization or "").partition(" ")

@@ -1,4 +1,4 @@
-"""``/v1/ports/{port}/limits``: what a port may, and what its bridge counted and dropped."""
+"""``/v1/ports/{port}/limits``: rates of a port, with meter counters."""
 
 from __future__ import annotations
 

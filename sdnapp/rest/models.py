@@ -1,4 +1,4 @@
-"""What ``/v1/`` answers, as models: the nouns of the project in JSON."""
+"""Response models of ``/v1/``."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class _Read(BaseModel):
 
 
 class Tenant(BaseModel):
-    """Who owns networks: their paths, such as ``red/web``."""
+    """Tenant and the paths of its networks, such as ``red/web``."""
 
     name: str
     networks: list[str]
@@ -55,8 +55,8 @@ class Network(BaseModel):
 
 
 class Tunnel(_Read):
-    """The OVS port to a peer host. ``ofport`` is null while the bridge does not have it; ``down``: the peer
-    is not heard.
+    """The OVS port to a peer host. ``ofport`` is null while the bridge does not have it; ``down``: BFD
+    reports the peer as down.
     """
 
     interface: str
@@ -71,7 +71,7 @@ class Tunnel(_Read):
 
 class Host(BaseModel):
     """A machine with OVS. ``flows``: what its bridge must hold; ``since``: Unix time of its connection;
-    ``drift``: changes by somebody else's hand that were healed; ``problems``: what its agent cannot do;
+    ``drift``: changes of flows by others that were reverted; ``problems``: what its agent cannot do;
     ``datapath_id``: 16 hexadecimal digits, as ovs-vsctl has it.
     """
 
@@ -102,7 +102,7 @@ class Attachment(_Read):
 
 
 class Port(_Read):
-    """Where a workload attaches. ``ofport`` is null while the bridge does not have the interface;
+    """Attachment point of a workload. ``ofport`` is null while the bridge does not have the interface;
     ``ofport_request`` is the number that the interface asks for, so that flows may be there before it is.
 
     A port that is found by its ``iface_id`` has neither host nor interface while it is nowhere. ``tunnel``:
@@ -126,7 +126,7 @@ class Port(_Read):
 
 
 class Location(_Read):
-    """Where a MAC lives. ``moves``: how often it moved, as far as is remembered; ``frozen``: it may not."""
+    """Location of a MAC. ``moves``: number of recent moves; ``frozen``: pinned by duplicate MAC detection."""
 
     network: str
     mac: str
@@ -166,20 +166,20 @@ class MacRef(BaseModel):
 
 
 class HeldPort(BaseModel):
-    """A port that is held down as a loop was found."""
+    """Port that is held down by loop protection."""
 
     port: str
 
 
 class UnknownBridge(BaseModel):
-    """A connected bridge that no host of the file owns; it is left empty."""
+    """Connected bridge that is not in the file; it gets no flows."""
 
     datapath_id: str
     address: str
 
 
 class ConfigProblem(_Read):
-    """One thing to mend in the file. ``line`` and ``column`` count from 1; ``path``: of the key."""
+    """Error in the file. ``line`` and ``column`` count from 1; ``path``: of the key."""
 
     source: str
     line: int

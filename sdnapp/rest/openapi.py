@@ -1,4 +1,4 @@
-"""The OpenAPI 3.1 document, made from the routes and their models, so that it cannot say anything else."""
+"""OpenAPI 3.1 document, generated from the routes and their models."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a route is: declared once, it becomes a resource that answers and a part of the OpenAPI document."""
+"""Routes: declared once, for the falcon resources and the OpenAPI document."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Found = TypeVar("Found")
 
 
 class Problem(Exception):
-    """Why a request is not answered: an HTTP status, what is wrong, what to do about it."""
+    """Error response: HTTP status, error and remedy."""
 
     def __init__(self, status: int, error: str, remedy: str | None = None) -> None:
         super().__init__(error)
@@ -25,7 +25,7 @@ class Problem(Exception):
 
 
 def get_or_404(found: Mapping[str, Found], name: str, what: str) -> Found:
-    """The one of this name; a ``Problem`` naming those that there are."""
+    """Look up a name; raises ``Problem`` 404 that lists the known ones."""
     if name in found:
         return found[name]
     raise Problem(404, f"no {what} {name!r}", f"there are {', '.join(found) or 'none'}")
@@ -73,4 +73,4 @@ class Route:
     returns: Any = None
     accepts: type[BaseModel] | None = None
     scope: Scope = "read"
-    """What a client must be allowed, where REST asks for credentials."""
+    """Scope that the client needs."""

@@ -1,4 +1,4 @@
-"""``/stats/*``: what clients of Ryu's ofctl_rest know, read-only.
+"""``/stats/*``: API of Ryu's ofctl_rest, read-only.
 
 Shapes and words come from os-ken's ``ofctl_v1_3``, the library under the old ofctl_rest; this module gives
 its functions a datapath whose requests the controller answers. Flows go a way of their own: ``flowdump``.
@@ -90,7 +90,7 @@ class Exchange:
         answered.set()
 
     def request(self, message: Any) -> Iterator[Any]:
-        """The replies to one request; a ``Problem`` when there are none to be had."""
+        """Replies to a request; raises ``Problem`` on failure."""
         message.datapath = self._datapath
         message.xid = None  # the controller gives it one
         try:

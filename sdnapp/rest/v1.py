@@ -1,4 +1,4 @@
-"""``/v1/``: the overlay and how it fares, in the words of the project."""
+"""``/v1/``: configuration and state of the overlay."""
 
 from __future__ import annotations
 
