@@ -244,7 +244,7 @@ def _namespace(
                 datapath="neither" if offloads != hears else "system" if offloads else "netdev",
                 ready=_is_ready(inner, end, links[netns.LOOPBACK]),
             )
-    strangers = frozenset(
+    unmanaged = frozenset(
         link.name
         for index, link in links.items()
         if index not in {netns.LOOPBACK, *workloads}
@@ -252,7 +252,7 @@ def _namespace(
         and link.kind not in FALLBACK_KINDS
         and not (link.kind == "veth" and link.group == INNER)
     )
-    return Namespace(name, owner, unmanaged_devices=strangers), list(workloads.values())
+    return Namespace(name, owner, unmanaged_devices=unmanaged), list(workloads.values())
 
 
 def _vlans(

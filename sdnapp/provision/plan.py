@@ -129,10 +129,10 @@ def diff(wanted: Wanted, world: World, owner: str) -> Plan:
         for key, thing in mine.items()
         if key not in things and (key not in blocked or isinstance(thing, Port))
     ]
-    strangers = {c: names for c in gone if (names := _strangers(c.thing, world, owner))}
-    staying = [c.thing for c in strangers if isinstance(c.thing, Bridge) and c.thing.uplink]
+    occupied = {c: names for c in gone if (names := _unmanaged(c.thing, world, owner))}
+    staying = [c.thing for c in occupied if isinstance(c.thing, Bridge) and c.thing.uplink]
     lifelines = {(Port.kind, bridge.uplink.device) for bridge in staying if bridge.uplink}
-    gone = [c for c in gone if c not in strangers and (c.thing.kind, c.thing.name) not in lifelines]
+    gone = [c for c in gone if c not in occupied and (c.thing.kind, c.thing.name) not in lifelines]
     programmed = {t.name for t in things.values() if isinstance(t, Bridge) and t.controllers}
     used = (c.thing for c in gone if isinstance(c.thing, Port) and c.thing.bridge in programmed)
     gone = list(_awaiting(gone, {p.name: p for p in used if (p.kind, p.name) not in blocked}))
@@ -171,7 +171,7 @@ def diff(wanted: Wanted, world: World, owner: str) -> Plan:
     problems = [*wanted.problems, *refused.values(), *unreturnable]
     problems += (
         f"{c.thing.kind} {c.thing.name} on {owner} stays: {', '.join(names)} in it is not ours"
-        for c, names in strangers.items()
+        for c, names in occupied.items()
     )
     ends = [*of(Port, late), *of(Workload, late), *of(Namespace, late)]
     return Plan(tuple(steps), tuple(problems), tuple(ends))
@@ -258,7 +258,7 @@ def _by_key(things: Iterable[Thing]) -> dict[Key, Thing]:
     return {(thing.kind, thing.name): thing for thing in things}
 
 
-def _strangers(thing: Thing, world: World, owner: str) -> list[str]:
+def _unmanaged(thing: Thing, world: World, owner: str) -> list[str]:
     """Name what would go with ``thing`` and is not ours."""
     if isinstance(thing, Bridge):
         return sorted(p.name for p in world.ports.values() if p.bridge == thing.name and p.owner != owner)
