@@ -1,4 +1,4 @@
-"""``python -m sdnapp.cli.reference README.md``: regenerate the generated blocks of a document."""
+"""``python -m sdnapp.cli.reference docs/*.md``: renew what documents say of the code from the code."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from flows.render import describe_tables
-from sdnapp.cli import bounds
+from sdnapp.cli import bounds, command_reference
 from sdnapp.config import reference
 from sdnapp.shipped import UNITS
 
@@ -18,9 +18,11 @@ def _unit(name: str) -> str:
 
 
 BLOCKS: Mapping[str, Callable[[], str]] = {
+    "commands": command_reference.commands,
     "configuration reference": reference.render,
     "limits": bounds.render,
     "pipeline": describe_tables,
+    "routes": command_reference.routes,
     "unit of the agent": lambda: _unit("sdnapp-provision.service"),
     "unit of the controller": lambda: _unit("sdnapp-controller.service"),
 }

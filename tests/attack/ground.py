@@ -62,7 +62,7 @@ PEER_MAC, STRANGER_MAC = "02:77:00:00:00:77", "02:77:00:00:00:99"
 PEER, STRANGER = "192.168.4.77", "192.168.4.99"
 """Underlay addresses: of the file's peer, and of a machine that the file does not name."""
 SERVICE_MAC = "02:73:64:6e:61:70"
-"""Source of DHCP answers of the network itself (sdnapp/decisions/answers-from-nobody.md)."""
+"""Source of DHCP answers of the network itself (docs/decisions/dhcp-server-address.md)."""
 
 
 @dataclass(frozen=True)
