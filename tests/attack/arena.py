@@ -16,8 +16,8 @@ from tests.attack.generate import Frame
 from tests.attack.ground import FILE, PEER, PEER_MAC, STRANGER, Ground, Sender, Station, ground
 from tests.attack.victims import make_gullible, victims
 from tests.netns.conftest import Place, Running, until
+from tests.netns.external_vteps import Strangers
 from tests.netns.raw import raw, received
-from tests.netns.strangers import Strangers
 
 _SO_RCVBUFFORCE, _SOL_PACKET, _STATISTICS = 33, 263, 6
 _ROOM = 1 << 25

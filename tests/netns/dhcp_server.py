@@ -9,7 +9,7 @@ from ipaddress import IPv4Address, IPv6Address
 
 from sdnapp.frames import dhcp, dhcp6, packet
 from sdnapp.frames.packet import Ends, Packet
-from tests.netns.answering import answering
+from tests.netns.responding_station import answering
 
 _EVERYONE = IPv4Address("255.255.255.255")
 _KINDS = {dhcp.Kind.DISCOVER: dhcp.Kind.OFFER, dhcp.Kind.REQUEST: dhcp.Kind.ACK}

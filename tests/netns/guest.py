@@ -17,8 +17,8 @@ from sdnapp.frames.packet import Ends, octets, read, with_icmp
 from sdnapp.lab.echo import BROADCAST, tagged
 from sdnapp.lab.machine import Machine, entered
 from sdnapp.net.model import Address
-from tests.netns.answering import answering
 from tests.netns.conftest import Running, until
+from tests.netns.responding_station import answering
 
 _TUNSETIFF, _IFF_TAP, _IFF_NO_PI = 0x400454CA, 0x2, 0x1000  # linux/if_tun.h
 _ARP, _REPLY = b"\x08\x06", 2

@@ -8,7 +8,7 @@ from ipaddress import ip_address
 import pytest
 
 from tests.netns.conftest import Running, until
-from tests.netns.everywhere import TARGET, everywhere
+from tests.netns.controller_per_host import TARGET, everywhere
 from tests.netns.guest import Guest, behind
 
 GUEST = "02:aa:00:00:00:99"

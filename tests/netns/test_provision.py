@@ -321,7 +321,7 @@ def test_the_mtu_of_workloads_follows_the_uplink(host: BareHost) -> None:
 
 
 def test_killed_at_any_point_the_next_run_gets_there(host: BareHost) -> None:
-    command = (sys.executable, "-m", "tests.netns.dying", str(host.file), "12")
+    command = (sys.executable, "-m", "tests.netns.killed_provisioning", str(host.file), "12")
     result = json.loads(host.run("env", f"--chdir={ROOT}", *command, timeout=200))
     assert result == {"points": 24, "wrong": []}
 

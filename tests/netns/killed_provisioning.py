@@ -1,6 +1,7 @@
 """Kill provisioning at many points, and see each time whether the next run gets there all the same.
 
-Run on a host that is bare: ``python -m tests.netns.dying FILE POINTS``. Prints what was left wrong, as JSON.
+Run on a host that is bare: ``python -m tests.netns.killed_provisioning FILE POINTS``. Prints what was left
+wrong, as JSON.
 """
 
 from __future__ import annotations

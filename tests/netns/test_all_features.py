@@ -14,9 +14,9 @@ import pytest
 from sdnapp.frames.packet import link_local, octets
 from sdnapp.lab import faults
 from tests.netns.conftest import Running, sdnapp, until
+from tests.netns.external_vteps import Strangers
 from tests.netns.frames import advertisement, answers, arp, frame, icmpv6, questions
 from tests.netns.raw import device, heard
-from tests.netns.strangers import Strangers
 from tests.netns.wire import underlay_tap, watched_ports
 
 FILE = """

@@ -18,10 +18,10 @@ from sdnapp.lab import faults
 from tests.netns.conftest import Running, until
 from tests.netns.dhclient import ask, give_back
 from tests.netns.dhcp_server import DhcpServer
+from tests.netns.external_vteps import Strangers
 from tests.netns.frames import answers, arp, questions
 from tests.netns.guest import behind
 from tests.netns.raw import device, heard
-from tests.netns.strangers import Strangers
 from tests.netns.wire import underlay_tap
 
 FILE = """

@@ -12,9 +12,9 @@ import pytest
 
 from sdnapp.frames.packet import octets
 from tests.netns.conftest import SDNAPP, Running, until
+from tests.netns.controller_per_host import everywhere
 from tests.netns.dhclient import ask
 from tests.netns.dhcp_server import DhcpServer
-from tests.netns.everywhere import everywhere
 from tests.netns.frames import answers, arp, questions
 from tests.netns.guest import behind
 from tests.netns.listeners import asking, listening, streamed

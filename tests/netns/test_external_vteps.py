@@ -16,7 +16,7 @@ import pytest
 from sdnapp.lab import faults
 from sdnapp.lab.machine import inside
 from tests.netns.conftest import SDNAPP, Running, until
-from tests.netns.strangers import Strangers
+from tests.netns.external_vteps import Strangers
 
 RED = {"red1": 1, "red2": 2, "red7": 7, "red8": 8, "vni7010": 9}
 """The last number of each address in 10.1.1.0/24."""
