@@ -52,7 +52,7 @@ class Probes:
             self._ports = {
                 PortRef(port.host, port.interface): port
                 for port in (overlay.ports.values() if overlay.loop_hold else ())
-                if port.security.looped
+                if port.security.loop_protect
             }
             self._forget([place for place in self.turns if place not in self._ports])
         return bool(self._ports)

@@ -45,4 +45,4 @@ def _out_of_reach(overlay: Overlay) -> Iterator[str]:
 
 
 def _learns(port: Port) -> bool:
-    return port.mac is None or (port.security.only is None and port.max_macs > 1)
+    return port.mac is None or (port.security.allowed_mac is None and port.max_macs > 1)

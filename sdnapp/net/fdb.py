@@ -121,7 +121,7 @@ def learn(learned: Learned, ground: Topology, sighted: Iterable[Sighted], now: f
         else:
             moved = (*_lately(station, ground.flap, now), now)
             draft.settle(network, mac, FdbEntry(place, max(station.moves, 0) + 1, moved))
-            if len(moved) >= ground.flap.moves:
+            if len(moved) >= ground.flap.max_moves:
                 draft.frozen[network, mac] = now
     return draft.done()
 
@@ -136,7 +136,7 @@ def _too_soon(station: FdbEntry, now: float) -> bool:
 
 
 def _lately(station: FdbEntry, flap: DuplicateMacDetection, now: float) -> tuple[float, ...]:
-    return tuple(at for at in station.moved if abs(now - at) < flap.seconds)
+    return tuple(at for at in station.moved if abs(now - at) < flap.period)
 
 
 def age_out(learned: Learned, unheard: Iterable[Sighted]) -> Learned:

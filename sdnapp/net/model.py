@@ -124,14 +124,14 @@ Role = Literal["dhcp-server", "router"]
 
 @dataclass(frozen=True, slots=True)
 class Security:
-    """``only``: the MAC that alone may speak, with the port's addresses; None: anybody may. ``may``: what
-    other ports may not send.
+    """Port security of a port. ``allowed_mac``: only this source MAC, with the port's addresses; None: any.
+    ``roles``: messages that only ports with that role may send.
     """
 
-    only: str | None = None
-    may: frozenset[Role] = frozenset()
-    looped: bool = False
-    """It is probed for loops, and may be held down."""
+    allowed_mac: str | None = None
+    roles: frozenset[Role] = frozenset()
+    loop_protect: bool = False
+    """Whether it sends loop probes, and may be held down."""
 
 
 OPEN = Security()
@@ -237,7 +237,7 @@ class Host:
     @cached_property
     def protected(self) -> frozenset[str]:
         """Interfaces of the ports that may be held down where a loop is found."""
-        return frozenset(port.interface for port in self.ports if port.security.looped)
+        return frozenset(port.interface for port in self.ports if port.security.loop_protect)
 
     @cached_property
     def room(self) -> Mapping[str, int]:
@@ -293,8 +293,8 @@ class Controller:
 class DuplicateMacDetection:
     """A station that moves so often in so many seconds is frozen for ``freeze`` seconds (RFC 7432 §15.1)."""
 
-    moves: int
-    seconds: int
+    max_moves: int
+    period: int
     freeze: int
 
 
@@ -313,7 +313,7 @@ class Overlay:
     """Milliseconds between the packets by which the ends of a tunnel watch each other; 0: they do not."""
     dscp: int | Literal["inherit"]
     """Of the outer header: a number, or that of the frame inside."""
-    flap: DuplicateMacDetection
+    duplicate_mac_detection: DuplicateMacDetection
     loop_hold: int
     """Seconds for which a port is held down where a loop is found; 0: no port is protected."""
     controller: Controller

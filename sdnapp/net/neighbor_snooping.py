@@ -169,7 +169,7 @@ def _is_on(state: State, network: str, binding: BindingEntry, host: str) -> bool
 def _is_free(state: State, network: str, place: PortRef) -> bool:
     """Whether there is a port at this place, and it is not strict."""
     here = (port for port in state.members[network] if (port.host, port.interface) == place)
-    return any(port.security.only is None for port in here)
+    return any(port.security.allowed_mac is None for port in here)
 
 
 def _may_be(state: State, network: str, ip: str) -> bool:

@@ -100,7 +100,10 @@ class HostPorts:
         """What they are in this network, for the bridge that they are on."""
         return tuple(
             LocalPort(
-                port, attachment, _speaker(port.security.only, attachment), tuple(_given(port, attachment))
+                port,
+                attachment,
+                _speaker(port.security.allowed_mac, attachment),
+                tuple(_given(port, attachment)),
             )
             for port in self.ports
             for attachment in port.attachments
@@ -121,7 +124,7 @@ class HostPorts:
     @cached_property
     def leases(self) -> bool:
         """Whether a DHCP server may be among them."""
-        return any("dhcp-server" in port.security.may for port in self.ports)
+        return any("dhcp-server" in port.security.roles for port in self.ports)
 
     @cached_property
     def nests(self) -> bool:
@@ -282,7 +285,7 @@ def _speaker(mac: str | None, attachment: Attachment) -> AllowedAddressPair | No
 def _given(port: Port, attachment: Attachment) -> Iterator[NeighborEntry]:
     """The addresses that the file gives this port in this network."""
     if attachment.addresses and port.mac is not None:
-        router = "router" in port.security.may
+        router = "router" in port.security.roles
         for address in addresses(port, attachment):
             yield NeighborEntry(address, port.mac, None, False, router)
 
@@ -301,7 +304,7 @@ def _heard(
 def _bound(
     members: tuple[Port, ...], static: FdbTable, stations: FdbTable, bound: Mapping[str, BindingEntry]
 ) -> Iterator[LearnedNeighbor]:
-    routers = {PortRef(port.host, port.interface) for port in members if "router" in port.security.may}
+    routers = {PortRef(port.host, port.interface) for port in members if "router" in port.security.roles}
     for ip, (mac, place, _, lease) in bound.items():
         station = static.get(mac) or stations.get(mac)
         if station is not None and (

@@ -92,7 +92,7 @@ def _order(name: Name) -> tuple[int, str]:
 
 
 def _things(overlay: Overlay) -> Iterator[tuple[Name, Fields]]:
-    flap = overlay.flap
+    flap = overlay.duplicate_mac_detection
     tunnels = [tunnel for host in overlay.hosts.values() for tunnel in host.tunnels]
     yield (
         ("overlay", ""),
@@ -105,7 +105,7 @@ def _things(overlay: Overlay) -> Iterator[tuple[Name, Fields]]:
             "mac_age": str(overlay.mac_age),
             "bfd": f"{overlay.bfd} ms" if overlay.bfd else None,
             "dscp": str(overlay.dscp),
-            "duplicate MAC detection": f"{flap.moves} moves in {flap.seconds} s, frozen for {flap.freeze} s",
+            "duplicate MACs": f"{flap.max_moves} moves in {flap.period} s, frozen for {flap.freeze} s",
             "loop protection": f"held for {overlay.loop_hold} s" if overlay.loop_hold else None,
         },
     )
@@ -202,9 +202,9 @@ def _bound(port: FloatingPort) -> Fields:
 
 def _security(security: Security) -> Fields:
     return {
-        "port security": "yes" if security.only else "no",
-        "roles": _words(sorted(security.may)),
-        "loop protection": "yes" if security.looped else None,
+        "port security": "yes" if security.allowed_mac else "no",
+        "roles": _words(sorted(security.roles)),
+        "loop protection": "yes" if security.loop_protect else None,
     }
 
 

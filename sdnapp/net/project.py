@@ -242,7 +242,7 @@ def _member(seat: LocalPort, number: int, size: int | None) -> NetworkPort:
         key=attachment.key,
         max_frame_size=None if size is None or bounded else size + attachment.tagged * _TAG,
         allowed=seat.speaker,
-        roles=port.security.may,
+        roles=port.security.roles,
     )
 
 

@@ -22,7 +22,7 @@ def may_ask(state: State, network: str, place: PortRef, query: Query) -> bool:
 def _is_router(state: State, network: str, place: PortRef) -> bool:
     """Whether the port may query: with port security it needs the role. Peers check their own ports."""
     here = (port for port in state.members[network] if (port.host, port.interface) == place)
-    return all(port.security.only is None or "router" in port.security.may for port in here)
+    return all(port.security.allowed_mac is None or "router" in port.security.roles for port in here)
 
 
 def _is_answered(state: State, network: str, place: PortRef, query: Query) -> bool:

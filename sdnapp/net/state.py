@@ -206,7 +206,7 @@ class State:
     @property
     def flap(self) -> DuplicateMacDetection:
         """How often a station may move."""
-        return self.overlay.flap
+        return self.overlay.duplicate_mac_detection
 
     def fixed(self, network: str, mac: str) -> PortRef | None:
         """Where the file puts this MAC."""
@@ -267,8 +267,10 @@ def _share(host: Host, before: HostNetworks | None) -> HostNetworks:
 def addresses(port: Port, attachment: Attachment) -> Iterator[str]:
     """What the file gives the port in a network, and what follows from that for sure."""
     yield from (str(address.ip) for address in attachment.addresses)
-    if port.security.only is not None and any(address.version == 6 for address in attachment.addresses):
-        yield link_local_text(port.security.only)
+    if port.security.allowed_mac is not None and any(
+        address.version == 6 for address in attachment.addresses
+    ):
+        yield link_local_text(port.security.allowed_mac)
 
 
 def port_ref(state: State, host: str, ofport: int) -> PortRef | None:

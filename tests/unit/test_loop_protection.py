@@ -116,7 +116,7 @@ def test_nothing_is_probed_where_nothing_is_protected() -> None:
     one = TEXT.replace("loop_protect: 10", "loop_protect: false").replace(
         "interface: a}", "interface: a, loop_protect: true}"
     )
-    assert [port.name for port in overlay(one).ports.values() if port.security.looped] == ["a"]
+    assert [port.name for port in overlay(one).ports.values() if port.security.loop_protect] == ["a"]
     assert overlay(one).loop_hold == 60
 
 

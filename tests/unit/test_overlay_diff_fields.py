@@ -57,8 +57,8 @@ DERIVED = {
     "Bound.name",
     "Overlay.controller.per_host",
     "Port.limits.broadcast.burst",
-    "Port.security.only",
-    "Bound.security.only",
+    "Port.security.allowed_mac",
+    "Bound.security.allowed_mac",
 }
 """Follow from other fields that are compared, such as names, addresses of hosts, the target and MTUs."""
 
