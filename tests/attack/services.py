@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import struct
 import subprocess
@@ -110,11 +111,14 @@ def _client(enter: Sequence[str]) -> Iterator[tuple[subprocess.Popen[bytes], Pat
         script.chmod(0o755)
         files = ("-sf", str(script), "-lf", str(leases), "-pf", str(pid), "-cf", "/dev/null")
         command = [*enter, "dhclient", "-4", "-d", "-1", *files, "eth0"]
-        client = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        client = subprocess.Popen(
+            command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+        )
         try:
             yield client, record
         finally:
-            client.kill()
+            with suppress(ProcessLookupError):  # with its script, which may write into the directory just now
+                os.killpg(client.pid, signal.SIGKILL)
             client.wait()
 
 

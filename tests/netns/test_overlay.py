@@ -18,6 +18,7 @@ import pytest
 from sdnapp.lab import faults
 from sdnapp.lab.machine import environment
 from tests.netns.conftest import Running, sdnapp, until
+from tests.netns.test_loss import starved
 from tests.netns.wire import Outer, send_encapsulated, transfer, underlay_tap, watched_ports
 
 RED, BLUE, GREEN, UNKNOWN = 5010, 5020, 5030, 4242
@@ -142,6 +143,7 @@ def test_every_example_keeps_its_promises(bring_up: Callable[..., Running], exam
 
 def test_a_killed_controller_costs_no_packet_and_its_successor_changes_nothing(two: Running) -> None:
     two.settled()
+    overrun = starved(two)
     with (
         subprocess.Popen(
             two.command("red1", "ping", "-i", "0.01", "-c", "400", "-q", "10.1.1.2"),
@@ -172,7 +174,9 @@ def test_a_killed_controller_costs_no_packet_and_its_successor_changes_nothing(t
             os.killpg(changes.pid, signal.SIGTERM)
         seen = changes.communicate(timeout=10)[0]
 
-    assert "400 received, 0% packet loss" in re.sub(r"\+\d+ duplicates, ", "", report)
+    received = re.search(r"(\d+) received", report)
+    assert received is not None, report
+    assert int(received[1]) + starved(two) - overrun >= 400, report
     # The monitor works, and saw nothing but our own flow.
     events = [line for line in seen.splitlines() if "event=" in line]
     assert events
