@@ -1,5 +1,5 @@
-"""One bridge: what it should see (a view), what it must hold (a program), and what is missing (a plan).
+"""One bridge: its view (input), its program (flows and meters), its plan (what to add and delete).
 
-Pure and self-contained: the standard library only. Nothing here has heard of os-ken, of YAML, or of hosts
-elsewhere beyond "this peer, behind that tunnel port". Start with ``tables.py`` and ``features/``.
+Pure, with the standard library only: no os-ken, no YAML, no other host but as a peer behind a tunnel port.
+Start with ``tables.py`` and ``features/``.
 """

@@ -1,4 +1,4 @@
-"""What a flow does with a frame, as values. They take effect in the order in which a flow lists them."""
+"""Actions of flows, as values. They are carried out in the order of the flow's list."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from flows.tables import Table
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """A copy leaves on this OpenFlow port; never on the one it came in on (OpenFlow 1.3 §5.12)."""
+    """Send a copy out of this OpenFlow port; never out of the port of ingress (OpenFlow 1.3 section 5.12)."""
 
     port: int
 
@@ -22,7 +22,7 @@ class Output:
 
 @dataclass(frozen=True, slots=True)
 class PushVlan:
-    """An 802.1Q header with this tag, outermost."""
+    """Push an 802.1Q header with this tag, outermost."""
 
     vlan: int
 
@@ -32,7 +32,7 @@ class PushVlan:
 
 @dataclass(frozen=True, slots=True)
 class PopVlan:
-    """The outermost 802.1Q header goes."""
+    """Pop the outermost 802.1Q header."""
 
     def __str__(self) -> str:
         return "pop_vlan"
@@ -40,7 +40,7 @@ class PopVlan:
 
 @dataclass(frozen=True, slots=True)
 class SetTunnelKey:
-    """The tunnel key (VNI, GRE key) with which a tunnel port will send the frame."""
+    """Set the tunnel key (VNI, GRE key) with which a tunnel port sends the frame."""
 
     key: int
 
@@ -50,7 +50,7 @@ class SetTunnelKey:
 
 @dataclass(frozen=True, slots=True)
 class SetIngress:
-    """Which side of the bridge the frame came in on."""
+    """Set the side of the bridge that the frame came in on: ``flows.match.Ingress``."""
 
     ingress: Ingress
 
@@ -60,7 +60,7 @@ class SetIngress:
 
 @dataclass(frozen=True, slots=True)
 class SetNetwork:
-    """From here on the frame belongs to the network with this VNI."""
+    """Set the network of the frame by its VNI, in the metadata."""
 
     network: int
 
@@ -70,7 +70,7 @@ class SetNetwork:
 
 @dataclass(frozen=True, slots=True)
 class SetField:
-    """A field of the frame, by its OpenFlow name (``flows.match.Header``, ``eth_src``, ``eth_dst``)."""
+    """Set a field of the frame, by its name in ``flows.fields``."""
 
     name: str
     value: int | str
@@ -81,7 +81,7 @@ class SetField:
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """One field of the frame gets the value of another, which has the same width."""
+    """Copy one field of the frame to another of the same width."""
 
     source: str
     target: str
@@ -92,7 +92,7 @@ class Move:
 
 @dataclass(frozen=True, slots=True)
 class OutputInPort:
-    """A copy leaves on the port that the frame came in on (OFPP_IN_PORT)."""
+    """Send a copy out of the port of ingress (OFPP_IN_PORT)."""
 
     def __str__(self) -> str:
         return "output:in_port"
@@ -100,10 +100,10 @@ class OutputInPort:
 
 @dataclass(frozen=True, slots=True)
 class CheckPacketLarger:
-    """From here on a frame of more than ``size`` bytes is one from ``Ingress.TOO_LARGE``.
+    """Set ``Ingress.TOO_LARGE`` for a frame of more than ``size`` bytes (check_pkt_larger, ovs-actions(7)).
 
-    Counted are the bytes from the Ethernet header on, as the frame came in: also those of a tag that has been
-    popped since. The kernel's datapath alone keeps a tag beside the frame and does not count it.
+    Bytes count from the Ethernet header, as the frame came in, with a tag that was popped since. The kernel's
+    datapath keeps a tag beside the frame and does not count it.
     """
 
     size: int
@@ -114,11 +114,11 @@ class CheckPacketLarger:
 
 @dataclass(frozen=True, slots=True)
 class Learn:
-    """The bridge itself learns, without its controller: what is for this source leaves where it came in.
+    """Have the bridge learn a source: a flow of ``Table.FORWARD`` that sends to it by the port of ingress.
 
-    A flow of ``Table.FORWARD`` with this priority, for frames of ``network`` without a tag; it sends with
-    ``key``, and with a tag where ``vlan`` says so. It goes ``age`` seconds after it was last taught, or with
-    the flow that teaches it; ``most`` are taught at a time.
+    The flow has this priority, and matches frames of ``network`` without a tag; it sends with ``key``, and
+    with a tag where ``vlan`` has one. It is removed ``age`` seconds after the last frame, or with the flow
+    that learned it; ``most`` is the limit (learn, ovs-actions(7)).
     """
 
     network: int
@@ -136,7 +136,7 @@ class Learn:
 
 @dataclass(frozen=True, slots=True)
 class ApplyMeter:
-    """Frames beyond the rate of this meter end here. Always first."""
+    """Drop frames beyond the rate of this meter. Always first."""
 
     meter: int
 
@@ -146,9 +146,9 @@ class ApplyMeter:
 
 @dataclass(frozen=True, slots=True)
 class OutputMetered:
-    """A copy goes through the flow of this port in ``pace``, which drops it or lets it out there.
+    """Send a copy by way of this port's flow in ``egress-policer``, which drops it or sends it.
 
-    Whatever becomes of that copy, the others of the frame leave: a clone, ovs-actions(7).
+    Other copies of the frame are not affected: a clone, ovs-actions(7).
     """
 
     port: int
@@ -159,7 +159,7 @@ class OutputMetered:
 
 @dataclass(frozen=True, slots=True)
 class NoteNumber:
-    """Nothing happens to the frame; the flow keeps the number for whoever reads it."""
+    """Keep a number in the flow, for read-back; the frame is not changed (note, ovs-actions(7))."""
 
     number: int
 
@@ -169,7 +169,7 @@ class NoteNumber:
 
 @dataclass(frozen=True, slots=True)
 class Punt:
-    """A copy of the first ``max_len`` bytes reaches the controller, within the rate of the punt meter."""
+    """Send the first ``max_len`` bytes to the controller, within the rate of the controller meter."""
 
     max_len: int
 
@@ -179,7 +179,7 @@ class Punt:
 
 @dataclass(frozen=True, slots=True)
 class Goto:
-    """The frame goes on to a later table. Always last."""
+    """Continue with a later table. Always last."""
 
     table: Table
 

@@ -1,9 +1,8 @@
-"""From a view to its program, in proportion to what is new.
+"""Compile a view to its program, in proportion to what changed.
 
-A program is put together from parts: what every bridge has, and what each network adds. With the last result
-at hand, a network that is the very same costs nothing, and one in which ports or locations came or went costs
-just these, and what all of its ports have in common. That is nothing but an optimisation: the result is equal
-to that of starting anew.
+A program consists of what every bridge has and what each network adds. With the last result at hand, a
+network that is the same object costs nothing, and one with changed ports or locations costs these, and what
+all of its ports share. The result equals that of compiling anew.
 """
 
 from __future__ import annotations
@@ -47,10 +46,11 @@ STEP = 2_000
 
 @dataclass(frozen=True, slots=True)
 class Compiled:
-    """The program of a view. ``common``: what all ports of a network share, by VNI; ``rest``: what no network
-    has, and ``basis`` what it follows from. ``changed``: whatever is in only one of this program and the last
-    one is among these; None: anything. ``doubled``: two have said the same flow, so that none may go just
-    because one of them goes.
+    """The program of a view, with what the next compilation needs.
+
+    ``common``: what all ports of a network share, by VNI. ``rest``: flows of no network; ``basis``: what they
+    depend on. ``changed``: a superset of the flows that differ from the last program; None: any. ``doubled``:
+    two sources yielded the same flow, so it may not be removed because one of them is gone.
     """
 
     view: BridgeView
@@ -66,14 +66,14 @@ EMPTY_COMPILED = Compiled(BridgeView((), (), False, 0, 0), EMPTY, (), {}, {}, No
 
 
 def compile_bridge(view: BridgeView) -> Program:
-    """Everything that the bridge with this view must hold."""
+    """Return everything that the bridge with this view must hold."""
     return run_to_completion(recompile(view, EMPTY_COMPILED)).program
 
 
 def recompile(view: BridgeView, last: Compiled) -> Generator[None, None, Compiled]:
-    """The same, with what was compiled last at hand. ``ValueError`` if different flows share an identity.
+    """Compile with the last result at hand. Raises ValueError if different flows share an identity.
 
-    It pauses after every ``STEP`` flows, for those who have other things to do meanwhile.
+    The generator pauses after every ``STEP`` flows, so that other tasks can run.
     """
     if last.doubled or _bare(view) != _bare(last.view):
         last = EMPTY_COMPILED
@@ -111,7 +111,7 @@ def recompile(view: BridgeView, last: Compiled) -> Generator[None, None, Compile
 
 
 class NetworkElements(NamedTuple):
-    """What comes and goes in a network: its ports and who lives where; all of it, or some."""
+    """Elements of a network, all or some: ports, locations, neighbors, address conflicts."""
 
     members: tuple[NetworkPort, ...]
     locations: tuple[Location, ...]
@@ -122,7 +122,7 @@ class NetworkElements(NamedTuple):
 def _turn(
     view: BridgeView, old: NetworkView | None, new: NetworkView, common: Flows
 ) -> tuple[list[Flows], list[Flows], Flows]:
-    """What goes and what comes as a network changes from old to new, and what all of its ports then share."""
+    """Return removed and added flows as a network changes from old to new, and what its ports share then."""
     if old is None:
         common = collect(_of_network(view, new))
         return [], [common, *_whole(view, new)], common
@@ -146,7 +146,7 @@ def _meters(view: BridgeView) -> Iterator[Meter]:
 
 
 def run_to_completion(steps: Generator[None, None, Outcome]) -> Outcome:
-    """What the steps lead to, without a pause."""
+    """Return the result of the steps, without a pause."""
     while True:
         try:
             next(steps)
@@ -156,7 +156,7 @@ def run_to_completion(steps: Generator[None, None, Outcome]) -> Outcome:
 
 
 def _all_but(of: type[BridgeView | NetworkView], *names: str) -> Callable[[Any], Any]:
-    """What is compared of a view: whatever it has, now or one day, but these."""
+    """Return all fields of a view but these, for a comparison that includes later fields."""
     return attrgetter(*(field.name for field in fields(of) if field.name not in names))
 
 
@@ -169,26 +169,26 @@ _unlocated = _all_but(NetworkView, "locations", "lies")
 
 
 def _basis(view: BridgeView) -> tuple[object, ...]:
-    """What the flows of no network depend on besides."""
+    """Return what the flows of no network depend on."""
     return view.mac_limit_exceeded, view.features, _gates(view)
 
 
 def _gates(view: BridgeView) -> tuple[frozenset[int], frozenset[int]]:
-    """The ports where more than one network may enter: trunks, and tunnels of strangers."""
+    """Return the ports with several networks: trunks, and tunnels of external VTEPs."""
     members = [member for network in view.networks for member in network.members]
     strangers = frozenset(member.port for member in members if member.key is not None)
     return frozenset(member.port for member in members if member.tagged) - strangers, strangers
 
 
 def _whole(view: BridgeView, network: NetworkView) -> Iterator[Flows]:
-    """The flows of all ports and locations of a network."""
-    everybody = NetworkElements(network.members, network.locations, network.neighbors, network.conflicts)
-    yield from _peopled(view, network, everybody)
+    """Yield the flows of all elements of a network."""
+    all_elements = NetworkElements(network.members, network.locations, network.neighbors, network.conflicts)
+    yield from _peopled(view, network, all_elements)
     yield collect(neighbor_suppression.unknown_target_flows(network))
 
 
 def _peopled(view: BridgeView, network: NetworkView, part: NetworkElements) -> Iterator[Flows]:
-    """The flows of the ports and locations in this part of a network."""
+    """Yield the flows of these elements of a network."""
     if part.members:
         yield collect(_of_ports(view, replace(network, members=part.members)))
         yield collect(neighbor_suppression.tagged_reply_flows(network, part.members))
@@ -204,13 +204,13 @@ def _peopled(view: BridgeView, network: NetworkView, part: NetworkElements) -> I
 
 
 def _apart(old: NetworkView, new: NetworkView) -> tuple[NetworkElements, NetworkElements]:
-    """The two, without the ports and the locations that are alike in both."""
+    """Return the elements of each that the other lacks."""
     members, (was, now) = _differing(old.members, new.members), _differing(old.locations, new.locations)
     ports = frozenset(member.port for some in members for member in some)
     answers, lies = _differing(old.neighbors, new.neighbors), _differing(old.conflicts, new.conflicts)
     if old.members is not new.members and old.has_open_port != new.has_open_port:
         answers = old.neighbors, new.neighbors
-    if bool(old.neighbors) != bool(new.neighbors):  # somebody is answered now, or nobody is any more
+    if bool(old.neighbors) != bool(new.neighbors):  # the responder is enabled, or disabled
         members = old.members, new.members
     if old.nests != new.nests:  # what leads to local ports is not alike
         was, now = old.locations, new.locations
@@ -230,8 +230,10 @@ def _with(some: tuple[Location, ...], network: NetworkView, ports: Collection[in
 def _beyond(
     some: tuple[Location, ...], others: tuple[Location, ...], ports: frozenset[int]
 ) -> tuple[Location, ...]:
-    """The MACs at each place that are not there among the others, unless its port is one of these. When
-    somebody comes or goes, most bridges of a network have the very same to tell apart.
+    """Return the locations of ``some`` without the MACs that ``others`` have at the same place.
+
+    Locations on ``ports`` are returned whole. Cached: after one change, all bridges of a network compute the
+    same.
     """
     known = {at._replace(macs=()): frozenset(at.macs) for at in others if at.port not in ports}
     left = (_without(at, known.get(at._replace(macs=()), frozenset())) for at in some)
@@ -244,7 +246,7 @@ _worked_out = dict.fromkeys(_FOR_OTHER_BRIDGES, 0)
 
 
 def forget() -> None:
-    """Free what is kept for other bridges, of a kind of which nothing was worked out since the last call."""
+    """Free what is kept for other bridges, of each kind of which nothing was added since the last call."""
     for cache in _FOR_OTHER_BRIDGES:
         if cache.cache_info().misses == _worked_out[cache]:
             cache.cache_clear()
@@ -252,7 +254,7 @@ def forget() -> None:
 
 
 def _differing(old: tuple[T, ...], new: tuple[T, ...]) -> tuple[tuple[T, ...], tuple[T, ...]]:
-    """What each has and the other has not. The objects that both begin and end with cost next to nothing."""
+    """Return what each lacks of the other. Equal objects at both ends cost next to nothing."""
     if old is new:
         return (), ()
     shorter = min(len(old), len(new))
@@ -264,7 +266,7 @@ def _differing(old: tuple[T, ...], new: tuple[T, ...]) -> tuple[tuple[T, ...], t
 
 
 def _unlike(some: Iterable[object], others: Iterable[object]) -> Iterator[int]:
-    """Where they do not have the same object."""
+    """Yield the positions at which the two have different objects."""
     return compress(count(), map(is_not, some, others))
 
 
@@ -273,7 +275,7 @@ def _without(at: Location, macs: frozenset[str]) -> Location:
 
 
 def _rest(view: BridgeView) -> Iterator[Flow]:
-    """What all networks share, in the tables that are there."""
+    """Yield flows of no network, in the tables that are enabled."""
     there = enabled_tables(view.features)
     return (flow for flow in _anywhere(view, there) if flow.table in there)
 
@@ -296,7 +298,7 @@ def _anywhere(view: BridgeView, there: Set[Table]) -> Iterator[Flow]:
 
 
 def _of_ports(view: BridgeView, network: NetworkView) -> Iterator[Flow]:
-    """One port's flows say nothing of any other."""
+    """Yield flows of single ports, which depend on no other port."""
     return chain(
         l2_forwarding.classify_untagged(view, network),
         l2_forwarding.vlan_to_key(network),

@@ -1,4 +1,4 @@
-"""What the counters of flows mean: why frames ended, and which questions were answered or flooded."""
+"""Meaning of flow counters: reasons of drops, replies of the responder, flooded requests."""
 
 from __future__ import annotations
 
@@ -16,8 +16,10 @@ What = Literal["dropped", "answered", "flooded"]
 
 
 class FlowCounter(NamedTuple):
-    """``why``: the reason of a drop, such as ``mac``, or the name of its table; ``arp`` or ``neighbour`` of a
-    question. ``port`` and ``network`` (VNI): where the frame came in; None: anywhere.
+    """What a flow counts.
+
+    ``why``: the reason of a drop, such as ``mac``, or the name of its table; for requests ``arp`` or
+    ``neighbour``. ``port`` and ``network`` (VNI): where the frame came in; None: any.
     """
 
     what: What
@@ -27,10 +29,10 @@ class FlowCounter(NamedTuple):
 
 
 def counted_flows(view: BridgeView, program: Program) -> dict[FlowKey, FlowCounter]:
-    """The flows of this view's program whose counters are worth telling.
+    """Return the flows of this program with a counter that is reported.
 
-    Those of what is too large are not: Open vSwitch takes both ways from ``Measure`` at once, and counts each
-    frame on both.
+    Flows for frames that exceed the MTU have none: Open vSwitch takes both branches of ``CheckPacketLarger``
+    and counts each frame on both.
     """
     reasons = dict(_reasons(view))
     questions = (*neighbor_suppression.FLOODED_REQUESTS, neighbor_suppression.DAD_SOLICITATION)

@@ -1,4 +1,4 @@
-"""The plan: what to send so that a bridge holds its program. Set arithmetic on identities."""
+"""Plan: flows to add and delete so that a bridge holds its program. Set arithmetic on identities."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from flows.tables import Table
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Additions come before deletions, so that no frame finds a gap. An addition replaces the flow with the
-    same table, priority and match, and then the deletion of the replaced identity finds nothing.
+    """Changes of one bridge; additions come before deletions, so that no frame meets a gap.
 
-    ``unused``: meters to delete. A plan that changes flows has none: with a meter go the flows that use it.
-    ``groups``: all that there are, to be deleted; no program has any. ``fresh``: the bridge has no flow yet.
+    An addition replaces the flow with the same table, priority and match; the deletion of the former identity
+    then finds nothing. ``unused``: meters to delete; a plan that changes flows has none, as a meter's flows
+    go with it. ``groups``: OpenFlow groups to delete; no program has any. ``fresh``: the bridge has no flow
+    yet.
     """
 
     add: tuple[Flow, ...]
@@ -31,7 +32,7 @@ class Plan:
         return bool(self.add or self.delete or self.meters or self.unused or self.groups)
 
     def __len__(self) -> int:
-        """How many messages change the bridge."""
+        """Number of messages that change the bridge."""
         return sum(map(len, (self.add, self.delete, self.meters, self.unused, self.groups)))
 
 
@@ -40,9 +41,9 @@ SINGLE_BUNDLE_MAX = 64
 
 
 def relief_first(plan: Plan) -> Plan:
-    """What of the plan is to be sent first, on its own: a bridge in a storm is slow to take the rest."""
+    """Return what of the plan is sent first, on its own: a bridge in a storm is slow to take the rest."""
     relief = (
-        tuple(flow for flow in plan.add if flow.kind is Origin.CROWDED)
+        tuple(flow for flow in plan.add if flow.kind is Origin.MAC_LIMIT)
         if len(plan) > SINGLE_BUNDLE_MAX
         else ()
     )
@@ -56,27 +57,26 @@ such bundles faster than a single one of all, and faster than smaller ones.
 
 
 def bundles(plan: Plan, size: int = BUNDLE_SIZE) -> Iterator[Sequence[Flow]]:
-    """The additions, by what takes effect together, in order; a part grows until it has so many.
+    """Return the additions in bundles, in order.
 
-    A bridge without flows lets its local ports in one after the other, rather than all of them at the end:
-    after what is not a single one's comes what frames meet that enter there. At any time a port is as it will
-    be in the end, or closed.
+    A bridge without flows gets the flows of all ports first, and then those of one port after the other: a
+    port is complete or closed.
     """
     if not plan.fresh:
         yield plan.add
         return
     tunnels = {flow.match.in_port for flow in plan.add if flow.table is Table.TUNNEL_TO_NETWORK}
-    everybody: list[Flow] = []
+    of_the_bridge: list[Flow] = []
     by_port: dict[int, list[Flow]] = {}
     for flow in plan.add:
         port = flow.match.in_port
         if (
             port is None or port in tunnels or flow.table is Table.EGRESS_POLICER
         ):  # where frames leave, not enter
-            everybody.append(flow)
+            of_the_bridge.append(flow)
         else:
             by_port.setdefault(port, []).append(flow)
-    part = everybody
+    part = of_the_bridge
     for of_port in by_port.values():
         if len(part) >= size:
             yield part
@@ -93,9 +93,10 @@ def diff(
     *,
     among: AbstractSet[FlowKey] | None = None,
 ) -> Plan:
-    """From what is installed to the program, in a stable order. Whatever is not in the program goes.
+    """Return the plan from what is installed to the program, in a stable order. Flows of no program are
+    deleted.
 
-    ``among``: who knows that all others are right needs to look at these alone.
+    ``among``: the only flows that may differ; None: any.
     """
     add, delete = _changes(installed, program.flows, among) if installed else (program.flows.values(), ())
     have_meters = frozenset(meters)
@@ -113,7 +114,7 @@ def diff(
 def _changes(
     installed: AbstractSet[FlowKey], flows: Flows, among: AbstractSet[FlowKey] | None
 ) -> tuple[Collection[Flow], Collection[FlowKey]]:
-    """What is to be added, and what is to be deleted."""
+    """Return the flows to add and the identities to delete."""
     wanted, held = (flows, installed) if among is None else (among, installed & among)
     missing = [key for key in wanted if key not in installed and key in flows]
     surplus = len(installed) + len(missing) - len(flows)

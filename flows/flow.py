@@ -1,11 +1,10 @@
-"""A flow, a meter, a program: what one bridge must hold, with an identity that is its content.
+"""Flow, meter, program: what one bridge must hold, identified by content.
 
-A flow's cookie is derived from all that it says, so two flows are the same exactly if their cookies are,
-and the difference between desired and installed is set arithmetic on (table, cookie). It is a digest of
-numbers: those of table, fields and actions, with their values. No name is part of it, so another name for a
-table, a field or an action reprograms no bridge. Cookie layout, from
-the top: 8 bits owner (0x5d), 4 bits kind, 52 bits digest. A program of 50,000 flows meets a collision with
-probability 3e-7; ``collect`` refuses one by name.
+A flow's cookie is a digest of its content, so two flows are equal exactly if their cookies are, and the
+difference between desired and installed is set arithmetic on (table, cookie). The content is numbers: those
+of table, fields and actions, with their values. No name is part of it, so another name for a table, a field
+or an action reprograms no bridge. Cookie layout, from the top: 8 bits owner (0x5d), 4 bits origin, 52 bits
+digest. A program of 50,000 flows has a collision with probability 3e-7; ``collect`` refuses one by name.
 """
 
 from __future__ import annotations
@@ -33,15 +32,16 @@ FlowKey = tuple[int, int]
 
 
 class Origin(IntEnum):
-    """What a flow follows from: the configuration, a source that was seen, or too many of them.
+    """What a flow follows from.
 
-    ``TAUGHT``: the bridge learned it by itself, and forgets it by itself. It is part of no program.
+    ``STATIC``: the configuration. ``LEARNED``: traffic. ``MAC_LIMIT``: a port that exceeded its MAC limit.
+    ``SWITCH_LEARNED``: the bridge's own learn action; part of no program.
     """
 
-    FIXED = 0
+    STATIC = 0
     LEARNED = 1
-    CROWDED = 2
-    TAUGHT = 3
+    MAC_LIMIT = 2
+    SWITCH_LEARNED = 3
 
 
 _KINDS = {OWNER << _OWNER_SHIFT - _KIND_SHIFT | kind: kind for kind in Origin}
@@ -59,8 +59,8 @@ class _Said(NamedTuple):
 
 
 class Flow(_Said):
-    """One entry of one table. The bridge drops it, and tells, after ``idle`` seconds without a frame, or when
-    it is ``hard`` seconds old.
+    """One entry of one table. The bridge removes it, and reports that, after ``idle`` seconds without a
+    frame, or ``hard`` seconds after it was added.
     """
 
     __slots__ = ()
@@ -72,7 +72,7 @@ class Flow(_Said):
         match: Match,
         actions: tuple[Action, ...] = (),
         idle: int = 0,
-        kind: Origin = Origin.FIXED,
+        kind: Origin = Origin.STATIC,
         hard: int = 0,
     ) -> Flow:
         """The flow, with the cookie that follows from all that it says."""
@@ -133,13 +133,13 @@ Flows = Mapping[FlowKey, Flow]
 
 
 def origin_of(cookie: int) -> Origin | None:
-    """What the flow with this cookie follows from; None: it is not ours."""
+    """Return what the flow with this cookie follows from; None: it is not of sdnapp."""
     return _KINDS.get(cookie >> _KIND_SHIFT)
 
 
 def learn_cookie(action: Learn) -> int:
-    """The cookie of the flows that a bridge learns by this action."""
-    return _cookie(Origin.TAUGHT, canonical(action))
+    """Return the cookie of the flows that a bridge adds by this action."""
+    return _cookie(Origin.SWITCH_LEARNED, canonical(action))
 
 
 class Unit(IntEnum):
@@ -189,12 +189,12 @@ def flows_per_mac(  # noqa: PLR0917  # what a flow says, and for whom
     match: Match,
     actions: tuple[Action, ...],
     idle: int = 0,
-    kind: Origin = Origin.FIXED,
+    kind: Origin = Origin.STATIC,
 ) -> Flows:
-    """The flow once for each MAC in this field of its match, as if each were written on its own.
+    """Return the flow once for each MAC in this field of its match.
 
-    Most flows of a large bridge are alike but for one MAC, and what they share is worked out here once.
-    Where few MACs live at a place, other bridges mostly have the very same flows.
+    Most flows of a large bridge differ in one MAC alone; what they share is computed once. Where few MACs are
+    at a place, other bridges mostly have equal flows.
     """
     work_out = shared if len(macs) <= SHARED_UP_TO else _work_out
     return work_out(macs, field, table, priority, match, actions, idle, kind)
@@ -210,7 +210,7 @@ def _work_out(  # noqa: PLR0917
     idle: int,
     kind: Origin,
 ) -> Flows:
-    """Two that share an identity are a matter for ``collect``."""
+    """Compute the flows; two with one identity are left to ``collect``."""
     place = match._fields.index(field)
     before, after = match[:place], match[place + 1 :]
     head, tail = _content(table, priority, Match._make((*before, "\n", *after)), actions, idle).split("\n")
@@ -233,10 +233,9 @@ shared = lru_cache(maxsize=16384)(_work_out)
 
 
 def collect(flows: Iterable[Flow]) -> Flows:
-    """The flows by identity; ``ValueError`` if two different ones share it.
+    """Return flows by identity. Raises ValueError if two different ones share it.
 
-    Of learned ones only one counts then: the MACs come from the network, where somebody may have looked for
-    two that collide.
+    Of learned ones only one counts then: MACs come from the network, where two that collide may be chosen.
     """
     by_key: dict[FlowKey, Flow] = {}
     for flow in flows:
@@ -249,9 +248,9 @@ def collect(flows: Iterable[Flow]) -> Flows:
 
 
 class PatchedMapping(Mapping[FlowKey, Flow]):
-    """What few flows are gone from, and few have come to: it costs as much as these, however many there are.
+    """A mapping from which few entries were removed, and to which few were added: it costs as much as these.
 
-    ``gone`` are of ``base``, and none that have come are among those of ``base`` that are left.
+    ``gone`` are keys of ``base``; no added key is among the rest of ``base``.
     """
 
     __slots__ = ("base", "come", "gone")
@@ -274,7 +273,9 @@ class PatchedMapping(Mapping[FlowKey, Flow]):
 
 
 def apply_delta(flows: Flows, gone: Sequence[Flows], come: Sequence[Flows]) -> Flows:
-    """The flows without those that are gone, and with those that came; ``ValueError`` as of ``collect``."""
+    """Return the flows without those that are gone, with those that came. Raises ValueError as ``collect``
+    does.
+    """
     last = flows if isinstance(flows, PatchedMapping) else PatchedMapping(flows, frozenset(), {})
     base, away, more = last.base, set(last.gone), dict(last.come)
     for key in chain.from_iterable(gone):

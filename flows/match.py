@@ -40,9 +40,9 @@ OFPC_FRAG_NX_MATCH, first fragments have the fields of the transport protocol, l
 
 
 class Ingress(IntEnum):
-    """Which side of the bridge a frame came in on. Local is zero, so only tunnels need to say so.
+    """Side of the bridge that a frame came in on. Local is zero, so that tunnels alone set it.
 
-    ``TOO_LARGE``: from a local port, and larger than its network carries (bit 1, set by ``Measure``).
+    ``TOO_LARGE``: from a local port, and larger than its network's MTU (bit 1, set by ``CheckPacketLarger``).
     """
 
     LOCAL = 0
@@ -113,7 +113,7 @@ REGISTER_DEFAULTS: Mapping[str, int | str] = {
     "ip6_forbidden_bits": UNSPECIFIED,
     **dict.fromkeys(("mac_spoofed", "arp_spoofed", "ip6_spoofed", "nd_target_spoofed", "nested"), 0),
 }
-"""Fields of registers, and what they are as long as nobody sets them."""
+"""Fields of registers, with their values in a frame that has just arrived."""
 NO_HEADER = Header()
 _ZEROS: tuple[tuple[Mapping[str, frozenset[int | str]], Mapping[str, int | str]], ...] = (
     (

@@ -1,4 +1,4 @@
-"""A program as text: table by table, in the words of the project. Golden files and the documents use it."""
+"""A program as text, table by table. Golden files and documents use it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def describe_tables() -> str:
         f"| {int(table)} | {table.label} | {it.purpose} | {_miss(it)} | {it.only.value if it.only else ''} |"
         for table, it in TABLES.items()
     ]
-    head = ["| id | table | what it decides | the rest | there only if |", "|---|---|---|---|---|"]
+    head = ["| id | table | purpose | table miss | enabled when |", "|---|---|---|---|---|"]
     return "\n".join([*head, *rows])
 
 

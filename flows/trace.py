@@ -1,4 +1,4 @@
-"""Walk a frame through a program, as OVS would, in pure Python. The tests hold it against ofproto/trace."""
+"""Trace a frame through a program as Open vSwitch would, in pure Python. Tests compare it with ofproto/trace."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class OutputPacket:
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """Where a frame went: the copies that left, the flows it met, and whether the controller heard of it."""
+    """Result of a trace: copies that were sent, flows that matched, and whether the frame was punted."""
 
     copies: tuple[OutputPacket, ...]
     flows: tuple[Flow, ...]
@@ -86,13 +86,13 @@ class Trace:
 
     @property
     def dropped_in(self) -> Table | None:
-        """The table in which a frame ended that nobody received; None if somebody did."""
+        """The table that dropped the frame; None where a copy went out or was punted."""
         return None if self.copies else self.flows[-1].table
 
 
 @dataclass(slots=True)
 class _State:
-    """``read``: how many of the tags, from the outermost, Open vSwitch knows of."""
+    """A frame on its way. ``read``: how many of its tags, from the outermost, Open vSwitch parsed."""
 
     vlans: list[int]
     read: int
@@ -169,7 +169,7 @@ def _copy(state: _State, frame: Frame, port: int) -> OutputPacket:
 
 
 def _pace(program: Program, state: _State, frame: Frame, port: int) -> Flow:
-    """The flow of this port in ``pace``, done to a copy of the frame."""
+    """Return the flow of this port in ``egress-policer``, applied to a copy of the frame."""
     found = _lookup(program, Table.EGRESS_POLICER, replace(frame, in_port=port), state)
     assert found is not None
     for action in found.actions:

@@ -1,4 +1,4 @@
-"""Flows held against the declarations of their tables. The tests do it for every program that they see."""
+"""Check flows against the declarations of their tables. The tests check every program."""
 
 from __future__ import annotations
 

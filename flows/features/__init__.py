@@ -1,1 +1,1 @@
-"""What a bridge does, one feature in each file: its flows, table by table."""
+"""Features of the data path, one in each file: what a bridge does, as flows of its tables."""

@@ -1,12 +1,12 @@
-"""Frames for more than one station, or for one that nobody knows: each reaches all that it is for, once.
+"""Flooding (BUM traffic): broadcast, unknown unicast and multicast, replicated to ports and peers once each.
 
 ::
 
-    forward ──▶ storm ──▶ multicast ──▶ flood ──▶ deliver ──▶ local ports
-                              │           │          │
-                          listeners    tunnels     pace ──▶ local ports that have a rate
+    forward ──▶ storm-control ──▶ multicast ──▶ flood-remote ──▶ flood-local ──▶ local ports
+                                      │               │               │
+                                  listeners        tunnels      egress-policer ──▶ local ports with a rate
 
-Split horizon: what came from a tunnel goes to local ports only. Copies are plain outputs rather than buckets
+Split horizon: frames from a tunnel go to local ports only. Copies are plain outputs rather than buckets
 of groups: they cost no resubmits, of which OVS allows 4,096 for one frame.
 """
 
@@ -27,7 +27,7 @@ UNICAST = "00:00:00:00:00:00/01:00:00:00:00:00"
 
 
 def storm_control_flows(view: BridgeView, there: Set[Table]) -> Iterator[Flow]:
-    """Whatever a port floods in all of its networks is one rate's; then it goes where a miss leads."""
+    """Meter what a port floods, in all of its networks together; what passes goes on as a miss does."""
     after = [Goto(table) for table in [next_enabled_table(Table.STORM_CONTROL, there)] if table is not None]
     for port, limits in sorted(view.limits.items()):
         if limits.flood is not None:
@@ -35,7 +35,7 @@ def storm_control_flows(view: BridgeView, there: Set[Table]) -> Iterator[Flow]:
 
 
 def flood_remote_flows(network: NetworkView) -> Iterator[Flow]:
-    """From a local port: one copy to each peer that has the network and is up, then on to the local ports."""
+    """Replicate frames of local ports to each peer with the network that is up, then to the local ports."""
     if not network.floods_unknown:
         yield Flow(Table.FLOOD_REMOTE, EXCEPTION, Match(network=network.vni, eth_dst=UNICAST))
     if up := tuple(peer for peer in network.peers if peer.up):
@@ -44,15 +44,16 @@ def flood_remote_flows(network: NetworkView) -> Iterator[Flow]:
 
 
 def replicate_to_peers(peers: Iterable[Peer]) -> Iterator[Action]:
-    """A copy to each peer, with the key that it understands."""
+    """Return actions that send a copy to each peer, with the tunnel key that it accepts."""
     for key, ports in groupby(sorted(peers, key=attrgetter("key", "port")), key=attrgetter("key")):
         yield SetTunnelKey(key)
         yield from (Output(peer.port) for peer in ports)
 
 
 def flood_local_flows(view: BridgeView, network: NetworkView) -> Iterator[Flow]:
-    """Every local port of the network, or each that takes frames with a second tag; the bridge leaves out the
-    one that the frame came in on.
+    """Replicate to every local port of the network, or to each that may have nested tags.
+
+    The bridge leaves out the port of ingress (OpenFlow 1.3 section 5.12).
     """
     here = Match(network=network.vni)
     yield Flow(Table.FLOOD_LOCAL, EXACT, here, _to(view, network.members))
@@ -66,7 +67,9 @@ def _to(view: BridgeView, members: Iterable[NetworkPort]) -> tuple[Action, ...]:
 
 
 def egress_policer_flows(view: BridgeView) -> Iterator[Flow]:
-    """What is flooded to a port counts for its rate as well, and costs its neighbours nothing."""
+    """Meter flooded copies by the rate of the port that they leave by; copies to other ports are not
+    affected.
+    """
     for port, limits in sorted(view.limits.items()):
         if limits.receive is not None:
             yield Flow(
@@ -78,7 +81,7 @@ def egress_policer_flows(view: BridgeView) -> Iterator[Flow]:
 
 
 def output_to_port(view: BridgeView, member: NetworkPort) -> tuple[Action, ...]:
-    """A copy out of a local port, within its rate; the frame is left as it was."""
+    """Return actions that send a copy out of a local port, within its rate, and leave the frame unchanged."""
     paced = view.limits.get(member.port, NO_LIMITS).receive is not None
     out = OutputMetered(member.port) if paced else Output(member.port)
     if not member.tagged or member.vlan is None:

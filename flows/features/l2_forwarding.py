@@ -69,7 +69,9 @@ def table_miss_flows(there: Set[Table]) -> Iterator[Flow]:
 
 
 def classify(view: BridgeView, trunks: Iterable[int], strangers: Iterable[int]) -> Iterator[Flow]:
-    """Tagged on a trunk: keep the tag. From a tunnel: say so; a stranger's is as good as a local port."""
+    """Classify frames with a tag on trunks, and frames from tunnels; a tunnel of an external VTEP counts as
+    local.
+    """
     for port in sorted(strangers):
         by_tag_and_key = (*_sent(view, port), Goto(Table.VLAN_TO_NETWORK))
         yield Flow(Table.CLASSIFY, EXACT, Match(in_port=port), by_tag_and_key)
@@ -82,7 +84,7 @@ def classify(view: BridgeView, trunks: Iterable[int], strangers: Iterable[int]) 
 
 
 def classify_untagged(view: BridgeView, network: NetworkView) -> Iterator[Flow]:
-    """Untagged on an access port: push the edge tag."""
+    """Push the tag of the network onto untagged frames of access ports."""
     for member in network.members:
         if not member.tagged and member.key is None:
             untagged = Match(in_port=member.port, vlan=UNTAGGED)
@@ -91,30 +93,30 @@ def classify_untagged(view: BridgeView, network: NetworkView) -> Iterator[Flow]:
 
 
 def _sent(view: BridgeView, port: int) -> Iterator[Action]:
-    """All that the workload at this port sends, tagged or not, is one rate's."""
+    """Meter all that is received from this port, with a tag or without, by one rate."""
     return meter_actions(view.limits.get(port, NO_LIMITS).send)
 
 
 def meter_actions(meter: Meter | None) -> Iterator[Action]:
-    """Nothing but what is within the rate of this meter goes on."""
+    """Return the actions of a meter: frames beyond its rate are dropped."""
     if meter is not None:
         yield ApplyMeter(meter.id)
 
 
 def _enter(network: NetworkView, member: NetworkPort) -> tuple[Action, ...]:
-    """A network without a tag is entered at once; one with a tag by way of vlan-to-network."""
+    """Return how a frame enters its network: at once without a tag, by way of vlan-to-network with one."""
     if member.vlan is None:
         return (*load_forbidden_bits(member.allowed), SetNetwork(network.vni), _checked(member))
     return (PushVlan(member.vlan), Goto(Table.VLAN_TO_NETWORK))
 
 
 def _checked(member: NetworkPort) -> Goto:
-    """Whether a sender may be one is a question to strict ports."""
+    """Return the next table: with port security the spoof prefilter, without it the table after."""
     return Goto(Table.PORT_SECURITY_L2 if member.allowed is None else Table.SPOOF_PREFILTER)
 
 
 def vlan_to_key(network: NetworkView) -> Iterator[Flow]:
-    """Port by port, so that one tag may mean different networks on different ports."""
+    """Map tag to network, port by port: one tag may mean different networks on different ports."""
     for member in network.members:
         if member.key is not None:
             here = Match(in_port=member.port, key=member.key, vlan=member.vlan if member.tagged else UNTAGGED)
@@ -133,18 +135,22 @@ def vlan_to_key(network: NetworkView) -> Iterator[Flow]:
 
 
 def drop_unknown_tags(gates: Iterable[int]) -> Iterator[Flow]:
-    """What a trunk or a stranger sends with a tag or key that the file does not give it: a drop for each."""
+    """Drop frames of a trunk or an external VTEP with a tag or key that the file does not give it; one flow
+    each.
+    """
     for port in sorted(gates):
         yield Flow(Table.VLAN_TO_NETWORK, GENERAL, Match(in_port=port))
 
 
 def key_to_network(view: BridgeView, network: NetworkView) -> Iterator[Flow]:
-    """Only keys of networks that are here, only from peers that have them; the rest is one counted drop.
+    """Map tunnel key to network, for networks of the bridge and from peers that have them; the miss drops the
+    rest.
 
-    A peer's bridge has looked at what it sends: it is forwarded, unless nobody else tells us who speaks.
+    A peer's bridge has checked what it sends, so frames go to forwarding; with a controller on every host
+    they pass MAC learning first.
 
-    Of the two ways to say "these peers of all", the shorter one is taken: a flow for each peer that may, or
-    one flow for all and a drop for each peer that may not.
+    "These peers of all" has two forms, and the shorter is taken: a flow for each permitted peer, or one flow
+    for all and a drop for each other peer.
     """
     onward = Table.NESTED_TAGS if network.nests else Table.FORWARD
     after = Table.PORT_SECURITY_L2 if view.learn_from_tunnels else onward
@@ -161,21 +167,22 @@ def key_to_network(view: BridgeView, network: NetworkView) -> Iterator[Flow]:
 
 
 def mac_learning_guards(view: BridgeView) -> Iterator[Flow]:
-    """Nobody is believed to be nobody.
+    """Drop frames whose source MAC is all zeros. Skip source lookup on ports that exceeded their MAC limit.
 
-    Of a crowded port no source is looked at, so that forged ones cost the datapath no entry each: that needs
-    the highest priority of the table, and the first stage of its lookup (ovs-fields(7), staged lookup).
+    Matching ``eth_src`` there would make the datapath create an entry for each forged MAC. These flows need
+    the table's highest priority and match ``in_port`` alone, the first stage of its lookup (ovs-fields(7),
+    staged lookup).
     """
     yield Flow(Table.MAC_LEARNING, EXACT, Match(ingress=Ingress.LOCAL, eth_src="00:00:00:00:00:00"))
     for port in view.mac_limit_exceeded:
-        yield Flow(Table.MAC_LEARNING, EXCEPTION, Match(in_port=port), _AFTER_LEARN, kind=Origin.CROWDED)
+        yield Flow(Table.MAC_LEARNING, EXCEPTION, Match(in_port=port), _AFTER_LEARN, kind=Origin.MAC_LIMIT)
 
 
 def switch_learning(view: BridgeView, network: NetworkView) -> Iterator[Flow]:
-    """Sources behind a stranger's tunnel, from there alone: the bridge sends to them at once.
+    """Have the bridge itself learn sources behind the tunnel of an external VTEP, by the learn action.
 
-    The controller hears of them too and knows better, as its flows have a higher priority; but what comes
-    while there is no controller is found all the same.
+    The controller learns them too, and its flows have a higher priority; these keep working without a
+    controller.
     """
     for member in network.members:
         if member.key is not None:
@@ -188,9 +195,10 @@ def switch_learning(view: BridgeView, network: NetworkView) -> Iterator[Flow]:
 
 
 def nested() -> Iterator[Flow]:
-    """Note a tag behind that of the network: guards read nothing behind it, and hosts do.
+    """Mark frames with a tag behind that of the network: guards match nothing behind it, and hosts do read
+    there.
 
-    How many tags Open vSwitch itself takes off is a matter of its ``vlan-limit``.
+    How many tags Open vSwitch itself parses is its ``vlan-limit``.
     """
     tagged = (Match(header=Header(VLAN)), Match(header=Header(SERVICE_VLAN)), Match(vlan=TAGGED))
     for match in tagged:
@@ -198,10 +206,10 @@ def nested() -> Iterator[Flow]:
 
 
 def fdb_source_flows(view: BridgeView, vni: int, locations: Iterable[Location]) -> Iterator[Flows]:
-    """A source where we know it goes on.
+    """Accept sources at the place that the FDB has for them; drop those that are blocked there.
 
-    The flow of a learned location is also its age: silence lets it expire, and the bridge says so. It keeps
-    the number of the station's last move, for a controller that comes back. Where it is denied, it ends.
+    The idle timeout of a learned location's flow is its age: the bridge reports its expiry. A note in the
+    flow keeps the number of the MAC's last move, for a controller that starts again.
     """
     for port, remote, learned, macs, moves, denied, _ in locations:
         if not remote or view.learn_from_tunnels:
@@ -215,7 +223,7 @@ def fdb_source_flows(view: BridgeView, vni: int, locations: Iterable[Location]) 
 def fdb_destination_flows(
     view: BridgeView, network: NetworkView, locations: Collection[Location]
 ) -> Iterator[Flows]:
-    """A local destination from anywhere; a remote one from local ports only (split horizon)."""
+    """Send to a local destination from anywhere, to a remote one from local ports only (split horizon)."""
     here = {location.port for location in locations if not location.remote}
     members = {member.port: member for member in network.members if member.port in here} if here else {}
     for port, remote, learned, macs, _, denied, key in locations:
@@ -230,17 +238,19 @@ def fdb_destination_flows(
 
 
 def _out(member: NetworkPort) -> tuple[Action, ...]:
-    """Out of a local port as its wire wants it, and nothing after that."""
+    """Return actions that send the frame out of a local port, tagged as the port requires. Nothing follows
+    them.
+    """
     if not member.tagged or member.vlan is None:
         return (*tunnel_key_actions(member), Output(member.port))
     return (*tunnel_key_actions(member), PushVlan(member.vlan), Output(member.port))
 
 
 def tunnel_key_actions(member: NetworkPort) -> Iterator[Action]:
-    """A stranger's tunnel sends the key that the stranger understands."""
+    """Return the action that sets the tunnel key of an external VTEP."""
     if member.key is not None:
         yield SetTunnelKey(member.key)
 
 
 def _kind(learned: bool) -> Origin:
-    return Origin.LEARNED if learned else Origin.FIXED
+    return Origin.LEARNED if learned else Origin.STATIC

@@ -1,4 +1,4 @@
-"""What a network answers itself, by way of the controller: DHCP, solicitations, and what is too large."""
+"""Local services of a network, by way of the controller: DHCP, router solicitations, packet too big."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _SERVED: tuple[tuple[Header, tuple[Action, ...]], ...] = (
 
 
 def meter(network: NetworkView) -> Meter | None:
-    """What holds the questions of a network to their rate, so that one tenant keeps no other from asking."""
+    """Return the meter of a network's packet-ins, so that one tenant cannot use up the controller's rate."""
     if not network.dhcp_enabled and not _unbounded(network):
         return None
     return Meter(_METERS[network.vni % len(_METERS)], RATE, BURST)
@@ -53,7 +53,9 @@ def _unbounded(network: NetworkView) -> bool:
 
 
 def mtu_check_flows(network: NetworkView) -> Iterator[Flow]:
-    """A frame that no tunnel carries would vanish without a word: tunnels do not fragment."""
+    """Mark frames that exceed the MTU: tunnels do not fragment, and such a frame would be lost without a
+    message.
+    """
     for member in network.members:
         if member.max_frame_size is not None:
             here = Match(in_port=member.port, ingress=Ingress.LOCAL, network=network.vni)
@@ -66,7 +68,7 @@ def mtu_check_flows(network: NetworkView) -> Iterator[Flow]:
 
 
 def service(network: NetworkView) -> Iterator[Flow]:
-    """DHCP and what is too large end here; routers, if there are any, hear of solicitations as well."""
+    """Punt DHCP and frames that exceed the MTU, and drop them; router solicitations also go on to routers."""
     limit = [ApplyMeter(each.id) for each in [meter(network)] if each is not None]
     if _unbounded(network):
         too_large = Match(ingress=Ingress.TOO_LARGE, network=network.vni)

@@ -1,9 +1,9 @@
-"""Multicast reaches those that listen: IGMP and MLD snooping, RFC 4541.
+"""IGMP and MLD snooping (RFC 4541): multicast is forwarded to ports with listeners.
 
-What hosts and routers say about groups reaches the controller. Queries go everywhere; reports go to routers
-only, because a host that hears another one's report keeps silent itself. Once all listeners are known, a
-group goes to them and to routers, and a group without listeners to routers alone; link-local groups go
-everywhere still, and so does what is neither IPv4 nor IPv6. Split horizon holds here as it does for floods.
+Queries, reports and leaves are punted. Queries are flooded. Reports go to router ports only, because a host
+that receives another host's report suppresses its own. Once all listeners are known, a group goes to its
+listeners and to router ports; link-local groups and what is neither IPv4 nor IPv6 are flooded. Split horizon
+applies as it does to floods.
 """
 
 from __future__ import annotations
@@ -28,9 +28,7 @@ _FLOOD = Goto(Table.FLOOD_REMOTE)
 
 
 class _Family(NamedTuple):
-    """The headers are those of general queries, of all else that is said about groups, and of frames to
-    groups that stay on the link.
-    """
+    """Headers of an address family: general queries, all other messages, and link-local groups."""
 
     ethertype: int
     macs: str
@@ -61,10 +59,10 @@ FAMILIES = {
 
 
 def query_snoop_flows(view: BridgeView) -> Iterator[Flow]:
-    """Queries reach the controller where no peer reports them, and only if the network gets them as well.
+    """Punt queries where no peer reports them, and only those that the network gets as well.
 
-    So the table lies behind all that may drop one, such as ``storm_control``: listeners answer no query that
-    they did not receive, and would be taken for absent.
+    So the table comes after all that may drop one, such as ``storm_control``: listeners do not answer a query
+    that they did not receive, and would be removed.
     """
     source = None if view.learn_from_tunnels else Ingress.LOCAL
     for family in FAMILIES.values():
@@ -73,7 +71,7 @@ def query_snoop_flows(view: BridgeView) -> Iterator[Flow]:
 
 
 def multicast(view: BridgeView, network: NetworkView) -> Iterator[Flow]:
-    """Nothing where nobody asks who listens: all groups are flooded there."""
+    """Yield the flows of networks with a querier; without one, all groups are flooded."""
     for snooping in network.multicast:
         family = FAMILIES[snooping.family]
         asked = Match(network=network.vni, eth_dst=family.macs, header=family.query)
@@ -84,16 +82,17 @@ def multicast(view: BridgeView, network: NetworkView) -> Iterator[Flow]:
 
 
 def _told(view: BridgeView, source: Ingress) -> tuple[Action, ...]:
-    """What comes from a tunnel, its peer has told, unless nobody else tells us."""
+    """Punt IGMP and MLD from local ports; from tunnels only with a controller on every host."""
     return (Punt(NO_TRUNCATION),) if source is Ingress.LOCAL or view.learn_from_tunnels else ()
 
 
 def _messages(
     view: BridgeView, network: NetworkView, family: _Family, snooping: MulticastGroups
 ) -> Iterator[Flow]:
-    """In IGMP, a query about one group looks like a report: by who sends it, it is told from one.
+    """Yield flows for messages. In IGMP a group-specific query looks like a report: the querier's MAC tells
+    them apart.
 
-    A controller on every host must hear all reports, so there they go to all peers.
+    A controller on every host needs all reports, so they go to all peers there.
     """
     routers = snooping.routers
     if view.learn_from_tunnels:
@@ -130,7 +129,7 @@ def _groups(
 def _to(
     view: BridgeView, network: NetworkView, listeners: MulticastPorts, source: Ingress
 ) -> Iterator[Action]:
-    """A copy to each of these, of which only local ones are reached from a tunnel."""
+    """Return actions that send a copy to each of these ports; only to local ones from a tunnel."""
     if source is Ingress.LOCAL:
         yield from replicate_to_peers(
             peer for peer in network.peers if peer.up and peer.port in listeners.peers

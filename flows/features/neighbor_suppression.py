@@ -1,8 +1,8 @@
-"""Who has this address? Questions of local ports that a bridge can answer, turned into their answers.
+"""ARP and ND responder (RFC 9161), with ARP and ND snooping: requests of local ports become replies.
 
-Tables address, answer, advertise and reply. A question from a tunnel is for us to deliver: the bridge where
-it entered could not answer it. Questions to one station (Linux asks so whether a neighbour is still there)
-go to it.
+Tables neighbor-snooping, arp-nd-responder, nd-responder and responder-output. A request from a tunnel is
+delivered: the bridge of its sender had no reply to it. Unicast requests (Linux probes a neighbor so) are
+forwarded.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ FLOODED_REQUESTS: tuple[Match, ...] = (
 )
 """Questions that nothing more exact answers."""
 DAD_SOLICITATION = FLOODED_REQUESTS[1]._replace(header=SOLICITATION._replace(nd_sll=ZERO_MAC))
-"""By somebody who does not say at which MAC he is."""
+"""Requests without a sender MAC in an option."""
 
 PUNT_BYTES = 128
 """Enough for the options of neighbour discovery that come before the one that counts."""
@@ -55,7 +55,7 @@ _ONWARD: tuple[Action, ...] = (Goto(Table.FORWARD),)
 
 
 def responder_bridge_flows() -> Iterator[Flow]:
-    """What makes an answer whole, where there are any."""
+    """Complete replies: the option of neighbor advertisements, and output to the port of ingress."""
     option = (
         SetField("nd_options_type", TARGET_ADDRESS),
         Move("eth_src", "nd_tll"),
@@ -66,9 +66,9 @@ def responder_bridge_flows() -> Iterator[Flow]:
 
 
 def unknown_target_flows(network: NetworkView) -> Iterator[Flow]:
-    """Questions that nothing more exact answers, counted, where anything is known.
+    """Count requests for unknown targets, in networks with known bindings.
 
-    A solicitation without an option has no room for the answer's; only one without a source needs none.
+    A solicitation without an option has no room for that of a reply; only one without a source needs none.
     """
     for match in FLOODED_REQUESTS if network.neighbors else ():
         yield Flow(Table.ARP_ND_RESPONDER, REST, match._replace(network=network.vni), _ONWARD)
@@ -77,11 +77,11 @@ def unknown_target_flows(network: NetworkView) -> Iterator[Flow]:
 
 
 def snoop_flows() -> Iterator[Flow]:
-    """What a local port says of an address, as long as it is news: the controller hears of it as well.
+    """Punt ARP and ND messages with a binding, unless it is known.
 
-    An advertisement without a MAC says nothing, and there are many: Linux so answers whoever asks it alone.
-    Nor does a question without an address (RFC 5227 §2.1, RFC 4862 §5.4.2), but those are few: the controller
-    hears of them and does not listen. What cannot be read ends here.
+    An advertisement without a MAC has no binding, and is frequent: Linux answers unicast solicitations so.
+    Requests without a sender (RFC 5227 section 2.1, RFC 4862 section 5.4.2) are rare: they are punted and
+    ignored. Messages that cannot be parsed are dropped.
     """
     for header in (Header(ARP), SOLICITATION, ADVERTISEMENT):
         said = Match(ingress=Ingress.LOCAL, header=header)
@@ -93,7 +93,7 @@ def snoop_flows() -> Iterator[Flow]:
 
 
 def skip_secured_ports(network: NetworkView) -> Iterator[Flow]:
-    """A strict port says nothing that is news."""
+    """Skip ARP and ND snooping on ports with port security: their bindings are static."""
     for member in network.members:
         if member.allowed is not None:
             here = Match(in_port=member.port, network=network.vni)
@@ -101,24 +101,26 @@ def skip_secured_ports(network: NetworkView) -> Iterator[Flow]:
 
 
 def known_binding_flows(view: BridgeView, vni: int, answers: Iterable[NeighborEntry]) -> Iterator[Flow]:
-    """What is known of local addresses is no news. Of learned ones, these flows are also the age: silence
-    ends it, or the end of its lease. What the file gives a port is its own, with whatever MAC.
+    """Do not punt ARP and ND for bindings that are known.
+
+    For learned bindings, the idle timeout of the flow, or the lease as its hard timeout, is the age of the
+    entry. For static ones the port owns the address with any MAC.
     """
     for ip, mac, port, learned, _, lease in answers:
         if port is not None:
-            kind, idle = (Origin.LEARNED, 0 if lease else view.mac_age) if learned else (Origin.FIXED, 0)
+            kind, idle = (Origin.LEARNED, 0 if lease else view.mac_age) if learned else (Origin.STATIC, 0)
             for said in _said(ip, mac) if learned else _claims(ip):
                 here = Match(in_port=port, network=vni, header=said)
                 yield Flow(Table.NEIGHBOR_SNOOPING, EXCEPTION, here, _KNOWN, idle, kind, lease)
 
 
 def static_address_guard(network: NetworkView, answers: Iterable[NeighborEntry]) -> Iterator[Flow]:
-    """What the file gives one port, no other may claim: it ends here, and the controller hears of it.
+    """Drop and punt ARP and ND that claim an address of the file at another port.
 
-    Who announces it first asks everybody for it (RFC 5227 §2.3): he is told who has it, and nobody else is.
-    No address is looked at here that the table does not look at anyway. A router solicitation is a claim as
-    well: its option changes the neighbour caches of routers (RFC 4861 §6.2.6). An announcement to one station
-    is dropped: the table that answers those to everyone does not see it.
+    A host that configures an address first probes for it (RFC 5227 section 2.3) and gets a reply; other hosts
+    do not see the probe. Fields are matched that the table matches anyway. A router solicitation is a claim
+    as well: its option changes neighbor caches of routers (RFC 4861 section 6.2.6). A unicast announcement is
+    dropped: the responder does not see it.
     """
     if network.has_open_port:
         said_here = Match(ingress=Ingress.LOCAL, network=network.vni)
@@ -132,7 +134,7 @@ def static_address_guard(network: NetworkView, answers: Iterable[NeighborEntry])
 
 
 def address_conflict_flows(view: BridgeView, vni: int, lies: Iterable[AddressConflict]) -> Iterator[Flow]:
-    """Claims of what the file gives somebody else, once that is known: these flows are also their age."""
+    """Drop claims of a conflict that was reported; the idle timeout of these flows is the conflict's age."""
     for ip, port in lies:
         for said in _said(ip, None):
             here = Match(in_port=port, network=vni, header=said)
@@ -149,13 +151,13 @@ def _said(ip: str, mac: str | None) -> tuple[Header, ...]:
 
 
 def _claims(ip: str) -> tuple[Header, ...]:
-    """All messages that give an address a MAC, whichever."""
+    """Yield headers of all messages that bind an address to any MAC."""
     solicits = (ROUTER_SOLICITATION._replace(ipv6_src=ip),) if ":" in ip else ()
     return (*_said(ip, None), *solicits)
 
 
 def tagged_reply_flows(network: NetworkView, members: Iterable[NetworkPort]) -> Iterator[Flow]:
-    """An answer to a trunk port carries the tag of the question."""
+    """Send replies to a trunk port with the tag of the request."""
     for member in members if network.neighbors else ():
         if member.tagged and member.vlan is not None:
             here = Match(in_port=member.port, network=network.vni)
@@ -163,11 +165,11 @@ def tagged_reply_flows(network: NetworkView, members: Iterable[NetworkPort]) -> 
 
 
 def responder_flows(vni: int, answers: Iterable[NeighborEntry]) -> Iterator[Flow]:
-    """The answer to each question, and the questions that are none: whoever announces an address asks for it.
+    """Turn requests into replies. Forward those that need none, such as announcements.
 
-    Nobody is told of his own address (RFC 5227 §2.1.1), nor is who shares his port: to look at sources here
-    would cost the datapath an entry for each that a port makes up. Another who announces a learned address
-    has taken it over, and everybody should hear; one that the file gives is defended (RFC 5227 §2.4).
+    No reply goes to the owner of the address (RFC 5227 section 2.1.1), nor to other stations behind its port:
+    matching sources would cost a datapath entry for each forged one. An announcement of a learned address by
+    another station is a takeover, and is flooded; an address of the file is defended (RFC 5227 section 2.4).
     """
     for ip, mac, port, learned, router, _ in answers:
         yield from _anywhere(vni, ip, mac, learned=learned, router=router)
@@ -178,7 +180,7 @@ def responder_flows(vni: int, answers: Iterable[NeighborEntry]) -> Iterator[Flow
 
 @lru_cache(maxsize=16384)
 def _anywhere(vni: int, ip: str, mac: str, *, learned: bool, router: bool) -> tuple[Flow, ...]:
-    """What every bridge of the network answers, wherever it is that the address lives."""
+    """Yield what every bridge of the network replies, wherever the address is."""
     kind, asked, question = _kind(learned=learned), Match(ingress=Ingress.LOCAL, network=vni), _question(ip)
     if ":" in ip:
         everyone = asked._replace(eth_dst=SOLICITED_NODES, header=question)
@@ -194,7 +196,7 @@ def _anywhere(vni: int, ip: str, mac: str, *, learned: bool, router: bool) -> tu
 
 
 def _kind(*, learned: bool) -> Origin:
-    return Origin.LEARNED if learned else Origin.FIXED
+    return Origin.LEARNED if learned else Origin.STATIC
 
 
 def _question(ip: str) -> Header:
@@ -202,7 +204,7 @@ def _question(ip: str) -> Header:
 
 
 def _arp_reply(ip: str, mac: str) -> tuple[Action, ...]:
-    """RFC 826: the request with its two ends exchanged."""
+    """Return actions that exchange the two ends of an ARP request (RFC 826)."""
     return (
         Move("eth_src", "eth_dst"),
         SetField("eth_src", mac),
@@ -216,13 +218,13 @@ def _arp_reply(ip: str, mac: str) -> tuple[Action, ...]:
 
 
 def _na(ip: str, mac: str, *, router: bool) -> tuple[Action, ...]:
-    """RFC 4861 §7.2.4: to whoever asked, solicited."""
+    """Return actions that make a solicited neighbor advertisement (RFC 4861 section 7.2.4)."""
     to = (Move("eth_src", "eth_dst"), Move("ipv6_src", "ipv6_dst"))
     return (*to, *_advertisement(ip, mac, SOLICITED | OVERRIDE, router=router))
 
 
 def _taken(ip: str, mac: str, *, router: bool) -> tuple[Action, ...]:
-    """Who has no address yet is told with everybody (RFC 4862 §5.4.4)."""
+    """Return actions that reply to a probe without a source: to all nodes (RFC 4862 section 5.4.4)."""
     to = (SetField("eth_dst", ALL_NODES_MAC), SetField("ipv6_dst", ALL_NODES))
     return (*to, *_advertisement(ip, mac, OVERRIDE, router=router))
 

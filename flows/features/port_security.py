@@ -137,10 +137,11 @@ _NAMELESS = (
 
 
 def bridge_drop_flows() -> Iterator[tuple[Reason, Flow]]:
-    """A source is one station (IEEE 802.3 §3.2.3); 01-80-c2-00-00-0x stays on its link (802.1Q §8.6.3).
+    """Yield drops of every bridge, with their reasons.
 
-    What the tables from foreign to neighbour drop, only ports with port security may not send.
-    Here nothing matches a whole source: the datapath would need an entry for each.
+    A source address is that of one station (IEEE 802.3 section 3.2.3), and 01-80-c2-00-00-0x stays on its
+    link (802.1Q section 8.6.3). Drops from spoof-prefilter to port-security-nd concern ports with port
+    security alone. No whole source is matched: that costs a datapath entry for each.
     """
     group = Match(eth_src="01:00:00:00:00:00/01:00:00:00:00:00")
     yield "multicast-source", Flow(Table.PORT_SECURITY_L2, EXCEPTION, group)
@@ -159,7 +160,7 @@ def bridge_drop_flows() -> Iterator[tuple[Reason, Flow]]:
 
 
 def load_forbidden_bits(speaker: AllowedAddressPair | None) -> Iterator[SetField]:
-    """Note the bits that no MAC and no address of this port has."""
+    """Return actions that load the bits that no MAC and no address of this port has."""
     if speaker is not None:
         ip, ip6 = (
             [each for each in speaker.addresses if (":" in each) is is_ip6] for is_ip6 in (False, True)
@@ -173,7 +174,7 @@ def load_forbidden_bits(speaker: AllowedAddressPair | None) -> Iterator[SetField
 
 
 def _others(own: Iterable[str], width: int) -> str:
-    """The bits that none of these addresses has."""
+    """Return the bits that none of these addresses has."""
     had = reduce(or_, (int.from_bytes(to_wire(address), "big") for address in own), 0)
     return _written(~had & (1 << width) - 1, width)
 
@@ -186,14 +187,13 @@ def _written(number: int, width: int) -> str:
 
 @cache
 def _lies() -> tuple[Flow, ...]:
-    """A sender with a foreign bit is none of the port's, whatever its other bits are.
+    """Mark senders with a forbidden bit as spoofed, one flow for each bit.
 
-    Whoever compares a whole sender with another has the datapath make an entry for each that somebody forges.
-    Here each bit is a question of its own, asked in order, and the first that says no ends them: what a storm
-    leaves in the datapath is one entry for each bit at most. Senders that have some of the right bits and no
-    other are left to the tables behind, which compare whole ones. The lowest bits are enough: of a million
-    random senders, so many questions let a dozen through. IPv4 needs none, as prefixes do the same for its
-    lookup (ovs-vswitchd.conf.db(5), ``prefixes``).
+    Comparing a whole sender makes the datapath create an entry for each forged value. Bits are tested one by
+    one in fixed order, and the first that is set ends the tests: a storm leaves at most one entry for each
+    bit. Senders with allowed bits only are compared whole in the tables that follow. The lowest bits are
+    enough: of a million random senders, about a dozen pass. IPv4 needs no tests, as prefix tracking does the
+    same for its lookup (ovs-vswitchd.conf.db(5), ``prefixes``).
     """
     arp, ipv6 = Header(ARP), Header(IPV6)
     return (
@@ -225,7 +225,7 @@ def _questions(  # noqa: PLR0917  # what is asked of what, and what follows
 
 
 def bridge_flows() -> Iterator[Flow]:
-    """What is the same for all ports, however many of them are strict."""
+    """Yield what is equal for all ports, however many have port security."""
     yield from _lies()
     yield from (flow for _, flow in bridge_drop_flows())
     for header in _NAMELESS:
@@ -234,9 +234,9 @@ def bridge_flows() -> Iterator[Flow]:
 
 
 def port_flows(network: NetworkView) -> Iterator[Flow]:
-    """What the strict ports of a network may send, and what those that have a role may.
+    """Yield what ports with port security may send, and what ports with a role may.
 
-    What a DHCP server says, the controller hears as well: it tells whose an address is.
+    Replies of DHCP servers are punted as well: they bind an address.
     """
     for member in network.members:
         if member.allowed is not None:
@@ -250,9 +250,9 @@ def port_flows(network: NetworkView) -> Iterator[Flow]:
 
 
 def dhcp_client_snooping(view: BridgeView, network: NetworkView) -> Iterator[Flow]:
-    """What clients say to a DHCP server that is not ours: they may give an address back.
+    """Punt messages of DHCP clients to other servers: they may release an address.
 
-    What one behind a tunnel says was let through by its own bridge; it is heard where nobody else tells us.
+    A message from a tunnel passed its own bridge; it is punted with a controller on every host alone.
     """
     if network.external_dhcp:
         spoken = [(Ingress.LOCAL, header) for header in _CLIENTS]
@@ -264,7 +264,7 @@ def dhcp_client_snooping(view: BridgeView, network: NetworkView) -> Iterator[Flo
 
 
 def drop_flows(vni: int, member: NetworkPort) -> Iterator[tuple[Reason, Flow]]:
-    """What a strict port may not send, unless something more exact says otherwise."""
+    """Yield what a port with port security may not send, unless a flow with higher priority permits it."""
     here = Match(in_port=member.port, network=vni)
     yield "mac", Flow(Table.PORT_SECURITY_L2, REST, here)
     yield "arp", Flow(Table.PORT_SECURITY_IP, REST, _with(here, Header(ARP)))

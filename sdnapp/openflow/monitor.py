@@ -89,7 +89,7 @@ def decode(body: Any) -> Iterator[Change]:
         length, event = _update.unpack_from(data, offset)
         if event in _EVENTS:
             _, _, reason, _, _, _, _, table, cookie = _full.unpack_from(data, offset)
-            if origin_of(cookie) is not Origin.TAUGHT and (
+            if origin_of(cookie) is not Origin.SWITCH_LEARNED and (
                 event != Event.DELETED or reason not in _TIMED_OUT
             ):
                 yield Change(Event(event), table, cookie)

@@ -39,7 +39,7 @@ CHUNK = 64 * 1024
 """Bytes given to the connection at once: small enough for echo replies to find a gap."""
 _TOGETHER = 4096
 """Identities of flows that are made between two turns of the hub."""
-_LEARNED, _CROWDED, _TAUGHT = Origin.LEARNED, Origin.CROWDED, Origin.TAUGHT
+_LEARNED, _CROWDED, _TAUGHT = Origin.LEARNED, Origin.MAC_LIMIT, Origin.SWITCH_LEARNED
 """By these names, because Python 3.11 takes longer to find a member of an enumeration than to read a flow."""
 
 

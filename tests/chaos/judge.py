@@ -162,7 +162,7 @@ def _programs(subject: Subject, overlay: Overlay) -> Iterator[str]:
         program = compile_bridge(project(state, name, desired_encap(state, name)))
         there = flows(subject, name)
         lost = program.flows.keys() - there.keys()
-        fixed = {key for key in there if key[1] >> 52 == OWNER << 4 | Origin.FIXED}
+        fixed = {key for key in there if key[1] >> 52 == OWNER << 4 | Origin.STATIC}
         foreign = {key for key in there if key[1] >> 56 != OWNER}
         for words, keys in (
             ("lacks", lost),

@@ -293,7 +293,7 @@ def test_a_crowded_port_is_relieved_first_and_looked_at_again_later() -> None:
 
     at_host1 = [send.plan for send in of(Send, effects) if send.dpid == HOST1.datapath_id]
     assert [len(plan) for plan in at_host1] == [1, 2 * 1023]
-    assert origin_of(at_host1[0].add[0].cookie) is Origin.CROWDED
+    assert origin_of(at_host1[0].add[0].cookie) is Origin.MAC_LIMIT
     (later,) = (
         later for later in of(StartTimer, effects) if isinstance(later.event.event, MacLimitTimerExpired)
     )
