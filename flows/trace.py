@@ -1,4 +1,4 @@
-"""Trace a frame through a program as Open vSwitch would, in pure Python. Tests compare it with ofproto/trace."""
+"""Trace a frame through a program as Open vSwitch would. Tests compare it with ofproto/trace."""
 
 from __future__ import annotations
 

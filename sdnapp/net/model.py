@@ -82,10 +82,10 @@ class Attachment:
 
 @dataclass(frozen=True, slots=True)
 class Tunnel:
-    """The OVS port from one host to one peer host, or to a stranger, of one encapsulation.
+    """The OVS port from one host to a peer host, or to an external VTEP, of one encapsulation.
 
-    ``dst_port`` is a UDP port, None for GRE. ``ofport`` is the number to request. ``keyed``: what is sent has
-    the key that its flow says; otherwise none.
+    ``dst_port``: UDP port, None for GRE. ``ofport``: the OpenFlow number to request. ``keyed``: frames are
+    sent with the key that their flow sets; otherwise without one.
     """
 
     interface: str
@@ -139,15 +139,14 @@ OPEN = Security()
 
 @dataclass(frozen=True, slots=True)
 class Port:
-    """Where a workload attaches.
+    """A port of the file: where a workload attaches.
 
-    ``interface`` is the device on the host that sits on the integration bridge (15 characters at most).
-    ``namespace`` is None for a port whose device somebody else makes (``attach: external``); otherwise the
-    other end of the veth, named ``device``, is in that namespace. ``mac`` is None only for external ports
-    whose file gives none: their MAC is learned. ``tunnel``: the port is the tunnel to a stranger, from whom
-    MACs are learned; its name is the stranger's. ``ofport`` is the number to request. At most one attachment
-    is untagged for each key. ``max_macs``: how many MACs may be behind it, its own included.
-    ``dhcp_client``: the workload gets its addresses by DHCP, and sets them itself.
+    ``interface``: the device on the integration bridge (15 characters at most). ``namespace``: that of the
+    other end of the veth, named ``device``; None for a port whose device sdnapp does not make (``attach:
+    external``). ``mac``: None for external ports without one in the file; then it is learned. ``tunnel``: the
+    port is the tunnel to an external VTEP of the port's name, behind which MACs are learned. ``ofport``: the
+    number to request. At most one attachment is untagged for each key. ``max_macs``: MAC limit, with the
+    port's own. ``dhcp_client``: the workload gets its addresses by DHCP and sets them itself.
     """
 
     name: str
@@ -167,10 +166,11 @@ class Port:
 
 @dataclass(frozen=True, slots=True)
 class FloatingPort:
-    """A port that is wherever an interface of Open vSwitch has this ``iface_id``: on ``host``, or on any.
+    """A port that is wherever an interface of Open vSwitch has this ``iface_id``: on ``host``, or on any
+    host.
 
-    Who puts the interface there, and when, is somebody else's business. ``attachments`` have the tags of the
-    networks; a host may have others.
+    The interface is made by libvirt or by hand. ``attachments`` have the tags of the networks; a host may
+    have others.
     """
 
     name: str
@@ -221,7 +221,7 @@ class Host:
 
     @property
     def strangers(self) -> tuple[Tunnel, ...]:
-        """The tunnels to strangers."""
+        """Return the tunnels to external VTEPs."""
         return tuple(port.tunnel for port in self.ports if port.tunnel is not None)
 
     @cached_property

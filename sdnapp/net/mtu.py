@@ -1,9 +1,8 @@
-"""What an encapsulation adds to a frame, and so what is left for the workload.
+"""MTU: what an encapsulation adds to a frame, and what is left for the workload.
 
-The underlay's MTU bounds the outer IP packet, which holds: outer IP header, encapsulation, the inner
-Ethernet header, and the inner packet; the last is what the workload's MTU counts. Only tunnels of
-strangers may carry a tag inside. All stations of a network have one MTU: what the narrowest way between its
-hosts carries.
+The underlay's MTU bounds the outer IP packet: outer IP header, encapsulation, inner Ethernet header and inner
+packet; the last is what the workload's MTU counts. Only tunnels of external VTEPs may carry a tag inside. All
+stations of a network have one MTU, that of the narrowest path between its hosts.
 """
 
 from __future__ import annotations
@@ -60,7 +59,7 @@ def overheads(
 
 
 def _costs(host: Host) -> frozenset[int]:
-    """What its tunnels cost: those to other hosts, and those to strangers, which may carry tags inside."""
+    """Return the overhead of tunnels to other hosts, and to external VTEPs, which may carry tags inside."""
     kinds = {(kind, csum, True, False) for kind, csum in forms(host.tunnels)}
     for port in host.ports:
         if (tunnel := port.tunnel) is not None:

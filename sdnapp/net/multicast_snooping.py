@@ -1,8 +1,8 @@
-"""Who listens to which multicast group: snooping of IGMP and MLD as RFC 4541 has it, as a value.
+"""IGMP and MLD snooping (RFC 4541), as a value.
 
-Without a router that asks, hosts say nothing for long, so a network floods multicast until a querier was
-heard, and until all listeners have had the time to answer it. From then on a group goes to those that listen
-to it and to routers, until the querier falls silent. Time is in seconds, and always an argument.
+Without a querier hosts send no reports, so a network floods multicast until a querier was seen and all
+listeners have had the time to answer it. From then on a group goes to its listeners and to router ports,
+until the querier expires. Times are in seconds, and always arguments.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ MEMBERSHIP_INTERVAL = ROBUSTNESS * QUERY_INTERVAL + 10.0
 
 @dataclass(frozen=True, slots=True)
 class SnoopingState:
-    """What was heard of one family in one network, and until when it holds.
+    """State of one address family in one network.
 
-    ``pending``: when all listeners will have had the time to answer; None: they had it. ``membership``: how
-    long they are believed. ``routers``: where queries came from; ``queriers``: the MACs that sent them.
-    ``listeners``: by group, or by its MAC where a bridge remembers no more than that, and by place.
+    ``pending``: when all listeners will have had the time to answer; None: that time is over. ``membership``:
+    seconds that a report is valid. ``routers``: ports with queriers; ``queriers``: their MACs. ``listeners``:
+    expiry by group, or by its MAC where it was read back from a bridge, and by port.
     """
 
     pending: float | None
@@ -47,8 +47,8 @@ class SnoopingState:
 
 @dataclass(frozen=True, slots=True)
 class Groups:
-    """What bridges need to know of a family in a network. ``members``: by the group's MAC; None: not all of
-    them are known, so multicast is flooded.
+    """Groups of an address family in a network. ``members``: ports by the group's MAC; None: multicast is
+    flooded.
     """
 
     routers: frozenset[PortRef]
@@ -62,7 +62,7 @@ GroupsByFamily = Mapping[Family, Groups]
 
 @dataclass(frozen=True, slots=True)
 class Multicast:
-    """By network and family, what was heard; by network, what follows for its bridges."""
+    """Snooping state by network and family, and by network what its bridges need of it."""
 
     listening: Mapping[tuple[str, Family], SnoopingState] = field(default_factory=dict)
     known: Mapping[str, GroupsByFamily] = field(default_factory=dict)
@@ -72,8 +72,8 @@ NO_MULTICAST = Multicast()
 
 
 class RecoveredGroup(NamedTuple):
-    """What a bridge remembers of a network and family: where its routers are and who they are, or (``mac``)
-    where a group goes, which is to its members and to routers.
+    """Multicast state read back from a bridge: router ports and queriers of a network and family, or the
+    ports of a group (``mac``).
     """
 
     network: str
@@ -169,10 +169,10 @@ def restore_groups(
     *,
     young: bool,
 ) -> Multicast:
-    """After a bridge told what it remembers, which counts the first time that it does.
+    """Restore what was read back from a bridge; it counts the first time only.
 
-    Of a peer it counts until the peer has spoken itself. Only a ``young`` controller learns from it that
-    there is a querier: later, what a bridge remembers may be old.
+    State of a peer's ports counts until the peer itself was read back. Only a ``young`` controller takes a
+    querier from it: later, the state of a bridge may be old.
     """
     if host in read:
         return before

@@ -1,8 +1,7 @@
-"""What the state learns of addresses: which of the things that bridges hear of them may be true.
+"""ARP, ND and DHCP snooping: which bindings in messages are accepted into the state.
 
-What is outside the network's subnets nobody can claim, and what the file gives a port nobody but that port:
-others lie, which is remembered for as long as they go on. Leases count for stations at ports that may speak
-from any address.
+An address outside the network's subnets is not accepted, nor one of the file at another port: that is a
+conflict, kept for as long as it is repeated. Leases count for stations at ports without port security.
 """
 
 from __future__ import annotations
@@ -41,7 +40,7 @@ class SnoopedBinding:
 
 
 def on_arp_nd(state: State, said: SnoopedBinding, now: float) -> State:
-    """The state, after a bridge heard this at a time in seconds."""
+    """Return the state after an ARP or ND message, at a time in seconds."""
     network, place = _where(state, said)
     if network is None or place is None:
         return state
@@ -83,7 +82,9 @@ def _end(state: State, network: str, claim: IpMacPair) -> State:
 
 
 def on_expiry(state: State, said: SnoopedBinding) -> State:
-    """The state, after a bridge has not heard this for as long as the configuration, or its lease, allows."""
+    """Return the state after a binding's flow expired: no message within ``mac_age``, or the end of its
+    lease.
+    """
     network, place = _where(state, said)
     if network is None or place is None:
         return state
@@ -93,10 +94,10 @@ def on_expiry(state: State, said: SnoopedBinding) -> State:
 def restore_bindings(
     state: State, host: str, memories: Iterable[RecoveredNeighbor], read: frozenset[str]
 ) -> State:
-    """The state, after a bridge told what it remembers; ``read``: those whose bridges told before.
+    """Restore bindings read back from a bridge; ``read``: hosts whose bridges were read before.
 
-    Its word on its own ports is final, unless the bridge is contested; what it says of others is true of a
-    station that is there.
+    Entries for the bridge's own ports replace what is known, unless the bridge is contested; entries for
+    other places are accepted only if that station is known there.
     """
     changes: dict[str, dict[str, BindingEntry | None]] = {}
     lies: dict[str, dict[tuple[str, PortRef], bool]] = {}
@@ -167,13 +168,13 @@ def _is_on(state: State, network: str, binding: BindingEntry, host: str) -> bool
 
 
 def _is_free(state: State, network: str, place: PortRef) -> bool:
-    """Whether there is a port at this place, and it is not strict."""
+    """Whether there is a port at this place, without port security."""
     here = (port for port in state.members[network] if (port.host, port.interface) == place)
     return any(port.security.allowed_mac is None for port in here)
 
 
 def _may_be(state: State, network: str, ip: str) -> bool:
-    """Whether the file leaves the address to whoever says that it has it."""
+    """Whether the address is in a subnet of the network and belongs to no port of the file."""
     if ip in state.given[network]:
         return False
     address, subnets = ip_address(ip), state.networks[network].subnets
@@ -181,7 +182,7 @@ def _may_be(state: State, network: str, ip: str) -> bool:
 
 
 def _is_lie(state: State, network: str, ip: str, place: PortRef) -> bool:
-    """Whether the file gives the address to somebody who is elsewhere. Peers look at what their ports say."""
+    """Whether the file gives the address to a port elsewhere. Each bridge checks its own ports."""
     home = state.given[network].get(ip, place)
     return home != place and place.interface is not None and state.exists(network, place)
 

@@ -1,9 +1,9 @@
-"""Which addresses traffic says belong to which station: heard in ARP, neighbour discovery and DHCP.
+"""Neighbor table: IP-MAC bindings from ARP, ND and DHCP snooping, and address conflicts.
 
-What the file gives a port is its own, whatever anybody says: who claims it elsewhere lies. An address that
-somebody else claims has moved, but not within the ``HOLD`` of its last move: two that quarrel do not keep the
-bridges busy. An address counts as long as its station lives where it was heard; one that a DHCP server leased
-goes wherever its station does, until the lease ends. Times are in seconds, and always arguments.
+An address of the file stays with its port: a claim elsewhere is a conflict (RFC 5227). A learned address that
+another station claims has moved, but not within ``MOVE_HOLDDOWN`` of its last move, so that two stations with
+one address do not keep the bridges busy. A binding is valid while its station is where it was seen; a leased
+one follows its station until the lease ends. Times are in seconds, and always arguments.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ _OPTION = {_SOLICITATION: 1, _ADVERTISEMENT: 2}
 
 
 class IpMacPair(NamedTuple):
-    """Somebody says that this address is at this MAC."""
+    """An address and the MAC that a message binds it to."""
 
     ip: str
     mac: str
 
 
 class BindingEntry(NamedTuple):
-    """The station that has an address, where it was heard, and since when; 0: before this controller.
+    """The station that has an address, the port where it was seen, and since when; 0: before this controller.
 
-    ``lease``: a DHCP server gave it for so many seconds; then ``place`` is None.
+    ``lease``: seconds for which a DHCP server gave it; then ``place`` is None.
     """
 
     mac: str
@@ -51,10 +51,10 @@ class BindingEntry(NamedTuple):
 
 
 class RecoveredNeighbor(NamedTuple):
-    """A bridge remembers an address in the network with this VNI; ``ofport`` None: somewhere else. Without a
-    MAC in the claim: it is a lie there.
+    """A binding read back from a bridge, in the network with this VNI. ``ofport`` None: at another host.
+    Without a MAC: an address conflict there.
 
-    ``lease``: seconds for which it does from the beginning; 0: as long as it is heard.
+    ``lease``: seconds of its lease from the beginning; 0: none.
     """
 
     vni: int
@@ -65,8 +65,8 @@ class RecoveredNeighbor(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class NeighborTable:
-    """``bound``: by network and address. ``held``: how many there are at each place, lies among them.
-    ``lies``: by network, the addresses that are claimed where the file does not have them, and where that is.
+    """``bound``: bindings by network and address. ``held``: their number by port, with conflicts. ``lies``:
+    conflicts by network: address and port.
     """
 
     bound: Mapping[str, Mapping[str, BindingEntry]] = field(default_factory=dict)
@@ -106,7 +106,7 @@ def claim(address: bytes, mac: bytes) -> IpMacPair | None:
 
 
 def snoop(known: NeighborTable, network: str, claim: IpMacPair, place: PortRef, now: float) -> NeighborTable:
-    """The addresses, after somebody made this claim there."""
+    """Return the table after this claim at a port."""
     ip, mac = claim
     before = known.bound.get(network, {}).get(ip)
     if known.held.get(place, 0) >= MAX_PER_PORT:
@@ -117,7 +117,7 @@ def snoop(known: NeighborTable, network: str, claim: IpMacPair, place: PortRef, 
 
 
 def silent(known: NeighborTable, network: str, claim: IpMacPair, place: PortRef, lease: int) -> NeighborTable:
-    """The addresses, after nobody made this claim there for long, or its lease ended."""
+    """Return the table after a binding or conflict expired."""
     if not claim.mac:
         return set_conflicts(known, network, {(claim.ip, place): False})
     before = known.bound.get(network, {}).get(claim.ip)
@@ -133,10 +133,11 @@ def _is(binding: BindingEntry, mac: str, place: PortRef) -> bool:
 def add_lease(
     known: NeighborTable, network: str, ip: str, granted: BindingEntry, is_there: Callable[[str], bool]
 ) -> NeighborTable:
-    """The addresses, after a server gave this one away; ``is_there``: is the place of a station known?
+    """Return the table after a DHCP server gave an address; ``is_there``: whether the place of a station is
+    known.
 
-    Whose lease has ended unseen, as its station was not there, is forgotten. A lease that begins again is a
-    second shorter or longer than it was: so its flow is another one, and counts anew.
+    Leases that ended without a flow, as their stations were not there, are removed. A renewed lease gets a
+    second more or less than before, so that its flow has another identity and a new hard timeout.
     """
     bindings = known.bound.get(network, {})
     leases = {other: of for other, of in bindings.items() if of.lease and other != ip}

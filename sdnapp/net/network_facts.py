@@ -1,4 +1,4 @@
-"""What the state knows of a network, whichever bridge asks: it is worked out once for all of them."""
+"""Facts about a network that all of its bridges need: computed once from a state."""
 
 from __future__ import annotations
 
@@ -25,8 +25,9 @@ _NO_LIES: frozenset[tuple[str, PortRef]] = frozenset()
 
 @dataclass(frozen=True)
 class HostFdb:
-    """The stations of a network on one host: those at each interface that have moved as often, and all of
-    them together, of which only those that nobody places at an interface are told apart by their moves.
+    """FDB entries of a network on one host, grouped for flows: by interface and moves, and all together.
+
+    All together, entries are told apart by their moves only where no interface is known.
     """
 
     stations: FdbTable
@@ -80,7 +81,7 @@ EMPTY_HOST_FDB = HostFdb(NO_ENTRIES, learned=False)
 
 
 class LocalPort(NamedTuple):
-    """A port in a network: who may speak there, and the addresses that the file gives it."""
+    """A port in a network, with its allowed address pair and the addresses of the file."""
 
     port: Port
     attachment: Attachment
@@ -138,7 +139,7 @@ PortsByHost = Mapping[str, HostPorts]
 
 
 class LearnedNeighbor(NamedTuple):
-    """An address that the network told, or that its server leased for so many seconds, and where it lives."""
+    """A learned or leased binding, and the place of its station."""
 
     ip: str
     mac: str
@@ -149,11 +150,11 @@ class LearnedNeighbor(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class NetworkFacts:
-    """All that the state knows of one network.
+    """Everything that bridges need to know of one network.
 
-    ``spans``: it has ports on more than one host. ``answering``: the homes to which the file gives addresses.
-    ``static`` and ``learned``: who lives where; ``denied``: where who is not believed. ``groups``: who
-    listens to multicast. ``lies``: addresses that are claimed where the file does not have them.
+    ``spans``: it has ports on more than one host. ``answering``: hosts with ports that have addresses in the
+    file. ``static``, ``learned``: FDB by host. ``denied``: sources that are blocked at a place. ``groups``:
+    multicast groups. ``lies``: address conflicts.
     """
 
     network: Network
@@ -198,7 +199,7 @@ class NetworkFactsCache:
             del self._desks[gone]
 
     def of(self, state: State, path: str) -> NetworkFacts:
-        """What this state knows of the network."""
+        """Return the facts of the network in this state."""
         if state is not self._state:
             self._state = state
             self._known.clear()
@@ -222,7 +223,7 @@ class _NetworkFactsBuilder:
         self._learned: FdbByHost = {}
 
     def look_up(self, state: State) -> NetworkFacts:
-        """What this state knows."""
+        """Return the facts in this state."""
         path, of = self._path, self._kept.of
         members, static = state.members[path], state.static[path]
         stations = state.learned.stations.get(path, NO_ENTRIES)
@@ -297,7 +298,7 @@ def _answering(homes: PortsByHost) -> PortsByHost:
 def _heard(
     members: tuple[Port, ...], static: FdbTable, stations: FdbTable, bound: Mapping[str, BindingEntry]
 ) -> tuple[LearnedNeighbor, ...]:
-    """Addresses of stations that live where they were heard, or that leased theirs."""
+    """Return bindings whose stations are where they were seen, or that are leased."""
     return tuple(_bound(members, static, stations, bound)) if bound else ()
 
 

@@ -1,6 +1,6 @@
-"""A network that only has another name from now on: what bridges confirmed of it holds as it did.
+"""Renamed networks: what bridges confirmed for the former name holds for the new one.
 
-Otherwise its key would be taken from one network and given to another, which waits until nobody uses it.
+Otherwise the key would be taken from one network and given to another, which waits until no bridge uses it.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def detect_renames(before: State, now: State) -> Mapping[str, str]:
 
 
 def apply_renames(dialect: EncapState, names: Mapping[str, str]) -> EncapState:
-    """The same dialect, in words of today."""
+    """Return the encapsulation state with the new names of networks."""
     if not names:
         return dialect
     return replace(

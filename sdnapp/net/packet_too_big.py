@@ -1,7 +1,7 @@
-"""A packet that its network cannot carry: whoever sent it is told what would fit.
+"""ICMP fragmentation needed, and ICMPv6 packet too big, for packets that exceed the MTU of their network.
 
-A layer-2 network has no router to say so, hence the answer comes in the name of the destination. It also
-goes to those who allow routers to fragment, as no tunnel does: they fragment themselves from then on.
+A layer-2 network has no router to send them, so they come in the name of the destination. Senders that allow
+fragmentation get them as well, as tunnels do not fragment: they fragment themselves from then on.
 """
 
 from __future__ import annotations
@@ -40,7 +40,9 @@ def packet_too_big(asked: Packet, mtu: int) -> DhcpReply | None:
 
 
 def _answerable(asked: Packet) -> bool:
-    """Not to groups or nobody, not about errors or later fragments (RFC 1122 §3.2.2, RFC 4443 §2.4)."""
+    """Whether an error may be sent: not about groups, unspecified sources, errors or later fragments (RFC
+    1122 section 3.2.2, RFC 4443 section 2.4).
+    """
     if int(asked.eth_dst[:2], 16) & 1 or not asked.first:
         return False
     if any(_nobody(ip) for ip in (asked.src, asked.dst)):

@@ -13,10 +13,10 @@ from sdnapp.net.model import Host, Overlay, Port
 
 
 def effective_overlay(wanted: Overlay, before: Overlay, interfaces: Mapping[str, Iterable[str]]) -> Overlay:
-    """What is true until every moving port has arrived: ``wanted`` itself if none is on its way.
+    """Return the overlay until every moving port has arrived: ``wanted`` itself if none is moving.
 
-    ``before`` is what was true until now; ``interfaces`` are those that each host's bridge has. Controllers
-    that see one host only cannot know what the others have: there, what is wanted counts at once.
+    ``before``: the overlay until now. ``interfaces``: those that each host's bridge has. A controller that
+    sees one host only does not know the interfaces of others: there, ``wanted`` counts at once.
     """
     if wanted.controller.per_host:
         return wanted

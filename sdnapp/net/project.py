@@ -1,4 +1,4 @@
-"""What one bridge should know of the state: names become the port numbers that it has now."""
+"""Project a state to the view of one bridge: names become its present port numbers."""
 
 from __future__ import annotations
 
@@ -55,14 +55,14 @@ TunnelByPeer = Mapping[str, tuple[int, int]]
 
 
 class EncapByNetwork(NamedTuple):
-    """What a dialect says of each network: the way to each peer, and the keys that mean it."""
+    """Encapsulation state of a bridge by network: the tunnel to each peer, and the keys accepted."""
 
     ways: Mapping[str, Mapping[str, Encap]]
     keys: Mapping[str, tuple[int, ...]]
 
 
 class NetworkTunnels(NamedTuple):
-    """How a bridge speaks and listens in one network, in the numbers of its ports."""
+    """Tunnels of a bridge in one network, in its port numbers: sent to, and accepted from."""
 
     keys: tuple[int, ...]
     entrances: tuple[int, ...]
@@ -71,7 +71,7 @@ class NetworkTunnels(NamedTuple):
 
 
 class RemoteFdb(NamedTuple):
-    """Who lives behind each tunnel of a bridge, and what that is to the bridge."""
+    """FDB entries behind each tunnel of a bridge, and the locations that they are to it."""
 
     behind: TunnelByPeer
     residents: list[HostFdb]
@@ -88,18 +88,18 @@ class BridgeMemo:
 
 
 def project(state: State, host: str, speech: EncapState) -> BridgeView:
-    """The view of this host's bridge, which speaks this dialect."""
+    """Return the view of this host's bridge with this encapsulation state."""
     return run_to_completion(project_incremental(state, host, speech, BridgeMemo()))
 
 
 def project_incremental(
     state: State, host: str, speech: EncapState, memo: BridgeMemo
 ) -> Generator[None, None, BridgeView]:
-    """The same, with what was projected for this bridge last at hand.
+    """Return the view, with the last projection of this bridge at hand.
 
-    Ports without a number, and what is behind them, are left out until they have one. Only networks of which
-    anything is new are looked at, and those that turn out equal are the same object. It pauses after every
-    ``STEP`` MACs, for those who have other things to do meanwhile.
+    Ports without a number, and what is behind them, are left out. Only networks with changes are computed,
+    and those that turn out equal are the same object. The generator pauses after every ``STEP`` MACs, so that
+    other tasks can run.
     """
     looked_at = 0
     here, of_bridge = state.here[host], memo.bridge.of
@@ -229,9 +229,7 @@ def _seated(
 
 
 def _member(seat: LocalPort, number: int, size: int | None) -> NetworkPort:
-    """A device of ours has the right MTU, and a stranger's tunnel is none of our business; with any other,
-    frames may be larger.
-    """
+    """Return a port in a network. A device that sdnapp makes has the right MTU, and so needs no MTU check."""
     port, attachment = seat.port, seat.attachment
     trunk = any(one.tagged for one in port.attachments)
     bounded = port.namespace is not None or attachment.key is not None
@@ -249,7 +247,7 @@ def _member(seat: LocalPort, number: int, size: int | None) -> NetworkPort:
 def _given(
     host: str, here: tuple[NeighborEntry, ...], behind: TunnelByPeer, answering: PortsByHost
 ) -> tuple[NeighborEntry, ...]:
-    """What the file gives to whoever a frame reaches from here."""
+    """Return the bindings of the file for the responder of this bridge."""
     homes = (
         here if place == host else home.answers
         for place, home in answering.items()
@@ -307,16 +305,14 @@ def _locations(  # noqa: PLR0917  # all that it depends on
     learned: FdbByHost,
     denied: BlockedSources,
 ) -> tuple[Location, ...]:
-    """Here, then behind each tunnel, then where somebody is denied: in an order that no history changes."""
+    """Return local locations, then those behind tunnels, then blocked ones: an order without history."""
     here = kept.of(_here, ports, static.get(host, EMPTY_HOST_FDB), learned.get(host, EMPTY_HOST_FDB))
     there = kept.onward(_there, behind, static, learned)
     return (*here, *chain.from_iterable(there.found), *_denied(host, ports, denied))
 
 
 def _there(last: RemoteFdb | None, behind: TunnelByPeer, static: FdbByHost, learned: FdbByHost) -> RemoteFdb:
-    """Who lives behind each tunnel. Of a network's bridges each asks that of as many peers: it is looked up
-    only where others live than last time.
-    """
+    """Return the FDB entries behind each tunnel; looked up only where they changed."""
     residents = [*map(static.get, behind, repeat(EMPTY_HOST_FDB))]
     if learned:
         residents += map(learned.get, behind, repeat(EMPTY_HOST_FDB))

@@ -1,8 +1,8 @@
-"""Which queries for multicast listeners count: those that all of them answer, from ports that may query.
+"""IGMP and MLD queries that are accepted: those that all listeners answer, from ports that may query.
 
-A query begins, or prolongs, that groups go to their known listeners alone. Hosts drop an IPv4 packet whose
-source is their own address, an address of the network itself or, with reverse path filtering, an unreachable
-one (RFC 1812 section 5.3.8), and would be taken for absent.
+A query starts, or prolongs, forwarding to known listeners only. Hosts drop an IPv4 packet whose source is
+their own address, a network address or, with reverse path filtering, an unreachable one (RFC 1812 section
+5.3.8): they would send no report, and be removed.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""What is known of the world. ``sdnapp.net.step`` is the only way to a new state.
+"""State: configuration and observations. ``sdnapp.net.step`` makes new states.
 
-A state is the configuration, the ports that each bridge has, what traffic taught us, and what bridges
-confirmed that they understand and speak.
+It is the configuration, the ports that each bridge has, what was learned from traffic, and the encapsulations
+that bridges confirmed.
 """
 
 from __future__ import annotations
@@ -33,14 +33,13 @@ ENCAPSULATIONS: tuple[Encapsulation, ...] = ("geneve", "gre", "vxlan")
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """The ports that a bridge has now, both ways round, and those of them that lead to its peers.
+    """Ports of a bridge now, by name and by number, and its tunnels to peers.
 
-    ``at``: the number of each, and those that ports of the file ask for and will have: nobody gets one of
-    these unasked (``sdnapp.config.names``), so that a bridge may know them before they are there.
-    ``peer``: the host at the other end of each tunnel. ``wanted``: the encapsulation that the file wants to
-    each peer; where it has that tunnel and others, that one is the first. ``choice``: there are others.
-    ``noted``: the identity of each interface that somebody else put there (``sdnapp.net.binding``).
-    ``dead``: the tunnels behind which the bridge hears nobody.
+    ``at``: the number of each port, and those that ports of the file request and will get, as no other port
+    gets them unasked (``sdnapp.config.names``): flows can be there before the port. ``peer``: the host at the
+    other end of each tunnel. ``wanted``: the encapsulation of the file to each peer; that tunnel comes first
+    where there are several. ``choice``: there are several. ``noted``: iface-id of each external interface
+    (``sdnapp.net.binding``). ``dead``: tunnels that are down by BFD.
     """
 
     number: Mapping[str, int]
@@ -200,7 +199,7 @@ class State:
         return None if station is None else station.place
 
     def ports(self, host: str) -> Ports:
-        """The ports of this host's bridge; none if it was never heard of."""
+        """Return the ports of this host's bridge; none before it was connected."""
         return self.bridges.get(host, NO_PORTS)
 
     @property

@@ -142,7 +142,9 @@ def _same_ports(state: State, overlay: Overlay, host: str) -> Ports:
 
 
 def _renew_claims(state: State) -> State:
-    """A claim ends when the file no longer makes it and nobody speaks by it; then its key is free."""
+    """Renew the owners of tunnel keys. A claim ends when the file no longer makes it and no bridge sends by
+    it.
+    """
     if state.claims is state.paths:
         return state
     if state.overlay.controller.per_host:
@@ -163,10 +165,10 @@ def _renew_claims(state: State) -> State:
 
 
 def _renew_alone(state: State) -> State:
-    """The same where no other host is heard of: time tells what they do.
+    """Renew owners where no other host is seen: after a time, others are assumed to have read the file.
 
-    A key means what it did before until others have surely read the file. One that another network has then
-    means nothing for a while: no host sends it for one network while another host takes it for the other.
+    Until then a key means what it did. One that another network has then means nothing for a while, so that
+    no host sends it for one network while another accepts it for the other.
     """
     claims = dict(state.paths)
     for key, path in state.claims.items():
@@ -252,7 +254,7 @@ def _uncontested(state: State, host: str) -> State:
 
 
 def _sound(state: State) -> State:
-    """Without what was learned, or heard of groups, at places that are no more."""
+    """Remove learned entries and group members at ports that are gone."""
     groups = multicast_snooping.prune_groups(state.multicast, partial(_snoops, state))
     return replace(state, learned=fdb.prune(state.learned, state), multicast=groups)
 
@@ -264,7 +266,7 @@ def _without_gone(state: State) -> State:
 
 
 def _hold(state: State, event: LoopFound | LoopsAged | PortReleased) -> State:
-    """What was learned behind a port that is held down, or heard of groups, is forgotten."""
+    """Remove learned entries and group members of a port that is held down."""
     match event:
         case LoopFound(network, ends, now):
             hold = float(state.overlay.loop_hold)
