@@ -1,12 +1,11 @@
-"""Ports that are wherever an interface has their ``iface-id``: where they are now, out of what bridges show.
+"""Port binding: where ports with an ``iface-id`` are, from the ports that bridges have.
 
-The agent of each host notes on its bridge which interface has which ``iface-id`` (``sdnapp.config.names``),
-and bridges tell their ports to whoever connects. So a binding is part of what a bridge is, and neither a
-controller nor an agent that starts anew has missed anything.
+The agent of each host encodes on its bridge which interface has which ``iface-id`` (``sdnapp.config.names``),
+and a bridge lists its ports to any controller that connects. So a binding is part of the bridge, and neither
+a controller nor an agent that starts again misses one.
 
-A port may be in two places for a while: a live migration prepares the new one while the workload still runs
-at the old one. Both belong to the network then, and the workload is where it spoke last, as with any station
-of which the file does not say where it is.
+A port may be in two places for a while: a live migration prepares the new one while the workload runs at the
+old one. Both belong to the network then, and the workload's MAC is where it was seen last.
 """
 
 from __future__ import annotations

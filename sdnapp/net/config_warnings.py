@@ -1,4 +1,4 @@
-"""What a controller on every host cannot do as the file asks, for it hears of its own bridge alone."""
+"""Warnings: what a file asks for that a controller on every host, which sees its own bridge, cannot do."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def _without_source(overlay: Overlay) -> Iterator[str]:
 
 
 def _out_of_reach(overlay: Overlay) -> Iterator[str]:
-    """Networks that drop what is for unknown stations, with stations that only their own host knows."""
+    """Return networks that drop unknown unicast, with stations that their own host alone knows."""
     for path, network in overlay.networks.items():
         ports = [port for port in overlay.ports.values() if any(a.network == path for a in port.attachments)]
         learning = sorted(port.name for port in ports if _learns(port))

@@ -1,8 +1,8 @@
-"""What a port is told that asks by DHCP, DHCPv6 or a router solicitation: what the file says of it.
+"""DHCP, DHCPv6 and router advertisements for ports of the file: replies follow from the file alone.
 
-There are no leases to keep: an address belongs to its port, and an answer follows from the file alone, so any
-controller gives the same one at any time. Answers come from an address that nobody has. A client that renews
-finds no way to it, and asks everybody a little later; then it is answered.
+There are no leases to keep: an address belongs to its port, so any controller gives the same reply at any
+time. Replies come from an address that no station has. A client that renews gets no reply from it, and
+broadcasts a little later; then it gets one.
 """
 
 from __future__ import annotations
@@ -27,7 +27,9 @@ _EVERYONE, _EVERYONE_MAC = IPv4Address("255.255.255.255"), "ff:ff:ff:ff:ff:ff"
 
 @dataclass(frozen=True, slots=True)
 class DhcpClient:
-    """A port in a network that serves. ``mac`` is None where any may ask; ``mtu`` where nobody knows."""
+    """A port in a network with DHCP. ``mac``: None where any client may ask. ``mtu``: None where it is not
+    known.
+    """
 
     name: str
     mac: str | None
@@ -38,7 +40,7 @@ class DhcpClient:
 
 @dataclass(frozen=True, slots=True)
 class DhcpReply:
-    """What became of a frame, in a word or two, and the frame that answers it, if one does."""
+    """Result of a request: a counter name, and the frame that replies, if one does."""
 
     what: str
     frame: bytes | None = None

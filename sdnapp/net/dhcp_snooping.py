@@ -1,4 +1,4 @@
-"""What DHCP servers and their clients say of leases, where the network leaves DHCP to somebody else."""
+"""DHCP snooping: leases in messages of DHCP servers and clients, in networks with another DHCP server."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MIN_LEASE = 2
 
 
 class LeaseEvent(NamedTuple):
-    """Somebody says for how many seconds a station has an address; 0: not any more."""
+    """Lease of an address: MAC and time in seconds; 0: released or declined."""
 
     claim: IpMacPair
     lease: int

@@ -1,11 +1,11 @@
-"""How bridges speak to each other while the overlay changes under traffic: accept before send, retire last.
+"""Encapsulation state of a bridge, for changes of key and tunnel without loss: make before break.
 
-A bridge *hears* some of its tunnels and *understands* some keys; to each peer it *speaks* in one way: a
-tunnel and a key. When the file changes a key or the encapsulation, a bridge first understands the new way as
-well as the old one; its peers speak the new way once it has confirmed that; and it forgets the old way when
-nobody speaks it any more. Nothing here is a sequence of messages: a bridge's dialect follows from the state,
-and the state from what bridges have confirmed. A bridge that is away holds up nobody: its peers speak to it
-as it last understood, and it catches up when it is back.
+A bridge accepts frames from some of its tunnels (``hears``) and with some keys (``understands``), and sends
+to each peer by one tunnel and key (``speaks``). When the file changes a key or the encapsulation, a bridge
+first accepts the new one as well as the old one; its peers send by the new one once the bridge has confirmed
+that; the old one is removed when no peer sends by it. There is no sequence of messages: the encapsulation
+state follows from the state, and that from confirmations. A bridge that is away delays no other: peers send
+to it as it accepted last, and it catches up.
 """
 
 from __future__ import annotations
@@ -36,14 +36,16 @@ class TxPath:
 
 @dataclass(frozen=True, slots=True)
 class EncapState:
-    """``hears``: (peer, encapsulation). ``understands``: (network, key). ``speaks``: by (network, peer)."""
+    """``hears``: (peer, encapsulation) accepted. ``understands``: (network, key) accepted. ``speaks``: tunnel
+    and key to send by, by (network, peer).
+    """
 
     hears: frozenset[tuple[str, Encapsulation]] = frozenset()
     understands: frozenset[tuple[str, int]] = frozenset()
     speaks: Mapping[tuple[str, str], Encap] = field(default_factory=dict)
 
     def stopped_tx(self, speaker: str, after: EncapState) -> frozenset[TxPath]:
-        """What the host that speaks this dialect sends no more, once it speaks the one ``after``."""
+        """Return what the host with this state no longer sends with the state ``after``."""
         if after.speaks == self.speaks:
             return frozenset()
         return frozenset(

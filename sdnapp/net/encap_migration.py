@@ -1,6 +1,5 @@
-"""Which dialect a bridge should have now: what it should hear and understand, and how to speak to each peer.
-
-``sdnapp.net.encap`` tells what a dialect is, and why it changes as it does.
+"""Encapsulation state that a bridge should have now; ``sdnapp.net.encap`` says what it is, and why it changes
+so.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from sdnapp.net.state import Ports, State
 
 
 def desired_encap(state: State, host: str) -> EncapState:
-    """What this host's bridge should hear, understand and speak now."""
+    """Return what this host's bridge should accept and send by now."""
     return EncapState(
         hears=frozenset(_hears(state, host)),
         understands=frozenset(_understands(state, host)),
@@ -24,9 +23,9 @@ def desired_encap(state: State, host: str) -> EncapState:
 
 
 def assume_programmed(overlay: Overlay) -> State:
-    """The state when nothing was heard of any bridge yet, but it is known that each holds what the file asks.
+    """Return the state before any bridge was read, with each bridge assumed to hold what the file asks for.
 
-    A controller on every host is left to guess: it would never hear that the others changed their ways.
+    A controller on every host has no other way: it never sees confirmations of other bridges.
     """
     state = State.of(overlay)
     if overlay.controller.per_host:
@@ -44,7 +43,7 @@ def _asked(host: Host) -> dict[str, int]:
 
 
 def is_migrating(state: State, host: str) -> bool:
-    """Whether this host has a choice of ways: only then does its dialect depend on what others confirmed."""
+    """Whether this host has a choice of encapsulations: only then do confirmations of others matter."""
     return state.claims is not state.paths or state.ports(host).choice
 
 
@@ -84,7 +83,7 @@ def _speaks(state: State, host: str) -> Iterator[tuple[tuple[str, str], Encap]]:
 
 
 def _choose(state: State, host: str, to: tuple[str, str], ways: list[Encap], before: Encap | None) -> Encap:
-    """The best way that the peer takes; else the one in use; else, as nobody can tell, the best."""
+    """Return the best that the peer accepts; else the one in use; else the best."""
     path, peer = to
     listener = state.confirmed.get(peer)
     if listener is None or len(ways) == 1:

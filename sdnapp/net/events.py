@@ -21,8 +21,8 @@ class FdbKey(NamedTuple):
 
 
 class RecoveredFdb(NamedTuple):
-    """What a flow of a bridge says of a source that it saw: the number of its last move (``HEARSAY`` where
-    only the way to it is known), or that it is not believed there.
+    """FDB entry read back from a flow: the number of its last move (``REMOTE_ONLY`` where the tunnel alone is
+    known), or that the source is blocked there.
     """
 
     sighting: FdbKey
@@ -49,7 +49,7 @@ class Configured:
 
 @dataclass(frozen=True, slots=True)
 class BridgeFound:
-    """A bridge connected and named its ports, and those of them behind which it hears nobody.
+    """A bridge connected; its ports, and the tunnels that are down by BFD.
 
     ``contested``: when, in seconds, if it replaced a connection that had not ended.
     """
@@ -62,7 +62,7 @@ class BridgeFound:
 
 @dataclass(frozen=True, slots=True)
 class ContestOver:
-    """Long enough after the contested connection of that time: a bridge's word is the last one again."""
+    """Time after a contested connection: what the bridge lacks counts as removed again."""
 
     host: str
     since: float
@@ -70,9 +70,7 @@ class ContestOver:
 
 @dataclass(frozen=True, slots=True)
 class PortsFound:
-    """Ports appeared or have new numbers, one after the other, or the bridge hears somebody behind them, or
-    nobody any more (``dead``).
-    """
+    """Ports appeared or changed their numbers, or tunnels went down or up by BFD (``dead``)."""
 
     host: str
     ports: Sequence[tuple[str, int]]
@@ -89,7 +87,7 @@ class PortsLost:
 
 @dataclass(frozen=True, slots=True)
 class SourcesSeen:
-    """Sources that the bridge did not know. ``now``: in seconds."""
+    """Source MACs without an FDB entry at that port. ``now``: in seconds."""
 
     host: str
     sightings: tuple[FdbKey, ...]
@@ -98,7 +96,7 @@ class SourcesSeen:
 
 @dataclass(frozen=True, slots=True)
 class SourceExpired:
-    """Sources have not been heard for the age that the configuration allows."""
+    """FDB flows expired: no frame from these sources within ``mac_age``."""
 
     host: str
     sightings: tuple[FdbKey, ...]
@@ -106,10 +104,9 @@ class SourceExpired:
 
 @dataclass(frozen=True, slots=True)
 class BridgeReadBack:
-    """A bridge told what it remembers: all of its own sources, and some behind its tunnels.
+    """A bridge was read back: its own sources, and some behind its tunnels.
 
-    ``crowded``: ports at which it learns nothing more. ``groups``: what it remembers of multicast, ``now``,
-    in seconds.
+    ``crowded``: ports that exceeded their MAC limit. ``groups``: multicast state. ``now``: in seconds.
     """
 
     host: str
@@ -171,14 +168,14 @@ class GroupsHeard:
 
 @dataclass(frozen=True, slots=True)
 class MulticastTick:
-    """It is so late now, in seconds: what was heard of multicast until then may be old."""
+    """Time in seconds, for multicast state to expire."""
 
     now: float
 
 
 @dataclass(frozen=True, slots=True)
 class EncapProgrammed:
-    """This dialect is in force on the host's bridge."""
+    """The host's bridge confirmed this encapsulation state."""
 
     host: str
     dialect: EncapState
@@ -193,7 +190,7 @@ class TxDrained:
 
 @dataclass(frozen=True, slots=True)
 class GracePeriodExpired:
-    """Long enough after a configuration: whoever has not been heard of since does not count."""
+    """Time after a configuration: hosts without a connection since then are not waited for."""
 
     overlay: Overlay
 

@@ -1,10 +1,10 @@
-"""What traffic taught us: where stations live, whom not to believe, and which ports say too much.
+"""FDB: where MACs were learned, which sources are blocked, and which ports exceeded their MAC limit.
 
-A station that speaks elsewhere has moved, at once. Each move has a number, as in RFC 7432 §7.7: what a bridge
-remembers of an earlier one yields to a later one, whoever tells of it first. One that moves too often is
-frozen where it is (§15.1): sources that are not believed, of a frozen station or of one that the file puts
-elsewhere, are *denied*, port by port, so that no frame of them asks again. A port that shows more MACs than
-it may is *crowded* for a while: nothing more is learned there.
+A MAC that is seen at another port has moved, at once. Moves are numbered as in RFC 7432 section 7.7: of two
+entries, that of the later move wins, in whatever order they are read. A MAC that moves too often is frozen
+where it is (section 15.1): frames from it at other ports, or from a MAC of the file elsewhere, are dropped
+there (*denied*), so that they cause no packet-in. A port with more MACs than its limit learns nothing for a
+while (*crowded*).
 
 Everything here is a value; what the configuration says comes from a ``Topology``. Time is an argument, in
 seconds, and only differences count.
@@ -45,7 +45,7 @@ class FdbEntry(NamedTuple):
 
 
 class RecoveredEntry(NamedTuple):
-    """What a bridge remembers of a source: that it lives there, or that it is not believed there."""
+    """Source read back from a bridge: learned there, or blocked there."""
 
     network: str
     mac: str
@@ -101,7 +101,7 @@ Sighted = tuple[str, str, PortRef]
 
 
 def learn(learned: Learned, ground: Topology, sighted: Iterable[Sighted], now: float) -> Learned:
-    """Sources that their bridge did not know."""
+    """Learn sources that their bridge had no entry for."""
     draft = _Draft(learned)
     for network, mac, place in sighted:
         home, station = ground.fixed(network, mac), draft.station(network, mac)
@@ -127,7 +127,7 @@ def learn(learned: Learned, ground: Topology, sighted: Iterable[Sighted], now: f
 
 
 def _is_at(believed: PortRef | None, place: PortRef) -> bool:
-    """Whether a frame from that place is no surprise; behind a tunnel nobody knows interfaces."""
+    """Whether the entry is at that place already; behind a tunnel, interfaces are not known."""
     return believed is not None and place in (believed, PortRef(believed.host, None))
 
 
@@ -140,9 +140,9 @@ def _lately(station: FdbEntry, flap: DuplicateMacDetection, now: float) -> tuple
 
 
 def age_out(learned: Learned, unheard: Iterable[Sighted]) -> Learned:
-    """Sources were not heard for so long that their bridge forgot them.
+    """Remove sources whose flows expired.
 
-    At a crowded place nobody listens to sources, so silence means nothing there.
+    On a port that exceeded its MAC limit no source is looked up, so expiry means nothing there.
     """
     draft = _Draft(learned)
     for network, mac, place in unheard:
@@ -166,7 +166,7 @@ def unfreeze(learned: Learned, network: str, mac: str) -> Learned:
 
 
 def resume_learning(learned: Learned, place: PortRef) -> Learned:
-    """Let us see who is there now."""
+    """Learn at the port again, after the time of its MAC limit."""
     draft = _Draft(learned)
     draft.crowded.discard(place)
     return draft.done()
@@ -182,14 +182,14 @@ def restore(
     crowded: Iterable[PortRef],
     final: bool = True,
 ) -> Learned:
-    """A bridge told all that it holds. ``read``: the hosts that had told before, since we began.
+    """Restore what was read back from a bridge. ``read``: hosts whose bridges were read before.
 
-    On its own ports its word is the last one: what it forgot is forgotten. On a peer it counts until the
-    peer has spoken itself. Where two disagree, the later move wins (RFC 7432 §15), then the lower name. What
-    it denies, and where it is crowded, is news only the first time; later we know better.
+    For its own ports the bridge decides: what it lacks is removed. For a peer's ports its entries count until
+    the peer was read. Where two disagree, the later move wins (RFC 7432 section 15), then the lower name.
+    Blocked sources and MAC limits are taken the first time only.
 
-    Not ``final``: nothing is forgotten. The flows that it lacks are put there, and age as any other does that
-    no traffic confirms.
+    Not ``final``: nothing is removed. Flows that the bridge lacks are added, and age if no traffic confirms
+    them.
     """
     draft = _Draft(learned)
     told = [each for each in told if each.place.host == host or each.place.host not in read]
@@ -210,7 +210,7 @@ def restore(
 def _recall_stations(
     draft: _Draft, ground: Topology, final: str | None, told: Iterable[RecoveredEntry]
 ) -> None:
-    """``final``: the host of whose stations those that are not told are forgotten."""
+    """Restore entries. ``final``: the host whose entries that were not read are removed."""
     claims: dict[tuple[str, str], FdbEntry] = {}
     for network, mac, place, moves, denied in told:
         if not denied and ground.fixed(network, mac) is None:
@@ -227,7 +227,7 @@ def _recall_stations(
 
 
 def _rank(station: FdbEntry) -> tuple[int, str, bool, str]:
-    """The lower one is believed: of two on one host, the one whose port is known."""
+    """Order of two entries; the lower one wins: on one host, that with a known port."""
     host, interface = station.place
     return (-station.moves, host, interface is None, interface or "")
 
@@ -240,7 +240,7 @@ def _denials(learned: Learned) -> Iterator[Sighted]:
 
 
 def _may_be_denied(known: Learned | _Draft, ground: Topology, network: str, mac: str, place: PortRef) -> bool:
-    """Somebody else is believed to be this MAC: the file's own, or one that is frozen elsewhere."""
+    """Whether the MAC belongs elsewhere: by the file, or frozen."""
     home = ground.fixed(network, mac)
     station = known.stations.get(network, NO_ENTRIES).get(mac)
     believed = home or (None if station is None else station.place)
@@ -248,7 +248,7 @@ def _may_be_denied(known: Learned | _Draft, ground: Topology, network: str, mac:
 
 
 def seed_from_static(learned: Learned, ground: Topology, sighted: Iterable[Sighted]) -> Learned:
-    """Stations that were fixed until now are believed where they were, if that can be, until they speak."""
+    """Keep MACs that were static until now where they were, as learned, if the port permits it."""
     draft = _Draft(learned)
     for network, mac, place in sighted:
         if ground.exists(network, place) and draft.station(network, mac) is None:
@@ -299,26 +299,26 @@ class _Draft:
         self.admit(network, mac, station.place)
 
     def forget(self, network: str, mac: str) -> None:
-        """Nobody knows where the station is. So it is not frozen any more: it may appear anywhere."""
+        """Remove an entry. The MAC is no longer frozen: it may appear anywhere."""
         self._vacate(network, mac)
         self.thaw(network, mac)
 
     def thaw(self, network: str, mac: str) -> None:
-        """Let the station move, if it is frozen, and let it be believed everywhere."""
+        """Let a frozen MAC move, and unblock it everywhere."""
         if (network, mac) in self.frozen:
             del self.frozen[network, mac]
             for place in self.places_denied(network, mac):
                 self.admit(network, mac, place)
 
     def deny(self, network: str, mac: str, place: PortRef) -> None:
-        """It is not believed there."""
+        """Block the source there."""
         places = self.places_denied(network, mac)
         if place not in places:
             _own(self.denied, self.was.denied, network)[mac] = places | {place}
             self.held[place] = self.held.get(place, 0) + 1
 
     def admit(self, network: str, mac: str, place: PortRef) -> None:
-        """It would be believed there."""
+        """Unblock the source there."""
         places = self.places_denied(network, mac)
         if place in places:
             denied = _own(self.denied, self.was.denied, network)

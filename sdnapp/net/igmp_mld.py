@@ -43,10 +43,9 @@ _ALL_HOSTS, _ALL_NODES = IPv4Address("224.0.0.1"), IPv6Address("ff02::1")
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A router asks who listens. ``source``: its MAC; ``address``: its IP address. ``general``: it asks about
-    all groups.
+    """A query. ``source``: the querier's MAC; ``address``: its IP address. ``general``: about all groups.
 
-    ``response``: how long hosts may take to answer; ``interval``: how long it waits between general queries;
+    ``response``: seconds that hosts have to answer; ``interval``: seconds between general queries;
     ``robustness``: how many of them may be lost.
     """
 
@@ -200,9 +199,10 @@ def _rhythm(flags: int, code: int) -> tuple[float, int]:
 
 
 def _records(message: bytes, width: int) -> Iterator[tuple[str, bool]]:
-    """Each group of a report, and whether it is listened to (RFC 3376 §4.2, RFC 3810 §5.2).
+    """Yield each group of a report, and whether it has a listener (RFC 3376 section 4.2, RFC 3810 section
+    5.2).
 
-    Which sources it is heard from does not matter here: a group without any is a group left.
+    Source lists do not matter here: a group without any source is a group left.
     """
     (count,) = unpack_from("!H", message, 6)
     at = 8

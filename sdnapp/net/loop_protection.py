@@ -45,7 +45,7 @@ _SHORTEST = 60
 
 
 class Held(NamedTuple):
-    """A port that is held down. ``peer``: the port at the other end of the loop, as a probe told.
+    """A port that is held down. ``peer``: the port at the other end of the loop, by the probe.
 
     ``seen``: when a probe came back last; ``until``: when it may be released, ``seconds`` after it was held.
     """

@@ -1,8 +1,8 @@
-"""The resolved overlay: every name, address, MAC and number that the rest of sdnapp agrees upon.
+"""The resolved overlay: every name, address, MAC and number that the rest of sdnapp uses.
 
-``Config`` is what a person wrote; ``Overlay`` is what it means, with all that is derived filled in, so
-that controller, provisioner and lab agree without talking. This module refuses to know YAML, OpenFlow
-and OVSDB. Everything is frozen: a changed file gives a new ``Overlay``.
+``Config`` is the parsed file; ``Overlay`` has everything derived from it, so that controller, agent and lab
+agree without messages. No YAML, OpenFlow or OVSDB here. Everything is frozen: a changed file gives a new
+``Overlay``.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ DatapathKind = Literal["auto", "system", "netdev"]
 
 @dataclass(frozen=True, slots=True)
 class Dhcp:
-    """What a network tells those who ask, besides their addresses; ``lease`` in seconds."""
+    """DHCP options of a network, besides addresses; ``lease`` in seconds."""
 
     router: IPv4Address | None
     dns: tuple[Address, ...]
@@ -68,9 +68,9 @@ class Attachment:
     """One network on one port.
 
     ``tagged``: frames of this network carry ``vlan`` on the wire (a trunk); otherwise they are untagged and
-    ``vlan`` is the host's edge tag of the network (OVSDB ``tag``), None where the network has none.
-    ``addresses`` are those that the workload has in this network. ``key``: that of the frames in a stranger's
-    tunnel, 0 where they have none; None for any other port.
+    ``vlan`` is the host's tag of the network (OVSDB ``tag``), None where the network has none. ``addresses``:
+    those of the workload in this network. ``key``: that of frames in the tunnel of an external VTEP, 0
+    without a key; None for any other port.
     """
 
     network: str
