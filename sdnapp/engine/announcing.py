@@ -42,7 +42,7 @@ class Announcements:
     pending: dict[str, _Pending] = field(default_factory=dict)
 
     def follow(self, before: Mapping[str, Port], after: Mapping[str, Port]) -> None:
-        """Note ports that are new, or whose MAC, place or addresses are."""
+        """Note ports that are new, or whose MAC, host or addresses are."""
         for name in self.pending.keys() - after.keys():
             del self.pending[name]
         for name, port in after.items():

@@ -1,4 +1,4 @@
-"""Addresses that are claimed where the file does not have them: what the log says, and who should look."""
+"""Address conflicts: log lines and alarms."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""The engine: events in, effects out. It knows which bridges are there, what each holds and what each lacks.
+"""The engine: events in, effects out. It has the state, and one session per connected bridge.
 
-It owns the state and one session per connected bridge, and refuses to know sockets, threads, clocks and
-os-ken: ``handle`` takes what happened and returns what is to be done; ``sdnapp.overlay`` does it. A bridge is
-read before it is written, and has at most one plan on its way; whatever happens meanwhile is in the next one.
+It does no input or output: no sockets, threads, clocks or os-ken. ``handle`` takes events and returns
+effects, and ``sdnapp.overlay`` carries them out. A bridge is read before it is written, and has at most one
+plan under way; what changes meanwhile is in the next one.
 """
 
 from __future__ import annotations
@@ -214,7 +214,7 @@ class Engine:
                     yield from self._reconcile(dpid, session)
 
     def _look_again(self) -> Iterator[Effect]:
-        """What was heard of multicast grows old, ports are probed for loops, new addresses are announced."""
+        """Expire multicast state, probe ports for loops, announce new addresses."""
         if self._state.multicast.listening and not self._looking:
             self._looking = True
             yield StartTimer(TICK, TimerFired(MulticastTick(self._clock + TICK)))
@@ -532,9 +532,10 @@ class Engine:
         return [Read(dpid, connection=session.connection)]
 
     def _is_guessing(self) -> bool:
-        """Whether there are bridges of which, since the controller started, nobody knows what they remember.
+        """Whether some bridge has not been read since the controller started, during the startup grace.
 
-        What the others hold of an earlier controller is better than what would follow without that.
+        Until then, bridges with flows of an earlier controller are left unchanged, as learned state on unread
+        bridges is unknown.
         """
         overlay = self._state.overlay
         return (
@@ -544,9 +545,9 @@ class Engine:
         )
 
     def _reconcile(self, dpid: int, session: Session) -> Iterator[Effect | None]:
-        """Send what the bridge lacks, unless it is being read, or written, or was given up.
+        """Send what the bridge lacks, unless it is being read or written, or sending was given up.
 
-        What it should hold is worked out while it tells what it holds, for the first time.
+        On the first read its program is compiled while the read is under way.
         """
         if session.sending or session.failure or (session.reads and session.compiled is not EMPTY_COMPILED):
             return
@@ -570,9 +571,9 @@ class Engine:
             yield from self._in_force(session.host, session.encap)
 
     def _in_force(self, host: str, spoken: EncapState) -> list[Effect]:
-        """A bridge holds what it should, and with it a dialect.
+        """Confirm the encapsulation state of a bridge that holds its program.
 
-        What it newly takes counts a little later, and what it no longer says fades away.
+        What it newly accepts counts after ``REVALIDATION_DELAY``, and what it no longer sends is drained.
         """
         self._latest[host] = spoken
         if self._state.confirmed.get(host) == spoken:
@@ -591,7 +592,7 @@ class Engine:
         return [*later, StartTimer(DRAIN_TIME, TimerFired(TxDrained(ended)))] if ended else [*later]
 
     def counted_flows(self, dpid: int) -> Mapping[FlowKey, FlowCounter]:
-        """The flows of a connected bridge whose counters are worth telling."""
+        """Return the flows of a connected bridge with counters that are reported."""
         session = self._sessions.get(dpid)
         return {} if session is None else counted_flows(session.compiled.view, session.compiled.program)
 

@@ -42,7 +42,7 @@ def learning_effects(before: State, after: State) -> Iterator[Effect]:
 
 
 def learning_alarms(state: State) -> Iterator[Alarm]:
-    """All that somebody should look at."""
+    """Return the alarms of the FDB."""
     names, learned = port_names(state), state.learned
     for place in sorted(learned.crowded, key=str):
         where = _at(place, names)

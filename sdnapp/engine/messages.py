@@ -1,4 +1,4 @@
-"""What the engine is told (events) and what it asks for (effects)."""
+"""Events that the engine takes, and effects that it returns."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ class OfConnection:
 
 @dataclass(frozen=True, slots=True)
 class Connected(OfConnection):
-    """A bridge said hello and named its ports. ``now``: seconds since the epoch. ``dead``: the ports behind
-    which it hears nobody. ``contested``: it replaces a connection that the far end had not closed.
+    """A bridge connected and listed its ports. ``now``: seconds since the epoch. ``dead``: tunnels that are
+    down by BFD. ``contested``: it replaces a connection that the far end had not closed.
     """
 
     address: str
@@ -61,8 +61,8 @@ class Disconnected(OfConnection):
 
 @dataclass(frozen=True, slots=True)
 class PortChanged(OfConnection):
-    """A port was added or modified; ``ofport`` is None when it was removed. ``dead``: the bridge hears nobody
-    behind it.
+    """A port was added or modified; ``ofport`` is None when it was removed. ``dead``: the tunnel is down by
+    BFD.
     """
 
     interface: str
@@ -145,7 +145,7 @@ class PlanApplied(OfConnection):
 
 @dataclass(frozen=True, slots=True)
 class DriftDetected(OfConnection):
-    """Somebody else changed flows, meters or groups; ``altered`` are flows that keep their old identity."""
+    """Flows, meters or groups were changed by another program; ``altered``: flows that keep their identity."""
 
     count: int
     altered: frozenset[FlowKey]
@@ -211,7 +211,7 @@ class TimerFired:
 
 @dataclass(frozen=True, slots=True)
 class ThawAsked:
-    """Somebody wants a frozen station to move again."""
+    """An operator unfreezes a MAC."""
 
     network: str
     mac: str
@@ -283,7 +283,7 @@ class Inject(OfConnection):
 
 @dataclass(frozen=True, slots=True)
 class LogEvent:
-    """One line for the log: what happened, to whom. ``detail``: for those alone that look for a fault."""
+    """One line for the log. ``detail``: at level DEBUG."""
 
     event: str
     fields: Mapping[str, Any]
@@ -293,7 +293,7 @@ class LogEvent:
 
 @dataclass(frozen=True, slots=True)
 class StartTimer:
-    """Tell the engine of ``event`` when so many seconds are over."""
+    """Deliver ``event`` to the engine after so many seconds."""
 
     seconds: float
     event: TimerFired
@@ -301,7 +301,7 @@ class StartTimer:
 
 @dataclass(frozen=True, slots=True)
 class PersistConfig:
-    """This file is in force: one day a controller that starts has to know what the one before went by."""
+    """This file is in force: keep it for the next start of the controller."""
 
     text: bytes
 

@@ -1,4 +1,4 @@
-"""What the log, REST and the command line hear of multicast."""
+"""Multicast snooping in the log, in REST and on the command line."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def how(groups: Groups | None) -> str:
 
 
 def multicast_status(state: State) -> Mapping[str, MulticastStatus]:
-    """By network, where anybody asks who listens."""
+    """Return the snooping status by network, where a querier was seen."""
     ports = port_names(state)
 
     def names(places: Iterable[PortRef]) -> tuple[str, ...]:

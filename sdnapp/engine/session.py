@@ -79,7 +79,7 @@ class Session:
             self.doubtful |= flows
 
     def was_read(self, flows: frozenset[FlowKey], meters: frozenset[Meter], foreign: tuple[int, ...]) -> None:
-        """It told what it holds."""
+        """Note what the bridge holds."""
         self.inherited |= self.installed is None and any(origin_of(cookie) is not None for _, cookie in flows)
         self.installed, self.meters, self.foreign = set(flows - self.suspect), meters, foreign
         self.doubt(None)
@@ -128,7 +128,7 @@ class Session:
 
 
 def _speaking(state: State, host: str) -> tuple[object, ...]:
-    """All of the state that a dialect depends on; what others confirmed, only while ways change."""
+    """Return what the encapsulation state depends on; confirmations of others only during a migration."""
     inputs = (state.ports(host), state.here, state.having, state.paths, state.claims)
     if not is_migrating(state, host):
         return inputs

@@ -14,12 +14,12 @@ from sdnapp.net.state import State
 
 @dataclass(frozen=True, slots=True)
 class BridgeStatus:
-    """What is known of one host's bridge. ``in_sync``: it holds exactly what it must, ``flows`` of them.
+    """Status of one host's bridge. ``in_sync``: it holds exactly its program, of ``flows`` flows.
 
-    ``address``: where it connects from; ``since``: epoch seconds; ``ports``: the number of each interface
-    that it has; ``failures``: what it refused, a sentence each; ``drift``: how many changes by others were
-    healed since the controller started; ``down``: the tunnels that lead to nobody. ``problems``: what the
-    agent of the host cannot do.
+    ``address``: the far end of its connection; ``since``: epoch seconds; ``ports``: OpenFlow number of each
+    interface; ``failures``: what it refused, a sentence each; ``drift``: number of changes by others that
+    were undone since the controller started; ``down``: tunnels that are down. ``problems``: what the agent of
+    the host reports.
     """
 
     host: str
@@ -38,9 +38,9 @@ class BridgeStatus:
 
 @dataclass(frozen=True, slots=True)
 class LocationStatus:
-    """Where a station lives. ``port`` is None for a place known only as behind a host's tunnel.
+    """Location of a MAC. ``port``: None for a place known as behind a host's tunnel only.
 
-    ``moves``: how often it moved, as far as anybody remembers. ``frozen``: it may not.
+    ``moves``: number of its last move. ``frozen``: it may not move.
     """
 
     network: str
@@ -138,7 +138,7 @@ class Status:
 
 
 def locations(state: State) -> Iterable[LocationStatus]:
-    """Every station whose place is known, fixed ones first."""
+    """Yield every MAC with a location, static ones first."""
     heard: dict[tuple[str, str], list[str]] = {}
     for path, bindings in state.addresses.bound.items():
         for ip, binding in sorted(bindings.items()):

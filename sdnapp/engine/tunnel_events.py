@@ -11,7 +11,7 @@ from sdnapp.net.state import State
 
 
 def down(state: State) -> frozenset[tuple[str, str]]:
-    """The host and the peer of each; none where nobody listens."""
+    """Return host and peer of each tunnel that is down; empty without BFD."""
     if not state.overlay.bfd:
         return frozenset()
     return frozenset(

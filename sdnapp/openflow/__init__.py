@@ -1,1 +1,1 @@
-"""OpenFlow 1.3 as Open vSwitch speaks it: values of ``flows`` to bytes, replies of a bridge to values."""
+"""OpenFlow 1.3 with Open vSwitch's extensions: values of ``flows`` to bytes, replies to values."""

@@ -58,7 +58,7 @@ SILENCE = 30
 
 
 def expect_life(connection: Any) -> None:
-    """Have the kernel end a TCP connection to a host that is gone (tcp(7)); nobody wakes for it."""
+    """Set TCP keepalive, so that the kernel ends a connection to a host that is gone (tcp(7))."""
     if connection.family in {socket.AF_INET, socket.AF_INET6}:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, SILENCE // 3)
@@ -230,7 +230,9 @@ class Connection(controller.Datapath):  # type: ignore[misc]  # os-ken has no ty
             hub.sleep(_REST)
 
     def _reassure(self) -> None:
-        """Send an echo request each second while something waits: a bridge that hears anything is content."""
+        """Send an echo request each second while something waits: any message resets a bridge's inactivity
+        timer.
+        """
         now = time.monotonic()
         if now > max(self._since, self._reassured) + 1:
             self._reassured = now
@@ -328,9 +330,9 @@ def _piece(datapath: Any) -> bytes:
 
 
 def _tell(datapath: Any, message: bytearray) -> None:
-    """The event of a message, to whoever is to hear of it now: applications, then os-ken's own handlers.
+    """Deliver the event of a message to applications, then to os-ken's own handlers.
 
-    Of an error, os-ken's own handler does nothing but spell it out for a debug log, which takes 0.4 ms.
+    os-ken's own handler of errors only formats a debug log, which takes 0.4 ms.
     """
     parsed = parse(datapath, message)
     if parsed is None or datapath.ofp_brick is None:

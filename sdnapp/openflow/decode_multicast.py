@@ -1,4 +1,4 @@
-"""What flows of a bridge tell of multicast: where groups and routers are, as the controller left it there."""
+"""Decode multicast state from flows of a bridge: groups and router ports."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What flows say about addresses: those that know a claim, and those that answer for a station elsewhere."""
+"""Decode IP-MAC bindings from flows: known local bindings, and responder flows for stations elsewhere."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ _head = Struct("!HB21xQ")
 
 
 class FlowStats(Part):
-    """One flow of a reply, where it lies in the message; quacks like ``OFPFlowStats``."""
+    """One flow of a reply, in place in the message, with the attributes of ``OFPFlowStats``."""
 
     __slots__ = ()
 

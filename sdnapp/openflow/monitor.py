@@ -1,8 +1,8 @@
-"""A bridge tells when somebody else changes its flows, meters or groups.
+"""Flow monitor: a bridge reports changes of its flows, meters and groups by other programs.
 
 The ONF extension 1870 to OpenFlow 1.3, as Open vSwitch 3.0 and later have it (ovs-ofctl(8), ``monitor``;
-include/openflow/openflow-1.3.h). Only what identifies a flow is decoded. Meters and groups are no flows: what
-others ask for there is forwarded, as OpenFlow 1.4 has it (6.3.7) and Open vSwitch 2.5 and later in 1.3, too.
+include/openflow/openflow-1.3.h). Only what identifies a flow is decoded. Changes of meters and groups are
+forwarded requests, as in OpenFlow 1.4 (6.3.7) and in Open vSwitch 2.5 and later with 1.3, too.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ _EVENTS = frozenset(map(int, Event))
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """Somebody else changed the flow with this cookie in this table."""
+    """Another program changed the flow with this cookie in this table."""
 
     event: Event
     table: int
@@ -61,19 +61,21 @@ class Change:
 
 
 def request(datapath: Any) -> Any:
-    """Ask to be told of all that others do to any flow, from now on."""
+    """Return the request to report changes of any flow by others, from now on."""
     wanted = _request.pack(1, _ADD_DELETE_MODIFY, len(_any_match), ofproto.OFPP_ANY, ofproto.OFPTT_ALL)
     return parser.OFPExperimenterStatsRequest(datapath, 0, _ONF, _FLOW_MONITOR, wanted + _any_match)
 
 
 def forward(datapath: Any) -> Any:
-    """Ask to be told what others do to meters and groups, from now on (OpenFlow 1.4, 7.3.10)."""
+    """Return the request to report changes of meters and groups by others, from now on (OpenFlow 1.4,
+    7.3.10).
+    """
     wanted = b"".join(_property.pack(kind, _property.size, _METERS_AND_GROUPS) for kind in (10, 11))
     return parser.OFPExperimenter(datapath, _NICIRA, _SET_ASYNC, wanted)
 
 
 def is_forwarded(message: Any) -> bool:
-    """Whether this says that somebody else changed a meter or a group."""
+    """Whether the message reports a change of a meter or a group by another program."""
     return (message.experimenter, message.exp_type) == (_ONF, _FORWARDED)
 
 

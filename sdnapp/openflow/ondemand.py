@@ -37,7 +37,7 @@ class Number:
 
 
 class Part(ABC):
-    """One structure of a reply, where it lies in the message; quacks like os-ken's."""
+    """One structure of a reply, in place in the message, with the attributes of os-ken's class."""
 
     __slots__ = ("_parsed", "buffer", "length", "offset")
 

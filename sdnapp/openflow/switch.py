@@ -45,9 +45,10 @@ _LEARNED, _CROWDED, _TAUGHT = Origin.LEARNED, Origin.MAC_LIMIT, Origin.SWITCH_LE
 
 @dataclass(frozen=True, slots=True)
 class LearnedFlow:
-    """A flow that traffic taught us: ``mac`` of network ``vni`` is behind ``ofport``, or is ``denied`` there.
+    """A flow with learned state: ``mac`` of network ``vni`` is behind ``ofport``, or is blocked (``denied``)
+    there.
 
-    ``moves``: the number that the flow remembers; None where it says only how to reach the MAC.
+    ``moves``: the number in the flow's note; None where the flow only leads to the MAC.
     """
 
     vni: int
@@ -59,8 +60,9 @@ class LearnedFlow:
 
 @dataclass(frozen=True, slots=True)
 class BridgeContents:
-    """What a bridge holds. ``crowded``: ports of which no source is looked at; ``groups``: who listens;
-    ``addresses``: whose they are; ``foreign``: groups of OpenFlow, which are none of ours."""
+    """What a bridge holds. ``crowded``: ports that exceeded their MAC limit; ``groups``: multicast state;
+    ``addresses``: bindings; ``foreign``: OpenFlow groups of other programs.
+    """
 
     flows: frozenset[FlowKey]
     meters: frozenset[Meter]
@@ -131,7 +133,7 @@ class Switch:
         self._closed = False
 
     def reply(self, message: Any) -> None:
-        """Hand a reply or an error to whoever waits for its xid. Called by the event handlers."""
+        """Deliver a reply or an error to the request with its xid. Called by the event handlers."""
         if message.xid in self._sent:
             self._answers.put(message)
             return
