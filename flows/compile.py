@@ -163,7 +163,7 @@ def _all_but(of: type[BridgeView | NetworkView], *names: str) -> Callable[[Any],
 _bare = _all_but(BridgeView, "networks", "crowded")
 """What of a view the flows of any network may depend on."""
 _unpeopled = _all_but(NetworkView, "locations", "answers", "lies")
-"""All of a network but who lives where: what comes and goes."""
+"""Fields of a network but its elements, which come and go."""
 _unlocated = _all_but(NetworkView, "locations", "lies")
 """What of a network the flows of no network may depend on."""
 

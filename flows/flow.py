@@ -181,7 +181,7 @@ SHARED_UP_TO = 4
 """MACs at a place."""
 
 
-def flows_per_mac(  # noqa: PLR0917  # what a flow says, and for whom
+def flows_per_mac(  # noqa: PLR0917  # the fields of a flow
     macs: tuple[str, ...],
     field: str,
     table: Table,

@@ -143,7 +143,7 @@ def unreadable(source: str, error: OSError) -> Invalid:
 
 
 def _open(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NONBLOCK)  # or a FIFO would wait for somebody to write
+    return os.open(path, flags | os.O_NONBLOCK)  # or opening a FIFO would wait for a writer
 
 
 def _refusal(source: str, reason: str, remedy: str) -> Invalid:

@@ -98,7 +98,7 @@ def main(args: list[str] | None = None) -> None:
     hub.spawn(_outlive, services, writer)
     hub.spawn(_tell_suppressed, limiter)
     if CONF.pid_file:
-        draft = Path(f"{CONF.pid_file}.new")  # whoever waits for the file finds a number in it
+        draft = Path(f"{CONF.pid_file}.new")  # a program that waits for the file finds a number in it
         draft.write_text(f"{os.getpid()}\n", encoding="ascii")
         draft.replace(CONF.pid_file)
     ended_by = _serve(reader)

@@ -37,7 +37,7 @@ type, such as IEEE 802, and an advertisement with an option twice. Of such a sol
 ROUTER, SOLICITED, OVERRIDE = 1 << 31, 1 << 30, 1 << 29
 """Flags of a neighbour advertisement (RFC 4861 §4.4)."""
 TARGET_ADDRESS = 2
-"""The option with the MAC of whoever is asked for (RFC 4861 §4.6.1)."""
+"""Type of the option with the target's MAC (RFC 4861 section 4.6.1)."""
 
 FLOODED_REQUESTS: tuple[Match, ...] = (
     Match(ingress=Ingress.LOCAL, eth_dst=EVERYONE, header=REQUEST),

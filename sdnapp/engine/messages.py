@@ -145,7 +145,7 @@ class PlanApplied(OfConnection):
 
 @dataclass(frozen=True, slots=True)
 class DriftDetected(OfConnection):
-    """Flows, meters or groups were changed by another program; ``altered``: flows that keep their identity."""
+    """Another program changed flows, meters or groups; ``altered``: flows that keep their identity."""
 
     count: int
     altered: frozenset[FlowKey]

@@ -22,7 +22,7 @@ _MTU = Struct("!BBHI")
 
 
 def solicits(asked: Packet) -> bool:
-    """Whether somebody on this link asks for routers (§6.1.1)."""
+    """Whether the frame is a valid router solicitation (RFC 4861 section 6.1.1)."""
     message = packet.icmpv6(asked)
     near = asked.data[7] == packet.ND_HOPS if asked.src.version == 6 else False
     return near and message is not None and len(message) >= 8 and message[:2] == bytes([_SOLICITATION, 0])

@@ -1,6 +1,6 @@
 """Ethernet, IP, UDP and ICMP: taken apart and put together.
 
-Whoever reads here reads what anybody may have sent: what is not whole and sound is None, never an exception.
+Input is untrusted: a frame that is not complete and valid gives None, never an exception.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ LONGEST = 9216
 """Bytes of a frame that are looked at: a jumbo frame; what a network answers is much shorter."""
 TTL = 64
 ND_HOPS = 255
-"""Of neighbour discovery: nobody has forwarded it (RFC 4861 §6.1)."""
+"""Hop limit of neighbour discovery: no router has forwarded it (RFC 4861 section 6.1)."""
 
 _ETHERNET = Struct("!6s6sH")
 _IPV4_HEADER = Struct("!BBHHHBBH4s4s")
@@ -61,7 +61,7 @@ class Datagram:
 
 @dataclass(frozen=True, slots=True)
 class Ends:
-    """Who sends to whom: MAC addresses, and IP addresses of one version."""
+    """Source and destination: MAC addresses, and IP addresses of one version."""
 
     eth_src: str
     eth_dst: str
@@ -146,7 +146,7 @@ def icmp(
     payload: bytes = b"",
     between: tuple[Address, Address] | None = None,
 ) -> bytes:
-    """The message alone. ``between``: it is ICMPv6, whose checksum covers who sends it to whom."""
+    """The message alone. ``between``: of ICMPv6, whose checksum covers source and destination."""
     bare = _ICMP_HEADER.pack(kind, code, 0, rest) + payload
     checksum = _sum(_pseudo(*between, ICMPV6, bare) if between else bare)
     return bare[:2] + checksum.to_bytes(2, "big") + bare[4:]

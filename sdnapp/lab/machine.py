@@ -21,7 +21,7 @@ from sdnapp.lab.errors import LabError
 from sdnapp.lab.process import Process, identify
 from sdnapp.provision import netns
 
-# Prints the machine's pid of the anchor (/proc is still the one outside), then waits for a word: whoever
+# Prints the machine's pid of the anchor (/proc is still the one outside), then waits for a line: what
 # started it says so once the pid is written down, and if he dies before, the end of input ends the anchor.
 _ANCHOR = """
 set -e

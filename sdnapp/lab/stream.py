@@ -170,7 +170,7 @@ class Stream:
         packet = _TOKEN.pack(self._run, route_number, number).ljust(64, b"\0")
         try:
             route.source.voice.sendto(packet, route.target)
-        except OSError:  # its place is gone, or not ready yet: nobody there speaks, and the packet is lost
+        except OSError:  # its place is gone, or not ready yet: the packet is lost
             route.source.voice = route.source.sockets[-1]
 
     def _receive(self, patience: float) -> bool:

@@ -20,7 +20,7 @@ DEVICE = "eth0"
 """The underlay device of the controller, and of a host that names no ``uplink``."""
 
 _PREFIX = {4: 24, 6: 64}
-_NODAD = 0x02  # IFA_F_NODAD: usable at once, nobody else can have the address
+_NODAD = 0x02  # IFA_F_NODAD: usable at once, no other station can have the address
 
 
 @dataclass(frozen=True, slots=True)

@@ -130,7 +130,7 @@ def _answer6(client: DhcpClient, asked: Packet, question: dhcp6.Question) -> Dhc
             said = _associations(client, question, addresses)
             if question.rapid and addresses:
                 return _reply6(client, asked, question, [(dhcp6.Option.RAPID_COMMIT, b""), *said])
-            # Whom the file gives addresses need not wait for what others might offer (§18.2.1).
+            # A client with addresses in the file need not wait for other offers (section 18.2.1).
             best = [(dhcp6.Option.PREFERENCE, b"\xff")] if addresses else []
             return _reply6(client, asked, question, [*best, *said], kind.ADVERTISE)
         case kind.REQUEST | kind.RENEW if question.client and chosen:

@@ -21,7 +21,7 @@ from sdnapp.net.model import DuplicateMacDetection
 MOVE_HOLDDOWN = 0.05
 """Seconds after a move in which no other counts: such sightings were made before it, or at the same time."""
 REMOTE_ONLY = -1
-"""The number of a move that only another host's bridge tells of: whoever saw the station knows better."""
+"""Number of a move read from another host's bridge; that of the MAC's own host is preferred."""
 MAX_MACS_PER_PEER = 16_384
 """How many MACs may be learned behind one peer, however many its ports may have."""
 

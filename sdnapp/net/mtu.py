@@ -15,7 +15,7 @@ from sdnapp.net.mesh import forms
 from sdnapp.net.model import Encapsulation, Host, Overlay
 
 USUAL_MTU = 1500
-"""Bytes, of an underlay of which nobody says otherwise."""
+"""Bytes: MTU of an underlay without ``underlay_mtu``."""
 ETHERNET = 14
 """Bytes of an Ethernet header; its checksum is not carried."""
 

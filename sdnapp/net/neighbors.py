@@ -20,7 +20,7 @@ Known = TypeVar("Known", bound=Sized)
 
 HOLD = 1.0
 MAX_PER_PORT = 1024
-"""Addresses that may be heard at one place: whoever invents more is not listened to."""
+"""Addresses that are learned at one port; more are ignored."""
 LEASES = 16_384
 """Addresses that may be leased in one network."""
 
@@ -99,8 +99,8 @@ def _option(options: bytes, wanted: int) -> bytes:
 def claim(address: bytes, mac: bytes) -> IpMacPair | None:
     """That this address is at this MAC; None where no station can have the one or the other."""
     ip = ip_address(address)
-    nobody = ip.is_unspecified or ip.is_multicast or ip.is_loopback or address == b"\xff" * 4
-    if nobody or len(mac) < 6 or mac[0] & 1 or not any(mac):
+    no_station = ip.is_unspecified or ip.is_multicast or ip.is_loopback or address == b"\xff" * 4
+    if no_station or len(mac) < 6 or mac[0] & 1 or not any(mac):
         return None
     return IpMacPair(str(ip), mac.hex(":"))
 

@@ -108,24 +108,22 @@ NO_SHARES: Mapping[str, HostNetworks] = {}
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """``wanted`` is the configuration; ``overlay`` is what is true of it already: a port that moves to
-    another host is where it was until its interface has arrived (``moving``), and ports that are found by
-    their iface_id are where they are.
+    """State of an overlay.
 
-    What follows from ``overlay``: ``shares``, what each host has of it; ``members`` and ``having``, the ports
-    and the hosts of each network; ``static``, its fixed locations; ``networks``, what the file says of it;
-    ``paths``, by VNI; ``here``, the networks of each host; ``given``, the addresses of the ports of each
-    network, and where these are.
+    ``wanted``: the configuration. ``overlay``: what is in force of it: a moving port is where it was until
+    its interface has arrived (``port_move``), and ports with an iface-id are where they are bound.
 
-    ``bridges``: the ports of each host heard of. ``learned``: what traffic taught us; ``multicast``: who
-    listens to what; ``addresses``: whose is whose (``sdnapp.net.neighbor_snooping``); ``loops``: the ports
-    that are held down. ``read``: hosts whose bridge has told what it holds, so that its word on what was
-    learned is the last one. ``contested``: hosts whose bridge replaced a connection that had not ended, and
-    when, in seconds, lately: what it lacks may be there all the same, on the bridge that had the other
-    connection. ``claims``: what each tunnel key means; an older claim keeps a newer one waiting, so that no
-    key ever means two networks. ``confirmed``: the dialect that each bridge has in force. ``fading``: what
-    nobody says any more, but may still be on its way. ``settled``: enough time has passed since the last
-    configuration that what was never heard of may be forgotten.
+    From ``overlay`` follow: ``shares``, what each host has of it; ``members`` and ``having``, ports and hosts
+    of each network; ``static``, its static FDB; ``networks`` by path; ``paths`` by VNI; ``here``, the
+    networks of each host; ``given``, static addresses of each network and their ports.
+
+    ``bridges``: ports of each host's bridge. ``learned``: FDB. ``multicast``: snooping state. ``addresses``:
+    neighbor table. ``loops``: ports that are held down. ``read``: hosts whose bridge was read, so that it
+    decides on its own ports. ``contested``: hosts whose bridge replaced a connection that had not ended, and
+    when, in seconds: what it lacks may be on the bridge of the other connection. ``claims``: the owner of
+    each tunnel key; an older claim delays a newer one, so that no key means two networks. ``confirmed``: the
+    encapsulation state that each bridge has in force. ``fading``: what is sent no more, but may be in flight.
+    ``settled``: the grace period after the last configuration is over.
     """
 
     wanted: Overlay

@@ -3,8 +3,9 @@
 os-ken builds a dozen objects for each flow of a reply, inside its receive loop, which does not yield while
 the switch keeps sending: at 10,000 flows a second a large dump silences every switch for seconds. Groups with
 many actions and features of tables are no better. ``install`` has os-ken take all parts of a message for one,
-``Parts``. Whoever asks a part for more than its numbers gets os-ken's own parse of it, once its shape is
-checked, so that other applications in the process notice nothing. And the hub gets a turn with each message.
+``Parts``. A program that reads more of a part than its numbers gets os-ken's own parse of it, once its shape
+is checked, so that other applications in the process notice nothing. And the hub gets a turn with each
+message.
 
 An experimenter's reply is one part as well, but os-ken makes a part of each 16 bytes, with all that follows.
 """

@@ -1,6 +1,6 @@
 """Thread that publishes iface-ids (``sdnapp.provision.iface_id_ports``) as soon as an interface appears.
 
-Somebody waits for a machine that was just plugged in, and a pass of the agent may take half a second; so this
+A machine that was just plugged in waits for its port, and a pass of the agent may take half a second; so this
 is a thread, with a connection to OVSDB of its own.
 """
 

@@ -1,7 +1,7 @@
 """What is asked and changed for every workload, in as few bytes of rtnetlink(7) as do it.
 
 A pass reads every namespace, and makes some. pyroute2, which does all else, takes ten times as long for it,
-as it runs an event loop for each message and decodes what nobody asked for.
+as it runs an event loop for each message and decodes attributes that are not used.
 """
 
 from __future__ import annotations

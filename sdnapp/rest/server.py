@@ -105,7 +105,7 @@ class Server:
         # For a client that is gone before it is accepted. Not setblocking(False): then eventlet's accept
         # returns sockets that are not green, and one slow client stops the whole process.
         self._listening.settimeout(1)
-        # A selector rather than a blocking accept, which nobody else can end: shutdown() would, but the
+        # A selector rather than a blocking accept, which no other thread can end: shutdown() would, but the
         # socket may be systemd's as well.
         with selectors.DefaultSelector() as selector, self._listening, self._woken:
             selector.register(self._listening, selectors.EVENT_READ)

@@ -119,7 +119,7 @@ def _load_chain(context: ssl.SSLContext, certificate: str, key: str) -> None:
     _read(key)
 
     def refuse() -> NoReturn:
-        raise Unusable(f"{key} is encrypted: nobody is there to type its password; decrypt it")
+        raise Unusable(f"{key} is encrypted, and a service has no password for it; decrypt it")
 
     try:
         context.load_cert_chain(certificate, key, password=refuse)
