@@ -36,6 +36,7 @@ DEVELOPMENT = [
 ]
 
 RECIPES = ["ansible-core>=2.15,<2.20"]  # the playbook of docs/recipes.md
+DOCS = ["mkdocs-material>=9.5,<10"]  # the documents as a site, with search (./run docs)
 
 setup(
     name="sdnapp",
@@ -53,7 +54,7 @@ setup(
         "flows": ["py.typed"],
     },
     install_requires=RUNTIME,
-    extras_require={"dev": DEVELOPMENT, "recipes": RECIPES},
+    extras_require={"dev": DEVELOPMENT, "recipes": RECIPES, "docs": DOCS},
     entry_points={
         "console_scripts": [
             "sdnapp = sdnapp.cli.main:main",
