@@ -70,6 +70,7 @@ _SECONDS = {
     "programs": 20,
     "scale": 240,
     "learning": 60,
+    "load": 340,
     "ports": 200,
     "tls": 60,
 }

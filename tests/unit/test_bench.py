@@ -13,6 +13,7 @@ from flows.view import BridgeView
 from sdnapp.config_file import load
 from sdnapp.lab.errors import LabError
 from sdnapp.net.model import Overlay
+from tests.bench import __main__ as bench_command
 from tests.bench import charts, faucet, features, ovn, programs, sides
 from tests.bench.figure import (
     Curve,
@@ -233,3 +234,7 @@ def failing(program: Path) -> None:
     program.parent.mkdir(parents=True)
     program.write_text("#!/bin/sh\necho it is not there >&2\nexit 1\n")
     program.chmod(0o755)
+
+
+def test_every_family_has_a_usual_time() -> None:
+    assert bench_command._SECONDS.keys() == bench_command.FAMILIES.keys()
